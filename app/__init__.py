@@ -1,0 +1,1 @@
+"""Serving of VAE bundles over HTTP. Never imports torch or `training`."""
