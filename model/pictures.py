@@ -39,7 +39,9 @@ class Fitted:
     """In order; empty when the file already was what the model takes."""
 
 
-def read(source: BinaryIO, *, max_pixels: int, formats: tuple[str, ...] | None = None) -> Image.Image:
+def read(
+    source: BinaryIO, *, max_pixels: int, formats: tuple[str, ...] | None = None
+) -> Image.Image:
     """Decodes the first frame of a picture, after its header has passed the checks.
 
     Args:
