@@ -1,0 +1,84 @@
+"""Every setting of the service, read from `VAE_*` environment variables or the command line."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MiB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """Settings of one server process; immutable, with safe defaults."""
+
+    model_config = SettingsConfigDict(env_prefix="VAE_", frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    repository: str = Field(
+        "",
+        description="Comma-separated folders of bundles, `<root>/<name>/<version>/`; "
+        "empty serves the bundles that ship with the package.",
+    )
+    default_model: str = Field(
+        "", description="Model used where a request names none; empty takes the only one there is."
+    )
+    required_models: str = Field(
+        "",
+        description="Comma-separated models that must serve before the server is ready; "
+        "empty means the default model.",
+    )
+    provider: Literal["auto", "cpu", "cuda"] = Field(
+        "auto",
+        description="onnxruntime provider; `auto` takes CUDA where it works, "
+        "`cuda` refuses to serve without it.",
+    )
+    lanes: int = Field(
+        0, ge=0, le=256, description="Engine threads; 0 takes one for each core of the cgroup."
+    )
+    timeout: float = Field(
+        30.0, gt=0, le=3600, description="Seconds within which a request is answered, or fails."
+    )
+    queue_pixels: int = Field(
+        16 * MiB,
+        ge=1,
+        description="Pixels that all admitted requests together may have in work; "
+        "above it callers get 429.",
+    )
+    max_n: int = Field(
+        4096, ge=1, description="Largest `n` of `/sample` and number of latents of `/decode`."
+    )
+    max_pictures: int = Field(64, ge=1, description="Most pictures in one request.")
+    max_elbo_samples: int = Field(1024, ge=1, description="Largest `elbo_samples`.")
+    max_body_bytes: int = Field(
+        32 * MiB, ge=1024, description="Bytes that a request body may have."
+    )
+    max_buffered_bytes: int = Field(
+        256 * MiB,
+        ge=1024,
+        description="Bytes of request bodies that may be in memory at once; above it callers "
+        "get 429.",
+    )
+    max_picture_pixels: int = Field(
+        25_000_000, ge=1, description="Width × height that a picture's header may announce."
+    )
+    shutdown_grace: int = Field(
+        8, ge=0, description="Seconds that running requests get when the server is told to stop."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe log lines that are written."
+    )
+
+    @property
+    def required_names(self) -> tuple[str, ...]:
+        return _split(self.required_models)
+
+    @property
+    def repository_roots(self) -> tuple[str, ...]:
+        return _split(self.repository)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
