@@ -26,7 +26,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import AfterValidator, Field, JsonValue, NonNegativeInt, PositiveInt, ValidationError
 
 from model.config import Frozen
 
@@ -37,9 +37,19 @@ DECODER = "decoder.onnx"
 GOLDEN = "golden.npz"
 REQUIRED_FILES = (ENCODER, DECODER, GOLDEN)
 
-NAME_PATTERN = r"^(?!stats$)[a-z0-9][a-z0-9_.-]{0,62}$"
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
+RESERVED_NAMES = frozenset({"stats"})
+"""Names that would collide with a route of the inference protocol."""
 
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+def _not_reserved(name: str) -> str:
+    if name in RESERVED_NAMES:
+        msg = f"{name!r} is reserved; choose another name"
+        raise ValueError(msg)
+    return name
+
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN), AfterValidator(_not_reserved)]
 Shape = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
