@@ -1,0 +1,80 @@
+"""The evidence lower bound and its parts, as pure functions of tensors.
+
+Every figure is in nats and a sum over the values of a picture or latent, one for each picture:
+the mean over a batch is the caller's. (A mean over pixels beside a sum over latents weighs the
+KL term hundreds of times too much, and the posterior collapses without a word.)
+
+    log p(x) ≥ E_{q(z|x)}[log p(x|z)] − KL[q(z|x) ‖ p(z)]     (Kingma & Welling 2014, eq. 3)
+
+with p(z) = N(0, I) and q(z|x) = N(mean, diag exp(logvar)).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_LOG_2PI = math.log(2 * math.pi)
+
+
+def reparameterize(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
+    """z = mean + exp(logvar / 2) · ε, so that gradients reach the encoder; all of one shape."""
+    return mean + (0.5 * logvar).exp() * noise
+
+
+def kl_per_dimension(mean: Tensor, logvar: Tensor) -> Tensor:
+    """KL[N(mean, exp(logvar)) ‖ N(0, 1)] of each latent value, in nats, shaped like `mean`."""
+    return 0.5 * (mean.square() + logvar.expm1() - logvar)
+
+
+def kl(mean: Tensor, logvar: Tensor) -> Tensor:
+    """KL[q(z|x) ‖ N(0, I)] [n], closed form (Kingma & Welling 2014, appendix B)."""
+    return kl_per_dimension(mean, logvar).flatten(1).sum(1)
+
+
+def bernoulli_log_likelihood(targets: Tensor, logits: Tensor) -> Tensor:
+    """log p(x|z) [n] of binary targets [n, …] under logits of the same shape.
+
+    Computed on logits: a float32 sigmoid is exactly 0 or 1 long before the logits end.
+    """
+    terms = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return -terms.flatten(1).sum(1)
+
+
+def gaussian_log_likelihood(targets: Tensor, mean: Tensor, scale: Tensor | float) -> Tensor:
+    """log N(x; mean, scale² I) [n] of targets [n, …]; `scale` is one standard deviation.
+
+    The density of all values together, so it may exceed 0.
+    """
+    sigma = torch.as_tensor(scale, dtype=mean.dtype, device=mean.device)
+    size = math.prod(targets.shape[1:])
+    squares = ((targets - mean) / sigma).square().flatten(1).sum(1)
+    return -0.5 * squares - size * (sigma.log() + 0.5 * _LOG_2PI)
+
+
+def elbo(log_likelihood: Tensor, divergence: Tensor, beta: float = 1.0) -> Tensor:
+    """log p(x|z) − β KL [n]: the bound at β = 1, the β-VAE's objective otherwise."""
+    return log_likelihood - beta * divergence
+
+
+def log_importance_weight(
+    log_likelihood: Tensor, latents: Tensor, noise: Tensor, logvar: Tensor
+) -> Tensor:
+    """log w = log p(x|z) + log p(z) − log q(z|x), [n], for z = mean + exp(logvar/2)·ε.
+
+    log q(z|x) is taken from ε, which is exact where (z − mean)/σ would cancel.
+    """
+    difference = noise.square() + logvar - latents.square()
+    return log_likelihood + 0.5 * difference.flatten(1).sum(1)
+
+
+def importance_weighted_bound(log_weights: Tensor) -> Tensor:
+    """log of the mean over K of w, from log w [n, K]: [n] (Burda et al. 2016, equation 8).
+
+    At K = 1 the ELBO, in expectation; it rises with K towards log p(x). The logsumexp subtracts
+    the largest weight first, so it neither overflows nor vanishes.
+    """
+    return log_weights.logsumexp(1) - math.log(log_weights.shape[1])
