@@ -1,0 +1,190 @@
+"""Pictures decoded once, into one uint8 file that is mapped into memory ever after."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model import pictures
+from model.bundle import InputSpec, Preprocessing
+from model.pixels import Images
+from training.errors import DataError, TrainingError
+from training.source import Source
+from training.workdir import disk_error
+
+MAX_PIXELS = 100_000_000
+"""A picture larger than this is refused before it is decoded."""
+
+_FORMAT = 1
+_AHEAD = 256
+_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How pictures become an array; part of the cache's key."""
+
+    input: InputSpec
+    preprocessing: Preprocessing
+    convert: bool
+    skip_unreadable: bool
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded split."""
+
+    images: Images
+    """uint8 [n, h, w, c], mapped from the file and read-only."""
+    labels: NDArray[np.int64] | None
+    fingerprint: str
+    skipped: tuple[str, ...]
+
+
+def decode(source: Source, recipe: Recipe, cache: Path) -> Decoded:
+    """The split's pictures, from the cache where they have been decoded before.
+
+    Raises:
+        DataError: pictures that can't be read, or whose colours are not the model's.
+        DiskError: the cache can't be written.
+    """
+    fingerprint = _fingerprint(source, recipe)
+    folder = cache / fingerprint
+    if not (folder / "about.json").exists():
+        _fill(folder, source, recipe)
+    about = json.loads((folder / "about.json").read_bytes())
+    labels = np.load(folder / "labels.npy") if source.label_column is not None else None
+    images = np.load(folder / "images.npy", mmap_mode="r")
+    return Decoded(images, labels, fingerprint, tuple(about["skipped"]))
+
+
+def _fingerprint(source: Source, recipe: Recipe) -> str:
+    key = {
+        "format": _FORMAT,
+        "content": source.content_hash(),
+        "input": recipe.input.model_dump(mode="json"),
+        "preprocessing": recipe.preprocessing.model_dump(mode="json"),
+        "convert": recipe.convert,
+        "skip_unreadable": recipe.skip_unreadable,
+    }
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+
+
+def _fill(folder: Path, source: Source, recipe: Recipe) -> None:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".decoding-", dir=folder.parent))
+    except OSError as error:
+        raise disk_error(folder, error) from error
+    try:
+        with (temporary / "images.npy").open("wb") as file:
+            kept, skipped = _write_images(file, source, recipe)
+        labels = source.labels()
+        if labels is not None:
+            np.save(temporary / "labels.npy", labels[kept])
+        (temporary / "about.json").write_text(json.dumps({"skipped": skipped}))
+        if not (folder / "about.json").exists():
+            temporary.rename(folder)
+    except OSError as error:
+        # Another process may have decoded the same pictures meanwhile: theirs is as good.
+        if not (folder / "about.json").exists():
+            raise disk_error(folder, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_images(
+    file: IO[bytes], source: Source, recipe: Recipe
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Streams the pictures into an .npy file; returns the rows kept and the names left out."""
+    spec = recipe.input
+    shape = (spec.height, spec.width, spec.channels)
+    _write_header(file, (len(source), *shape))
+    kept: list[int] = []
+    unreadable: list[str] = []
+    skipped: list[str] = []
+    strangers: list[str] = []
+    for row, (name, outcome) in enumerate(_fitted(source, recipe)):
+        if isinstance(outcome, pictures.PictureError):
+            unreadable.append(f"{name}: {outcome}")
+            skipped.append(name)
+            continue
+        if not recipe.convert and (outcome.mode in _GREY_MODES) != (spec.channels == 1):
+            strangers.append(name)
+        file.write(outcome.pixels.tobytes())
+        kept.append(row)
+    _check(source, recipe, kept, unreadable, strangers)
+    # NumPy pads the header so that a shorter first axis can be written in place.
+    _write_header(file, (len(kept), *shape))
+    file.flush()
+    os.fsync(file.fileno())
+    return np.asarray(kept, dtype=np.int64), skipped
+
+
+def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
+    file.seek(0)
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+
+
+def _fitted(
+    source: Source, recipe: Recipe
+) -> Iterator[tuple[str, pictures.Fitted | pictures.PictureError]]:
+    """Decodes on all cores (Pillow releases the interpreter lock), in order, a window ahead."""
+    workers = len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(workers) as pool:
+        entries = source.pictures()
+        while window := list(itertools.islice(entries, _AHEAD)):
+            outcomes = pool.map(lambda entry: _fit(entry[1], recipe), window)
+            yield from zip((name for name, _ in window), outcomes, strict=True)
+
+
+def _fit(content: bytes, recipe: Recipe) -> pictures.Fitted | pictures.PictureError:
+    try:
+        image = pictures.read(io.BytesIO(content), max_pixels=MAX_PIXELS)
+        return pictures.fit(image, recipe.input, recipe.preprocessing)
+    except pictures.PictureError as error:
+        return error
+
+
+def _check(
+    source: Source, recipe: Recipe, kept: list[int], unreadable: list[str], strangers: list[str]
+) -> None:
+    problem: TrainingError | None = None
+    if unreadable and not recipe.skip_unreadable:
+        listing = "\n  ".join(unreadable)
+        problem = DataError(
+            f"{len(unreadable)} of {len(source)} pictures can't be read; mend or remove them, or "
+            f"set data.skip_unreadable = true to leave them out:\n  {listing}"
+        )
+    elif not kept:
+        problem = DataError(f"none of the {len(source)} pictures can be read")
+    elif strangers:
+        problem = DataError(_colour_message(recipe.input.channels, strangers, len(kept)))
+    if problem:
+        raise problem
+
+
+def _colour_message(channels: int, strangers: list[str], total: int) -> str:
+    kind, model, other = ("colour", "grey", 3) if channels == 1 else ("grey", "colour", 1)
+    examples = ", ".join(strangers[:3]) + (", …" if len(strangers) > 3 else "")
+    all_of_them = len(strangers) == total
+    change = f"set model.channels = {other} for a {kind} model, or " if all_of_them else "set "
+    return (
+        f"{len(strangers)} of {total} pictures are in {kind}, and the model's are {model} "
+        f"({examples}); {change}data.convert = true to convert them"
+    )

@@ -1,0 +1,260 @@
+"""The configuration of a training run: one frozen object, read from a TOML preset."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+
+from model.bundle import InputSpec, Name, Preprocessing
+from model.config import BernoulliConfig, Frozen, ModelConfig
+from model.noise import MAX_SEED
+from training.errors import ConfigError
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+
+
+class DataConfig(Frozen):
+    """Where the pictures come from and how they are split."""
+
+    source: str | None = None
+    """A Hugging Face hub name, a folder in the hub's layout, or a folder of pictures."""
+    revision: str | None = None
+    """The hub's revision: a commit, branch or tag."""
+    train_split: str = "train"
+    test_split: str = "test"
+    test_share: Share = 0.1
+    """Part of the pictures set apart for testing where the source has no test split."""
+    validation_share: Share = 0.0
+    """Part of the training pictures held back to choose settings or to stop early."""
+    convert: bool = False
+    """Whether grey pictures may become colour ones and colour ones grey."""
+    skip_unreadable: bool = False
+    """Whether pictures that can't be read are left out instead of ending the run."""
+    background: Annotated[int, Field(ge=0, le=255)] = 0
+    """Grey level that transparent pixels are laid on."""
+    cache: str = "~/.cache/vaeserve"
+    """Folder for the decoded pictures."""
+    licence: str | None = None
+    """The pictures' licence, for the bundle's manifest."""
+
+
+class OptimiserConfig(Frozen):
+    """AdamW (Loshchilov & Hutter 2019) with a linear warm-up and a cosine decay."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    final_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The learning rate at the last step, as a part of `learning_rate`."""
+    warmup_steps: NonNegativeInt = 100
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    clip_norm: Annotated[float, Field(gt=0)] = 200.0
+    """Largest norm of the gradient; the loss is a sum over pixels, so norms are large."""
+
+
+class ObjectiveConfig(Frozen):
+    """log p(x|z) − β KL, with β rising linearly at the start."""
+
+    beta: Annotated[float, Field(gt=0)] = 1.0
+    """1 is the evidence lower bound; other values are the β-VAE (Higgins et al. 2017)."""
+    kl_start: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """β at the first step, as a part of `beta`."""
+    kl_warmup: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Part of all steps over which β rises."""
+
+
+class EvaluationConfig(Frozen):
+    """How the test set is measured."""
+
+    samples: PositiveInt = 500
+    """K, the importance samples for each picture."""
+    pictures: NonNegativeInt = 0
+    """How many test pictures; 0 takes all."""
+    binarise_seed: Seed = 20151
+    importance_seed: Seed = 20152
+
+
+class BundleConfig(Frozen):
+    """What the exported bundle is called and says of itself."""
+
+    name: Name = "pictures"
+    version: PositiveInt = 1
+    licence: str = "unspecified"
+    card: str = "A variational autoencoder."
+
+
+class TrainingConfig(Frozen):
+    """Everything that a run depends on.
+
+    Raises:
+        pydantic.ValidationError: an unknown key, or a value out of range.
+    """
+
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    data: DataConfig = Field(default_factory=DataConfig)
+    optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig)
+    objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    bundle: BundleConfig = Field(default_factory=BundleConfig)
+    epochs: PositiveInt = 30
+    batch_size: PositiveInt = 128
+    seed: Seed = 0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of the weights' exponential moving average, which is what gets exported; 0: none."""
+    early_stop: NonNegativeInt = 0
+    """Epochs without a better validation bound after which training ends; 0: never."""
+    checkpoint_steps: NonNegativeInt = 0
+    """Steps between checkpoints, besides the one after each epoch; 0: only those."""
+    sample_epochs: PositiveInt = 5
+    """Epochs between two sample grids in TensorBoard."""
+    threads: NonNegativeInt = 0
+    """CPU threads; 0 takes every core this process may use."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`auto` takes bfloat16 where the processor computes with it natively; losses stay float32."""
+
+    @model_validator(mode="after")
+    def _early_stop_has_a_validation_split(self) -> Self:
+        if self.early_stop and not self.data.validation_share:
+            msg = "early_stop watches the validation bound: set data.validation_share above 0"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def input(self) -> InputSpec:
+        """The pictures that the encoder takes."""
+        model = self.model
+        return InputSpec(
+            channels=model.channels,
+            height=model.height,
+            width=model.width,
+            order="L" if model.channels == 1 else "RGB",
+        )
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a picture is fitted to the model."""
+        return Preprocessing(background=self.data.background)
+
+    @property
+    def binarise(self) -> Literal["sample", "threshold", "none"]:
+        """How pictures are made binary; `none` for a Gaussian likelihood."""
+        likelihood = self.model.likelihood
+        return likelihood.binarise if isinstance(likelihood, BernoulliConfig) else "none"
+
+    def identity(self) -> dict[str, object]:
+        """Everything that decides the trained weights, by dotted key.
+
+        Where pictures lie, and how a bundle is named or measured, is not part of it: the
+        pictures' fingerprint is compared instead.
+        """
+        whole = self.model_dump(mode="json", exclude={"evaluation", "bundle"})
+        for key in ("source", "revision", "cache", "licence"):
+            del whole["data"][key]
+        return dict(_flatten(whole))
+
+
+def preset_names() -> list[str]:
+    """The presets that ship with the package."""
+    folder = resources.files("training") / "presets"
+    return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def read_config(preset: str, overrides: Sequence[str] = ()) -> TrainingConfig:
+    """Reads a shipped preset by name, or a TOML file by path, and applies `key=value` texts.
+
+    A value is written as in TOML; what TOML doesn't understand is taken as a text.
+
+    Raises:
+        ConfigError: no such preset, broken TOML, an unknown key or a value out of range.
+    """
+    name, text = _preset_text(preset)
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{name}: not TOML: {error}"
+        raise ConfigError(msg) from error
+    config = _validate(document, name)
+    for override in overrides:
+        _apply(document, override)
+        config = _validate(document, f"--set {override}")
+    return config
+
+
+def override_config(config: TrainingConfig, overrides: Sequence[str]) -> TrainingConfig:
+    """The same configuration with `key=value` texts applied; errors as for `read_config`."""
+    document = config.model_dump(mode="json")
+    for override in overrides:
+        _apply(document, override)
+        config = _validate(document, f"--set {override}")
+    return config
+
+
+def parse_config(content: bytes, name: str) -> TrainingConfig:
+    """Reads a configuration that a run wrote as JSON; `name` is the file's, for errors."""
+    try:
+        return TrainingConfig.model_validate_json(content)
+    except ValidationError as error:
+        raise ConfigError(_describe(error, name)) from error
+
+
+def _preset_text(preset: str) -> tuple[str, str]:
+    shipped = resources.files("training") / "presets" / f"{preset}.toml"
+    if preset in preset_names():
+        return f"presets/{preset}.toml", shipped.read_text("utf-8")
+    path = Path(preset)
+    try:
+        return str(path), path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        known = ", ".join(preset_names())
+        msg = f"{preset!r} is neither a preset ({known}) nor a TOML file that can be read: {error}"
+        raise ConfigError(msg) from error
+
+
+def _apply(document: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    *parents, last = key.strip().split(".")
+    if not separator or not last:
+        msg = f"--set {override}: write key=value, for example --set optimiser.learning_rate=1e-3"
+        raise ConfigError(msg)
+    for parent in parents:
+        document = document.setdefault(parent, {})
+        if not isinstance(document, dict):
+            msg = f"--set {override}: {parent} is a value, not a section"
+            raise ConfigError(msg)
+    try:
+        document[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        document[last] = text.strip()
+
+
+def _validate(document: Mapping[str, Any], name: str) -> TrainingConfig:
+    try:
+        return TrainingConfig.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(_describe(error, name)) from error
+
+
+def _describe(error: ValidationError, name: str) -> str:
+    lines = []
+    for entry in error.errors():
+        tags = ("mlp", "conv", "bernoulli", "gaussian")
+        key = ".".join(str(part) for part in entry["loc"] if part not in tags)
+        unknown = entry["type"] == "extra_forbidden"
+        what = "unknown key" if unknown else entry["msg"].removeprefix("Value error, ")
+        lines.append(f"{name}: {key}: {what}" if key else f"{name}: {what}")
+    return "\n".join(lines)
+
+
+def _flatten(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
+    flat: list[tuple[str, object]] = []
+    for key, value in document.items():
+        name = f"{prefix}{key}"
+        flat += _flatten(value, f"{name}.") if isinstance(value, dict) else [(name, value)]
+    return flat

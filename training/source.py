@@ -1,0 +1,146 @@
+"""Where pictures come from: the Hugging Face hub, a folder in its layout, or a plain folder."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.config import DataConfig
+from training.errors import DataError
+
+if TYPE_CHECKING:
+    import datasets
+
+_HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
+_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Source:
+    """One split as it lies on disk: encoded pictures in order, with labels where there are any."""
+
+    split: str
+    rows: datasets.Dataset
+    """The image column is not decoded."""
+    image_column: str
+    label_column: str | None
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def pictures(self) -> Iterator[tuple[str, bytes]]:
+        """Each picture's name and encoded bytes.
+
+        Raises:
+            DataError: a file has gone or can't be read.
+        """
+        for start in range(0, len(self.rows), _BATCH):
+            for offset, entry in enumerate(self.rows[start : start + _BATCH][self.image_column]):
+                path = entry["path"]
+                row = f"{self.split} row {start + offset}"
+                if entry["bytes"] is not None:
+                    yield f"{row} ({path})" if path else row, entry["bytes"]
+                else:
+                    yield path, _read(Path(path))
+
+    def labels(self) -> NDArray[np.int64] | None:
+        """Class numbers [n], or None."""
+        if self.label_column is None:
+            return None
+        return np.asarray(self.rows[self.label_column], dtype=np.int64)
+
+    def content_hash(self) -> str:
+        """SHA-256 over every picture's bytes and label, in order."""
+        digest = hashlib.sha256()
+        for _, content in self.pictures():
+            digest.update(len(content).to_bytes(8, "little"))
+            digest.update(content)
+        labels = self.labels()
+        if labels is not None:
+            digest.update(labels.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+def open_source(config: DataConfig) -> dict[str, Source]:
+    """The training split and, where the source has one, the test split, by name.
+
+    Raises:
+        DataError: no such source, no pictures in it, or no split of that name.
+    """
+    if config.source is None:
+        msg = "no pictures: give --data with a hub name or a folder (or set data.source)"
+        raise DataError(msg)
+    found = _load(config.source, config)
+    if config.train_split not in found:
+        msg = (
+            f"{config.source}: has no split {config.train_split!r}, only "
+            f"{', '.join(sorted(found))}; set data.train_split"
+        )
+        raise DataError(msg)
+    wanted = (config.train_split, config.test_split)
+    sources = {name: _split(config.source, name, found[name]) for name in wanted if name in found}
+    if not len(sources[config.train_split]):
+        msg = f"{config.source}: the split {config.train_split!r} holds no pictures"
+        raise DataError(msg)
+    return sources
+
+
+def _load(source: str, config: DataConfig) -> datasets.DatasetDict:
+    # Imported late: it takes seconds, and `--help` should not.
+    import datasets
+
+    folder = Path(source).expanduser()
+    local = folder.exists() or not _HUB_NAME.match(source)
+    try:
+        if not local:
+            return datasets.load_dataset(source, revision=config.revision)
+        if not folder.is_dir():
+            msg = f"{source}: neither a folder nor a hub name such as ylecun/mnist"
+            raise DataError(msg)
+        cache = str(Path(config.cache).expanduser() / "huggingface")
+        if any(folder.rglob("*.parquet")):
+            return datasets.load_dataset(str(folder), cache_dir=cache)
+        return datasets.load_dataset("imagefolder", data_dir=str(folder), cache_dir=cache)
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        if local and not _has_files(folder):
+            msg = f"{source}: the folder holds no pictures"
+        elif local:
+            msg = f"{source}: no pictures or parquet files that `datasets` can read: {error}"
+        else:
+            msg = f"{source}: not read from the hub ({error}); a local folder works without it"
+        raise DataError(msg) from error
+
+
+def _split(source: str, name: str, rows: datasets.Dataset) -> Source:
+    import datasets
+
+    features = rows.features
+    images = [key for key, feature in features.items() if isinstance(feature, datasets.Image)]
+    labels = [key for key, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
+    if not images:
+        msg = f"{source}: no column of pictures among {', '.join(features)}"
+        raise DataError(msg)
+    encoded = rows.cast_column(images[0], datasets.Image(decode=False))
+    label = labels[0] if labels else None
+    classes = tuple(features[label].names) if label else ()
+    return Source(name, encoded, images[0], label, classes)
+
+
+def _has_files(folder: Path) -> bool:
+    return any(path.is_file() for path in folder.rglob("*"))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        msg = f"{path}: {error.strerror or error}"
+        raise DataError(msg) from error

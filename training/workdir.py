@@ -1,0 +1,92 @@
+"""One run's folder: the names of its files, and writes that happen as a whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from training.config import TrainingConfig, parse_config
+from training.errors import DiskError, StageError
+
+
+class Workdir:
+    """The files of one run, in the order in which the stages write them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "config.json"
+        self.run = folder / "run.json"
+        self.checkpoint = folder / "checkpoint.pt"
+        self.weights = folder / "weights.safetensors"
+        self.log = folder / "metrics.jsonl"
+        self.tensorboard = folder / "tensorboard"
+        self.encoder = folder / "encoder.onnx"
+        self.decoder = folder / "decoder.onnx"
+        self.golden = folder / "golden.npz"
+        self.export = folder / "export.json"
+        self.metrics = folder / "metrics.json"
+        self.figures = folder / "figures"
+        self.bundles = folder / "bundles"
+
+    def read_config(self) -> TrainingConfig:
+        """The configuration that `fit` ran with."""
+        return parse_config(self.require(self.config, "fit").read_bytes(), str(self.config))
+
+    def require(self, path: Path, stage: str) -> Path:
+        """`path`, if the stage that writes it has run.
+
+        Raises:
+            StageError: the file is not there; names the stage to run first.
+        """
+        if not path.exists():
+            msg = f"{path}: missing; run `vaetrain {stage}` on this workdir first"
+            raise StageError(msg)
+        return path
+
+
+def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Lets `write` fill a temporary file beside `path`, then renames it into place.
+
+    Raises:
+        DiskError: the disk refused; a file that was there before is untouched.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    except OSError as error:
+        raise disk_error(path, error) from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.rename(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise disk_error(path, error) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, document: Mapping[str, object]) -> None:
+    """Writes `document` as indented JSON, as a whole; errors as for `write_atomic`."""
+    content = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomic(path, lambda file: file.write(content.encode()))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads what `write_json` wrote."""
+    document: dict[str, Any] = json.loads(path.read_bytes())
+    return document
+
+
+def disk_error(path: Path, error: OSError) -> DiskError:
+    """The sentence for a write that failed."""
+    return DiskError(f"{path}: not written: {error.strerror or error}")
