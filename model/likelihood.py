@@ -1,6 +1,7 @@
 """Log-likelihoods, the KL divergence and the importance-weighted bound in NumPy, for serving.
 
-Same quantities as `model.elbo`, which a test holds it to. Every figure is in nats and a sum over
+Same quantities as `model.elbo`, which a test holds it to. One picture's targets [c, h, w]
+broadcast against many decoded rows [K, c, h, w]. Every figure is in nats and a sum over
 the picture's or the latent's values. `params` is the decoder's second output: logits for a
 Bernoulli likelihood, the unclamped mean otherwise.
 """
@@ -8,6 +9,7 @@ Bernoulli likelihood, the unclamped mean otherwise.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +32,24 @@ def bernoulli(targets: Floats, logits: Floats) -> Nats:
 def gaussian(targets: Floats, mean: Floats, scale: float) -> Nats:
     """log N(x; mean, scale² I) [n] of targets [n, …] in [0, 1]; a density, so it may exceed 0."""
     squares = _sum_per_row(np.square((targets - mean) / np.float32(scale)))
-    size = math.prod(targets.shape[1:])
+    size = math.prod(mean.shape[1:])
     return -0.5 * squares - size * (math.log(scale) + 0.5 * _LOG_2PI)
+
+
+def log_likelihood(
+    family: Literal["bernoulli", "gaussian"], scale: float | None, targets: Floats, params: Floats
+) -> Nats:
+    """log p(x|z) [n] of targets in [0, 1] (binary for a Bernoulli) under the decoder's `params`.
+
+    Raises:
+        ValueError: a Gaussian without a scale.
+    """
+    if family == "bernoulli":
+        return bernoulli(targets, params)
+    if scale is None:
+        msg = "a Gaussian likelihood needs its scale"
+        raise ValueError(msg)
+    return gaussian(targets, params, scale)
 
 
 def kl_per_dimension(mean: Floats, logvar: Floats) -> Nats:

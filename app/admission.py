@@ -1,0 +1,44 @@
+"""Admission: a verb takes one permit for its whole cost before it starts, or is refused whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.errors import QueueFullError, RequestTooLargeError
+
+
+class Admission:
+    """Bounds the pixels in work. A cost covers every stage of a verb, so that nothing is
+    refused half-way; used on the event loop only.
+
+    Args:
+        capacity: pixels that all admitted verbs together may have in work.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.used = 0
+
+    @contextmanager
+    def admit(self, cost: int) -> Iterator[None]:
+        """Holds `cost` pixels while the block runs.
+
+        Raises:
+            RequestTooLargeError: the cost is above the capacity, so that it can never fit.
+            QueueFullError: it does not fit now.
+        """
+        if cost > self.capacity:
+            detail = (
+                f"the request costs {cost} pixels over all its stages, the queue holds "
+                f"{self.capacity}; split it"
+            )
+            raise RequestTooLargeError(detail, bound=self.capacity)
+        if self.used + cost > self.capacity:
+            detail = "the queue is full; try again shortly"
+            raise QueueFullError(detail, bound=self.capacity, retry_after=1)
+        self.used += cost
+        try:
+            yield
+        finally:
+            self.used -= cost

@@ -1,0 +1,261 @@
+"""The micro-batcher: joins rows of concurrent callers into batches and hands each its own back.
+
+It knows rows, shapes and run times; no images, no models, no HTTP.
+
+- Rows are joined only when their shapes are equal.
+- A batch is sized to about `TARGET_SECONDS` of measured run time. A caller with more rows than
+  that gets one chunk a batch and goes to the end of the queue in between.
+- A caller who has left is skipped when rows are taken and when they are delivered.
+- A failed batch fails its own callers, each with an error of their own, and nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import EngineFailedError, ShuttingDownError
+from app.lanes import Lanes
+
+logger = logging.getLogger(__name__)
+
+Array = NDArray[np.float32]
+Outputs = tuple[Array, ...]
+Run = Callable[[Array], Sequence[Array]]
+
+TARGET_SECONDS = 0.005
+_SMOOTHING = 0.2
+_REMEMBERED_SHAPES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A caller's rows, with what they went through, in seconds."""
+
+    outputs: Outputs
+    queue_seconds: float
+    run_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What one batch was, for metrics."""
+
+    rows: int
+    callers: int
+    seconds: float
+    queue_seconds: tuple[float, ...]
+    """Of each caller whose first rows are in this batch."""
+    failed: bool
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    rows: Array
+    future: asyncio.Future[Answer]
+    queued_at: float
+    taken: int = 0
+    delivered: int = 0
+    queue_seconds: float = 0.0
+    run_seconds: float = 0.0
+    outputs: Outputs = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    call: _Call
+    start: int
+    stop: int
+
+
+@dataclass(slots=True)
+class _Batch:
+    parts: list[_Part]
+    rows: int
+    expected_seconds: float
+    run_graph: Run
+    on_settled: Callable[[_Batch, float, Exception | None], None]
+    outputs: Outputs = ()
+
+    def run(self) -> None:
+        chunks = [part.call.rows[part.start : part.stop] for part in self.parts]
+        batch = chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+        self.outputs = tuple(self.run_graph(batch))
+        wrong = [len(output) for output in self.outputs if len(output) != self.rows]
+        if wrong or not self.outputs:
+            msg = f"the graph answered {wrong} rows for {self.rows}"
+            raise EngineFailedError(msg)
+
+    def settle(self, seconds: float, error: Exception | None) -> None:
+        self.on_settled(self, seconds, error)
+
+
+class MicroBatcher:
+    """Batches calls of one graph.
+
+    Args:
+        run: rows [n, …] → one or more arrays [n, …]; called in a lane.
+        lanes: where batches run.
+        seconds_per_row: measured run time of one row, by shape of the row; others are learnt.
+        max_rows: largest batch.
+        observe: called on the event loop after each batch.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        lanes: Lanes,
+        *,
+        seconds_per_row: dict[tuple[int, ...], float] | None = None,
+        max_rows: int = 256,
+        observe: Callable[[BatchReport], None] = lambda report: None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._run = run
+        self._lanes = lanes
+        self._seconds_per_row = OrderedDict(seconds_per_row or {})
+        self._max_rows = max_rows
+        self._observe = observe
+        self._clock = clock
+        self._queues: OrderedDict[tuple[int, ...], deque[_Call]] = OrderedDict()
+        self._unfinished: set[_Call] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closed = False
+
+    async def __call__(self, rows: Array) -> Answer:
+        """Runs `rows` [n, …], n ≥ 1, in one batch or several, and returns theirs in order.
+
+        Raises:
+            EngineFailedError: a batch with these rows failed.
+            ShuttingDownError: the batcher is closed.
+        """
+        if self._closed:
+            msg = "the server is stopping"
+            raise ShuttingDownError(msg)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        call = _Call(rows, future, self._clock())
+        self._queues.setdefault(rows.shape[1:], deque()).append(call)
+        self._unfinished.add(call)
+        self._idle.clear()
+        self._lanes.offer(self)
+        try:
+            return await future
+        finally:
+            self._unfinished.discard(call)
+            if not self._unfinished:
+                self._idle.set()
+
+    async def close(self) -> None:
+        """Takes nothing new and returns when every caller has an answer."""
+        self._closed = True
+        await self._idle.wait()
+
+    def has_work(self) -> bool:
+        """Whether rows wait."""
+        return bool(self._queues)
+
+    def take(self) -> _Batch | None:
+        """Forms the next batch from the shape that has waited longest."""
+        while self._queues:
+            shape, calls = self._queues.popitem(last=False)
+            row_seconds = self._seconds_per_row.get(shape)
+            parts = self._fill(calls, self._row_limit(row_seconds))
+            if calls:
+                self._queues[shape] = calls
+            if parts:
+                rows = sum(part.stop - part.start for part in parts)
+                expected = TARGET_SECONDS if row_seconds is None else row_seconds * rows
+                return _Batch(parts, rows, expected, self._run, self._settled)
+        return None
+
+    def fail(self, error: Exception) -> None:
+        """Fails every caller."""
+        self._queues.clear()
+        for call in self._unfinished:
+            self._fail_call(call, error)
+
+    def _settled(self, batch: _Batch, seconds: float, error: Exception | None) -> None:
+        if error is None:
+            self._learn(batch, seconds)
+            self._hand_out(batch, seconds)
+        else:
+            logger.error("a batch of %d rows failed", batch.rows, exc_info=error)
+            for part in batch.parts:
+                self._fail_call(part.call, error)
+        waits = tuple(part.call.queue_seconds for part in batch.parts if part.start == 0)
+        failed = error is not None
+        self._observe(BatchReport(batch.rows, len(batch.parts), seconds, waits, failed))
+
+    def _row_limit(self, row_seconds: float | None) -> int:
+        if row_seconds is None:
+            return 1  # a shape never seen: one row tells what it costs
+        return max(1, min(self._max_rows, int(TARGET_SECONDS / max(row_seconds, 1e-9))))
+
+    def _fill(self, calls: deque[_Call], room: int) -> list[_Part]:
+        parts: list[_Part] = []
+        unfinished: list[_Call] = []
+        while calls and room:
+            call = calls.popleft()
+            if call.future.done():
+                continue
+            count = min(room, len(call.rows) - call.taken)
+            if not call.taken:
+                call.queue_seconds = self._clock() - call.queued_at
+            parts.append(_Part(call, call.taken, call.taken + count))
+            call.taken += count
+            room -= count
+            if call.taken < len(call.rows):
+                unfinished.append(call)
+        calls.extend(unfinished)
+        return parts
+
+    def _hand_out(self, batch: _Batch, seconds: float) -> None:
+        offset = 0
+        for part in batch.parts:
+            count = part.stop - part.start
+            rows = tuple(output[offset : offset + count] for output in batch.outputs)
+            offset += count
+            if not part.call.future.done():
+                self._put(part, rows, seconds)
+
+    @staticmethod
+    def _put(part: _Part, rows: Outputs, seconds: float) -> None:
+        call = part.call
+        call.run_seconds += seconds
+        call.delivered += part.stop - part.start
+        if part.stop - part.start == len(call.rows):
+            call.outputs = rows
+        else:
+            if not call.outputs:
+                call.outputs = tuple(
+                    np.empty((len(call.rows), *output.shape[1:]), output.dtype) for output in rows
+                )
+            for whole, output in zip(call.outputs, rows, strict=True):
+                whole[part.start : part.stop] = output
+        if call.delivered == len(call.rows):
+            call.future.set_result(Answer(call.outputs, call.queue_seconds, call.run_seconds))
+
+    @staticmethod
+    def _fail_call(call: _Call, error: Exception) -> None:
+        if not call.future.done():
+            detail = error.detail if isinstance(error, EngineFailedError) else "the graph failed"
+            failure = EngineFailedError(detail)
+            failure.__cause__ = error
+            call.future.set_exception(failure)
+
+    def _learn(self, batch: _Batch, seconds: float) -> None:
+        shape = batch.parts[0].call.rows.shape[1:]
+        measured = seconds / batch.rows
+        known = self._seconds_per_row.pop(shape, measured)
+        self._seconds_per_row[shape] = known + _SMOOTHING * (measured - known)
+        if len(self._seconds_per_row) > _REMEMBERED_SHAPES:
+            self._seconds_per_row.popitem(last=False)

@@ -1,0 +1,125 @@
+"""Bounds on log p(x) of pictures, from a bundle's encoder and decoder.
+
+A bound belongs to the data that the likelihood is defined on. For a Bernoulli model that is a
+binary picture: grey ones are binarised first, and the same binary picture is shown to the
+encoder and scored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.engine import Engine
+from app.errors import InvalidFieldError, UnsupportedByModelError
+from app.offload import Offload
+from app.timing import Timing
+from model import likelihood, noise, pixels
+from model.bundle import LikelihoodSpec
+from model.noise import Purpose
+from model.pixels import Images
+
+Floats = NDArray[np.float32]
+Nats = NDArray[np.float64]
+
+Binarise = Literal["sample", "threshold"]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundOptions:
+    """K samples, how a Bernoulli model's pictures are made binary (None: as trained), the seed."""
+
+    samples: int
+    binarise: Binarise | None
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Estimates for n pictures, float64 [n] each, in nats over `likelihood.dimensions` values.
+
+    `reconstruction` is log p(x|z) averaged over the K samples. `importance_weighted` is
+    logsumexp(log w) − log K; its expectation is never below the ELBO and rises with K (Burda
+    et al. 2016).
+    """
+
+    reconstruction: Nats
+    kl: Nats
+    importance_weighted: Nats
+    options: BoundOptions
+    binarise: Binarise | None
+    """How the pictures were made binary; None when they were scored as they are."""
+    likelihood: LikelihoodSpec
+
+    @property
+    def elbo(self) -> Nats:
+        return self.reconstruction - self.kl
+
+
+async def estimate(
+    engine: Engine, images: Images, options: BoundOptions, *, offload: Offload, timing: Timing
+) -> Bounds:
+    """Bounds of pictures uint8 [n, h, w, c] with K draws from the posterior of each.
+
+    Picture i's draws depend on (seed, i) alone.
+
+    Raises:
+        UnsupportedByModelError: the model has no likelihood.
+        InvalidFieldError: `binarise` was given and the likelihood is not Bernoulli.
+    """
+    spec = engine.manifest.likelihood
+    if spec is None:
+        detail = "the model's manifest states no likelihood, so there is no bound on log p(x)"
+        raise UnsupportedByModelError(detail, field="elbo_samples")
+    how = _binarisation(spec, options.binarise)
+    shown = images if how is None else pixels.binarise(images, how, seed=options.seed)
+    rows = pixels.to_float(shown, engine.manifest.input.value_range)
+    mean, logvar = timing.add(await engine.encode(rows)).outputs
+    targets = pixels.to_float(shown)
+    size = options.samples * engine.row_pixels
+    reconstruction, weighted = np.empty(len(images)), np.empty(len(images))
+    # One picture after the other: memory stays at K decoded rows, whatever the request.
+    for row in range(len(images)):
+        epsilon = _noise(options, row, mean.shape[1:])
+        latents = likelihood.reparameterize(mean[row], logvar[row], epsilon)
+        params = timing.add(await engine.decode_params(latents)).outputs[0]
+        reconstruction[row], weighted[row] = await offload(
+            size, _score, spec, targets[row], params, latents, epsilon, logvar[row]
+        )
+    return Bounds(reconstruction, likelihood.kl(mean, logvar), weighted, options, how, spec)
+
+
+def _score(
+    spec: LikelihoodSpec,
+    target: Floats,
+    params: Floats,
+    latents: Floats,
+    epsilon: Floats,
+    logvar: Floats,
+) -> tuple[float, float]:
+    """(reconstruction term, importance-weighted bound) of one picture."""
+    log_likelihood = likelihood.log_likelihood(spec.family, spec.scale, target, params)
+    log_weights = likelihood.log_importance_weight(log_likelihood, latents, epsilon, logvar)
+    bound = likelihood.importance_weighted_bound(log_weights[None])
+    return float(log_likelihood.mean()), float(bound[0])
+
+
+def _noise(options: BoundOptions, row: int, latent_shape: tuple[int, ...]) -> Floats:
+    shape = (options.samples, *latent_shape)
+    drawn = noise.standard_normal(options.seed, Purpose.POSTERIOR, row, 1, shape)
+    return drawn.reshape(shape)
+
+
+def _binarisation(spec: LikelihoodSpec, wanted: Binarise | None) -> Binarise | None:
+    if spec.family != "bernoulli":
+        if wanted is not None:
+            detail = f"binarise is for Bernoulli models, this one is {spec.family}"
+            raise InvalidFieldError(detail, field="binarise")
+        return None
+    if wanted is not None:
+        return wanted
+    # Data that was binary already passes a threshold unchanged.
+    return "sample" if spec.binarise == "sample" else "threshold"

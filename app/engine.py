@@ -1,0 +1,64 @@
+"""One served bundle: its two graphs behind batchers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from app.batcher import BatchReport, MicroBatcher
+from app.lanes import Lanes
+from app.loader import Loaded
+from model.bundle import Manifest
+from model.runtime import Graph
+
+Observe = Callable[[str, str, BatchReport], None]
+"""Called with the model's name, the batcher's purpose and the report of a batch."""
+
+
+class Engine:
+    """A served bundle.
+
+    `encode` maps images [n, c, h, w] to (mean, logvar); `decode` maps latents to (pixels,);
+    `decode_params` maps latents to (params,), which likelihoods are computed from.
+    """
+
+    def __init__(self, loaded: Loaded, shared: Lanes, observe: Observe) -> None:
+        self.bundle = loaded.bundle
+        self.name, self.version = loaded.name, loaded.version
+        self.provider = loaded.provider
+        self._own_lanes = Lanes(1) if loaded.needs_own_lane else None
+        lanes = self._own_lanes or shared
+        image_shape = self.manifest.encoder.inputs[0].shape
+        latent_shape = self.manifest.latent.shape
+
+        def batcher(
+            graph: Graph, outputs: tuple[str, ...], shape: tuple[int, ...], seconds: float
+        ) -> MicroBatcher:
+            purpose = "+".join(outputs)
+            return MicroBatcher(
+                lambda rows: graph.run(rows, outputs),
+                lanes,
+                seconds_per_row={shape: seconds},
+                observe=lambda report: observe(self.name, purpose, report),
+            )
+
+        encoding, decoding = loaded.encoder_row_seconds, loaded.decoder_row_seconds
+        self.encode = batcher(loaded.encoder, ("mean", "logvar"), image_shape, encoding)
+        self.decode = batcher(loaded.decoder, ("pixels",), latent_shape, decoding)
+        self.decode_params = batcher(loaded.decoder, ("params",), latent_shape, decoding)
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.bundle.manifest
+
+    @property
+    def row_pixels(self) -> int:
+        """What one row costs: its pixels."""
+        _, height, width = self.manifest.encoder.inputs[0].shape
+        return height * width
+
+    async def close(self) -> None:
+        """Answers every caller, then frees the threads that are the engine's own."""
+        await asyncio.gather(self.encode.close(), self.decode.close(), self.decode_params.close())
+        if self._own_lanes:
+            self._own_lanes.close()

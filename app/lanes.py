@@ -1,0 +1,157 @@
+"""Lanes: the threads that run batches, shared by every batcher of the process.
+
+A source (a batcher) says once that it has work. A free lane takes one batch from the source
+that has waited longest; a source with more work goes to the end of the line, so that no model
+and no large request starves another. Nothing polls and nothing waits for a timer: while a
+batch runs, the next one gathers in its source.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+logger = logging.getLogger(__name__)
+
+INLINE_SECONDS = 0.0005
+"""A batch expected to be shorter runs on the event loop: the hop to a thread costs as much."""
+
+
+class Batch(Protocol):
+    """Work for one lane; it keeps its own result."""
+
+    expected_seconds: float
+
+    def run(self) -> None:
+        """Runs in a lane, or on the event loop when it is short."""
+
+    def settle(self, seconds: float, error: Exception | None) -> None:
+        """Called on the event loop with the run time and what `run` raised, if anything."""
+
+
+class Source(Protocol):
+    """Where batches come from; called on the event loop only."""
+
+    def take(self) -> Batch | None:
+        """The next batch, or None when nothing waits."""
+
+    def has_work(self) -> bool:
+        """Whether another batch could be taken."""
+
+    def fail(self, error: Exception) -> None:
+        """Fails everything that waits, after a defect in `take` or in a batch's `settle`."""
+
+
+class Lanes:
+    """`count` threads and the line of sources that wait for them.
+
+    Bound to the event loop that first offers work; every method is called on that loop.
+    """
+
+    def __init__(self, count: int, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.count = count
+        self._clock = clock
+        self._free = count
+        self._line: deque[Source] = deque()
+        self._scheduled = False
+        self._jobs: queue.SimpleQueue[tuple[Source, Batch] | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def offer(self, source: Source) -> None:
+        """Puts a source in the line; it is asked for a batch on a later turn of the loop.
+
+        The delay is what lets requests that are already parsed join the same batch.
+        """
+        if source not in self._line:
+            self._line.append(source)
+        self._schedule()
+
+    def close(self) -> None:
+        """Ends the threads once what they run has finished; the sources are drained before."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._running_loop().call_soon(self._dispatch)
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    def _dispatch(self) -> None:
+        self._scheduled = False
+        while self._free and self._line:
+            source = self._line.popleft()
+            batch = self._take(source)
+            if batch is None:
+                continue
+            if source.has_work():
+                self._line.append(source)
+            if batch.expected_seconds <= INLINE_SECONDS:
+                self._settle(source, batch, *self._timed(batch))
+                # One short batch a turn: the loop reads its sockets in between.
+                if self._line:
+                    self._schedule()
+                return
+            self._hand_over(source, batch)
+
+    def _take(self, source: Source) -> Batch | None:
+        try:
+            return source.take()
+        except Exception as error:
+            logger.exception("a batch could not be formed")
+            source.fail(error)
+            return None
+
+    def _hand_over(self, source: Source, batch: Batch) -> None:
+        self._free -= 1
+        if len(self._threads) < self.count - self._free:
+            name = f"lane-{len(self._threads)}"
+            self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
+            self._threads[-1].start()
+        self._jobs.put((source, batch))
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            seconds, error = self._timed(job[1])
+            try:
+                self._running_loop().call_soon_threadsafe(self._finished, *job, seconds, error)
+            except RuntimeError:
+                return  # the loop is closed, so nobody waits any more
+            del job, error  # an idle lane must not keep a batch in memory
+
+    def _timed(self, batch: Batch) -> tuple[float, Exception | None]:
+        started = self._clock()
+        try:
+            batch.run()
+        except Exception as error:
+            return self._clock() - started, error
+        return self._clock() - started, None
+
+    def _finished(
+        self, source: Source, batch: Batch, seconds: float, error: Exception | None
+    ) -> None:
+        self._free += 1
+        self._settle(source, batch, seconds, error)
+        self._dispatch()
+
+    @staticmethod
+    def _settle(source: Source, batch: Batch, seconds: float, error: Exception | None) -> None:
+        try:
+            batch.settle(seconds, error)
+        except Exception as defect:
+            logger.exception("a batch could not be settled")
+            source.fail(defect)

@@ -1,0 +1,160 @@
+"""Bundle → checked, warm onnxruntime sessions. Blocking; the registry calls it in a thread."""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.bundle import DECODER, ENCODER, GOLDEN, Bundle, BundleError, GraphSpec
+from model.runtime import CPU, CUDA, Graph, GraphError, choose_provider
+
+logger = logging.getLogger(__name__)
+
+SLOW_ROW_SECONDS = 0.05
+_WARM_RUNS = 3
+
+Rows = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A bundle's graphs, checked and warm; not yet bound to an event loop."""
+
+    bundle: Bundle
+    provider: str
+    encoder: Graph
+    decoder: Graph
+    encoder_row_seconds: float
+    decoder_row_seconds: float
+
+    @property
+    def name(self) -> str:
+        """The model's name, which is that of the version's parent folder."""
+        return self.bundle.folder.parent.name
+
+    @property
+    def version(self) -> int:
+        return int(self.bundle.folder.name)
+
+    @property
+    def needs_own_lane(self) -> bool:
+        """Rows so slow that all cores should work on one, or rows that run on a GPU."""
+        slowest = max(self.encoder_row_seconds, self.decoder_row_seconds)
+        return self.provider == CUDA or slowest > SLOW_ROW_SECONDS
+
+
+def load(bundle: Bundle, wanted: Literal["auto", "cpu", "cuda"], *, cores: int) -> Loaded:
+    """Makes the sessions, reproduces the golden batch, and measures one row.
+
+    `auto` takes CUDA when onnxruntime offers it and it works, and says so when it does not.
+
+    Raises:
+        BundleError: a graph does not load, is not the one that the manifest describes, or
+            does not reproduce the golden batch.
+        GraphError: CUDA was asked for and does not work.
+    """
+    provider = choose_provider(wanted)
+    try:
+        loaded = _load_on(bundle, provider, threads=1)
+    except GraphError as error:
+        if wanted != "auto" or provider == CPU:
+            raise
+        logger.warning("CUDA is offered and does not work, serving on the CPU: %s", error)
+        loaded = _load_on(bundle, CPU, threads=1)
+    if loaded.provider == CPU and loaded.needs_own_lane and cores > 1:
+        return _load_on(bundle, CPU, threads=cores)
+    return loaded
+
+
+def _load_on(bundle: Bundle, provider: str, *, threads: int) -> Loaded:
+    encoder = _graph(bundle, ENCODER, bundle.manifest.encoder, provider, threads)
+    decoder = _graph(bundle, DECODER, bundle.manifest.decoder, provider, threads)
+    golden = _golden(bundle)
+    _reproduce(bundle, provider, encoder, golden["image"], golden)
+    _reproduce(bundle, provider, decoder, golden["latent"], golden)
+    return Loaded(
+        bundle,
+        provider,
+        encoder,
+        decoder,
+        _seconds_of_a_row(encoder, golden["image"]),
+        _seconds_of_a_row(decoder, golden["latent"]),
+    )
+
+
+def _graph(bundle: Bundle, file: str, spec: GraphSpec, provider: str, threads: int) -> Graph:
+    try:
+        graph = Graph(bundle.read(file), provider=provider, threads=threads)
+    except GraphError as error:
+        msg = f"{bundle.folder / file}: {error}"
+        if provider == CUDA:
+            raise GraphError(msg) from error
+        raise BundleError(msg) from error
+    for direction, described, found in (
+        ("inputs", spec.inputs, graph.inputs),
+        ("outputs", spec.outputs, graph.outputs),
+    ):
+        wanted = [(tensor.name, "tensor(float)", tensor.shape) for tensor in described]
+        got = [(name, dtype, shape[1:]) for name, dtype, shape in found]
+        if wanted != got:
+            msg = f"{bundle.folder / file}: has the {direction} {got}, the manifest says {wanted}"
+            raise BundleError(msg)
+        if any(isinstance(shape[0], int) for _, _, shape in found):
+            msg = f"{bundle.folder / file}: the batch axis of its {direction} is fixed"
+            raise BundleError(msg)
+    return graph
+
+
+def _golden(bundle: Bundle) -> dict[str, Rows]:
+    names = ("image", "mean", "logvar", "latent", "pixels", "params")
+    try:
+        with np.load(io.BytesIO(bundle.read(GOLDEN)), allow_pickle=False) as archive:
+            return {name: np.asarray(archive[name], dtype=np.float32) for name in names}
+    except (ValueError, OSError, KeyError, EOFError) as error:
+        msg = f"{bundle.folder / GOLDEN}: not a golden batch: {error}"
+        raise BundleError(msg) from error
+
+
+def _reproduce(
+    bundle: Bundle,
+    provider: str,
+    graph: Graph,
+    rows: Rows,
+    golden: dict[str, Rows],
+) -> None:
+    tolerances = bundle.manifest.golden.tolerance.get(provider, {})
+    try:
+        answers = graph.run(rows)
+    except Exception as error:  # onnxruntime's exceptions share no other base
+        msg = f"{bundle.folder}: the golden batch can't be run on {provider}: {error}"
+        raise BundleError(msg) from error
+    for (name, _, _), answer in zip(graph.outputs, answers, strict=True):
+        if name not in tolerances:
+            msg = f"{bundle.folder}: the manifest has no tolerance for {name} on {provider}"
+            raise BundleError(msg)
+        expected = golden[name]
+        if answer.shape != expected.shape:
+            msg = f"{bundle.folder}: {name} has shape {answer.shape}, golden {expected.shape}"
+            raise BundleError(msg)
+        difference = float(np.abs(answer - expected).max())
+        if not difference <= tolerances[name]:
+            msg = (
+                f"{bundle.folder}: {name} differs from the golden batch by {difference:.3g} on "
+                f"{provider}, allowed is {tolerances[name]:.3g}"
+            )
+            raise BundleError(msg)
+
+
+def _seconds_of_a_row(graph: Graph, rows: Rows) -> float:
+    times = []
+    for _ in range(_WARM_RUNS):
+        started = time.perf_counter()
+        graph.run(rows[:1])
+        times.append(time.perf_counter() - started)
+    return min(times)

@@ -1,0 +1,185 @@
+"""The registry: which bundles there are, which of them serve, and why the others do not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from app.engine import Engine
+from app.errors import InvalidFieldError, ModelUnavailableError, UnknownModelError
+from app.loader import Loaded
+from model.bundle import NAME_PATTERN, Bundle, BundleError, open_bundle
+from model.runtime import GraphError
+
+logger = logging.getLogger(__name__)
+
+State = Literal["unloaded", "loading", "ready", "unavailable"]
+
+Load = Callable[[Bundle], Loaded]
+Start = Callable[[Loaded], Engine]
+
+
+@dataclass(slots=True)
+class Version:
+    """One version of a model on disk."""
+
+    number: int
+    folder: Path
+    state: State = "unloaded"
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Model:
+    """A name and its versions, highest first; `engine` is the one that serves."""
+
+    name: str
+    versions: list[Version] = field(default_factory=list)
+    engine: Engine | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why nothing serves, or why not the highest version; empty when all is well."""
+        return "; ".join(version.reason for version in self.versions if version.reason)
+
+
+class Registry:
+    """Opens the bundles of the repository roots.
+
+    Args:
+        roots: folders with `<name>/<version>/`; of one version in two roots the first counts.
+        default: the model for requests that name none; empty takes the only one there is.
+        required: models that must serve before `problems` is empty; empty takes the default
+            model, or all models when there is no default.
+        load: bundle → checked graphs; blocking, runs in a thread.
+        start: checked graphs → engine; runs on the event loop.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        *,
+        default: str,
+        required: Sequence[str],
+        load: Load,
+        start: Start,
+    ) -> None:
+        self._roots = tuple(roots)
+        self._default = default
+        self._required = tuple(required)
+        self._load = load
+        self._start = start
+        self._loaded = False
+        self.models: dict[str, Model] = {}
+
+    async def open(self) -> None:
+        """Finds all bundles and loads each model's highest version that can serve."""
+        self.models = await asyncio.to_thread(_scan, self._roots)
+        for model in self.models.values():
+            await self._open_model(model)
+        self._loaded = True
+
+    async def close(self) -> None:
+        """Lets every engine answer its callers, and drops it."""
+        engines = [model.engine for model in self.models.values() if model.engine]
+        await asyncio.gather(*(engine.close() for engine in engines))
+
+    @property
+    def default_name(self) -> str | None:
+        """The model for requests that name none, or None when there is no such model."""
+        if self._default:
+            return self._default
+        return next(iter(self.models)) if len(self.models) == 1 else None
+
+    def engine(self, name: str | None) -> Engine:
+        """The engine of the named model, or of the default model.
+
+        Raises:
+            InvalidFieldError: no name was given and there is no default.
+            UnknownModelError: there is no model of that name.
+            ModelUnavailableError: it is loading, or none of its versions can serve.
+        """
+        wanted = name or self.default_name
+        if wanted is None and self._loaded and self.models:
+            detail = f"name one of the models with ?model=: {self._names()}"
+            raise InvalidFieldError(detail, field="model")
+        model = self.models.get(wanted or "")
+        if model is None:
+            raise self._absent(wanted)
+        if model.engine is None:
+            detail = f"the model {wanted!r} can't serve: {model.reason or 'it is still loading'}"
+            raise ModelUnavailableError(detail, field="model", retry_after=5)
+        return model.engine
+
+    def problems(self) -> list[str]:
+        """Why the server is not ready, a sentence for each reason; empty when it is."""
+        if not self._loaded:
+            return ["the models are still loading"]
+        if not self.models:
+            roots = ", ".join(str(root) for root in self._roots)
+            return [f"there is no bundle, <name>/<version>/manifest.json, in {roots}"]
+        default = self.default_name
+        required = self._required or ((default,) if default else tuple(self.models))
+        return [sentence for name in required if (sentence := self._problem(name))]
+
+    def _problem(self, name: str) -> str:
+        model = self.models.get(name)
+        if model is None:
+            return f"the model {name!r} is required and not there; found: {self._names()}"
+        return "" if model.engine else f"{name}: {model.reason}"
+
+    def _absent(self, wanted: str | None) -> UnknownModelError | ModelUnavailableError:
+        if not self._loaded:
+            return ModelUnavailableError("the models are still loading", retry_after=1)
+        if not self.models:
+            return ModelUnavailableError(self.problems()[0], field="model", retry_after=5)
+        detail = f"there is no model {wanted!r}; there is {self._names()}"
+        return UnknownModelError(detail, field="model")
+
+    def _names(self) -> str:
+        return ", ".join(sorted(self.models))
+
+    async def _open_model(self, model: Model) -> None:
+        for version in model.versions:
+            version.state = "loading"
+            try:
+                loaded = await asyncio.to_thread(self._open_version, version.folder)
+            except (BundleError, GraphError) as error:
+                version.state, version.reason = "unavailable", str(error)
+                logger.error("%s/%d does not serve: %s", model.name, version.number, error)
+                continue
+            model.engine = self._start(loaded)
+            version.state = "ready"
+            logger.info(
+                "%s/%d serves on %s, %.3f ms to decode a row",
+                model.name,
+                version.number,
+                loaded.provider,
+                loaded.decoder_row_seconds * 1000,
+            )
+            return
+
+    def _open_version(self, folder: Path) -> Loaded:
+        return self._load(open_bundle(folder))
+
+
+def _scan(roots: Sequence[Path]) -> dict[str, Model]:
+    found: dict[str, dict[int, Version]] = {}
+    for root in roots:
+        for folder in sorted(root.glob("*/*")):
+            if not (folder.is_dir() and re.fullmatch(r"[1-9][0-9]{0,17}", folder.name)):
+                continue
+            name, number = folder.parent.name, int(folder.name)
+            if not re.match(NAME_PATTERN, name):
+                logger.warning("%s is left out: %r is no model name", folder, name)
+                continue
+            found.setdefault(name, {}).setdefault(number, Version(number, folder))
+    return {
+        name: Model(name, [versions[number] for number in sorted(versions, reverse=True)])
+        for name, versions in sorted(found.items())
+    }

@@ -1,0 +1,208 @@
+"""The verbs, without HTTP: arrays in, arrays out.
+
+Each verb takes one permit for the cost of all its stages, then awaits the engine's batchers.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app import bounds
+from app.admission import Admission
+from app.bounds import BoundOptions, Bounds
+from app.engine import Engine
+from app.errors import InvalidFieldError
+from app.offload import Offload
+from app.timing import Timing
+from model import likelihood, noise, pixels
+from model.noise import MAX_SEED, Purpose
+from model.pixels import Images
+
+Floats = NDArray[np.float32]
+Nats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Pictures drawn from the prior: uint8 [n, h, w, c], their latents, and the seed used."""
+
+    images: Images
+    latents: Floats
+    seed: int
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The posterior's parameters, each float32 [n, *latent_shape]."""
+
+    mean: Floats
+    logvar: Floats
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Pictures uint8 [n, h, w, c]."""
+
+    images: Images
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstructed:
+    """Decoded posterior means, with each picture's squared error and KL in nats."""
+
+    images: Images
+    mean: Floats
+    squared_error: Nats
+    kl: Nats
+    bounds: Bounds | None
+    timing: Timing
+
+
+class Service:
+    """The verbs of one process.
+
+    Args:
+        admission: bounds the work of all callers together.
+        offload: runs array work beside the graphs.
+        max_n: most pictures that one call may sample or decode.
+        max_elbo_samples: most importance samples for each picture.
+    """
+
+    def __init__(
+        self, admission: Admission, offload: Offload, *, max_n: int, max_elbo_samples: int
+    ) -> None:
+        self._admission = admission
+        self._offload = offload
+        self._max_n = max_n
+        self._max_elbo_samples = max_elbo_samples
+
+    async def sample(
+        self, engine: Engine, *, n: int, seed: int | None, temperature: float
+    ) -> Sampled:
+        """Draws z ~ N(0, temperature² I) and decodes it.
+
+        Row i depends on the seed and i alone, whatever n is and whoever shares its batch.
+
+        Raises:
+            InvalidFieldError: n is out of range.
+            ServiceError: as `Admission.admit` and the batchers raise.
+        """
+        self._check_count(n, "n")
+        seed = draw_seed() if seed is None else seed
+        timing = Timing()
+        with self._admission.admit(n * engine.row_pixels):
+            shape = engine.manifest.latent.shape
+            latents = await self._offload(
+                n * engine.row_pixels, _prior, seed, n, shape, temperature
+            )
+            images = await self._decode(engine, latents, timing)
+        return Sampled(images, latents, seed, timing)
+
+    async def encode(self, engine: Engine, images: Images) -> Encoded:
+        """The posterior of each picture, uint8 [n, h, w, c]. Errors as the batchers raise."""
+        timing = Timing()
+        with self._admission.admit(len(images) * engine.row_pixels):
+            rows = pixels.to_float(images, engine.manifest.input.value_range)
+            mean, logvar = timing.add(await engine.encode(rows)).outputs
+        return Encoded(mean, logvar, timing)
+
+    async def decode(self, engine: Engine, latents: Floats) -> Decoded:
+        """The picture of each latent, float32 [n, *latent_shape].
+
+        Raises:
+            InvalidFieldError: more latents than are allowed.
+            ServiceError: as `Admission.admit` and the batchers raise.
+        """
+        self._check_count(len(latents), "latents")
+        timing = Timing()
+        with self._admission.admit(len(latents) * engine.row_pixels):
+            images = await self._decode(engine, latents, timing)
+        return Decoded(images, timing)
+
+    async def reconstruct(
+        self,
+        engine: Engine,
+        images: Images,
+        *,
+        elbo_samples: int | None = None,
+        binarise: Literal["sample", "threshold"] | None = None,
+        seed: int | None = None,
+    ) -> Reconstructed:
+        """Encodes pictures and decodes their posterior means.
+
+        The squared error is against the grey picture, in pixel units of [0, 1], summed. With
+        `elbo_samples`, the bounds of `app.bounds` are computed as well.
+
+        Raises:
+            InvalidFieldError: an option is out of range or does not fit the model.
+            UnsupportedByModelError: a bound was asked of a model without a likelihood.
+            ServiceError: as `Admission.admit` and the batchers raise.
+        """
+        self._check_bound_options(elbo_samples, binarise, seed)
+        stages = 2 if elbo_samples is None else 3 + elbo_samples
+        timing = Timing()
+        with self._admission.admit(len(images) * engine.row_pixels * stages):
+            value_range = engine.manifest.input.value_range
+            rows = pixels.to_float(images, value_range)
+            mean, logvar = timing.add(await engine.encode(rows)).outputs
+            decoded = timing.add(await engine.decode(mean)).outputs[0]
+            estimated = None
+            if elbo_samples is not None:
+                options = BoundOptions(
+                    elbo_samples, binarise, draw_seed() if seed is None else seed
+                )
+                estimated = await bounds.estimate(
+                    engine, images, options, offload=self._offload, timing=timing
+                )
+        low, high = value_range
+        return Reconstructed(
+            images=pixels.to_uint8(decoded, value_range),
+            mean=mean,
+            squared_error=likelihood.squared_error(rows, decoded) / (high - low) ** 2,
+            kl=likelihood.kl(mean, logvar),
+            bounds=estimated,
+            timing=timing,
+        )
+
+    async def _decode(self, engine: Engine, latents: Floats, timing: Timing) -> Images:
+        decoded = timing.add(await engine.decode(latents)).outputs[0]
+        return await self._offload(
+            len(latents) * engine.row_pixels,
+            pixels.to_uint8,
+            decoded,
+            engine.manifest.input.value_range,
+        )
+
+    def _check_count(self, count: int, field: str) -> None:
+        if not 1 <= count <= self._max_n:
+            detail = f"{field} must be 1 … {self._max_n}, got {count}"
+            raise InvalidFieldError(detail, field=field, bound=self._max_n)
+
+    def _check_bound_options(
+        self, elbo_samples: int | None, binarise: str | None, seed: int | None
+    ) -> None:
+        if elbo_samples is None:
+            for field, value in (("binarise", binarise), ("seed", seed)):
+                if value is not None:
+                    detail = f"{field} only has a meaning together with elbo_samples"
+                    raise InvalidFieldError(detail, field=field)
+        elif not 1 <= elbo_samples <= self._max_elbo_samples:
+            detail = f"elbo_samples must be 1 … {self._max_elbo_samples}, got {elbo_samples}"
+            raise InvalidFieldError(detail, field="elbo_samples", bound=self._max_elbo_samples)
+
+
+def draw_seed() -> int:
+    """A seed for a caller who sent none."""
+    return secrets.randbelow(MAX_SEED + 1)
+
+
+def _prior(seed: int, n: int, shape: tuple[int, ...], temperature: float) -> Floats:
+    return noise.standard_normal(seed, Purpose.PRIOR, 0, n, shape) * np.float32(temperature)
