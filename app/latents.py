@@ -1,0 +1,101 @@
+"""Latents from outside: nested JSON lists or an array, checked to be float32 [n, *shape]."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.errors import InvalidFieldError
+from model.pixels import Floats
+
+FIELD = "latents"
+
+Shape = tuple[int, ...]
+
+
+def from_lists(value: object, shape: Shape, max_n: int) -> Floats:
+    """Nested lists of numbers, with or without the batch axis, as float32 [n, *shape].
+
+    Raises:
+        InvalidFieldError: another nesting, something that is no number, no latents or more than
+            `max_n`, or a value that float32 can't hold.
+    """
+    if not isinstance(value, list):
+        msg = "must be nested lists of numbers"
+        raise _error(msg, shape)
+    rows = [value] if value and _depth(value) == len(shape) else value
+    _check_count(len(rows), shape, max_n)
+    numbers: list[float] = []
+    for index, row in enumerate(rows):
+        _flatten(row, shape, index, shape, numbers)
+    return _finite(np.array(numbers, dtype=np.float64).reshape(-1, *shape))
+
+
+def from_array(array: Floats, shape: Shape, max_n: int) -> Floats:
+    """A float32 array, with or without the batch axis, as float32 [n, *shape].
+
+    Raises:
+        InvalidFieldError: another shape, no latents or more than `max_n`, or a value that is
+            not finite.
+    """
+    batch = array[np.newaxis] if array.shape == shape else array
+    if batch.shape[1:] != shape or batch.ndim == 0:
+        msg = f"have shape {list(array.shape)}"
+        raise _error(msg, shape)
+    _check_count(len(batch), shape, max_n)
+    return _finite(batch)
+
+
+def _depth(value: object) -> int:
+    depth = 0
+    while isinstance(value, list):
+        depth += 1
+        value = value[0] if value else None
+    return depth
+
+
+def _flatten(value: object, axes: Shape, index: int, shape: Shape, out: list[float]) -> None:
+    if not isinstance(value, list) or len(value) != axes[0]:
+        found = f"{len(value)} entries" if isinstance(value, list) else _kind(value)
+        msg = f"row {index} has {found} where a list of {axes[0]} belongs"
+        raise _error(msg, shape, index)
+    if len(axes) > 1:
+        for inner in value:
+            _flatten(inner, axes[1:], index, shape, out)
+        return
+    if not set(map(type, value)) <= {float, int}:
+        wrong = next(entry for entry in value if type(entry) not in (float, int))
+        msg = f"row {index} has {_kind(wrong)} where a number belongs"
+        raise _error(msg, shape, index)
+    out.extend(value)
+
+
+def _kind(value: object) -> str:
+    names = {list: "a list", dict: "an object", str: "a string", bool: "a boolean"}
+    return "null" if value is None else names.get(type(value), "a number")
+
+
+def _check_count(n: int, shape: Shape, max_n: int) -> None:
+    if n == 0:
+        msg = "are empty: send at least one"
+        raise _error(msg, shape)
+    if n > max_n:
+        msg = f"are {n}: at most {max_n} are taken in one request"
+        raise _error(msg, shape, bound=max_n)
+
+
+def _finite(values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> Floats:
+    with np.errstate(over="ignore"):
+        latents = values.astype(np.float32, copy=False)
+    if not np.isfinite(latents).all():
+        index = int(np.flatnonzero(~np.isfinite(latents).reshape(len(latents), -1).all(axis=1))[0])
+        msg = f"row {index} has a value that is no finite float32"
+        raise _error(msg, latents.shape[1:], index)
+    return latents
+
+
+def _error(
+    what: str, shape: Shape, index: int | None = None, *, bound: int | None = None
+) -> InvalidFieldError:
+    axes = ", ".join(str(size) for size in shape)
+    msg = f"{FIELD} {what}; they must be finite numbers of shape [n, {axes}] or [{axes}]"
+    return InvalidFieldError(msg, field=FIELD, index=index, bound=bound)
