@@ -1,0 +1,152 @@
+"""Request → checked options and raw material: pictures as bytes, latents as an array."""
+
+from __future__ import annotations
+
+import binascii
+import math
+from collections.abc import Sequence
+
+from starlette.requests import Request
+
+from app import latents, npy
+from app.bodies import Body, parse_object, read_body, unsupported
+from app.errors import InvalidFieldError, InvalidPictureError
+from app.multipart import parts
+from app.negotiate import JSON, NPY
+from app.options import OptionsT, from_members, from_query
+from model.pixels import Floats
+
+MULTIPART = "multipart/form-data"
+PICTURE_TYPES = ("image/png", "image/jpeg", "image/webp")
+
+_IMAGES = "images"
+# Room for the options beside the pictures or latents of a JSON body.
+_OPTION_VALUES = 256
+
+
+async def read_options(request: Request, model: type[OptionsT]) -> OptionsT:
+    """The options of a verb that takes nothing else.
+
+    They are the members of a JSON body, or query parameters when there is no body; without any
+    the defaults hold. A body without Content-Type is taken as JSON.
+
+    Raises:
+        UnsupportedMediaTypeError, MalformedRequestError, InvalidFieldError: see `app.options`.
+    """
+    body = await read_body(request)
+    if not body.content:
+        return from_query(request, model)
+    members = _members(body, (JSON,), max_values=_OPTION_VALUES, max_containers=_OPTION_VALUES)
+    return from_members(request, model, members)
+
+
+async def read_pictures(
+    request: Request, model: type[OptionsT], max_pictures: int
+) -> tuple[OptionsT, list[bytes]]:
+    """The options, and 1 to `max_pictures` picture files, not decoded yet.
+
+    The body is multipart/form-data with parts named `images`, or one picture as it is, and the
+    options are query parameters; or it is JSON, `{"images": ["<base64 or data: URL>", …]}`, and
+    the options are its further members.
+
+    Raises:
+        UnsupportedMediaTypeError: another Content-Type, or none.
+        MalformedRequestError: the framing is broken, or options came twice.
+        InvalidFieldError: no picture, too many of them, or a bad option.
+        InvalidPictureError: an empty picture or bad base64.
+    """
+    body = await read_body(request)
+    if body.is_json:
+        # Base64 has no comma, a data: URL one.
+        limit = 2 * max_pictures + _OPTION_VALUES
+        members = parse_object(body.content, max_values=limit, max_containers=_OPTION_VALUES)
+        options = from_members(request, model, members, other=_IMAGES)
+        encoded = enumerate(_encoded_pictures(members, max_pictures))
+        pictures = [_from_base64(text, index) for index, text in encoded]
+    elif body.media_type == MULTIPART:
+        options = from_query(request, model)
+        pictures = parts(body.content, body.boundary, field=_IMAGES, max_parts=max_pictures)
+    elif body.media_type in PICTURE_TYPES:
+        options = from_query(request, model)
+        pictures = [body.content]
+    else:
+        raise unsupported(body, (MULTIPART, *PICTURE_TYPES, JSON))
+    if not pictures:
+        msg = f"no picture came; send at least one as {_IMAGES}"
+        raise InvalidFieldError(msg, field=_IMAGES)
+    for index, picture in enumerate(pictures):
+        if not picture:
+            raise _invalid_picture(index, "it is empty")
+    return options, pictures
+
+
+async def read_latents(
+    request: Request, model: type[OptionsT], shape: Sequence[int], max_n: int
+) -> tuple[OptionsT, Floats]:
+    """The options, and latents as float32 [n, *shape] with n from 1 to `max_n`, all finite.
+
+    The body is JSON, `{"latents": [[…], …]}`, the options being its further members, or a `.npy`
+    file of any float or integer type, the options being query parameters. A single latent without
+    the batch axis is taken as n = 1. A body without Content-Type is taken as JSON.
+
+    Raises:
+        UnsupportedMediaTypeError: another Content-Type.
+        MalformedRequestError: no JSON, no `.npy` file, or options came twice.
+        InvalidFieldError: latents that are missing, of another shape, too many or not finite.
+    """
+    body = await read_body(request)
+    if body.media_type == NPY:
+        options = from_query(request, model)
+        array = npy.load(body.content, field=latents.FIELD)
+        return options, latents.from_array(array, tuple(shape), max_n)
+    lists = 1 + sum(math.prod(shape[:axis]) for axis in range(1, len(shape)))
+    members = _members(
+        body,
+        (JSON, NPY),
+        max_values=max_n * math.prod(shape) + _OPTION_VALUES,
+        max_containers=max_n * lists + _OPTION_VALUES,
+    )
+    options = from_members(request, model, members, other=latents.FIELD)
+    if latents.FIELD not in members:
+        msg = f"{latents.FIELD} are missing; send them as a member of the JSON body"
+        raise InvalidFieldError(msg, field=latents.FIELD)
+    return options, latents.from_lists(members[latents.FIELD], tuple(shape), max_n)
+
+
+def _members(
+    body: Body, taken: tuple[str, ...], *, max_values: int, max_containers: int
+) -> dict[str, object]:
+    if body.media_type and not body.is_json:
+        raise unsupported(body, taken)
+    return parse_object(body.content, max_values=max_values, max_containers=max_containers)
+
+
+def _encoded_pictures(members: dict[str, object], max_pictures: int) -> list[object]:
+    encoded = members.get(_IMAGES)
+    if not isinstance(encoded, list):
+        msg = f"{_IMAGES} must be a list of pictures in base64"
+        raise InvalidFieldError(msg, field=_IMAGES)
+    if len(encoded) > max_pictures:
+        msg = f"at most {max_pictures} pictures are taken in one request, got {len(encoded)}"
+        raise InvalidFieldError(msg, field=_IMAGES, bound=max_pictures)
+    return encoded
+
+
+def _from_base64(encoded: object, index: int) -> bytes:
+    if not isinstance(encoded, str):
+        msg = f"{_IMAGES} must be a list of strings in base64; entry {index} is none"
+        raise InvalidFieldError(msg, field=_IMAGES, index=index)
+    text = encoded
+    if encoded.startswith("data:"):
+        head, comma, text = encoded.partition(",")
+        if not comma or not head.endswith(";base64"):
+            raise _invalid_picture(index, "a data: URL must be data:image/…;base64,…")
+    try:
+        # Wrapped lines, as MIME and many tools write them, are taken; nothing else is skipped.
+        return binascii.a2b_base64("".join(text.split()), strict_mode=True)
+    except ValueError:
+        raise _invalid_picture(index, "it is not valid base64") from None
+
+
+def _invalid_picture(index: int, why: str) -> InvalidPictureError:
+    return InvalidPictureError(f"picture {index}: {why}", field=_IMAGES, index=index)
