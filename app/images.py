@@ -1,0 +1,100 @@
+"""Bytes ↔ arrays: pictures in, PNG and grids out. Synchronous, and safe in any thread."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import warnings
+
+import numpy as np
+from PIL import Image
+
+from app.errors import InvalidPictureError, PictureTooLargeError
+from model.bundle import InputSpec, Preprocessing
+from model.pictures import Fitted, PictureError, TooManyPixelsError, fit, read
+from model.pixels import Images
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+
+_GRID_PADDING = 2
+_PNG_LEVEL = 1
+
+
+def decode(
+    data: bytes,
+    *,
+    index: int,
+    spec: InputSpec,
+    preprocessing: Preprocessing,
+    max_pixels: int,
+) -> Fitted:
+    """A PNG, JPEG or WebP file fitted to the model.
+
+    Args:
+        data: the file.
+        index: the picture's position in its request, which an error names.
+        spec: what the model takes.
+        preprocessing: how pictures are fitted to it.
+        max_pixels: width × height that the file's header may announce.
+
+    Raises:
+        PictureTooLargeError: the header announces more; nothing was decoded.
+        InvalidPictureError: not such a file, or a broken one.
+    """
+    try:
+        image = read(io.BytesIO(data), max_pixels=max_pixels, formats=FORMATS)
+        return fit(image, spec, preprocessing)
+    except TooManyPixelsError as error:
+        msg = f"picture {index}: {error}"
+        raise PictureTooLargeError(msg, field="images", index=index, bound=max_pixels) from error
+    except PictureError as error:
+        msg = f"picture {index}: {error}"
+        raise InvalidPictureError(msg, field="images", index=index) from error
+
+
+def png(image: Images) -> bytes:
+    """uint8 [h, w, c], c being 1 or 3, as a PNG file."""
+    file = io.BytesIO()
+    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    picture.save(file, "PNG", compress_level=_PNG_LEVEL)
+    return file.getvalue()
+
+
+def base64_png(image: Images) -> str:
+    """uint8 [h, w, c] as a PNG file in base64, for JSON."""
+    return base64.b64encode(png(image)).decode("ascii")
+
+
+def grid(images: Images) -> Images:
+    """Pictures side by side on one sheet, row by row.
+
+    Args:
+        images: uint8 [n, h, w, c], n being at least 1.
+
+    Returns:
+        uint8 [H, W, c] with ⌈√n⌉ columns, black gaps of two pixels between the pictures, and
+        black where the last row is short. One picture is itself.
+    """
+    n, height, width, channels = images.shape
+    if n == 1:
+        only: Images = images[0]
+        return only
+    columns = math.ceil(math.sqrt(n))
+    rows = -(-n // columns)
+    cells = np.zeros(
+        (rows * columns, height + _GRID_PADDING, width + _GRID_PADDING, channels), dtype=np.uint8
+    )
+    cells[:n, :height, :width] = images
+    sheet = cells.reshape(rows, columns, *cells.shape[1:]).swapaxes(1, 2)
+    flat: Images = sheet.reshape(rows * cells.shape[1], columns * cells.shape[2], channels)
+    trimmed: Images = flat[:-_GRID_PADDING, :-_GRID_PADDING]
+    return trimmed
+
+
+def ignore_pillow_warnings() -> None:
+    """Silences what Pillow says about odd files; a server's log is no place for it.
+
+    Once per process, at its start: a filter around each decoding would not be thread-safe.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
