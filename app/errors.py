@@ -84,6 +84,12 @@ class BodyTooLargeError(ServiceError):
     code = "body_too_large"
 
 
+class BodyTimeoutError(ServiceError):
+    """The body did not arrive within the request deadline."""
+
+    code = "body_timeout"
+
+
 class UnsupportedMediaTypeError(ServiceError):
     """The body's content type is not one that the verb takes."""
 

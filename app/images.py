@@ -17,6 +17,10 @@ from model.pixels import Images
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 
+UNKNOWN_PIXELS = 10_000_000
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PLAIN_PNG_BYTES = 65_536
 _GRID_PADDING = 2
 _PNG_LEVEL = 1
 
@@ -51,6 +55,17 @@ def decode(
     except PictureError as error:
         msg = f"picture {index}: {error}"
         raise InvalidPictureError(msg, field="images", index=index) from error
+
+
+def announced_pixels(data: bytes) -> int:
+    """About how many pixels decoding the file will touch, from a PNG's header.
+
+    Other files, and PNGs that are large for their pixels, count as `UNKNOWN_PIXELS`.
+    """
+    if not data.startswith(_PNG_SIGNATURE) or len(data) > _PLAIN_PNG_BYTES:
+        return UNKNOWN_PIXELS
+    width, height = (int.from_bytes(data[start : start + 4]) for start in (16, 20))
+    return width * height
 
 
 def png(image: Images) -> bytes:

@@ -62,3 +62,153 @@ class ReconstructOptions(Options):
         "as it was trained when not given.",
     )
     seed: Seed | None = None
+
+
+class Answer(BaseModel):
+    """Base of the JSON answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+Png = Annotated[str, Field(description="A PNG file in base64.")]
+Latents = Annotated[
+    list[list[float]],
+    Field(description="One list for each picture, nested as the model's latent shape is."),
+]
+Nats = Annotated[list[float], Field(description="One figure for each picture, in nats.")]
+
+
+class SampleAnswer(Answer):
+    """Pictures drawn from the prior. Sending the seed again gives the same pictures."""
+
+    model: str
+    version: int
+    n: int
+    seed: int
+    temperature: float
+    images: list[Png]
+    latents: Latents
+
+
+class Picture(Answer):
+    """An uploaded picture as it was, and what was done to fit it to the model, in order."""
+
+    width: int
+    height: int
+    mode: str = Field(description="Pillow's name of the pixel format, such as L, RGB or RGBA.")
+    steps: list[str]
+
+
+class EncodeAnswer(Answer):
+    """The posterior q(z|x) = N(mean, diag(exp(logvar))) of each picture."""
+
+    model: str
+    version: int
+    mean: Latents
+    logvar: Latents
+    pictures: list[Picture]
+
+
+class DecodeAnswer(Answer):
+    """The picture of each latent."""
+
+    model: str
+    version: int
+    images: list[Png]
+
+
+class BoundsAnswer(Answer):
+    """Bounds on log p(x) of each picture, estimated with `samples` draws from its posterior."""
+
+    elbo: Nats
+    reconstruction: Annotated[
+        list[float], Field(description="E[log p(x|z)], so that elbo = reconstruction − kl.")
+    ]
+    kl: Nats
+    importance_weighted: Annotated[
+        list[float], Field(description="logsumexp(log w) − log K, tighter than the ELBO.")
+    ]
+    samples: int
+    seed: int
+    likelihood: str
+    binarised: Literal["sample", "threshold"] | None = Field(
+        description="How grey pixels were made binary before they were encoded and scored; "
+        "null where they were scored as they are."
+    )
+    dimensions: int = Field(description="Pixel values that each figure is a sum over.")
+    unit: Literal["nats"] = "nats"
+
+
+class ReconstructAnswer(Answer):
+    """Each picture's posterior mean, decoded."""
+
+    model: str
+    version: int
+    images: list[Png]
+    mean: Latents
+    squared_error: Annotated[
+        list[float],
+        Field(description="Σ (x − reconstruction)² over pixels in [0, 1], for each picture."),
+    ]
+    kl: Annotated[
+        list[float], Field(description="KL[q(z|x) ‖ N(0, I)] of the picture as sent, in nats.")
+    ]
+    pictures: list[Picture]
+    bounds: BoundsAnswer | None = Field(description="Only when `elbo_samples` was given.")
+
+
+class VersionAnswer(Answer):
+    """One version on disk."""
+
+    version: int
+    state: Literal["unloaded", "loading", "ready", "unavailable"]
+    reason: str
+
+
+class ModelAnswer(Answer):
+    """A model and the state of its versions."""
+
+    name: str
+    default: bool
+    ready: bool
+    serving: int | None = Field(description="The version that answers; null when none does.")
+    provider: str | None
+    versions: list[VersionAnswer]
+    verbs: list[str]
+    manifest: dict[str, object] | None = Field(
+        default=None, description="The serving bundle's manifest."
+    )
+
+
+class ModelsAnswer(Answer):
+    """All models of the repository."""
+
+    default: str | None
+    models: list[ModelAnswer]
+
+
+class LiveAnswer(Answer):
+    """The process turns its event loop."""
+
+    status: Literal["live"] = "live"
+
+
+class ReadyAnswer(Answer):
+    """Whether every required model serves, and if not, why."""
+
+    status: Literal["ready", "not ready"]
+    problems: list[str]
+
+
+class ProblemAnswer(Answer):
+    """An error, as RFC 9457 has it; members that do not apply are left out."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str | None = None
+    field: str | None = Field(default=None, description="The member, parameter or header.")
+    index: int | None = Field(default=None, description="The picture's position, from 0.")
+    bound: float | None = Field(default=None, description="The limit that was passed.")

@@ -1,0 +1,53 @@
+"""`python -m app`, also installed as `vaeserve`: settings → uvicorn."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+from pydantic_settings import CliApp
+
+from app.access import JsonFormatter
+from app.factory import create_app
+from app.settings import Settings
+
+
+def main() -> None:
+    """Serves until told to stop. Flags are the settings, such as `--port 8001`."""
+    try:
+        settings = CliApp.run(Settings)
+    except ValidationError as error:
+        sys.exit(_sentences(error))
+    _log_as_json(settings.log_level)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_grace,
+    )
+
+
+def _log_as_json(level: str) -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+
+
+def _sentences(error: ValidationError) -> str:
+    return "\n".join(
+        f"VAE_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}, "
+        f"got {item['input']!r}"
+        for item in error.errors()
+    )
+
+
+if __name__ == "__main__":
+    main()

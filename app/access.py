@@ -1,0 +1,91 @@
+"""One line of JSON for each request, its id, and its count; outermost of the middleware."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+
+import orjson
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.problems import CLIENT_CLOSED_REQUEST
+
+logger = logging.getLogger("vaeserve.access")
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
+
+
+class AccessLog:
+    """Takes over or makes `X-Request-ID`, logs and counts each request.
+
+    Args:
+        observe: called with route, status and seconds.
+    """
+
+    def __init__(self, app: ASGIApp, observe: Callable[[str, int, float], None]) -> None:
+        self._app = app
+        self._observe = observe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = _request_id(scope)
+        scope.setdefault("state", {}).update(request_id=request_id, started=started)
+        # Without an answer, the caller left or the server failed before a status was known.
+        status = CLIENT_CLOSED_REQUEST
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            self._record(scope, request_id, status, time.perf_counter() - started)
+
+    def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+        # The route's template, not the path: a label must not take whatever a client sends.
+        route = getattr(scope.get("route"), "path", "unknown")
+        self._observe(route, status, seconds)
+        level = logging.DEBUG if route in _QUIET_ROUTES and status < 400 else logging.INFO
+        if logger.isEnabledFor(level):
+            line = {
+                "method": scope["method"],
+                "path": scope["path"],
+                "status": status,
+                "milliseconds": round(seconds * 1000, 3),
+                "request_id": request_id,
+                "client": scope["client"][0] if scope.get("client") else None,
+            }
+            logger.log(level, "request", extra={"members": line})
+
+
+class JsonFormatter(logging.Formatter):
+    """Each record as one line of JSON, so that no message can forge a second line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "members", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+def _request_id(scope: Scope) -> str:
+    sent = Headers(scope=scope).get("x-request-id", "")
+    return sent if _SAFE_ID.fullmatch(sent) else uuid.uuid4().hex

@@ -1,0 +1,33 @@
+"""What a request handler works with, made once by the factory and kept in `app.state`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.metrics import Metrics
+from app.offload import Offload
+from app.registry import Registry
+from app.service import Service
+from app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts of one server."""
+
+    settings: Settings
+    registry: Registry
+    service: Service
+    offload: Offload
+    metrics: Metrics
+
+
+async def _context(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+ContextDep = Annotated[Context, Depends(_context)]

@@ -1,0 +1,126 @@
+"""`create_app`: the only place where the parts are chosen and joined."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+
+from app import openapi, problems
+from app.access import AccessLog
+from app.admission import Admission
+from app.context import Context
+from app.cores import available_cores
+from app.engine import Engine
+from app.errors import ServiceError
+from app.images import ignore_pillow_warnings
+from app.lanes import Lanes
+from app.limits import BodyLimit
+from app.loader import Loaded, load
+from app.metrics import Metrics
+from app.offload import Offload
+from app.registry import Registry
+from app.routers import health, models, vae
+from app.service import Service
+from app.settings import Settings
+
+_DESCRIPTION = """\
+Variational autoencoders over HTTP: draw pictures from the prior, encode pictures to latents,
+decode latents, and reconstruct pictures with their figures.
+
+Every verb answers by `Accept`: JSON, `image/png` or `application/x-npy`. Every error is a
+problem document (RFC 9457) with a `code`, and the `X-Request-ID` that the log has it under.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; models are loaded when its lifespan begins, beside the first requests."""
+    cores = available_cores()
+    lanes = Lanes(settings.lanes or cores)
+    offload = Offload(cores)
+    metrics = Metrics()
+    admission = Admission(settings.queue_pixels)
+    registry = _registry(settings, lanes, metrics, cores)
+    service = Service(
+        admission, offload, max_n=settings.max_n, max_elbo_samples=settings.max_elbo_samples
+    )
+    metrics.queued_pixels.set_function(lambda: admission.used)
+    metrics.ready.set_function(lambda: not registry.problems())
+
+    app = FastAPIOffline(
+        title="vaeserve",
+        version=version("vaeserve"),
+        summary="Variational autoencoder inference",
+        description=_DESCRIPTION,
+        redoc_url=None,
+        lifespan=partial(_lifespan, registry, lanes, offload),
+    )
+    app.state.context = Context(settings, registry, service, offload, metrics)
+    _add_openapi(app, registry)
+    _add_handlers(app)
+    for module in (health, models, vae):
+        app.include_router(module.router)
+    # The last one added is the outermost.
+    app.add_middleware(
+        BodyLimit,
+        max_body_bytes=settings.max_body_bytes,
+        max_buffered_bytes=settings.max_buffered_bytes,
+    )
+    app.add_middleware(AccessLog, observe=metrics.observe_request)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(
+    registry: Registry, lanes: Lanes, offload: Offload, app: FastAPI
+) -> AsyncIterator[None]:
+    ignore_pillow_warnings()
+    # Beside the server, which is live at once and says on /readyz what it waits for.
+    opening = asyncio.create_task(registry.open())
+    try:
+        yield
+    finally:
+        await opening
+        await registry.close()
+        lanes.close()
+        offload.close()
+
+
+def _registry(settings: Settings, lanes: Lanes, metrics: Metrics, cores: int) -> Registry:
+    shipped = str(Path(__file__).parent.parent / "model" / "bundles")
+    roots = settings.repository_roots or (shipped,)
+
+    def start(loaded: Loaded) -> Engine:
+        return Engine(loaded, lanes, metrics.observe_batch)
+
+    return Registry(
+        [Path(root) for root in roots],
+        default=settings.default_model,
+        required=settings.required_names,
+        load=partial(load, wanted=settings.provider, cores=cores),
+        start=start,
+    )
+
+
+def _add_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(ServiceError, problems.on_service_error)
+    app.add_exception_handler(HTTPException, problems.on_http_exception)
+    app.add_exception_handler(Exception, problems.on_unexpected)
+
+
+def _add_openapi(app: FastAPI, registry: Registry) -> None:
+    def document() -> dict[str, Any]:
+        model = registry.models.get(registry.default_name or "")
+        engine = model.engine if model else None
+        shape = engine.manifest.latent.shape if engine else (openapi.EXAMPLE_LATENT_DIM,)
+        return openapi.document(app, shape)
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way

@@ -1,0 +1,82 @@
+"""Every Prometheus name and bucket. Counted here and nowhere else."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from app.batcher import BatchReport
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """The figures of one server process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "vae_requests",
+            "Answered requests.",
+            ("route", "status"),
+            registry=self.registry,
+        )
+        self._request_seconds = Histogram(
+            "vae_request_seconds",
+            "Seconds from a request's first byte to the end of its answer.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._batch_rows = Histogram(
+            "vae_batch_rows",
+            "Rows of each batch that ran.",
+            ("model", "graph"),
+            buckets=_ROWS,
+            registry=self.registry,
+        )
+        self._batch_seconds = Histogram(
+            "vae_batch_seconds",
+            "Seconds that each batch ran.",
+            ("model", "graph"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._queue_seconds = Histogram(
+            "vae_queue_seconds",
+            "Seconds that each call's first row waited for a lane.",
+            ("model", "graph"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._failed_batches = Counter(
+            "vae_batches_failed",
+            "Batches whose graph failed.",
+            ("model", "graph"),
+            registry=self.registry,
+        )
+        self.queued_pixels = Gauge(
+            "vae_queued_pixels", "Pixels of admitted requests in work.", registry=self.registry
+        )
+        self.ready = Gauge(
+            "vae_ready", "1 when every required model serves.", registry=self.registry
+        )
+
+    def observe_request(self, route: str, status: int, seconds: float) -> None:
+        """Counts one answered request."""
+        self._requests.labels(route, str(status)).inc()
+        self._request_seconds.labels(route).observe(seconds)
+
+    def observe_batch(self, model: str, graph: str, report: BatchReport) -> None:
+        """Counts one batch of a model's graph."""
+        if report.failed:
+            self._failed_batches.labels(model, graph).inc()
+        self._batch_rows.labels(model, graph).observe(report.rows)
+        self._batch_seconds.labels(model, graph).observe(report.seconds)
+        waits = self._queue_seconds.labels(model, graph)
+        for seconds in report.queue_seconds:
+            waits.observe(seconds)
+
+    def render(self) -> bytes:
+        """The Prometheus text format."""
+        return generate_latest(self.registry)

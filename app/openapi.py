@@ -1,0 +1,196 @@
+"""What OpenAPI says of the verbs beyond what FastAPI can see: bodies, formats and errors."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from app.images import base64_png
+from app.negotiate import JSON, NPY
+from app.problems import MEDIA_TYPE, STATUS, title
+from app.schemas import Options, ProblemAnswer
+from app.uploads import MULTIPART, PICTURE_TYPES
+from model.pixels import Images
+
+Document = dict[str, Any]
+
+_VERB_ERRORS = (
+    "malformed_request",
+    "unknown_model",
+    "not_acceptable",
+    "body_timeout",
+    "body_too_large",
+    "unsupported_media_type",
+    "invalid_field",
+    "request_too_large",
+    "queue_full",
+    "internal",
+    "engine_failed",
+    "model_unavailable",
+    "shutting_down",
+    "deadline_exceeded",
+)
+OPTION_ERRORS: tuple[str, ...] = _VERB_ERRORS
+LATENT_ERRORS: tuple[str, ...] = _VERB_ERRORS
+PICTURE_ERRORS: tuple[str, ...] = (*_VERB_ERRORS, "invalid_picture", "picture_too_large")
+
+_MODEL_PARAMETER: Document = {
+    "name": "model",
+    "in": "query",
+    "required": False,
+    "description": "Which model answers; the default model when not given.",
+    "schema": {"type": "string"},
+}
+_BINARY: Document = {"type": "string", "format": "binary"}
+EXAMPLE_LATENT_DIM = 32
+
+
+def errors(codes: Iterable[str]) -> dict[int | str, Document]:
+    """OpenAPI responses for error codes, those of one status together."""
+    by_status: dict[int, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(STATUS[code], []).append(code)
+    return {
+        status: {
+            "description": "; ".join(f"`{code}`: {title(code)}" for code in sorted(same)),
+            "content": {
+                MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{ProblemAnswer.__name__}"}}
+            },
+        }
+        for status, same in sorted(by_status.items())
+    }
+
+
+def responses(
+    answer: type[BaseModel], formats: Sequence[str], codes: Iterable[str]
+) -> dict[int | str, Document]:
+    """The answer in its formats, and every error of a verb."""
+    binary = {media_type: {"schema": _BINARY} for media_type in formats if media_type != JSON}
+    success = {
+        "model": answer,
+        "description": "JSON, or by `Accept`: " + ", ".join(formats[1:]),
+        "content": binary,
+    }
+    return {200: success, **errors(codes)}
+
+
+def options_body(options: type[Options]) -> Document:
+    """A verb that takes options alone: JSON, or query parameters."""
+    schema = {"$ref": f"#/components/schemas/{options.__name__}"}
+    content = {JSON: {"schema": schema, "example": {"n": 4, "seed": 7}}}
+    return {
+        "parameters": [_MODEL_PARAMETER, *_parameters(options)],
+        "requestBody": {"required": False, "content": content},
+    }
+
+
+def pictures_body(options: type[Options]) -> Document:
+    """A verb that takes pictures: multipart, one raw file, or JSON with base64."""
+    upload = {"type": "array", "items": _BINARY, "minItems": 1}
+    content: Document = {
+        MULTIPART: {
+            "schema": {
+                "type": "object",
+                "properties": {"images": upload},
+                "required": ["images"],
+            }
+        },
+        JSON: {
+            "schema": _with_member(
+                options,
+                "images",
+                {"type": "array", "items": {"type": "string", "contentEncoding": "base64"}},
+            ),
+            "example": {"images": [base64_png(example_picture())]},
+        },
+    }
+    content |= {media_type: {"schema": _BINARY} for media_type in PICTURE_TYPES}
+    return {
+        "parameters": [_MODEL_PARAMETER, *_parameters(options)],
+        "requestBody": {"required": True, "content": content},
+    }
+
+
+def latents_body(options: type[Options]) -> Document:
+    """A verb that takes latents: JSON or `.npy`."""
+    latents = {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}
+    content: Document = {
+        JSON: {"schema": _with_member(options, "latents", latents)},
+        NPY: {"schema": _BINARY},
+    }
+    return {
+        "parameters": [_MODEL_PARAMETER, *_parameters(options)],
+        "requestBody": {"required": True, "content": content},
+    }
+
+
+def document(app: FastAPI, latent_shape: tuple[int, ...]) -> Document:
+    """The whole OpenAPI document, with examples that fit the default model."""
+    built = copy.deepcopy(_base(app))
+    decode = built["paths"]["/decode"]["post"]["requestBody"]["content"][JSON]
+    decode["example"] = {"latents": np.zeros((1, *latent_shape)).tolist()}
+    return built
+
+
+def example_picture() -> Images:
+    """A ring that reads as a zero: uint8 [28, 28, 1]."""
+    across, down = np.meshgrid(np.arange(28) - 13.5, np.arange(28) - 13.5)
+    distance = np.abs(np.hypot(across / 0.75, down) - 8)
+    ring: Images = np.clip(255 * (2.2 - distance), 0, 255).astype(np.uint8)[:, :, None]
+    return ring
+
+
+@lru_cache(maxsize=1)
+def _base(app: FastAPI) -> Document:
+    built = get_openapi(
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        description=app.description,
+        routes=app.routes,
+        tags=app.openapi_tags,
+    )
+    schemas = built.setdefault("components", {}).setdefault("schemas", {})
+    referenced: list[type[BaseModel]] = [*Options.__subclasses__(), ProblemAnswer]
+    for model in referenced:
+        schemas.setdefault(model.__name__, model.model_json_schema())
+    # FastAPI lists a validation error of its own, which no route here can answer with.
+    for operation in (item for path in built["paths"].values() for item in path.values()):
+        if "422" in operation["responses"]:
+            content = operation["responses"]["422"].get("content", {})
+            if JSON in content:
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    return built
+
+
+def _with_member(options: type[Options], name: str, schema: Document) -> Document:
+    whole = options.model_json_schema()
+    return {
+        "type": "object",
+        "properties": {name: schema, **whole.get("properties", {})},
+        "required": [name],
+        "additionalProperties": False,
+    }
+
+
+def _parameters(options: type[Options]) -> list[Document]:
+    properties = options.model_json_schema().get("properties", {})
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "description": schema.get("description", ""),
+            "schema": {key: value for key, value in schema.items() if key != "description"},
+        }
+        for name, schema in properties.items()
+    ]

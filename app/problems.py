@@ -1,0 +1,110 @@
+"""Errors as HTTP: the one table from code to status, and the one JSON shape (RFC 9457)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.errors import ServiceError
+
+MEDIA_TYPE = "application/problem+json"
+
+CLIENT_CLOSED_REQUEST = 499
+"""Nobody reads it; it keeps callers who left apart from failures in logs and metrics."""
+
+STATUS: dict[str, int] = {
+    "malformed_request": 400,
+    "not_found": 404,
+    "unknown_model": 404,
+    "method_not_allowed": 405,
+    "not_acceptable": 406,
+    "body_timeout": 408,
+    "unsupported_by_model": 409,
+    "body_too_large": 413,
+    "unsupported_media_type": 415,
+    "invalid_field": 422,
+    "invalid_picture": 422,
+    "picture_too_large": 422,
+    "request_too_large": 422,
+    "queue_full": 429,
+    "client_disconnected": CLIENT_CLOSED_REQUEST,
+    "internal": 500,
+    "engine_failed": 500,
+    "model_unavailable": 503,
+    "shutting_down": 503,
+    "deadline_exceeded": 504,
+}
+
+_CODES_OF_ROUTING = {404: "not_found", 405: "method_not_allowed"}
+
+
+def problem(
+    code: str,
+    detail: str,
+    *,
+    request_id: str | None = None,
+    headers: dict[str, str] | None = None,
+    **members: str | float | None,
+) -> Response:
+    """A problem document; `members` that are None are left out."""
+    status = STATUS[code]
+    document = {
+        "type": f"urn:vaeserve:problem:{code}",
+        "title": title(code),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+        **members,
+    }
+    content = orjson.dumps({key: value for key, value in document.items() if value is not None})
+    return Response(content, status, headers, media_type=MEDIA_TYPE)
+
+
+def title(code: str) -> str:
+    """The code in words, the same for every occurrence."""
+    return code.replace("_", " ").capitalize()
+
+
+async def on_service_error(request: Request, error: Exception) -> Response:
+    """Answers any error that the service raises on purpose."""
+    assert isinstance(error, ServiceError)  # noqa: S101 registered for this type
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return problem(
+        error.code,
+        error.detail,
+        request_id=request_id_of(request),
+        headers=headers,
+        field=error.field,
+        index=error.index,
+        bound=error.bound,
+    )
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """Answers what routing refuses: unknown paths and methods."""
+    assert isinstance(error, HTTPException)  # noqa: S101 registered for this type
+    code = _CODES_OF_ROUTING.get(error.status_code, "malformed_request")
+    detail = {
+        "not_found": f"there is nothing at {request.url.path}; see /docs",
+        "method_not_allowed": f"{request.url.path} does not take {request.method}",
+    }.get(code, HTTPStatus(error.status_code).phrase)
+    return problem(
+        code, detail, request_id=request_id_of(request), headers=dict(error.headers or {})
+    )
+
+
+async def on_unexpected(request: Request, error: Exception) -> Response:
+    """Answers a defect without telling its insides; the log has the traceback."""
+    detail = "the server failed; its log has the reason under this request id"
+    return problem("internal", detail, request_id=request_id_of(request))
+
+
+def request_id_of(request: Request) -> str | None:
+    """The id that the access log gave to the request."""
+    value: object = request.scope.get("state", {}).get("request_id")
+    return value if isinstance(value, str) else None

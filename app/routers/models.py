@@ -1,0 +1,54 @@
+"""Which models there are, and what the serving bundles say of themselves."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from app import openapi
+from app.context import Context, ContextDep
+from app.errors import UnknownModelError
+from app.registry import Model
+from app.schemas import ModelAnswer, ModelsAnswer, VersionAnswer
+
+router = APIRouter(tags=["Models"])
+
+VERBS = ("sample", "encode", "decode", "reconstruct")
+
+
+@router.get("/models", summary="List the models")
+async def list_models(context: ContextDep) -> ModelsAnswer:
+    """Every model of the repository with the state of its versions."""
+    models = [_describe(context, model) for model in context.registry.models.values()]
+    return ModelsAnswer(default=context.registry.default_name, models=models)
+
+
+@router.get(
+    "/models/{name}", summary="Describe a model", responses=openapi.errors(("unknown_model",))
+)
+async def describe_model(name: str, context: ContextDep) -> ModelAnswer:
+    """A model, with the manifest of the bundle that serves."""
+    model = context.registry.models.get(name)
+    if model is None:
+        known = ", ".join(sorted(context.registry.models)) or "none yet"
+        raise UnknownModelError(f"there is no model {name!r}; there is {known}", field="name")
+    described = _describe(context, model)
+    if model.engine is None:
+        return described
+    manifest = model.engine.manifest.model_dump(mode="json")
+    return described.model_copy(update={"manifest": manifest})
+
+
+def _describe(context: Context, model: Model) -> ModelAnswer:
+    engine = model.engine
+    return ModelAnswer(
+        name=model.name,
+        default=model.name == context.registry.default_name,
+        ready=engine is not None,
+        serving=engine.version if engine else None,
+        provider=engine.provider if engine else None,
+        versions=[
+            VersionAnswer(version=version.number, state=version.state, reason=version.reason)
+            for version in model.versions
+        ],
+        verbs=list(VERBS) if engine else [],
+    )

@@ -1,0 +1,166 @@
+"""A bundle whose answers one can work out in one's head, built from a handful of ONNX nodes.
+
+Encoder: the first latent's mean is the picture's average, the second's its first pixel; every
+log-variance is 0. Decoder: `params` is the first latent everywhere, `pixels` the same cut to
+[0, 1]. The likelihood is a Gaussian of scale 1. So a picture of one grey level g reconstructs as
+itself, with KL = (g² + g²)/2.
+"""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper
+
+from model.bundle import (
+    DECODER,
+    ENCODER,
+    GOLDEN,
+    Bundle,
+    DataSpec,
+    GoldenSpec,
+    GraphSpec,
+    InputSpec,
+    LatentSpec,
+    LikelihoodSpec,
+    Manifest,
+    TensorSpec,
+    WeightsSpec,
+    write_bundle,
+)
+from model.runtime import CPU, CUDA
+
+SIZE = 4
+LATENT = 2
+_OPSET = 18
+
+
+def write(root: Path, *, name: str = "arithmetic", version: int = 1, **changes: Any) -> Bundle:
+    """Writes the bundle below `root`; `changes` replace members of its manifest."""
+    files = {ENCODER: encoder(), DECODER: decoder(), GOLDEN: golden()}
+    return write_bundle(root, manifest(name, version, **changes), files)
+
+
+def manifest(name: str = "arithmetic", version: int = 1, **changes: Any) -> Manifest:
+    """The manifest, not yet listing files."""
+    image = (1, SIZE, SIZE)
+    outputs = ("mean", "logvar", "pixels", "params")
+    tolerances = {provider: dict.fromkeys(outputs, 1e-4) for provider in (CPU, CUDA)}
+    members: dict[str, Any] = {
+        "name": name,
+        "version": version,
+        "created": datetime(2026, 1, 1, tzinfo=UTC),
+        "tools": {"onnx": "test"},
+        "opset": _OPSET,
+        "input": InputSpec(channels=1, height=SIZE, width=SIZE, order="L"),
+        "latent": LatentSpec(shape=(LATENT,)),
+        "encoder": _graph("image", image, ("mean", "logvar"), (LATENT,)),
+        "decoder": _graph("latent", (LATENT,), ("pixels", "params"), image),
+        "likelihood": LikelihoodSpec(family="gaussian", dimensions=SIZE * SIZE, scale=1.0),
+        "objective": {"name": "none"},
+        "network": {"architecture": "arithmetic"},
+        "weights": WeightsSpec(kind="raw", step=0),
+        "data": DataSpec(id="none", fingerprint="none", split="none"),
+        "metrics": {},
+        "golden": GoldenSpec(tolerance=tolerances),
+        "licence": "Apache-2.0",
+        "card": "For tests.",
+    }
+    return Manifest(**members | changes)
+
+
+def encoder() -> bytes:
+    """image [n, 1, 4, 4] → mean, logvar [n, 2]."""
+    nodes = [
+        helper.make_node("ReduceMean", ["image", "axes"], ["average"], keepdims=0),
+        helper.make_node("Unsqueeze", ["average", "one"], ["first"]),
+        helper.make_node("Flatten", ["image"], ["flat"]),
+        helper.make_node("Slice", ["flat", "zero", "one", "one"], ["second"]),
+        helper.make_node("Concat", ["first", "second"], ["mean"], axis=1),
+        helper.make_node("Mul", ["mean", "nothing"], ["logvar"]),
+    ]
+    constants = [
+        helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3]),
+        helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("zero", TensorProto.INT64, [1], [0]),
+        helper.make_tensor("nothing", TensorProto.FLOAT, [1], [0.0]),
+    ]
+    return _model(
+        nodes,
+        constants,
+        {"image": ["batch", 1, SIZE, SIZE]},
+        {"mean": ["batch", LATENT], "logvar": ["batch", LATENT]},
+    )
+
+
+def decoder() -> bytes:
+    """latent [n, 2] → pixels, params [n, 1, 4, 4]."""
+    picture = ["batch", 1, SIZE, SIZE]
+    nodes = [
+        helper.make_node("Slice", ["latent", "zero", "one", "one"], ["level"]),
+        helper.make_node("Reshape", ["level", "column"], ["spot"]),
+        helper.make_node("Expand", ["spot", "picture"], ["params"]),
+        helper.make_node("Clip", ["params", "low", "high"], ["pixels"]),
+    ]
+    constants = [
+        helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("zero", TensorProto.INT64, [1], [0]),
+        helper.make_tensor("column", TensorProto.INT64, [4], [-1, 1, 1, 1]),
+        helper.make_tensor("picture", TensorProto.INT64, [4], [1, 1, SIZE, SIZE]),
+        helper.make_tensor("low", TensorProto.FLOAT, [], [0.0]),
+        helper.make_tensor("high", TensorProto.FLOAT, [], [1.0]),
+    ]
+    return _model(
+        nodes, constants, {"latent": ["batch", LATENT]}, {"pixels": picture, "params": picture}
+    )
+
+
+def golden(**changes: NDArray[np.float32]) -> bytes:
+    """The golden batch, worked out here without onnxruntime."""
+    image = np.linspace(0, 1, 2 * SIZE * SIZE, dtype=np.float32).reshape(2, 1, SIZE, SIZE)
+    mean = np.stack([image.mean(axis=(1, 2, 3)), image[:, 0, 0, 0]], axis=1)
+    latent = np.array([[0.25, 9.0], [1.5, -9.0]], dtype=np.float32)
+    params = np.broadcast_to(latent[:, :1, None, None], image.shape)
+    arrays = {
+        "image": image,
+        "mean": mean,
+        "logvar": np.zeros_like(mean),
+        "latent": latent,
+        "pixels": np.clip(params, 0, 1),
+        "params": params,
+    }
+    file = io.BytesIO()
+    np.savez(file, **arrays | changes)  # type: ignore[arg-type]  # NumPy types **kwargs as bool
+    return file.getvalue()
+
+
+def _graph(
+    source: str, source_shape: tuple[int, ...], targets: tuple[str, ...], shape: tuple[int, ...]
+) -> GraphSpec:
+    return GraphSpec(
+        inputs=(TensorSpec(name=source, shape=source_shape),),
+        outputs=tuple(TensorSpec(name=name, shape=shape) for name in targets),
+    )
+
+
+def _model(
+    nodes: list[Any], constants: list[Any], inputs: dict[str, Any], outputs: dict[str, Any]
+) -> bytes:
+    def values(shapes: dict[str, Any]) -> list[Any]:
+        return [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name, shape in shapes.items()
+        ]
+
+    graph = helper.make_graph(
+        nodes, "arithmetic", values(inputs), values(outputs), initializer=constants
+    )
+    model: ModelProto = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=10
+    )
+    return bytes(model.SerializeToString())
