@@ -25,22 +25,22 @@ MAX_SEED = 2**53 - 1
 
 _WORDS_PER_BLOCK = 4
 _LN2 = 0.6931471805599453
+_SQRT_HALF = 0.7071067811865476
+_TAIL_OFFSET = np.array([0.0, 1.6, 5.0])
 
-# AS 241, PPND7. A row is a degree, a column a region: central, middle, far tail.
-_NUMERATOR = np.array(
+# AS 241, PPND7: [degree, numerator or denominator, region], regions being centre, middle, far tail.
+_COEFFICIENTS = np.array(
     [
-        [3.3871327179e00, 1.4234372777e00, 6.6579051150e00],
-        [5.0434271938e01, 2.7568153900e00, 3.0812263860e00],
-        [1.5929113202e02, 1.3067284816e00, 4.2868294337e-01],
-        [5.9109374720e01, 1.7023821103e-01, 1.7337203997e-02],
-    ]
-)
-_DENOMINATOR = np.array(
-    [
-        [1.0, 1.0, 1.0],
-        [1.7895169469e01, 7.3700164250e-01, 2.4197894225e-01],
-        [7.8757757664e01, 1.2021132975e-01, 1.2258202635e-02],
-        [6.7187563600e01, 0.0, 0.0],
+        [[3.3871327179e00, 1.4234372777e00, 6.6579051150e00], [1.0, 1.0, 1.0]],
+        [
+            [5.0434271938e01, 2.7568153900e00, 3.0812263860e00],
+            [1.7895169469e01, 7.3700164250e-01, 2.4197894225e-01],
+        ],
+        [
+            [1.5929113202e02, 1.3067284816e00, 4.2868294337e-01],
+            [7.8757757664e01, 1.2021132975e-01, 1.2258202635e-02],
+        ],
+        [[5.9109374720e01, 1.7023821103e-01, 1.7337203997e-02], [6.7187563600e01, 0.0, 0.0]],
     ]
 )
 
@@ -66,7 +66,10 @@ def uniform(
         raise ValueError(msg)
     size = math.prod(shape)
     blocks = -(-size // _WORDS_PER_BLOCK)
-    bits = np.random.Philox(counter=first_row * blocks, key=seed + (int(purpose) << 64))
+    bits = np.random.Philox(
+        counter=np.array([first_row * blocks, 0, 0, 0], dtype=np.uint64),
+        key=np.array([seed, purpose], dtype=np.uint64),
+    )
     words = bits.random_raw(rows * blocks * _WORDS_PER_BLOCK)
     kept = words.reshape(rows, blocks * _WORDS_PER_BLOCK)[:, :size]
     # The half step keeps 0 and 1 out, where the inverse normal is infinite.
@@ -84,29 +87,25 @@ def standard_normal(
 def _inverse_normal(probability: NDArray[np.float64]) -> NDArray[np.float64]:
     centred = probability - 0.5
     tail = np.sqrt(-_log(np.minimum(probability, 1 - probability)))
-    region = np.where(np.abs(centred) <= 0.425, 0, np.where(tail <= 5, 1, 2))
-    argument = np.where(region == 0, 0.180625 - centred * centred, tail - 1.6)
-    argument = np.where(region == 2, tail - 5, argument)
-    ratio = _polynomial(_NUMERATOR, region, argument) / _polynomial(_DENOMINATOR, region, argument)
-    return np.where(region == 0, centred * ratio, np.copysign(ratio, centred))
-
-
-def _polynomial(
-    table: NDArray[np.float64], region: NDArray[np.int64], argument: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    value: NDArray[np.float64] = table[-1][region]
-    for coefficients in table[-2::-1]:
-        value = value * argument + coefficients[region]
-    return value
+    region = (np.abs(centred) > 0.425).astype(np.intp) + (tail > 5)
+    central = region == 0
+    argument = np.where(central, 0.180625 - centred * centred, tail - _TAIL_OFFSET[region])
+    coefficients = _COEFFICIENTS[:, :, region]
+    polynomials = coefficients[-1]
+    for degree in (2, 1, 0):
+        polynomials = polynomials * argument + coefficients[degree]
+    ratio = polynomials[0] / polynomials[1]
+    normal: NDArray[np.float64] = np.where(central, centred * ratio, np.copysign(ratio, centred))
+    return normal
 
 
 def _log(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """ln x = e ln 2 + 2 artanh((m−1)/(m+1)) with x = m 2^e, to about 1e-10."""
+    """ln x = (e − ½) ln 2 + 2 artanh((m − c)/(m + c)) with x = m 2^e and c = √½, to 1e-10."""
     mantissa, exponent = np.frexp(x)
-    ratio = (mantissa - 1) / (mantissa + 1)
+    ratio = (mantissa - _SQRT_HALF) / (mantissa + _SQRT_HALF)
     square = ratio * ratio
-    series = np.full_like(square, 1 / 19)
-    for odd in range(17, 0, -2):
+    series = square * (1 / 11) + 1 / 9
+    for odd in (7, 5, 3, 1):
         series = series * square + 1 / odd
-    logarithm: NDArray[np.float64] = exponent * _LN2 + 2 * ratio * series
+    logarithm: NDArray[np.float64] = (exponent - 0.5) * _LN2 + 2 * ratio * series
     return logarithm
