@@ -24,6 +24,8 @@ class DataConfig(Frozen):
 
     source: str | None = None
     """A Hugging Face hub name, a folder in the hub's layout, or a folder of pictures."""
+    id: str | None = None
+    """The pictures' name in the bundle's manifest; by default the last part of `source`."""
     revision: str | None = None
     """The hub's revision: a commit, branch or tag."""
     train_split: str = "train"
@@ -155,7 +157,7 @@ class TrainingConfig(Frozen):
         pictures' fingerprint is compared instead.
         """
         whole = self.model_dump(mode="json", exclude={"evaluation", "bundle"})
-        for key in ("source", "revision", "cache", "licence"):
+        for key in ("source", "id", "revision", "cache", "licence"):
             del whole["data"][key]
         return dict(_flatten(whole))
 

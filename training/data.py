@@ -16,6 +16,7 @@ from training.cache import Decoded, Recipe, decode
 from training.config import TrainingConfig
 from training.errors import DataError
 from training.source import open_source
+from training.workdir import Workdir, read_json
 
 _CHECKED_AT_ONCE = 4096
 
@@ -83,6 +84,21 @@ def load_data(config: TrainingConfig) -> Data:
         skipped=tuple(name for part in decoded.values() for name in part.skipped),
     )
     _check_binary(config, data)
+    return data
+
+
+def reload_data(workdir: Workdir, config: TrainingConfig) -> Data:
+    """The pictures that `fit` saw in this workdir, for a later stage.
+
+    Raises:
+        DataError: as for `load_data`, or they have changed since.
+        StageError: `fit` has not finished.
+    """
+    known = read_json(workdir.require(workdir.run, "fit"))["fingerprints"]
+    data = load_data(config)
+    if data.fingerprints != known:
+        msg = f"{config.data.source}: not the pictures that {workdir.folder} was trained with"
+        raise DataError(msg)
     return data
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from training.config import TrainingConfig, parse_config
-from training.errors import DiskError, StageError
+from training.config import TrainingConfig, override_config, parse_config
+from training.errors import ConfigError, DiskError, StageError
 
 
 class Workdir:
@@ -29,12 +29,26 @@ class Workdir:
         self.golden = folder / "golden.npz"
         self.export = folder / "export.json"
         self.metrics = folder / "metrics.json"
+        self.posterior = folder / "posterior.npz"
         self.figures = folder / "figures"
         self.bundles = folder / "bundles"
 
-    def read_config(self) -> TrainingConfig:
-        """The configuration that `fit` ran with."""
-        return parse_config(self.require(self.config, "fit").read_bytes(), str(self.config))
+    def read_config(self, overrides: Sequence[str] = ()) -> TrainingConfig:
+        """The configuration that `fit` ran with; later stages may change what is theirs.
+
+        Raises:
+            ConfigError: an override that would have changed the trained weights.
+            StageError: `fit` has not run.
+        """
+        content = self.require(self.config, "fit").read_bytes()
+        config = parse_config(content, str(self.config))
+        changed = override_config(config, overrides)
+        before, now = config.identity(), changed.identity()
+        fixed = [key for key in now if now[key] != before[key]]
+        if fixed:
+            msg = f"{', '.join(fixed)}: fixed when this workdir was trained; run `fit` anew"
+            raise ConfigError(msg)
+        return changed
 
     def require(self, path: Path, stage: str) -> Path:
         """`path`, if the stage that writes it has run.

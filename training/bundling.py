@@ -1,0 +1,158 @@
+"""Assembles the bundle: the graphs, the golden batch and a manifest that says how they came to be.
+
+The folder `bundles` of a workdir is a model repository that the service can be pointed at.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.bundle import (
+    DECODER,
+    ENCODER,
+    GOLDEN,
+    Bundle,
+    BundleError,
+    DataSpec,
+    GoldenSpec,
+    GraphSpec,
+    LatentSpec,
+    LikelihoodSpec,
+    Manifest,
+    Metric,
+    TensorSpec,
+    WeightsSpec,
+    write_bundle,
+)
+from model.config import BernoulliConfig
+from model.runtime import CPU, CUDA
+from training.config import TrainingConfig
+from training.errors import StageError
+from training.workdir import Workdir, read_json
+
+TOLERANCES = {CPU: 1e-4, CUDA: 1e-3}
+"""Largest difference from the golden batch, as a part of the output's largest value (at least
+1). Logits reach ±100, where float32 itself resolves no better than 1e-5."""
+
+
+def bundle(folder: Path, overrides: Sequence[str] = ()) -> Bundle:
+    """Writes `<workdir>/bundles/<name>/<version>/`.
+
+    Raises:
+        StageError: a stage before has not run, the version exists, or the disk refuses.
+    """
+    workdir = Workdir(folder)
+    config = workdir.read_config(overrides)
+    sources = {ENCODER: workdir.encoder, DECODER: workdir.decoder, GOLDEN: workdir.golden}
+    files = {name: workdir.require(path, "export").read_bytes() for name, path in sources.items()}
+    manifest = _manifest(
+        config,
+        run=read_json(workdir.require(workdir.run, "fit")),
+        exported=read_json(workdir.require(workdir.export, "export")),
+        measured=read_json(workdir.require(workdir.metrics, "evaluate")),
+        golden=files[GOLDEN],
+    )
+    try:
+        return write_bundle(workdir.bundles, manifest, files)
+    except BundleError as error:
+        raise StageError(str(error)) from error
+
+
+def golden_tolerance(golden: bytes) -> dict[str, dict[str, float]]:
+    """By provider and output, from the size of the golden values."""
+    with np.load(io.BytesIO(golden)) as arrays:
+        peaks = {
+            name: max(1.0, float(np.abs(arrays[name]).max()))
+            for name in ("mean", "logvar", "pixels", "params")
+        }
+    return {
+        provider: {name: float(f"{limit * peak:.2g}") for name, peak in peaks.items()}
+        for provider, limit in TOLERANCES.items()
+    }
+
+
+def _manifest(
+    config: TrainingConfig,
+    *,
+    run: Mapping[str, Any],
+    exported: Mapping[str, Any],
+    measured: Mapping[str, Any],
+    golden: bytes,
+) -> Manifest:
+    model = config.model
+    latent = TensorSpec(name="latent", shape=model.latent_shape)
+    image = TensorSpec(name="image", shape=model.image_shape)
+    return Manifest(
+        name=config.bundle.name,
+        version=config.bundle.version,
+        created=datetime.now(UTC),
+        git_commit=run["git_commit"],
+        tools=run["tools"],
+        opset=exported["opset"],
+        input=config.input,
+        preprocessing=config.preprocessing,
+        latent=LatentSpec(shape=model.latent_shape),
+        encoder=GraphSpec(
+            inputs=(image,),
+            outputs=tuple(latent.model_copy(update={"name": n}) for n in ("mean", "logvar")),
+        ),
+        decoder=GraphSpec(
+            inputs=(latent,),
+            outputs=tuple(image.model_copy(update={"name": n}) for n in ("pixels", "params")),
+        ),
+        likelihood=_likelihood(config, exported["scale"]),
+        objective=_objective(config, run),
+        network=model.network.model_dump(mode="json"),
+        weights=WeightsSpec.model_validate(exported["weights"]),
+        data=_data(config, run),
+        metrics={n: Metric.model_validate(value) for n, value in measured["metrics"].items()},
+        kl_per_dimension=measured["kl_per_dimension"],
+        golden=GoldenSpec(tolerance=golden_tolerance(golden)),
+        licence=config.bundle.licence,
+        card=config.bundle.card.strip(),
+    )
+
+
+def _likelihood(config: TrainingConfig, scale: float | None) -> LikelihoodSpec:
+    likelihood = config.model.likelihood
+    if isinstance(likelihood, BernoulliConfig):
+        return LikelihoodSpec(
+            family="bernoulli", dimensions=config.model.dimensions, binarise=likelihood.binarise
+        )
+    return LikelihoodSpec(family="gaussian", dimensions=config.model.dimensions, scale=scale)
+
+
+def _objective(config: TrainingConfig, run: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": "elbo",
+        **config.objective.model_dump(mode="json"),
+        "optimiser": config.optimiser.model_dump(mode="json"),
+        "epochs": config.epochs,
+        "batch_size": config.batch_size,
+        "ema": config.ema,
+        "seed": config.seed,
+        "steps": run["steps"],
+        "seconds": run["seconds"],
+        "device": run["device"],
+        "threads": run["threads"],
+        "precision": run["precision"],
+    }
+
+
+def _data(config: TrainingConfig, run: Mapping[str, Any]) -> DataSpec:
+    source = config.data.source or ""
+    split = config.data.train_split
+    counts = ", ".join(f"{count} {name}" for name, count in run["pictures"].items())
+    return DataSpec(
+        id=config.data.id or (Path(source).name if Path(source).exists() else source),
+        revision=config.data.revision,
+        licence=config.data.licence,
+        fingerprint=run["fingerprints"][split],
+        split=f"{split}: {counts}",
+    )

@@ -1,0 +1,120 @@
+"""Checkpoints: everything that the next step depends on, in one file that is always whole."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from training.config import TrainingConfig
+from training.errors import ConfigError, StageError
+from training.workdir import Workdir, write_atomic
+
+
+@dataclass
+class Checkpoint:
+    """A run after `step` steps."""
+
+    step: int
+    seconds: float
+    """Time spent so far."""
+    model: dict[str, Tensor]
+    ema: dict[str, Tensor]
+    optimiser: dict[str, Any]
+    totals: Tensor
+    best_bound: float
+    """Early stopping's memory, here and below: the best epoch so far and its weights."""
+    best_epoch: int
+    best_step: int
+    best_weights: dict[str, Tensor]
+    identity: dict[str, Any]
+    """The settings that the run depends on, by dotted key."""
+    fingerprints: dict[str, str]
+    """The pictures', by split."""
+
+
+def write_checkpoint(workdir: Workdir, checkpoint: Checkpoint) -> None:
+    """Writes atomically: a run killed here still finds the one before.
+
+    Raises:
+        DiskError: the disk refused; the checkpoint before is kept.
+    """
+    # Not dataclasses.asdict, which would copy every tensor.
+    document = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
+    write_atomic(workdir.checkpoint, lambda file: torch.save(document, file))
+
+
+def read_checkpoint(
+    workdir: Workdir, config: TrainingConfig, fingerprints: Mapping[str, str]
+) -> Checkpoint:
+    """Reads the checkpoint of a run with this configuration and these pictures.
+
+    Raises:
+        ConfigError: it belongs to another configuration or other pictures; names what differs.
+        StageError: the file is damaged.
+    """
+    path = workdir.checkpoint
+    try:
+        checkpoint = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        TypeError,
+        ValueError,
+        pickle.UnpicklingError,
+    ) as error:
+        msg = f"{path}: not a checkpoint that can be read: {error}"
+        raise StageError(msg) from error
+    before, now = checkpoint.identity, config.identity()
+    differing = [
+        f"{key} ({before.get(key)!r} then, {now.get(key)!r} now)"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+    if checkpoint.fingerprints != dict(fingerprints):
+        differing.append("the pictures")
+    if differing:
+        msg = (
+            f"{path}: belongs to a run with other settings, so it can't be resumed with these: "
+            f"{'; '.join(differing)}. Set them back, or take another workdir."
+        )
+        raise ConfigError(msg)
+    return checkpoint
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights that are exported."""
+
+    tensors: Mapping[str, Tensor]
+    kind: str
+    """`ema` or `raw`."""
+    step: int
+
+
+def write_weights(workdir: Workdir, weights: Weights) -> None:
+    """Writes the weights in the safetensors format, as a whole."""
+    about = {"kind": weights.kind, "step": str(weights.step)}
+    tensors = {name: tensor.contiguous() for name, tensor in weights.tensors.items()}
+    content = save_tensors(tensors, about)
+    write_atomic(workdir.weights, lambda file: file.write(content))
+
+
+def read_weights(workdir: Workdir) -> Weights:
+    """Reads what `write_weights` wrote.
+
+    Raises:
+        StageError: `fit` has not finished on this workdir.
+    """
+    path = workdir.require(workdir.weights, "fit")
+    with safe_open(path, framework="pt") as file:
+        about = file.metadata()
+    return Weights(load_tensors(path.read_bytes()), about["kind"], int(about["step"]))

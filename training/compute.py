@@ -1,0 +1,98 @@
+"""What a run computes on: device, threads, precision; and which versions of what."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from training.config import TrainingConfig
+from training.errors import ConfigError
+
+_NATIVE_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+_TOOLS = ("torch", "accelerate", "datasets", "numpy", "onnx", "onnxscript", "onnxruntime", "pillow")
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The choices of one run."""
+
+    accelerator: Accelerator
+    bfloat16: bool
+    threads: int
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.accelerator.device
+        return device
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Mixed precision where this run uses it."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+
+def choose_compute(config: TrainingConfig) -> Compute:
+    """Settles device, threads and precision, and sets torch's threads.
+
+    Raises:
+        ConfigError: CUDA was asked for and is not there, or several processes were launched.
+    """
+    if config.device == "cuda" and not torch.cuda.is_available():
+        msg = "device = cuda: torch finds no CUDA device here; take device = auto or cpu"
+        raise ConfigError(msg)
+    cpu = config.device == "cpu" or not torch.cuda.is_available()
+    accelerator = Accelerator(cpu=cpu)
+    if accelerator.num_processes > 1:
+        msg = f"one process trains one model; {accelerator.num_processes} were launched"
+        raise ConfigError(msg)
+    threads = use_threads(config.threads)
+    # Same run, same bits: cuDNN would otherwise choose among algorithms by timing them.
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    bfloat16 = config.precision == "bfloat16" or (
+        config.precision == "auto" and has_native_bfloat16(accelerator.device)
+    )
+    return Compute(accelerator, bfloat16, threads)
+
+
+def use_threads(wanted: int) -> int:
+    """Sets torch's CPU threads (0: every core this process may use) and returns their number."""
+    threads = wanted or len(os.sched_getaffinity(0))
+    torch.set_num_threads(threads)
+    return threads
+
+
+def has_native_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware; emulated, it is slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return False
+    flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
+    return not _NATIVE_BFLOAT16.isdisjoint(flags.split())
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that shape a trained model."""
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in _TOOLS}
+
+
+def git_commit() -> str | None:
+    """The commit that this code is at, with "+changes" if it is not as committed; or None."""
+    folder = Path(__file__).parent.parent
+    git = ("git", "-C", str(folder))
+    try:
+        found = subprocess.run((*git, "rev-parse", "HEAD"), capture_output=True, check=True)  # noqa: S603
+        changed = subprocess.run((*git, "diff", "--quiet", "HEAD", "--", "model", "training"))  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.decode().strip() + ("+changes" if changed.returncode else "")

@@ -1,0 +1,232 @@
+"""Measures the exported graphs on the test pictures: bounds, KL, active units, squared error.
+
+The pictures are binarised once, by NumPy's PCG64 under a committed seed, so that runs are
+compared on the same bits; the figures carry a hash of them. Everything is float32 and
+onnxruntime on the CPU, which is what serves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+
+from model import elbo, likelihood, pixels
+from model.bundle import Metric
+from model.config import BernoulliConfig
+from model.pixels import Floats, Images
+from training.config import EvaluationConfig, TrainingConfig
+from training.data import reload_data
+from training.errors import DataError
+from training.export import Graphs, load_graphs
+from training.totals import ACTIVE_VARIANCE
+from training.workdir import Workdir, read_json, write_atomic, write_json
+
+_BATCH = 250
+_ROWS = 1000
+"""Latents decoded at once: few enough that their pictures stay in the processor's cache."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Figures of each picture, in nats unless said otherwise."""
+
+    mean: Floats
+    """Posterior means [n, d]."""
+    logvar: Floats
+    """Posterior log-variances [n, d]."""
+    bound: NDArray[np.float64]
+    """Importance-weighted bound [n]."""
+    log_likelihood: NDArray[np.float64]
+    """log p(x|z) [n], averaged over the K samples."""
+    squared_error: NDArray[np.float64]
+    """Σ (x − pixels)² [n], `pixels` being decoded from the posterior mean."""
+
+
+def evaluate(folder: Path, overrides: Sequence[str] = (), console: Console | None = None) -> None:
+    """Writes `metrics.json` and `posterior.npz` (means and labels of the test pictures).
+
+    Raises:
+        DataError: there are no test pictures, or they changed since training.
+        StageError: `export` has not run.
+    """
+    workdir = Workdir(folder)
+    config = workdir.read_config(overrides)
+    graphs = load_graphs(workdir)
+    scale = read_json(workdir.require(workdir.export, "export"))["scale"]
+    test = reload_data(workdir, config).test
+    if not len(test):
+        msg = "there are no test pictures: set data.test_share above 0 and train anew"
+        raise DataError(msg)
+    rows = _chosen_rows(len(test), config.evaluation.pictures)
+    targets, digest = to_test_targets(np.asarray(test.images[rows]), config)
+    threads = config.threads or len(os.sched_getaffinity(0))
+    measured = measure(graphs, targets, config.evaluation, scale, threads=threads, console=console)
+    metrics = to_metrics(measured, config, digest)
+    kl_per_dimension = likelihood.kl_per_dimension(measured.mean, measured.logvar).mean(axis=0)
+    document = {
+        "metrics": {name: metric.model_dump(mode="json") for name, metric in metrics.items()},
+        "kl_per_dimension": kl_per_dimension.tolist(),
+    }
+    labels = np.empty(0, np.int64) if test.labels is None else test.labels[rows]
+    write_atomic(
+        workdir.posterior,
+        lambda file: np.savez(file, mean=measured.mean, logvar=measured.logvar, label=labels),
+    )
+    write_json(workdir.metrics, document)
+    _print(metrics, console or Console(stderr=True))
+
+
+def to_test_targets(images: Images, config: TrainingConfig) -> tuple[Floats, str]:
+    """uint8 [n, h, w, c] → float32 [n, c, h, w] as the model is tested, and the bits' SHA-256.
+
+    Sampled binarisation draws all pixels in order from PCG64(`evaluation.binarise_seed`).
+    """
+    if config.binarise == "sample":
+        rng = np.random.Generator(np.random.PCG64(config.evaluation.binarise_seed))
+        images = np.where(rng.random(images.shape) * 255 < images, np.uint8(255), np.uint8(0))
+    elif config.binarise == "threshold":
+        images = pixels.binarise(images, "threshold")
+    return pixels.to_float(images), hashlib.sha256(images.tobytes()).hexdigest()
+
+
+def measure(
+    graphs: Graphs,
+    targets: Floats,
+    config: EvaluationConfig,
+    scale: float | None,
+    *,
+    threads: int,
+    console: Console | None = None,
+) -> Measured:
+    """Encodes targets [n, c, h, w] and estimates each picture's bound from K latents.
+
+    Picture i's noise comes from PCG64 keyed by (`importance_seed`, i), so that the figures do not
+    depend on threads or batches. `scale` is a Gaussian's standard deviation; None: Bernoulli.
+    """
+    starts = range(0, len(targets), _BATCH)
+    encoded = [graphs.encoder.run(targets[start : start + _BATCH]) for start in starts]
+    mean, logvar = (np.concatenate(parts) for parts in zip(*encoded, strict=True))
+    shown = np.concatenate(
+        [graphs.decoder.run(mean[start : start + _BATCH], ["pixels"])[0] for start in starts]
+    )
+
+    def of_picture(index: int) -> tuple[float, float]:
+        rng = np.random.Generator(np.random.PCG64([config.importance_seed, index]))
+        shape = (config.samples, *mean.shape[1:])
+        noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+        log_variance = torch.from_numpy(logvar[index : index + 1])
+        latents = elbo.reparameterize(
+            torch.from_numpy(mean[index : index + 1]), log_variance, noise
+        )
+        target = torch.from_numpy(targets[index : index + 1])
+        log_likelihood = _log_likelihood(graphs, target, latents, scale)
+        log_weights = elbo.log_importance_weight(log_likelihood, latents, noise, log_variance)
+        bound = elbo.importance_weighted_bound(log_weights.double()[None])
+        return float(bound), float(log_likelihood.double().mean())
+
+    with _single_threaded_torch(), ThreadPoolExecutor(threads) as pool:
+        figures = list(_tracked(pool.map(of_picture, range(len(targets))), len(targets), console))
+    bound, log_likelihood = np.array(figures).T
+    return Measured(mean, logvar, bound, log_likelihood, likelihood.squared_error(targets, shown))
+
+
+def to_metrics(measured: Measured, config: TrainingConfig, digest: str) -> dict[str, Metric]:
+    """Means over the pictures with their standard errors."""
+    count, dimensions = len(measured.bound), config.model.dimensions
+    samples = config.evaluation.samples
+    kl = likelihood.kl(measured.mean, measured.logvar)
+    binary = isinstance(config.model.likelihood, BernoulliConfig)
+    seeds = {"importance": config.evaluation.importance_seed}
+    note = f"SHA-256 of the pixels: {digest}"
+    if config.binarise == "sample":
+        seeds["binarise"] = config.evaluation.binarise_seed
+        note = f"binarised by NumPy's PCG64; {note}"
+
+    def metric(values: NDArray[np.float64], note: str | None = None, *, drawn: bool) -> Metric:
+        error = float(values.std(ddof=1) / math.sqrt(count)) if count > 1 else None
+        return Metric(
+            value=float(values.mean()),
+            standard_error=error,
+            n=count,
+            samples=samples if drawn else None,
+            seeds=seeds if drawn else {},
+            note=note,
+        )
+
+    active = int((measured.mean.var(axis=0) > ACTIVE_VARIANCE).sum())
+    per_dimension = (
+        ("bits_per_dimension", -measured.bound / (dimensions * math.log(2)))
+        if binary
+        else ("nats_per_dimension", -measured.bound / dimensions)
+    )
+    return {
+        "bound": metric(measured.bound, f"importance-weighted, in nats; {note}", drawn=True),
+        "elbo": metric(measured.log_likelihood - kl, "in nats", drawn=True),
+        "log_likelihood": metric(measured.log_likelihood, "E log p(x|z), in nats", drawn=True),
+        "kl": metric(kl, "in nats", drawn=False),
+        per_dimension[0]: metric(per_dimension[1], drawn=True),
+        "mean_squared_error": metric(
+            measured.squared_error / dimensions, "of the posterior mean's decoding", drawn=False
+        ),
+        "active_units": Metric(
+            value=active, n=count, note=f"posterior mean's variance above {ACTIVE_VARIANCE}"
+        ),
+    }
+
+
+def _log_likelihood(
+    graphs: Graphs, target: torch.Tensor, latents: torch.Tensor, scale: float | None
+) -> torch.Tensor:
+    parts = []
+    for start in range(0, len(latents), _ROWS):
+        chunk = latents[start : start + _ROWS]
+        params = torch.from_numpy(graphs.decoder.run(chunk.numpy(), ["params"])[0])
+        targets = target.expand_as(params)
+        if scale is None:
+            parts.append(elbo.bernoulli_log_likelihood(targets, params))
+        else:
+            parts.append(elbo.gaussian_log_likelihood(targets, params, scale))
+    return torch.cat(parts)
+
+
+def _chosen_rows(available: int, wanted: int) -> NDArray[np.int64]:
+    """All rows, or `wanted` of them spread evenly."""
+    count = min(wanted, available) if wanted else available
+    return np.linspace(0, available, count, endpoint=False).astype(np.int64)
+
+
+@contextmanager
+def _single_threaded_torch() -> Iterator[None]:
+    """One thread for each picture is faster than several on each."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _tracked(
+    items: Iterator[tuple[float, float]], total: int, console: Console | None
+) -> Iterator[tuple[float, float]]:
+    shown = console or Console(stderr=True)
+    with Progress(console=shown, disable=not shown.is_terminal) as progress:
+        yield from progress.track(items, total=total, description="test pictures")
+
+
+def _print(metrics: dict[str, Metric], console: Console) -> None:
+    for name, metric in metrics.items():
+        error = f" ± {metric.standard_error:.4g}" if metric.standard_error else ""
+        console.print(f"{name}: {metric.value:.5g}{error}", highlight=False, soft_wrap=True)

@@ -1,0 +1,192 @@
+"""Exports a trained VAE to two ONNX graphs, and proves that they compute the same.
+
+The golden batch, which serving reproduces before it serves, comes from onnxruntime on the CPU.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from model import noise, pixels
+from model.noise import Purpose
+from model.pixels import Floats
+from model.runtime import Graph
+from model.vae import VAE
+from training.checkpoint import read_weights
+from training.config import TrainingConfig
+from training.data import Data, reload_data
+from training.errors import ParityError
+from training.workdir import Workdir, write_atomic, write_json
+
+OPSET = 20
+PARITY_BATCHES = (1, 2, 7, 64)
+PARITY_LIMIT = 1e-4
+"""Largest difference between torch and onnxruntime, as a part of the output's largest value."""
+
+_GOLDEN_ROWS = 8
+_GOLDEN_SEED = 0
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """Both graphs of a run."""
+
+    encoder: Graph
+    decoder: Graph
+
+
+def export(folder: Path, overrides: Sequence[str] = ()) -> None:
+    """Writes `encoder.onnx`, `decoder.onnx`, `golden.npz` and `export.json` into the workdir.
+
+    Raises:
+        ParityError: torch and onnxruntime disagree; nothing is written.
+        StageError: `fit` has not finished.
+    """
+    workdir = Workdir(folder)
+    config = workdir.read_config(overrides)
+    weights = read_weights(workdir)
+    vae = VAE(config.model)
+    vae.load_state_dict(dict(weights.tensors))
+    vae.eval()
+    images = _example_images(reload_data(workdir, config), config, max(PARITY_BATCHES))
+    shape = config.model.latent_shape
+    latents = noise.standard_normal(_GOLDEN_SEED, Purpose.PRIOR, 0, max(PARITY_BATCHES), shape)
+    encoder = to_onnx(vae.encoder, images[:2], "image", ("mean", "logvar"))
+    decoder = to_onnx(vae.decoder, latents[:2], "latent", ("pixels", "params"))
+    graphs = Graphs(Graph(encoder), Graph(decoder))
+    report = {
+        "encoder": check_parity(vae.encoder, graphs.encoder, images),
+        "decoder": check_parity(vae.decoder, graphs.decoder, latents),
+    }
+    golden = _golden(graphs, images[:_GOLDEN_ROWS], latents[:_GOLDEN_ROWS])
+    write_atomic(workdir.encoder, lambda file: file.write(encoder))
+    write_atomic(workdir.decoder, lambda file: file.write(decoder))
+    write_atomic(workdir.golden, lambda file: file.write(golden))
+    about: dict[str, object] = {
+        "opset": OPSET,
+        "weights": {"kind": weights.kind, "step": weights.step},
+    }
+    scale = vae.scale()
+    about["scale"] = None if scale is None else float(scale)
+    write_json(workdir.export, {**about, "parity": report})
+
+
+def load_graphs(workdir: Workdir, *, threads: int = 1) -> Graphs:
+    """The exported graphs, on the CPU.
+
+    Raises:
+        StageError: `export` has not run.
+    """
+    encoder = workdir.require(workdir.encoder, "export").read_bytes()
+    decoder = workdir.require(workdir.decoder, "export").read_bytes()
+    return Graphs(Graph(encoder, threads=threads), Graph(decoder, threads=threads))
+
+
+def _example_images(data: Data, config: TrainingConfig, count: int) -> Floats:
+    """Real pictures [count, c, h, w] as the encoder sees them: of the test split, if there is one,
+    repeated where there are too few."""
+    split = data.test if len(data.test) else data.train
+    rows = np.arange(count) % len(split)
+    images = np.ascontiguousarray(split.images[rows])
+    if config.binarise != "none":
+        images = pixels.binarise(images, config.binarise, seed=_GOLDEN_SEED)
+    return pixels.to_float(images)
+
+
+def check_parity(module: nn.Module, graph: Graph, rows: Floats) -> dict[str, object]:
+    """Compares torch with onnxruntime at several batch sizes, and the sizes with each other.
+
+    Returns:
+        By output, the largest absolute difference; and whether a row's result has the same bits
+        at every batch size.
+
+    Raises:
+        ParityError: a difference above `PARITY_LIMIT`, or a wrong shape.
+    """
+    names = [name for name, _, _ in graph.outputs]
+    with torch.no_grad():
+        expected = [output.numpy() for output in module(torch.from_numpy(rows))]
+    whole = graph.run(rows)
+    differences = dict.fromkeys(names, 0.0)
+    equal_bits = True
+    for size in PARITY_BATCHES:
+        parts = [graph.run(rows[start : start + size]) for start in range(0, len(rows), size)]
+        for name, want, got, reference in zip(
+            names, expected, map(np.concatenate, zip(*parts, strict=True)), whole, strict=True
+        ):
+            if got.shape != want.shape:
+                msg = f"{name}: the graph gives {got.shape} at batch {size}, torch {want.shape}"
+                raise ParityError(msg)
+            difference = float(np.abs(got - want).max())
+            if not difference <= PARITY_LIMIT * max(1.0, float(np.abs(want).max())):
+                msg = f"{name}: the graph differs from torch by {difference:g} at batch {size}"
+                raise ParityError(msg)
+            differences[name] = max(differences[name], difference)
+            equal_bits = equal_bits and np.array_equal(got, reference)
+    return {"largest_difference": differences, "equal_bits_at_all_batch_sizes": equal_bits}
+
+
+def to_onnx(module: nn.Module, example: Floats, name: str, outputs: tuple[str, ...]) -> bytes:
+    """The serialised graph of `module`, its first axis named `batch` and of any length."""
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            module,
+            (torch.from_numpy(example),),
+            input_names=[name],
+            output_names=list(outputs),
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        msg = "torch exported no graph"
+        raise ParityError(msg)
+    model = program.model_proto
+    # The exporter notes the stack trace of every node, with the paths of this machine.
+    for described in (model, model.graph, *model.graph.node, *model.graph.value_info):
+        described.ClearField("metadata_props")
+    serialised: bytes = model.SerializeToString(deterministic=True)
+    return serialised
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Silences what torch's exporter says about itself: operators of a library that is not
+    needed here, and a deprecation inside its own code."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r".*LeafSpec", FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _golden(graphs: Graphs, images: Floats, latents: Floats) -> bytes:
+    mean, logvar = graphs.encoder.run(images)
+    shown, params = graphs.decoder.run(latents)
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        image=images,
+        mean=mean,
+        logvar=logvar,
+        latent=latents,
+        pixels=shown,
+        params=params,
+    )
+    return buffer.getvalue()

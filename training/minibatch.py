@@ -1,0 +1,115 @@
+"""Minibatches and noise, each a function of (seed, step) and nothing else.
+
+So a run that was killed and resumed sees the same pictures, the same binarisation and the same
+noise as one that ran straight through.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import os
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.pixels import Images
+
+_PART_OF_MEMORY = 0.5
+
+
+class Draw(enum.StrEnum):
+    """What random numbers are for; different draws of one seed are independent."""
+
+    WEIGHTS = "weights"
+    ORDER = "order"
+    BINARISE = "binarise"
+    LATENT = "latent"
+    VALIDATION_PIXELS = "validation pixels"
+    VALIDATION_LATENT = "validation latent"
+    SAMPLES = "samples"
+
+
+class Minibatches:
+    """The training pictures in a new order each epoch, on the device as a whole if they fit."""
+
+    def __init__(
+        self,
+        images: Images,
+        *,
+        batch_size: int,
+        seed: int,
+        binarise: Literal["sample", "threshold", "none"],
+        device: torch.device,
+    ) -> None:
+        self._images: Images | Tensor = images
+        if images.nbytes < _PART_OF_MEMORY * _free_memory(device):
+            self._images = to_tensor(np.array(images)).to(device)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._binarise = binarise
+        self._device = device
+        self._epoch = -1
+        self._order = np.empty(0, dtype=np.int64)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Every picture is seen once an epoch, so the last minibatch may be smaller."""
+        return -(-len(self._images) // self._batch_size)
+
+    def __getitem__(self, step: int) -> Tensor:
+        """float32 [n, c, h, w] in [0, 1]: the step's pictures, binarised if so configured."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            rng = generator(torch.device("cpu"), self._seed, Draw.ORDER, epoch)
+            self._order = torch.randperm(len(self._images), generator=rng).numpy()
+            self._epoch = epoch
+        rows = self._order[position * self._batch_size : (position + 1) * self._batch_size]
+        grey = self._take(rows)
+        return to_targets(grey, self._binarise, self._seed, Draw.BINARISE, step)
+
+    def noise(self, step: int, rows: int, latent_shape: tuple[int, ...]) -> Tensor:
+        """N(0, 1) noise [rows, *latent_shape] of a step, for the reparameterisation."""
+        rng = generator(self._device, self._seed, Draw.LATENT, step)
+        return torch.randn(rows, *latent_shape, generator=rng, device=self._device)
+
+    def _take(self, rows: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Tensor:
+        if isinstance(self._images, Tensor):
+            return self._images[torch.from_numpy(rows).to(self._device)]
+        return to_tensor(self._images[rows]).to(self._device)
+
+
+def to_targets(
+    grey: Tensor,
+    binarise: Literal["sample", "threshold", "none"],
+    seed: int,
+    draw: Draw,
+    step: int = 0,
+) -> Tensor:
+    """uint8 [n, c, h, w] → float32 in [0, 1]: what the encoder sees and the likelihood scores."""
+    if binarise == "threshold":
+        return (grey >= 128).float()
+    scaled = grey.float() * (1 / 255)
+    if binarise == "none":
+        return scaled
+    rng = generator(grey.device, seed, draw, step)
+    return (torch.rand(grey.shape, generator=rng, device=grey.device) < scaled).float()
+
+
+def generator(device: torch.device, seed: int, draw: Draw, step: int = 0) -> torch.Generator:
+    """A generator of its own for (seed, draw, step)."""
+    key = hashlib.sha256(f"{seed}/{draw.value}/{step}".encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(key[:8], "little"))
+
+
+def to_tensor(images: Images) -> Tensor:
+    """uint8 [n, h, w, c] → uint8 [n, c, h, w]."""
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+
+
+def _free_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

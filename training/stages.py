@@ -1,0 +1,34 @@
+"""The stages of a run in order; each reads files of the workdir and writes files into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from training import bundling, evaluate, export, trainer
+from training.config import TrainingConfig
+
+Stage = Callable[[Path, Sequence[str]], object]
+
+STAGES: Mapping[str, Stage] = {
+    "export": export.export,
+    "evaluate": evaluate.evaluate,
+    "bundle": bundling.bundle,
+}
+"""Everything after `fit`, in the order in which `run` calls it."""
+
+
+def fit(config: TrainingConfig, workdir: Path, *, resume: bool = False) -> None:
+    """Trains; see `trainer.fit`."""
+    trainer.fit(config, workdir, resume=resume)
+
+
+def run(config: TrainingConfig, workdir: Path, *, resume: bool = False) -> None:
+    """All stages; errors as for each of them."""
+    fit(config, workdir, resume=resume)
+    console = Console(stderr=True)
+    for name, stage in STAGES.items():
+        console.print(f"{name} …", highlight=False)
+        stage(workdir, ())

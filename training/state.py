@@ -1,0 +1,124 @@
+"""Everything that a training step changes: networks, moving average, optimiser, counters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from model.vae import VAE
+from training import schedule
+from training.checkpoint import Checkpoint, Weights
+from training.config import TrainingConfig
+from training.minibatch import Draw, generator
+from training.totals import Totals
+
+_SCALE_SPEED = 10.0
+"""A learned scale has a learning rate of its own: it is one number with a long way to go, and a
+small folder of pictures gives it few steps."""
+
+
+class State:
+    """A run between two steps."""
+
+    def __init__(self, config: TrainingConfig, device: torch.device) -> None:
+        self.config = config
+        self.vae = _build(config, device)
+        self.ema = _build(config, device).requires_grad_(requires_grad=False).eval()
+        self.optimiser = torch.optim.AdamW(
+            _parameter_groups(self.vae, config),
+            betas=(config.optimiser.beta1, config.optimiser.beta2),
+            fused=True,
+        )
+        self.totals = Totals(config.model.latent_dim, device)
+        self.step = 0
+        self.seconds = 0.0
+        self.best_bound = -math.inf
+        self.best_epoch = 0
+        self.best_weights: dict[str, torch.Tensor] = {}
+        self.best_step = 0
+
+    def set_learning_rate(self, total_steps: int) -> float:
+        """Sets the step's learning rate and returns it."""
+        rate = schedule.learning_rate(self.config.optimiser, self.step, total_steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["speed"]
+        return rate
+
+    def average(self) -> None:
+        """Moves the averaged weights towards the present ones."""
+        decay = schedule.ema_decay(self.config.ema, self.step)
+        with torch.no_grad():
+            for average, value in zip(self.ema.parameters(), self.vae.parameters(), strict=True):
+                average.lerp_(value, 1 - decay)
+
+    def remember_if_best(self, bound: float, epoch: int) -> None:
+        """Keeps the averaged weights of the epoch with the best validation bound."""
+        if bound > self.best_bound:
+            self.best_bound, self.best_epoch, self.best_step = bound, epoch, self.step
+            self.best_weights = {
+                name: tensor.clone() for name, tensor in self.ema.state_dict().items()
+            }
+
+    def weights(self) -> Weights:
+        """What is exported: the best epoch's weights under early stopping, else the last."""
+        kind = "ema" if self.config.ema else "raw"
+        if self.best_weights:
+            return Weights(self.best_weights, kind, self.best_step)
+        return Weights(self.ema.state_dict(), kind, self.step)
+
+    def checkpoint(self, fingerprints: Mapping[str, str]) -> Checkpoint:
+        """Everything above, to be written to disk."""
+        return Checkpoint(
+            step=self.step,
+            seconds=self.seconds,
+            model=self.vae.state_dict(),
+            ema=self.ema.state_dict(),
+            optimiser=self.optimiser.state_dict(),
+            totals=self.totals.state(),
+            best_bound=self.best_bound,
+            best_epoch=self.best_epoch,
+            best_step=self.best_step,
+            best_weights=self.best_weights,
+            identity=self.config.identity(),
+            fingerprints=dict(fingerprints),
+        )
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Continues from a checkpoint."""
+        self.vae.load_state_dict(checkpoint.model)
+        self.ema.load_state_dict(checkpoint.ema)
+        self.optimiser.load_state_dict(checkpoint.optimiser)
+        self.totals.load(checkpoint.totals)
+        self.step, self.seconds = checkpoint.step, checkpoint.seconds
+        self.best_bound, self.best_epoch = checkpoint.best_bound, checkpoint.best_epoch
+        self.best_step, self.best_weights = checkpoint.best_step, checkpoint.best_weights
+
+
+def _build(config: TrainingConfig, device: torch.device) -> VAE:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator(torch.device("cpu"), config.seed, Draw.WEIGHTS).initial_seed())
+        vae = VAE(config.model)
+    # The layout in which CPUs and GPUs run these convolutions fastest.
+    vae.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return vae
+
+
+def _parameter_groups(vae: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
+    named = dict(vae.named_parameters())
+    scale = [named.pop("log_scale")] if "log_scale" in named else []
+    matrices = [parameter for parameter in named.values() if parameter.ndim > 1]
+    vectors = [parameter for parameter in named.values() if parameter.ndim <= 1]
+    groups = (
+        (matrices, config.optimiser.weight_decay, 1.0),
+        (vectors, 0.0, 1.0),
+        (scale, 0.0, _SCALE_SPEED),
+    )
+    return [
+        {"params": parameters, "weight_decay": decay, "speed": speed}
+        for parameters, decay, speed in groups
+        if parameters
+    ]

@@ -1,0 +1,40 @@
+"""The bound on the validation split: β = 1, averaged weights, the same noise every time."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from model import elbo
+from model.pixels import Images
+from model.vae import VAE
+from training.minibatch import Draw, generator, to_targets, to_tensor
+
+_BATCH = 500
+
+
+@torch.no_grad()
+def validation_elbo(
+    vae: VAE,
+    images: Images,
+    *,
+    binarise: Literal["sample", "threshold", "none"],
+    seed: int,
+    device: torch.device,
+) -> float:
+    """Mean ELBO in nats over uint8 images [n, h, w, c], in float32.
+
+    Binarisation and latent noise depend on the seed alone, so that two epochs differ by their
+    weights and by nothing else.
+    """
+    total = 0.0
+    for number, start in enumerate(range(0, len(images), _BATCH)):
+        grey = to_tensor(images[start : start + _BATCH]).to(device)
+        targets = to_targets(grey, binarise, seed, Draw.VALIDATION_PIXELS, number)
+        rng = generator(device, seed, Draw.VALIDATION_LATENT, number)
+        shape = (len(targets), *vae.config.latent_shape)
+        mean, logvar, params = vae(targets, torch.randn(shape, generator=rng, device=device))
+        bound = elbo.elbo(vae.log_likelihood(targets, params), elbo.kl(mean, logvar))
+        total += float(bound.double().sum())
+    return total / len(images)
