@@ -21,7 +21,6 @@ from app.context import Context
 from app.cores import available_cores
 from app.engine import Engine
 from app.errors import ServiceError
-from app.images import ignore_pillow_warnings
 from app.lanes import Lanes
 from app.limits import BodyLimit
 from app.loader import Loaded, load
@@ -82,7 +81,6 @@ def create_app(settings: Settings) -> FastAPI:
 async def _lifespan(
     registry: Registry, lanes: Lanes, offload: Offload, app: FastAPI
 ) -> AsyncIterator[None]:
-    ignore_pillow_warnings()
     # Beside the server, which is live at once and says on /readyz what it waits for.
     opening = asyncio.create_task(registry.open())
     try:

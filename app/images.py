@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import math
-import warnings
+import struct
+import zlib
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
 from app.errors import InvalidPictureError, PictureTooLargeError
 from model.bundle import InputSpec, Preprocessing
@@ -22,7 +23,9 @@ UNKNOWN_PIXELS = 10_000_000
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PLAIN_PNG_BYTES = 65_536
 _GRID_PADDING = 2
-_PNG_LEVEL = 1
+_COLOUR_TYPES = {1: 0, 3: 2}
+_FILTER_UP = 2
+_SMALLEST_FILTERED = 4096
 
 
 def decode(
@@ -47,8 +50,8 @@ def decode(
         InvalidPictureError: not such a file, or a broken one.
     """
     try:
-        image = read(io.BytesIO(data), max_pixels=max_pixels, formats=FORMATS)
-        return fit(image, spec, preprocessing)
+        picture = read(io.BytesIO(data), max_pixels=max_pixels, formats=FORMATS)
+        return fit(picture, spec, preprocessing)
     except TooManyPixelsError as error:
         msg = f"picture {index}: {error}"
         raise PictureTooLargeError(msg, field="images", index=index, bound=max_pixels) from error
@@ -69,11 +72,42 @@ def announced_pixels(data: bytes) -> int:
 
 
 def png(image: Images) -> bytes:
-    """uint8 [h, w, c], c being 1 or 3, as a PNG file."""
-    file = io.BytesIO()
-    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
-    picture.save(file, "PNG", compress_level=_PNG_LEVEL)
-    return file.getvalue()
+    """uint8 [h, w, c], c being 1 or 3, as a PNG file.
+
+    Written here, because Pillow takes three times as long for the small pictures that models
+    draw. Run-length matching (zlib's Z_RLE) takes half the time of zlib's fastest level, for
+    about the same size, on pictures that are neither flat nor repetitive.
+    """
+    height, width, channels = image.shape
+    header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
+    deflate = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
+    data = deflate.compress(_scanlines(image.reshape(height, width * channels))) + deflate.flush()
+    chunks = (_chunk(b"IHDR", header), _chunk(b"IDAT", data), _chunk(b"IEND", b""))
+    return _PNG_SIGNATURE + b"".join(chunks)
+
+
+def _scanlines(rows: NDArray[np.uint8]) -> bytes:
+    """Each row behind its filter's number: none, or the difference from the row above.
+
+    The filter with the smaller mean of absolute differences is taken for all rows (PNG
+    specification, third edition, §12.7); small pictures gain nothing from one.
+    """
+    lines = np.zeros((rows.shape[0], rows.shape[1] + 1), dtype=np.uint8)
+    lines[:, 1:] = rows
+    if rows.size >= _SMALLEST_FILTERED:
+        differences = rows[1:] - rows[:-1]
+        if _magnitude(differences) < _magnitude(rows[1:]):
+            lines[:, 0] = _FILTER_UP
+            lines[1:, 1:] = differences
+    return lines.tobytes()
+
+
+def _magnitude(values: NDArray[np.uint8]) -> int:
+    return int(np.abs(values.view(np.int8).astype(np.int16)).sum())
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def base64_png(image: Images) -> str:
@@ -105,11 +139,3 @@ def grid(images: Images) -> Images:
     flat: Images = sheet.reshape(rows * cells.shape[1], columns * cells.shape[2], channels)
     trimmed: Images = flat[:-_GRID_PADDING, :-_GRID_PADDING]
     return trimmed
-
-
-def ignore_pillow_warnings() -> None:
-    """Silences what Pillow says about odd files; a server's log is no place for it.
-
-    Once per process, at its start: a filter around each decoding would not be thread-safe.
-    """
-    warnings.filterwarnings("ignore", module=r"PIL(\.|$)")

@@ -62,7 +62,10 @@ class Settings(BaseSettings):
         "get 429.",
     )
     max_picture_pixels: int = Field(
-        25_000_000, ge=1, description="Width × height that a picture's header may announce."
+        25_000_000,
+        ge=1,
+        le=89_000_000,  # Pillow warns of pictures above this, and refuses those of twice the size.
+        description="Width × height that a picture's header may announce.",
     )
     shutdown_grace: int = Field(
         8, ge=0, description="Seconds that running requests get when the server is told to stop."
