@@ -81,7 +81,7 @@ class _Batch:
     rows: int
     expected_seconds: float
     run_graph: Run
-    on_settled: Callable[[_Batch, float, Exception | None], None]
+    on_settled: Callable[[_Batch, float, BaseException | None], None]
     outputs: Outputs = ()
 
     def run(self) -> None:
@@ -93,7 +93,7 @@ class _Batch:
             msg = f"the graph answered {wrong} rows for {self.rows}"
             raise EngineFailedError(msg)
 
-    def settle(self, seconds: float, error: Exception | None) -> None:
+    def settle(self, seconds: float, error: BaseException | None) -> None:
         self.on_settled(self, seconds, error)
 
 
@@ -135,9 +135,13 @@ class MicroBatcher:
         """Runs `rows` [n, …], n ≥ 1, in one batch or several, and returns theirs in order.
 
         Raises:
+            ValueError: there are no rows.
             EngineFailedError: a batch with these rows failed.
             ShuttingDownError: the batcher is closed.
         """
+        if not len(rows):
+            msg = "a call needs at least one row"
+            raise ValueError(msg)
         if self._closed:
             msg = "the server is stopping"
             raise ShuttingDownError(msg)
@@ -183,7 +187,7 @@ class MicroBatcher:
         for call in self._unfinished:
             self._fail_call(call, error)
 
-    def _settled(self, batch: _Batch, seconds: float, error: Exception | None) -> None:
+    def _settled(self, batch: _Batch, seconds: float, error: BaseException | None) -> None:
         if error is None:
             self._learn(batch, seconds)
             self._hand_out(batch, seconds)
@@ -193,7 +197,10 @@ class MicroBatcher:
                 self._fail_call(part.call, error)
         waits = tuple(part.call.queue_seconds for part in batch.parts if part.start == 0)
         failed = error is not None
-        self._observe(BatchReport(batch.rows, len(batch.parts), seconds, waits, failed))
+        try:
+            self._observe(BatchReport(batch.rows, len(batch.parts), seconds, waits, failed))
+        except Exception:  # the callers have their answers; a figure is not worth an error
+            logger.exception("a batch could not be counted")
 
     def _row_limit(self, row_seconds: float | None) -> int:
         if row_seconds is None:
@@ -224,8 +231,13 @@ class MicroBatcher:
             count = part.stop - part.start
             rows = tuple(output[offset : offset + count] for output in batch.outputs)
             offset += count
-            if not part.call.future.done():
+            if part.call.future.done():
+                continue
+            try:
                 self._put(part, rows, seconds)
+            except ValueError as error:
+                logger.exception("a chunk does not fit the chunks before it")
+                self._fail_call(part.call, error)
 
     @staticmethod
     def _put(part: _Part, rows: Outputs, seconds: float) -> None:
@@ -240,12 +252,15 @@ class MicroBatcher:
                     np.empty((len(call.rows), *output.shape[1:]), output.dtype) for output in rows
                 )
             for whole, output in zip(call.outputs, rows, strict=True):
+                if output.shape[1:] != whole.shape[1:]:  # NumPy might broadcast it
+                    msg = f"a chunk has rows of shape {output.shape[1:]}, not {whole.shape[1:]}"
+                    raise ValueError(msg)
                 whole[part.start : part.stop] = output
         if call.delivered == len(call.rows):
             call.future.set_result(Answer(call.outputs, call.queue_seconds, call.run_seconds))
 
     @staticmethod
-    def _fail_call(call: _Call, error: Exception) -> None:
+    def _fail_call(call: _Call, error: BaseException) -> None:
         if not call.future.done():
             detail = error.detail if isinstance(error, EngineFailedError) else "the graph failed"
             failure = EngineFailedError(detail)

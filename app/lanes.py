@@ -31,7 +31,7 @@ class Batch(Protocol):
     def run(self) -> None:
         """Runs in a lane, or on the event loop when it is short."""
 
-    def settle(self, seconds: float, error: Exception | None) -> None:
+    def settle(self, seconds: float, error: BaseException | None) -> None:
         """Called on the event loop with the run time and what `run` raised, if anything."""
 
 
@@ -80,6 +80,7 @@ class Lanes:
         for thread in self._threads:
             thread.join()
         self._threads.clear()
+        self._loop = None
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -117,39 +118,55 @@ class Lanes:
             return None
 
     def _hand_over(self, source: Source, batch: Batch) -> None:
+        if len(self._threads) <= self.count - self._free and not self._start_thread():
+            msg = "the machine gives no thread to run the batch in"
+            self._settle(source, batch, 0.0, RuntimeError(msg))
+            return
         self._free -= 1
-        if len(self._threads) < self.count - self._free:
-            name = f"lane-{len(self._threads)}"
-            self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
-            self._threads[-1].start()
         self._jobs.put((source, batch))
 
-    def _work(self) -> None:
+    def _start_thread(self) -> bool:
+        """Whether there is a thread to run a batch in: a new one, or at least an earlier one."""
+        thread = threading.Thread(
+            target=self._work,
+            args=(self._running_loop(),),
+            name=f"lane-{len(self._threads)}",
+            daemon=True,
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # a container's limit on processes counts threads
+            logger.exception("a lane's thread could not be started")
+            return bool(self._threads)
+        self._threads.append(thread)
+        return True
+
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         while (job := self._jobs.get()) is not None:
             seconds, error = self._timed(job[1])
             try:
-                self._running_loop().call_soon_threadsafe(self._finished, *job, seconds, error)
+                loop.call_soon_threadsafe(self._finished, *job, seconds, error)
             except RuntimeError:
                 return  # the loop is closed, so nobody waits any more
             del job, error  # an idle lane must not keep a batch in memory
 
-    def _timed(self, batch: Batch) -> tuple[float, Exception | None]:
+    def _timed(self, batch: Batch) -> tuple[float, BaseException | None]:
         started = self._clock()
         try:
             batch.run()
-        except Exception as error:
+        except BaseException as error:  # whatever a batch raises, the lane and the loop live on
             return self._clock() - started, error
         return self._clock() - started, None
 
     def _finished(
-        self, source: Source, batch: Batch, seconds: float, error: Exception | None
+        self, source: Source, batch: Batch, seconds: float, error: BaseException | None
     ) -> None:
         self._free += 1
         self._settle(source, batch, seconds, error)
         self._dispatch()
 
     @staticmethod
-    def _settle(source: Source, batch: Batch, seconds: float, error: Exception | None) -> None:
+    def _settle(source: Source, batch: Batch, seconds: float, error: BaseException | None) -> None:
         try:
             batch.settle(seconds, error)
         except Exception as defect:
