@@ -19,9 +19,9 @@ def available_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
 def _quota(cgroup: Path) -> float | None:
     try:
         limit, period = (cgroup / "cpu.max").read_text().split()
+        return None if limit == "max" else int(limit) / int(period)
     except (OSError, ValueError):
         return _quota_v1(cgroup / "cpu")
-    return None if limit == "max" else int(limit) / int(period)
 
 
 def _quota_v1(cpu: Path) -> float | None:

@@ -5,13 +5,23 @@ from __future__ import annotations
 import io
 import logging
 import time
+import zipfile
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.bundle import DECODER, ENCODER, GOLDEN, Bundle, BundleError, GraphSpec
+from model.bundle import (
+    DECODER,
+    ENCODER,
+    GOLDEN,
+    MANIFEST,
+    Bundle,
+    BundleError,
+    GraphSpec,
+    TensorSpec,
+)
 from model.runtime import CPU, CUDA, Graph, GraphError, choose_provider
 
 logger = logging.getLogger(__name__)
@@ -59,6 +69,7 @@ def load(bundle: Bundle, wanted: Literal["auto", "cpu", "cuda"], *, cores: int) 
             does not reproduce the golden batch.
         GraphError: CUDA was asked for and does not work.
     """
+    _check_tensors(bundle)
     provider = choose_provider(wanted)
     try:
         loaded = _load_on(bundle, provider, threads=1)
@@ -70,6 +81,32 @@ def load(bundle: Bundle, wanted: Literal["auto", "cpu", "cuda"], *, cores: int) 
     if loaded.provider == CPU and loaded.needs_own_lane and cores > 1:
         return _load_on(bundle, CPU, threads=cores)
     return loaded
+
+
+def _check_tensors(bundle: Bundle) -> None:
+    """Checks that the manifest describes graphs that the engine can call."""
+    manifest = bundle.manifest
+    picture = (manifest.input.channels, manifest.input.height, manifest.input.width)
+    latent = manifest.latent.shape
+    for part, graph, source, targets in (
+        ("encoder", manifest.encoder, picture, {"mean": latent, "logvar": latent}),
+        ("decoder", manifest.decoder, latent, {"pixels": picture, "params": picture}),
+    ):
+        where = f"{bundle.folder / MANIFEST}: {part}"
+        if [tensor.shape for tensor in graph.inputs] != [source]:
+            msg = f"{where}: takes {_shapes(graph.inputs)}, it should take one input {source}"
+            raise BundleError(msg)
+        shapes = {tensor.name: tensor.shape for tensor in graph.outputs}
+        if shapes != targets:
+            msg = f"{where}: answers {_shapes(graph.outputs)}, it should answer {targets}"
+            raise BundleError(msg)
+    if (manifest.latent.scaling, manifest.latent.shift) != (1.0, 0.0):
+        msg = f"{bundle.folder / MANIFEST}: latent: scaling and shift are not served yet"
+        raise BundleError(msg)
+
+
+def _shapes(tensors: tuple[TensorSpec, ...]) -> dict[str, tuple[int, ...]]:
+    return {tensor.name: tensor.shape for tensor in tensors}
 
 
 def _load_on(bundle: Bundle, provider: str, *, threads: int) -> Loaded:
@@ -116,7 +153,7 @@ def _golden(bundle: Bundle) -> dict[str, Rows]:
     try:
         with np.load(io.BytesIO(bundle.read(GOLDEN)), allow_pickle=False) as archive:
             return {name: np.asarray(archive[name], dtype=np.float32) for name in names}
-    except (ValueError, OSError, KeyError, EOFError) as error:
+    except (ValueError, OSError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
         msg = f"{bundle.folder / GOLDEN}: not a golden batch: {error}"
         raise BundleError(msg) from error
 
@@ -139,7 +176,7 @@ def _reproduce(
             msg = f"{bundle.folder}: the manifest has no tolerance for {name} on {provider}"
             raise BundleError(msg)
         expected = golden[name]
-        if answer.shape != expected.shape:
+        if not len(expected) or answer.shape != expected.shape:
             msg = f"{bundle.folder}: {name} has shape {answer.shape}, golden {expected.shape}"
             raise BundleError(msg)
         difference = float(np.abs(answer - expected).max())

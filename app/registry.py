@@ -13,7 +13,7 @@ from typing import Literal
 from app.engine import Engine
 from app.errors import InvalidFieldError, ModelUnavailableError, UnknownModelError
 from app.loader import Loaded
-from model.bundle import NAME_PATTERN, Bundle, BundleError, open_bundle
+from model.bundle import NAME_PATTERN, RESERVED_NAMES, Bundle, BundleError, open_bundle
 from model.runtime import GraphError
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,12 @@ class Model:
         """Why nothing serves, or why not the highest version; empty when all is well."""
         return "; ".join(version.reason for version in self.versions if version.reason)
 
+    @property
+    def state(self) -> str:
+        """Why nothing serves: it is still loading, or every version has a reason."""
+        tried = all(version.state == "unavailable" for version in self.versions)
+        return self.reason if tried else "it is still loading"
+
 
 class Registry:
     """Opens the bundles of the repository roots.
@@ -74,18 +80,25 @@ class Registry:
         self._required = tuple(required)
         self._load = load
         self._start = start
-        self._loaded = False
+        self._scanned = False
+        self._closing = False
         self.models: dict[str, Model] = {}
 
     async def open(self) -> None:
-        """Finds all bundles and loads each model's highest version that can serve."""
+        """Finds all bundles and loads each model's highest version that can serve.
+
+        Required models come first. Whatever goes wrong is kept as a reason and logged; nothing
+        is raised.
+        """
         self.models = await asyncio.to_thread(_scan, self._roots)
-        for model in self.models.values():
+        self._scanned = True
+        required = self._required_names()
+        for model in sorted(self.models.values(), key=lambda model: model.name not in required):
             await self._open_model(model)
-        self._loaded = True
 
     async def close(self) -> None:
-        """Lets every engine answer its callers, and drops it."""
+        """Opens nothing more, lets every engine answer its callers, and drops it."""
+        self._closing = True
         engines = [model.engine for model in self.models.values() if model.engine]
         await asyncio.gather(*(engine.close() for engine in engines))
 
@@ -105,36 +118,38 @@ class Registry:
             ModelUnavailableError: it is loading, or none of its versions can serve.
         """
         wanted = name or self.default_name
-        if wanted is None and self._loaded and self.models:
+        if wanted is None and self._scanned and self.models:
             detail = f"name one of the models with ?model=: {self._names()}"
             raise InvalidFieldError(detail, field="model")
         model = self.models.get(wanted or "")
         if model is None:
             raise self._absent(wanted)
         if model.engine is None:
-            detail = f"the model {wanted!r} can't serve: {model.reason or 'it is still loading'}"
+            detail = f"the model {wanted!r} can't serve: {model.state}"
             raise ModelUnavailableError(detail, field="model", retry_after=5)
         return model.engine
 
     def problems(self) -> list[str]:
         """Why the server is not ready, a sentence for each reason; empty when it is."""
-        if not self._loaded:
+        if not self._scanned:
             return ["the models are still loading"]
         if not self.models:
             roots = ", ".join(str(root) for root in self._roots)
             return [f"there is no bundle, <name>/<version>/manifest.json, in {roots}"]
+        return [sentence for name in self._required_names() if (sentence := self._problem(name))]
+
+    def _required_names(self) -> tuple[str, ...]:
         default = self.default_name
-        required = self._required or ((default,) if default else tuple(self.models))
-        return [sentence for name in required if (sentence := self._problem(name))]
+        return self._required or ((default,) if default else tuple(self.models))
 
     def _problem(self, name: str) -> str:
         model = self.models.get(name)
         if model is None:
             return f"the model {name!r} is required and not there; found: {self._names()}"
-        return "" if model.engine else f"{name}: {model.reason}"
+        return "" if model.engine else f"{name}: {model.state}"
 
     def _absent(self, wanted: str | None) -> UnknownModelError | ModelUnavailableError:
-        if not self._loaded:
+        if not self._scanned:
             return ModelUnavailableError("the models are still loading", retry_after=1)
         if not self.models:
             return ModelUnavailableError(self.problems()[0], field="model", retry_after=5)
@@ -146,14 +161,21 @@ class Registry:
 
     async def _open_model(self, model: Model) -> None:
         for version in model.versions:
+            if self._closing:
+                return
             version.state = "loading"
             try:
                 loaded = await asyncio.to_thread(self._open_version, version.folder)
+                model.engine = self._start(loaded)
             except (BundleError, GraphError) as error:
                 version.state, version.reason = "unavailable", str(error)
                 logger.error("%s/%d does not serve: %s", model.name, version.number, error)
                 continue
-            model.engine = self._start(loaded)
+            except Exception as error:  # a defect of one version must not stop the others
+                version.state = "unavailable"
+                version.reason = f"{version.folder}: {type(error).__name__}: {error}"
+                logger.exception("%s/%d does not serve", model.name, version.number)
+                continue
             version.state = "ready"
             logger.info(
                 "%s/%d serves on %s, %.3f ms to decode a row",
@@ -171,11 +193,9 @@ class Registry:
 def _scan(roots: Sequence[Path]) -> dict[str, Model]:
     found: dict[str, dict[int, Version]] = {}
     for root in roots:
-        for folder in sorted(root.glob("*/*")):
-            if not (folder.is_dir() and re.fullmatch(r"[1-9][0-9]{0,17}", folder.name)):
-                continue
+        for folder in _folders(root):
             name, number = folder.parent.name, int(folder.name)
-            if not re.match(NAME_PATTERN, name):
+            if not re.fullmatch(NAME_PATTERN, name) or name in RESERVED_NAMES:
                 logger.warning("%s is left out: %r is no model name", folder, name)
                 continue
             found.setdefault(name, {}).setdefault(number, Version(number, folder))
@@ -183,3 +203,16 @@ def _scan(roots: Sequence[Path]) -> dict[str, Model]:
         name: Model(name, [versions[number] for number in sorted(versions, reverse=True)])
         for name, versions in sorted(found.items())
     }
+
+
+def _folders(root: Path) -> list[Path]:
+    """The folders `<root>/*/<positive integer>`, none where the root can't be read."""
+    try:
+        return [
+            folder
+            for folder in sorted(root.glob("*/*"))
+            if re.fullmatch(r"[1-9][0-9]{0,17}", folder.name) and folder.is_dir()
+        ]
+    except OSError as error:
+        logger.error("%s can't be searched for bundles: %s", root, error)
+        return []
