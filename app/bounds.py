@@ -59,37 +59,62 @@ class Bounds:
         return self.reconstruction - self.kl
 
 
-async def estimate(
-    engine: Engine, images: Images, options: BoundOptions, *, offload: Offload, timing: Timing
-) -> Bounds:
-    """Bounds of pictures uint8 [n, h, w, c] with K draws from the posterior of each.
-
-    Picture i's draws depend on (seed, i) alone.
+def check(spec: LikelihoodSpec | None, options: BoundOptions) -> LikelihoodSpec:
+    """The likelihood that the bounds are computed with.
 
     Raises:
         UnsupportedByModelError: the model has no likelihood.
         InvalidFieldError: `binarise` was given and the likelihood is not Bernoulli.
     """
-    spec = engine.manifest.likelihood
     if spec is None:
         detail = "the model's manifest states no likelihood, so there is no bound on log p(x)"
         raise UnsupportedByModelError(detail, field="elbo_samples")
+    if spec.family != "bernoulli" and options.binarise is not None:
+        detail = f"binarise is for Bernoulli models, this one is {spec.family}"
+        raise InvalidFieldError(detail, field="binarise")
+    return spec
+
+
+async def estimate(
+    engine: Engine, images: Images, options: BoundOptions, *, offload: Offload, timing: Timing
+) -> Bounds:
+    """Bounds of pictures uint8 [n, h, w, c] with K draws from the posterior of each.
+
+    Picture i's draws depend on (seed, i) alone. Errors as `check` raises.
+    """
+    spec = check(engine.manifest.likelihood, options)
     how = _binarisation(spec, options.binarise)
-    shown = images if how is None else pixels.binarise(images, how, seed=options.seed)
-    rows = pixels.to_float(shown, engine.manifest.input.value_range)
+    value_range = engine.manifest.input.value_range
+    rows, targets = await offload(
+        len(images) * engine.row_pixels, _prepare, images, how, options.seed, value_range
+    )
     mean, logvar = timing.add(await engine.encode(rows)).outputs
-    targets = pixels.to_float(shown)
     size = options.samples * engine.row_pixels
     reconstruction, weighted = np.empty(len(images)), np.empty(len(images))
     # One picture after the other: memory stays at K decoded rows, whatever the request.
     for row in range(len(images)):
-        epsilon = _noise(options, row, mean.shape[1:])
-        latents = likelihood.reparameterize(mean[row], logvar[row], epsilon)
+        latents, epsilon = await offload(size, _draw, options, row, mean[row], logvar[row])
         params = timing.add(await engine.decode_params(latents)).outputs[0]
         reconstruction[row], weighted[row] = await offload(
             size, _score, spec, targets[row], params, latents, epsilon, logvar[row]
         )
     return Bounds(reconstruction, likelihood.kl(mean, logvar), weighted, options, how, spec)
+
+
+def _prepare(
+    images: Images, how: Binarise | None, seed: int, value_range: pixels.Range
+) -> tuple[Floats, Floats]:
+    """What the encoder is shown, in `value_range`, and what is scored, in [0, 1]."""
+    shown = images if how is None else pixels.binarise(images, how, seed=seed)
+    return pixels.to_float(shown, value_range), pixels.to_float(shown)
+
+
+def _draw(options: BoundOptions, row: int, mean: Floats, logvar: Floats) -> tuple[Floats, Floats]:
+    """K latents [K, *latent_shape] of one picture's posterior, and the noise they came from."""
+    shape = (options.samples, *mean.shape)
+    drawn = noise.standard_normal(options.seed, Purpose.POSTERIOR, row, 1, shape)
+    epsilon = drawn.reshape(shape)
+    return likelihood.reparameterize(mean, logvar, epsilon), epsilon
 
 
 def _score(
@@ -107,19 +132,8 @@ def _score(
     return float(log_likelihood.mean()), float(bound[0])
 
 
-def _noise(options: BoundOptions, row: int, latent_shape: tuple[int, ...]) -> Floats:
-    shape = (options.samples, *latent_shape)
-    drawn = noise.standard_normal(options.seed, Purpose.POSTERIOR, row, 1, shape)
-    return drawn.reshape(shape)
-
-
 def _binarisation(spec: LikelihoodSpec, wanted: Binarise | None) -> Binarise | None:
-    if spec.family != "bernoulli":
-        if wanted is not None:
-            detail = f"binarise is for Bernoulli models, this one is {spec.family}"
-            raise InvalidFieldError(detail, field="binarise")
-        return None
-    if wanted is not None:
+    if spec.family != "bernoulli" or wanted is not None:
         return wanted
     # Data that was binary already passes a threshold unchanged.
     return "sample" if spec.binarise == "sample" else "threshold"

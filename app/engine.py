@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from app.batcher import BatchReport, MicroBatcher
+from app.errors import ShuttingDownError
 from app.lanes import Lanes
 from app.loader import Loaded
 from model.bundle import Manifest
@@ -42,6 +44,10 @@ class Engine:
                 observe=lambda report: observe(self.name, purpose, report),
             )
 
+        self._verbs = 0
+        self._closing = False
+        self._unused = asyncio.Event()
+        self._unused.set()
         encoding, decoding = loaded.encoder_row_seconds, loaded.decoder_row_seconds
         self.encode = batcher(loaded.encoder, ("mean", "logvar"), image_shape, encoding)
         self.decode = batcher(loaded.decoder, ("pixels",), latent_shape, decoding)
@@ -57,8 +63,29 @@ class Engine:
         _, height, width = self.manifest.encoder.inputs[0].shape
         return height * width
 
+    @contextmanager
+    def use(self) -> Iterator[None]:
+        """Held by a verb over all its stages, so that closing does not part them.
+
+        Raises:
+            ShuttingDownError: the engine is closing.
+        """
+        if self._closing:
+            msg = f"{self.name}/{self.version} is closing; try again"
+            raise ShuttingDownError(msg, retry_after=1)
+        self._verbs += 1
+        self._unused.clear()
+        try:
+            yield
+        finally:
+            self._verbs -= 1
+            if not self._verbs:
+                self._unused.set()
+
     async def close(self) -> None:
-        """Answers every caller, then frees the threads that are the engine's own."""
+        """Answers every verb that uses it, then frees the threads that are the engine's own."""
+        self._closing = True
+        await self._unused.wait()
         await asyncio.gather(self.encode.close(), self.decode.close(), self.decode_params.close())
         if self._own_lanes:
             self._own_lanes.close()

@@ -98,7 +98,7 @@ class Service:
         self._check_count(n, "n")
         seed = draw_seed() if seed is None else seed
         timing = Timing()
-        with self._admission.admit(n * engine.row_pixels):
+        with engine.use(), self._admission.admit(n * engine.row_pixels):
             shape = engine.manifest.latent.shape
             latents = await self._offload(
                 n * engine.row_pixels, _prior, seed, n, shape, temperature
@@ -109,8 +109,10 @@ class Service:
     async def encode(self, engine: Engine, images: Images) -> Encoded:
         """The posterior of each picture, uint8 [n, h, w, c]. Errors as the batchers raise."""
         timing = Timing()
-        with self._admission.admit(len(images) * engine.row_pixels):
-            rows = pixels.to_float(images, engine.manifest.input.value_range)
+        size = len(images) * engine.row_pixels
+        with engine.use(), self._admission.admit(size):
+            value_range = engine.manifest.input.value_range
+            rows = await self._offload(size, pixels.to_float, images, value_range)
             mean, logvar = timing.add(await engine.encode(rows)).outputs
         return Encoded(mean, logvar, timing)
 
@@ -123,7 +125,7 @@ class Service:
         """
         self._check_count(len(latents), "latents")
         timing = Timing()
-        with self._admission.admit(len(latents) * engine.row_pixels):
+        with engine.use(), self._admission.admit(len(latents) * engine.row_pixels):
             images = await self._decode(engine, latents, timing)
         return Decoded(images, timing)
 
@@ -146,27 +148,25 @@ class Service:
             UnsupportedByModelError: a bound was asked of a model without a likelihood.
             ServiceError: as `Admission.admit` and the batchers raise.
         """
-        self._check_bound_options(elbo_samples, binarise, seed)
-        stages = 2 if elbo_samples is None else 3 + elbo_samples
+        options = self._bound_options(engine, elbo_samples, binarise, seed)
+        stages = 2 if options is None else 3 + options.samples
+        size = len(images) * engine.row_pixels
         timing = Timing()
-        with self._admission.admit(len(images) * engine.row_pixels * stages):
+        with engine.use(), self._admission.admit(size * stages):
             value_range = engine.manifest.input.value_range
-            rows = pixels.to_float(images, value_range)
+            rows = await self._offload(size, pixels.to_float, images, value_range)
             mean, logvar = timing.add(await engine.encode(rows)).outputs
             decoded = timing.add(await engine.decode(mean)).outputs[0]
             estimated = None
-            if elbo_samples is not None:
-                options = BoundOptions(
-                    elbo_samples, binarise, draw_seed() if seed is None else seed
-                )
+            if options is not None:
                 estimated = await bounds.estimate(
                     engine, images, options, offload=self._offload, timing=timing
                 )
-        low, high = value_range
+            shown, squared_error = await self._offload(size, _compare, rows, decoded, value_range)
         return Reconstructed(
-            images=pixels.to_uint8(decoded, value_range),
+            images=shown,
             mean=mean,
-            squared_error=likelihood.squared_error(rows, decoded) / (high - low) ** 2,
+            squared_error=squared_error,
             kl=likelihood.kl(mean, logvar),
             bounds=estimated,
             timing=timing,
@@ -186,17 +186,25 @@ class Service:
             detail = f"{field} must be 1 … {self._max_n}, got {count}"
             raise InvalidFieldError(detail, field=field, bound=self._max_n)
 
-    def _check_bound_options(
-        self, elbo_samples: int | None, binarise: str | None, seed: int | None
-    ) -> None:
-        if elbo_samples is None:
+    def _bound_options(
+        self,
+        engine: Engine,
+        samples: int | None,
+        binarise: Literal["sample", "threshold"] | None,
+        seed: int | None,
+    ) -> BoundOptions | None:
+        if samples is None:
             for field, value in (("binarise", binarise), ("seed", seed)):
                 if value is not None:
                     detail = f"{field} only has a meaning together with elbo_samples"
                     raise InvalidFieldError(detail, field=field)
-        elif not 1 <= elbo_samples <= self._max_elbo_samples:
-            detail = f"elbo_samples must be 1 … {self._max_elbo_samples}, got {elbo_samples}"
+            return None
+        if not 1 <= samples <= self._max_elbo_samples:
+            detail = f"elbo_samples must be 1 … {self._max_elbo_samples}, got {samples}"
             raise InvalidFieldError(detail, field="elbo_samples", bound=self._max_elbo_samples)
+        options = BoundOptions(samples, binarise, draw_seed() if seed is None else seed)
+        bounds.check(engine.manifest.likelihood, options)
+        return options
 
 
 def draw_seed() -> int:
@@ -206,3 +214,10 @@ def draw_seed() -> int:
 
 def _prior(seed: int, n: int, shape: tuple[int, ...], temperature: float) -> Floats:
     return noise.standard_normal(seed, Purpose.PRIOR, 0, n, shape) * np.float32(temperature)
+
+
+def _compare(rows: Floats, decoded: Floats, value_range: pixels.Range) -> tuple[Images, Nats]:
+    """The decoded pictures for showing, and their squared errors in units of [0, 1]."""
+    low, high = value_range
+    error = likelihood.squared_error(rows, decoded) / (high - low) ** 2
+    return pixels.to_uint8(decoded, value_range), error
