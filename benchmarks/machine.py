@@ -1,0 +1,63 @@
+"""Where and with what a result was measured."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from app.cores import available_cores
+
+_PROJECT = Path(__file__).parent.parent
+_PACKAGES = (
+    *("vaeserve", "fastapi", "starlette", "uvicorn", "uvloop", "httptools", "onnxruntime"),
+    *("numpy", "pillow", "orjson", "pydantic"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Processor, cores that may be used, versions, commit, and the load before the first run."""
+
+    processor: str
+    cores: int
+    python: str
+    packages: dict[str, str]
+    commit: str
+    date: str
+    load_average: float
+    """Of the last minute: above zero, something else was running too."""
+
+
+def describe() -> Machine:
+    """This machine, now."""
+    return Machine(
+        processor=_processor(Path("/proc/cpuinfo")),
+        cores=available_cores(),
+        python=platform.python_version(),
+        packages={name: version(name) for name in _PACKAGES},
+        commit=_commit(),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        load_average=os.getloadavg()[0],
+    )
+
+
+def _processor(cpuinfo: Path) -> str:
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    named = {name.strip(): value.strip() for name, value in fields.items()}
+    family = [f"{key} {named[key]}" for key in ("cpu family", "model") if key in named]
+    return ", ".join([named.get("model name", platform.machine()), *family])
+
+
+def _commit() -> str:
+    """The commit, with a `+` when tracked files differ from it; `unknown` outside a clone."""
+    command = ["git", "-C", str(_PROJECT), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

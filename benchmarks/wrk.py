@@ -1,0 +1,95 @@
+"""The load generator `wrk`, in a process of its own: closed loop, one request a connection."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.workloads import Workload
+
+_SCRIPT = Path(__file__).with_name("wrk.lua")
+_FIGURES = re.compile(r"^figures (.*)$", re.MULTILINE)
+_ERRORS = ("connect", "read", "write", "status", "timeout")
+
+
+class LoadError(Exception):
+    """`wrk` is missing, failed, or said something unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one run of `wrk` saw; latencies in milliseconds."""
+
+    requests: int
+    seconds: float
+    p50: float
+    p99: float
+    errors: int
+
+    @property
+    def requests_per_second(self) -> float:
+        return self.requests / self.seconds
+
+
+def require_wrk() -> str:
+    """The program's path.
+
+    Raises:
+        LoadError: it is not installed.
+    """
+    path = shutil.which("wrk")
+    if path is None:
+        msg = "wrk is not installed; on Debian and Ubuntu: apt-get install wrk"
+        raise LoadError(msg)
+    return path
+
+
+def run(url: str, workload: Workload, *, connections: int, seconds: float) -> Load:
+    """Sends the workload over `connections` connections for whole `seconds`, at least 1.
+
+    Raises:
+        LoadError: `wrk` is missing, failed, or said something unknown.
+    """
+    with tempfile.NamedTemporaryFile(suffix=".body") as body:
+        body.write(workload.body)
+        body.flush()
+        command = [
+            *(require_wrk(), "--threads", "1", "--connections", str(connections)),
+            *("--duration", f"{max(1, round(seconds))}s", "--timeout", "30s"),
+            *("--script", str(_SCRIPT), url + workload.path, "--"),
+            *(workload.method, workload.accept, workload.content_type, body.name),
+        ]
+        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        msg = f"wrk failed: {finished.stderr.strip() or finished.stdout.strip()}"
+        raise LoadError(msg)
+    return parse(finished.stdout)
+
+
+def parse(output: str) -> Load:
+    """Reads the line that `wrk.lua` writes.
+
+    Raises:
+        LoadError: there is no such line, or it counts no request.
+    """
+    match = _FIGURES.search(output)
+    if match is None:
+        msg = f"wrk printed no line of figures: {output.strip()[-200:]!r}"
+        raise LoadError(msg)
+    figures = {
+        name: float(value) for name, _, value in (pair.partition("=") for pair in match[1].split())
+    }
+    if not figures["requests"]:
+        msg = "wrk had no request answered"
+        raise LoadError(msg)
+    return Load(
+        requests=int(figures["requests"]),
+        seconds=figures["microseconds"] / 1e6,
+        p50=figures["p50"] / 1e3,
+        p99=figures["p99"] / 1e3,
+        errors=sum(int(figures[name]) for name in _ERRORS),
+    )
