@@ -1,0 +1,90 @@
+# Three images from one file:
+#   docker build .                  serving on CPUs (the last stage, and the default)
+#   docker build --target gpu .     serving on NVIDIA GPUs; the CUDA libraries come from PyPI
+#   docker build --target train .   training; docs/deploy.md says how to take a CPU build of torch
+
+FROM python:3.11-slim AS python
+ENV PATH=/opt/vaeserve/bin:$PATH \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_ROOT_USER_ACTION=ignore \
+    PYTHONUNBUFFERED=1
+
+# Dependencies come before the code, so that a change of the code leaves their layer alone.
+FROM python AS dependencies
+WORKDIR /src
+RUN python -m venv --without-pip /opt/vaeserve
+COPY pyproject.toml constraints.txt ./
+COPY tools/requirements.py tools/
+RUN python tools/requirements.py > base.txt \
+ && pip --python /opt/vaeserve/bin/python install \
+    --constraint constraints.txt --requirement base.txt
+
+# onnxruntime and onnxruntime-gpu unpack into the same folder: one leaves before the other comes.
+FROM dependencies AS dependencies-gpu
+RUN python tools/requirements.py gpu > gpu.txt \
+ && pip --python /opt/vaeserve/bin/python uninstall --yes onnxruntime \
+ && pip --python /opt/vaeserve/bin/python install \
+    --constraint constraints.txt --requirement gpu.txt
+
+# Replaced by `--build-context wheels=<folder>`, whose wheels pip may then use.
+FROM scratch AS wheels
+
+FROM dependencies AS dependencies-train
+ARG PIP_EXTRA_INDEX_URL
+RUN --mount=type=bind,from=wheels,target=/wheels \
+    python tools/requirements.py train > train.txt \
+ && pip --python /opt/vaeserve/bin/python install --find-links /wheels \
+    --constraint constraints.txt --requirement train.txt
+
+# Only the project itself, laid out to be copied over any of the environments above.
+FROM dependencies AS code
+COPY README.md LICENSE ./
+COPY app app
+COPY model model
+COPY training training
+RUN pip --python /opt/vaeserve/bin/python install --no-deps --prefix /code .
+
+FROM python AS runtime
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="vaeserve" \
+      org.opencontainers.image.description="Inference microservice for variational autoencoders" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="$REVISION"
+# By number, so that orchestrators can see that it is not root.
+RUN groupadd --gid 10001 vae \
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /runs vae \
+ && install --directory --owner 10001 --group 10001 /runs
+WORKDIR /runs
+STOPSIGNAL SIGTERM
+
+FROM runtime AS train
+COPY --link --from=dependencies-train /opt/vaeserve /opt/vaeserve
+COPY --link --from=code /code /opt/vaeserve
+USER 10001:10001
+# The caches of the hub, of decoded pictures and of fonts live in the volume, below the home folder.
+ENV HOME=/runs
+ENTRYPOINT ["vaetrain"]
+CMD ["run", "mnist"]
+
+FROM runtime AS serving
+ENV VAE_HOST=0.0.0.0 \
+    VAE_PORT=8000
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=1s \
+  CMD ["python", "-ISc", "import http.client, os, sys; server = http.client.HTTPConnection('127.0.0.1', int(os.environ['VAE_PORT']), timeout=4); server.request('GET', '/readyz'); sys.exit(server.getresponse().status != 200)"]
+CMD ["vaeserve"]
+
+FROM serving AS gpu
+COPY --link --from=dependencies-gpu /opt/vaeserve /opt/vaeserve
+COPY --link --from=code /code /opt/vaeserve
+RUN ! python -c 'import torch' 2>/dev/null \
+ && python -c 'from model import runtime; assert runtime.CUDA in runtime.ort.get_available_providers()'
+USER 10001:10001
+
+FROM serving AS cpu
+COPY --link --from=dependencies /opt/vaeserve /opt/vaeserve
+COPY --link --from=code /code /opt/vaeserve
+# Serving has no use for torch; a dependency that brings it along fails the build here.
+RUN ! python -c 'import torch' 2>/dev/null && python -Bc 'import app.factory'
+USER 10001:10001
