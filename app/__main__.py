@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 
 import uvicorn
@@ -11,6 +12,7 @@ from pydantic_settings import CliApp
 
 from app.access import JsonFormatter
 from app.factory import create_app
+from app.protocol import BoundedProtocol
 from app.settings import Settings
 
 
@@ -21,12 +23,14 @@ def main() -> None:
     except ValidationError as error:
         sys.exit(_sentences(error))
     _log_as_json(settings.log_level)
+    # uvicorn stops on the signal, then raises it again: a clean stop must not look like a crash.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     uvicorn.run(
         create_app(settings),
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         log_config=None,
         access_log=False,

@@ -1,7 +1,12 @@
-"""One line of JSON for each request, its id, and its count; outermost of the middleware."""
+"""One line of JSON for each request, its id, its count, and the answer when all else failed.
+
+The outermost middleware: what escapes here has passed every exception handler.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 import re
 import time
@@ -9,10 +14,10 @@ import uuid
 from collections.abc import Callable
 
 import orjson
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.problems import CLIENT_CLOSED_REQUEST
+from app.problems import CLIENT_CLOSED_REQUEST, problem
 
 logger = logging.getLogger("vaeserve.access")
 
@@ -36,20 +41,36 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
+        answered = False
         request_id = _request_id(scope)
         scope.setdefault("state", {}).update(request_id=request_id, started=started)
-        # Without an answer, the caller left or the server failed before a status was known.
+        # Without an answer, the caller left before a status was known.
         status = CLIENT_CLOSED_REQUEST
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                status, answered = message["status"], True
+                header = (b"x-request-id", request_id.encode())
+                message["headers"] = [*message.get("headers", ()), header]
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:
+            # Only the server cancels, once the grace period of a shutdown is over.
+            if answered:
+                raise
+            detail = "the server is stopping and could not finish this request"
+            answer = problem("shutting_down", detail, request_id=request_id)
+            await answer(scope, receive, send_with_id)
+        except Exception:
+            logger.exception("the server failed", extra={"members": {"request_id": request_id}})
+            if answered:
+                raise  # the server below cuts the connection, so that nobody takes it for whole
+            detail = "the server failed; its log has the reason under this request id"
+            answer = problem("internal", detail, request_id=request_id)
+            await answer(scope, receive, send_with_id)
         finally:
             self._record(scope, request_id, status, time.perf_counter() - started)
 
@@ -83,7 +104,10 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+        try:
+            return orjson.dumps(line, default=str).decode()
+        except orjson.JSONEncodeError:  # a file name may hold what is no Unicode
+            return json.dumps(line, default=str)
 
 
 def _request_id(scope: Scope) -> str:

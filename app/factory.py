@@ -21,6 +21,7 @@ from app.context import Context
 from app.cores import available_cores
 from app.engine import Engine
 from app.errors import ServiceError
+from app.head import HeadAsGet
 from app.lanes import Lanes
 from app.limits import BodyLimit
 from app.loader import Loaded, load
@@ -60,6 +61,8 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Variational autoencoder inference",
         description=_DESCRIPTION,
         redoc_url=None,
+        # A redirect would drop the body of many clients and trust the Host header.
+        redirect_slashes=False,
         lifespan=partial(_lifespan, registry, lanes, offload),
     )
     app.state.context = Context(settings, registry, service, offload, metrics)
@@ -73,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
         max_body_bytes=settings.max_body_bytes,
         max_buffered_bytes=settings.max_buffered_bytes,
     )
+    app.add_middleware(HeadAsGet)
     app.add_middleware(AccessLog, observe=metrics.observe_request)
     return app
 
@@ -86,6 +90,7 @@ async def _lifespan(
     try:
         yield
     finally:
+        registry.halt()
         await opening
         await registry.close()
         lanes.close()
@@ -111,7 +116,6 @@ def _registry(settings: Settings, lanes: Lanes, metrics: Metrics, cores: int) ->
 def _add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ServiceError, problems.on_service_error)
     app.add_exception_handler(HTTPException, problems.on_http_exception)
-    app.add_exception_handler(Exception, problems.on_unexpected)
 
 
 def _add_openapi(app: FastAPI, registry: Registry) -> None:

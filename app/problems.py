@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import ServiceError
+from app.errors import BodyTimeoutError, ServiceError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -74,6 +74,8 @@ async def on_service_error(request: Request, error: Exception) -> Response:
     """Answers any error that the service raises on purpose."""
     assert isinstance(error, ServiceError)  # noqa: S101 registered for this type
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    if isinstance(error, BodyTimeoutError):
+        headers["Connection"] = "close"  # the rest of the body is not waited for
     return problem(
         error.code,
         error.detail,
@@ -96,12 +98,6 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     return problem(
         code, detail, request_id=request_id_of(request), headers=dict(error.headers or {})
     )
-
-
-async def on_unexpected(request: Request, error: Exception) -> Response:
-    """Answers a defect without telling its insides; the log has the traceback."""
-    detail = "the server failed; its log has the reason under this request id"
-    return problem("internal", detail, request_id=request_id_of(request))
 
 
 def request_id_of(request: Request) -> str | None:

@@ -81,7 +81,7 @@ class Registry:
         self._load = load
         self._start = start
         self._scanned = False
-        self._closing = False
+        self._halted = False
         self.models: dict[str, Model] = {}
 
     async def open(self) -> None:
@@ -96,9 +96,12 @@ class Registry:
         for model in sorted(self.models.values(), key=lambda model: model.name not in required):
             await self._open_model(model)
 
+    def halt(self) -> None:
+        """Makes `open` end after the version that it is loading."""
+        self._halted = True
+
     async def close(self) -> None:
-        """Opens nothing more, lets every engine answer its callers, and drops it."""
-        self._closing = True
+        """Lets every engine answer its callers, and drops it."""
         engines = [model.engine for model in self.models.values() if model.engine]
         await asyncio.gather(*(engine.close() for engine in engines))
 
@@ -161,7 +164,7 @@ class Registry:
 
     async def _open_model(self, model: Model) -> None:
         for version in model.versions:
-            if self._closing:
+            if self._halted:
                 return
             version.state = "loading"
             try:
