@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -48,7 +49,10 @@ def write_checkpoint(workdir: Workdir, checkpoint: Checkpoint) -> None:
     """
     # Not dataclasses.asdict, which would copy every tensor.
     document = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
-    write_atomic(workdir.checkpoint, lambda file: torch.save(document, file))
+    # Through memory: torch turns the errors of a file it writes to into ones of its own.
+    buffer = io.BytesIO()
+    torch.save(document, buffer)
+    write_atomic(workdir.checkpoint, lambda file: file.write(buffer.getbuffer()))
 
 
 def read_checkpoint(

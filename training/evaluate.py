@@ -34,7 +34,7 @@ from training.totals import ACTIVE_VARIANCE
 from training.workdir import Workdir, read_json, write_atomic, write_json
 
 _BATCH = 250
-_ROWS = 1000
+_ROWS = 100
 """Latents decoded at once: few enough that their pictures stay in the processor's cache."""
 
 

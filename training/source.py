@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 from collections.abc import Iterator
@@ -14,12 +15,14 @@ from numpy.typing import NDArray
 
 from training.config import DataConfig
 from training.errors import DataError
+from training.workdir import disk_error
 
 if TYPE_CHECKING:
     import datasets
 
 _HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
 _BATCH = 1000
+_DISK_REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def open_source(config: DataConfig) -> dict[str, Source]:
 
     Raises:
         DataError: no such source, no pictures in it, or no split of that name.
+        DiskError: the cache can't be written.
     """
     if config.source is None:
         msg = "no pictures: give --data with a hub name or a folder (or set data.source)"
@@ -110,6 +114,8 @@ def _load(source: str, config: DataConfig) -> datasets.DatasetDict:
             return datasets.load_dataset(str(folder), cache_dir=cache)
         return datasets.load_dataset("imagefolder", data_dir=str(folder), cache_dir=cache)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        if refusal := _disk_refusal(error):
+            raise disk_error(Path(config.cache).expanduser(), refusal) from error
         if local and not _has_files(folder):
             msg = f"{source}: the folder holds no pictures"
         elif local:
@@ -136,6 +142,15 @@ def _split(source: str, name: str, rows: datasets.Dataset) -> Source:
 
 def _has_files(folder: Path) -> bool:
     return any(path.is_file() for path in folder.rglob("*"))
+
+
+def _disk_refusal(error: BaseException | None) -> OSError | None:
+    """The write error that `datasets` wrapped into its own, if that is what happened."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _DISK_REFUSALS:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _read(path: Path) -> bytes:

@@ -23,7 +23,7 @@ from training.minibatch import Draw, Minibatches, generator
 from training.report import Report
 from training.state import State
 from training.validation import validation_elbo
-from training.workdir import Workdir, write_json
+from training.workdir import Workdir, disk_error, write_json
 
 _SAMPLES = 64
 
@@ -56,7 +56,10 @@ def fit(
         trainer.state.load(read_checkpoint(workdir, config, data.fingerprints))
     write_json(workdir.config, config.model_dump(mode="json"))
     _announce(console, trainer)
-    trainer.run(console)
+    try:
+        trainer.run(console)
+    except OSError as error:  # TensorBoard's files; ours raise DiskError themselves
+        raise disk_error(folder, error) from error
     write_weights(workdir, trainer.state.weights())
     write_json(workdir.run, _about(trainer))
     return workdir

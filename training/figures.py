@@ -1,0 +1,189 @@
+"""Draws a run: from the files of its workdir and the exported graphs, never from a live model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from model import noise, pixels
+from model.noise import Purpose
+from model.pixels import Floats, Images
+from training.config import TrainingConfig
+from training.data import reload_data
+from training.evaluate import to_test_targets
+from training.export import Graphs, load_graphs
+from training.workdir import Workdir, read_json, write_atomic
+
+_COLUMNS = 16
+_ROWS = 8
+_TRAVERSED = 10
+_TRAVERSAL = np.linspace(-3, 3, 13, dtype=np.float32)
+_SEED = 0
+_GAP = 2
+_WIDTH = 1000
+"""Grids are enlarged by a whole factor to about this many pixels."""
+_MOST_POINTS = 5000
+_INK = "#1f4e79"
+_SECOND_INK = "#c0504d"
+
+
+def figures(folder: Path, overrides: Sequence[str] = ()) -> None:
+    """Writes loss, reconstructions, samples, latent and traversals as PNG into `figures`.
+
+    Raises:
+        DataError: the pictures have changed since training.
+        StageError: `export` or `evaluate` has not run.
+    """
+    workdir = Workdir(folder)
+    config = workdir.read_config(overrides)
+    graphs = load_graphs(workdir)
+    kl = read_json(workdir.require(workdir.metrics, "evaluate"))["kl_per_dimension"]
+    with np.load(workdir.require(workdir.posterior, "evaluate")) as arrays:
+        mean, labels = arrays["mean"], arrays["label"]
+    data = reload_data(workdir, config)
+    targets = _example_targets(data.test.images, config)
+    plots = {
+        "loss": draw_loss(_read_log(workdir)),
+        "latent": draw_latent(mean, labels, data.classes),
+    }
+    grids = {
+        "samples": draw_samples(graphs, config.model.latent_shape),
+        "reconstructions": draw_reconstructions(graphs, targets),
+        "traversals": draw_traversals(graphs, mean[0], kl),
+    }
+    for name, figure in plots.items():
+        write_atomic(workdir.figures / f"{name}.png", figure.savefig)
+    for name, image in grids.items():
+        _write_image(workdir.figures / f"{name}.png", image)
+
+
+def draw_samples(graphs: Graphs, latent_shape: tuple[int, ...]) -> Images:
+    """Decoded draws from the prior, as one uint8 picture [h, w, c]."""
+    latents = noise.standard_normal(_SEED, Purpose.PRIOR, 0, _ROWS * _COLUMNS, latent_shape)
+    return tile(_decode(graphs, latents), _COLUMNS)
+
+
+def draw_reconstructions(graphs: Graphs, targets: Floats) -> Images:
+    """Rows of inputs [n, c, h, w], each above the row of its reconstructions from the mean."""
+    shown = _decode(graphs, graphs.encoder.run(targets)[0])
+    inputs = pixels.to_uint8(targets)
+    rows = [
+        part[start : start + _COLUMNS]
+        for start in range(0, len(targets), _COLUMNS)
+        for part in (inputs, shown)
+    ]
+    return tile(np.concatenate(rows), min(_COLUMNS, len(targets)))
+
+
+def draw_traversals(graphs: Graphs, start: Floats, kl_per_dimension: Sequence[float]) -> Images:
+    """One row for each of the most informative latent dimensions, which runs from −3 to 3 while
+    the others keep the values of `start` [d]."""
+    chosen = np.argsort(kl_per_dimension)[::-1][:_TRAVERSED]
+    latents = np.tile(start, (len(chosen), len(_TRAVERSAL), 1))
+    for row, dimension in enumerate(chosen):
+        latents[row, :, dimension] = _TRAVERSAL
+    return tile(_decode(graphs, latents.reshape(-1, len(start))), len(_TRAVERSAL))
+
+
+def draw_latent(mean: Floats, labels: NDArray[np.int64], classes: Sequence[str]) -> Figure:
+    """Posterior means [n, d] in two dimensions, by class: themselves, or their first two principal
+    components where d is not 2."""
+    mean, labels = mean[:_MOST_POINTS], labels[:_MOST_POINTS]
+    points, axis_names = _project(mean)
+    figure = Figure(figsize=(8, 7), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    if len(labels) and 1 < len(classes) <= 20:
+        colours = colormaps["tab10" if len(classes) <= 10 else "tab20"]
+        for number, name in enumerate(classes):
+            chosen = points[labels == number]
+            axes.scatter(
+                chosen[:, 0],
+                chosen[:, 1],
+                s=6,
+                alpha=0.6,
+                color=colours(number),
+                label=name,
+                linewidths=0,
+            )
+        axes.legend(markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    else:
+        axes.scatter(points[:, 0], points[:, 1], s=6, alpha=0.6, color=_INK, linewidths=0)
+    axes.set(xlabel=axis_names[0], ylabel=axis_names[1], title="Posterior means of test pictures")
+    axes.set_aspect("equal", adjustable="datalim")
+    return figure
+
+
+def draw_loss(log: Sequence[Mapping[str, float | None]]) -> Figure:
+    """The bound and its two parts by epoch."""
+    figure = Figure(figsize=(12, 4), dpi=120, layout="constrained")
+    panels = {"elbo": "ELBO", "log_likelihood": "log p(x|z)", "kl": "KL"}
+    # The first epochs fall from so high that they would flatten the rest.
+    shown = log[min(len(log) // 10, 3) :]
+    epochs = [line["epoch"] for line in shown]
+    marker = "o" if len(shown) < 3 else ""
+    for axes, (key, title) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+        axes.plot(
+            epochs, [line[key] for line in shown], marker, color=_INK, ls="-", label="training"
+        )
+        validation = [line.get("validation_elbo") for line in shown]
+        if key == "elbo" and None not in validation:
+            axes.plot(epochs, validation, marker, color=_SECOND_INK, ls="-", label="validation")
+            axes.legend(frameon=False)
+        axes.set(title=title, xlabel="epoch", ylabel="nats per picture")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def tile(images: Images, columns: int) -> Images:
+    """uint8 [n, h, w, c] → one picture [H, W, c], row by row, with grey gaps between."""
+    count, height, width, channels = images.shape
+    rows = -(-count // columns)
+    cell = (height + _GAP, width + _GAP)
+    grid = np.full((rows * cell[0] + _GAP, columns * cell[1] + _GAP, channels), 96, np.uint8)
+    for index, image in enumerate(images):
+        top = _GAP + index // columns * cell[0]
+        left = _GAP + index % columns * cell[1]
+        grid[top : top + height, left : left + width] = image
+    return grid
+
+
+def _project(mean: Floats) -> tuple[NDArray[np.floating], tuple[str, str]]:
+    if mean.shape[1] == 2:
+        return mean, ("z₁", "z₂")
+    centred = mean - mean.mean(axis=0)
+    if mean.shape[1] == 1:
+        return np.column_stack([mean[:, 0], np.zeros(len(mean))]), ("z", "")
+    _, values, directions = np.linalg.svd(centred, full_matrices=False)
+    share = np.square(values) / max(float(np.square(values).sum()), 1e-12)
+    first, second = (f"principal component {i + 1} ({share[i]:.0%})" for i in range(2))
+    return centred @ directions[:2].T, (first, second)
+
+
+def _decode(graphs: Graphs, latents: Floats) -> Images:
+    return pixels.to_uint8(graphs.decoder.run(latents, ["pixels"])[0])
+
+
+def _example_targets(images: Images, config: TrainingConfig) -> Floats:
+    count = min(len(images), _ROWS // 2 * _COLUMNS)
+    rows = np.linspace(0, len(images), count, endpoint=False).astype(np.int64)
+    return to_test_targets(np.asarray(images[rows]), config)[0]
+
+
+def _read_log(workdir: Workdir) -> list[dict[str, float | None]]:
+    lines = workdir.require(workdir.log, "fit").read_text("utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def _write_image(path: Path, image: Images) -> None:
+    factor = max(1, round(_WIDTH / image.shape[1]))
+    enlarged = image.repeat(factor, axis=0).repeat(factor, axis=1)
+    picture = Image.fromarray(enlarged[:, :, 0] if image.shape[2] == 1 else enlarged)
+    write_atomic(path, lambda file: picture.save(file, format="PNG", optimize=True))
