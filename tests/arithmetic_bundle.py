@@ -3,7 +3,8 @@
 Encoder: the first latent's mean is the picture's average, the second's its first pixel; every
 log-variance is 0. Decoder: `params` is the first latent everywhere, `pixels` the same cut to
 [0, 1]. The likelihood is a Gaussian of scale 1. So a picture of one grey level g reconstructs as
-itself, with KL = (g² + g²)/2.
+itself, with KL = (g² + g²)/2. The Bernoulli variant takes `params` as logits instead: `pixels` is
+their sigmoid.
 """
 
 from __future__ import annotations
@@ -44,6 +45,19 @@ def write(root: Path, *, name: str = "arithmetic", version: int = 1, **changes: 
     """Writes the bundle below `root`; `changes` replace members of its manifest."""
     files = {ENCODER: encoder(), DECODER: decoder(), GOLDEN: golden()}
     return write_bundle(root, manifest(name, version, **changes), files)
+
+
+def write_bernoulli(root: Path, *, name: str = "coins", version: int = 1) -> Bundle:
+    """Writes the Bernoulli variant, trained with pixels drawn by their grey value."""
+    spec = LikelihoodSpec(family="bernoulli", dimensions=SIZE * SIZE, binarise="sample")
+    latent = np.array([[0.25, 9.0], [1.5, -9.0]], dtype=np.float32)
+    logits = np.broadcast_to(latent[:, :1, None, None], (2, 1, SIZE, SIZE))
+    files = {
+        ENCODER: encoder(),
+        DECODER: decoder(bernoulli=True),
+        GOLDEN: golden(pixels=np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)),
+    }
+    return write_bundle(root, manifest(name, version, likelihood=spec), files)
 
 
 def manifest(name: str = "arithmetic", version: int = 1, **changes: Any) -> Manifest:
@@ -98,14 +112,19 @@ def encoder() -> bytes:
     )
 
 
-def decoder() -> bytes:
+def decoder(*, bernoulli: bool = False) -> bytes:
     """latent [n, 2] → pixels, params [n, 1, 4, 4]."""
+    shown = (
+        helper.make_node("Sigmoid", ["params"], ["pixels"])
+        if bernoulli
+        else helper.make_node("Clip", ["params", "low", "high"], ["pixels"])
+    )
     picture = ["batch", 1, SIZE, SIZE]
     nodes = [
         helper.make_node("Slice", ["latent", "zero", "one", "one"], ["level"]),
         helper.make_node("Reshape", ["level", "column"], ["spot"]),
         helper.make_node("Expand", ["spot", "picture"], ["params"]),
-        helper.make_node("Clip", ["params", "low", "high"], ["pixels"]),
+        shown,
     ]
     constants = [
         helper.make_tensor("one", TensorProto.INT64, [1], [1]),
