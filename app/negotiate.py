@@ -63,7 +63,7 @@ _cached_parse = lru_cache(maxsize=256)(_parse)
 
 
 def _parse_element(element: str) -> tuple[str, float] | None:
-    first, *parameters = (part.strip() for part in _PARAMETER.findall(element))
+    first, *parameters = (part.strip() for part in _PARAMETER.findall(element) or [""])
     # Java's URLConnection sends a lone "*" for "*/*".
     media_range = "*/*" if first == "*" else first.lower()
     main, _, sub = media_range.partition("/")

@@ -63,7 +63,12 @@ def load(data: bytes, *, field: str = "body") -> Floats:
         )
         raise MalformedRequestError(msg, field=field)
     flat = np.frombuffer(data, dtype=dtype, offset=start) if expected else np.empty(0, dtype)
-    array = flat.reshape(shape, order="F" if fortran_order else "C")
+    try:
+        array = flat.reshape(shape, order="F" if fortran_order else "C")
+    except (ValueError, OverflowError) as error:
+        # Beside an axis of 0, the others may claim anything.
+        msg = f"the .npy header's shape is not one that an array can have: {error}"
+        raise MalformedRequestError(msg, field=field) from error
     with np.errstate(over="ignore"):
         return np.array(array, dtype=np.float32, order="C")
 
