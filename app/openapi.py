@@ -189,8 +189,16 @@ def _parameters(options: type[Options]) -> list[Document]:
             "name": name,
             "in": "query",
             "required": False,
-            "description": schema.get("description", ""),
-            "schema": {key: value for key, value in schema.items() if key != "description"},
+            "description": _with_default(schema),
+            # Swagger UI sends every default of a schema, and an option in the query beside a JSON
+            # body is refused: its examples would fail.
+            "schema": {k: v for k, v in schema.items() if k not in ("description", "default")},
         }
         for name, schema in properties.items()
     ]
+
+
+def _with_default(schema: Document) -> str:
+    default = schema.get("default")
+    stated = "" if default is None else f" Default: {default}."
+    return f"{schema.get('description', '')}{stated}".strip()
