@@ -1,0 +1,120 @@
+"""The documentation page, used by a real browser that has no network but the server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+from tests import arithmetic_bundle
+from tests.e2e.live_server import live_server
+
+PICTURE = Path(__file__).parent.parent / "data" / "pictures" / "digit.png"
+VERBS = ("/sample", "/encode", "/decode", "/reconstruct")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    repository = tmp_path_factory.mktemp("repository")
+    arithmetic_bundle.write(repository)
+    with live_server(repository) as address:
+        yield address
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        reason = f"no browser: none of {', '.join(BROWSERS)} is on the path"
+        # Where the suite runs unattended a skip would hide that nobody looked.
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
+        page = browser.new_page(viewport={"width": 1200, "height": 1600})
+        page.set_default_timeout(20_000)
+        yield page
+        browser.close()
+
+
+def test_the_page_shows_every_verb_without_another_host(address: str, page: Page) -> None:
+    """All four verbs show, no error is logged, and only the server itself is asked."""
+    asked: list[str] = []
+    errors: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    page.goto(f"{address}/docs", wait_until="networkidle")
+    for path in VERBS:
+        expect(_operation(page, path)).to_be_visible()
+    assert errors == []
+    assert f"{address}/openapi.json" in asked
+    hosts = {urlsplit(url).netloc for url in asked if not url.startswith(("data:", "blob:"))}
+    assert hosts == {urlsplit(address).netloc}
+
+
+@pytest.mark.parametrize(("path", "member"), [("/sample", "images"), ("/decode", "images")])
+def test_an_example_works_as_it_stands(address: str, page: Page, path: str, member: str) -> None:
+    """The example of a verb answers 200 with pictures, untouched, by a click on Execute."""
+    operation = _try_out(page, address, path)
+    answer = _execute(page, operation, path)
+    assert len(answer[member]) >= 1
+    expect(operation.locator(".live-responses-table .highlight-code")).to_contain_text(member)
+
+
+@pytest.mark.parametrize(("path", "member"), [("/encode", "mean"), ("/reconstruct", "images")])
+def test_a_chosen_file_is_uploaded(address: str, page: Page, path: str, member: str) -> None:
+    """A picture chosen in the form of a verb that takes pictures is answered with 200."""
+    operation = _try_out(page, address, path)
+    operation.locator("input[type=file]").set_input_files(PICTURE)
+    assert len(_execute(page, operation, path)[member]) == 1
+
+
+@pytest.mark.parametrize(("path", "member"), [("/encode", "mean"), ("/reconstruct", "images")])
+def test_the_json_example_of_a_picture_works(
+    address: str, page: Page, path: str, member: str
+) -> None:
+    """Choosing JSON offers a picture in base64 that the service takes as it stands."""
+    operation = _try_out(page, address, path)
+    operation.get_by_label("Request content type").select_option("application/json")
+    assert len(_execute(page, operation, path)[member]) == 1
+
+
+def _try_out(page: Page, address: str, path: str) -> Locator:
+    page.goto(f"{address}/docs")
+    operation = _operation(page, path)
+    operation.locator(".opblock-summary-control").click()
+    operation.get_by_role("button", name="Try it out").click()
+    return operation
+
+
+def _execute(page: Page, operation: Locator, path: str) -> dict[str, Any]:
+    """Clicks on Execute; the JSON that came, once the page shows status 200."""
+    with page.expect_response(lambda response: urlsplit(response.url).path == path) as answered:
+        operation.get_by_role("button", name="Execute").click()
+    live = operation.locator(".live-responses-table tbody .response").first
+    expect(live.locator(".response-col_status")).to_contain_text("200")
+    answer: dict[str, Any] = json.loads(answered.value.body())
+    return answer
+
+
+def _operation(page: Page, path: str) -> Locator:
+    """The block of the POST operation at `path`."""
+    summary = page.locator(f'.opblock-summary-path[data-path="{path}"]')
+    return page.locator(".opblock-post").filter(has=summary)
