@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
@@ -52,7 +52,6 @@ def test_reads_what_numpy_writes(dtype: str, order: str) -> None:
 
 
 @given(arrays.arrays(np.float32, arrays.array_shapes(min_dims=0, max_dims=4, min_side=0)))
-@settings(deadline=None)
 def test_a_round_trip_changes_no_bit(array: NDArray[np.float32]) -> None:
     """float32 of any shape, infinities and NaN included, comes back bit by bit."""
     loaded = load(dump(array))
@@ -192,7 +191,6 @@ def test_a_shape_with_a_zero_is_empty() -> None:
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_damaged_files(data: st.DataObject) -> None:
     """A file changed and cut anywhere is read or refused; nothing else comes out."""
     content = bytearray(written(np.arange(12, dtype=">i2").reshape(3, 4)))

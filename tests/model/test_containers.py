@@ -234,7 +234,7 @@ SEEDS = [(FOLDER / name).read_bytes() for name in READABLE]
 
 
 @given(st.sampled_from(SEEDS), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_damaged_files(seed: bytes, data: st.DataObject) -> None:
     """A file changed and cut anywhere is scanned or refused, and never grows."""
     content = bytearray(seed)
@@ -249,7 +249,6 @@ def test_damaged_files(seed: bytes, data: st.DataObject) -> None:
 
 
 @given(st.sampled_from([seed[:16] for seed in SEEDS]), st.binary(max_size=400))
-@settings(deadline=None)
 def test_arbitrary_bytes(head: bytes, tail: bytes) -> None:
     """Any bytes behind a format's first ones are scanned or refused."""
     try:

@@ -108,7 +108,7 @@ def test_unknown_orientations_do_nothing(orientation: int) -> None:
 
 
 @given(arrays.arrays(np.uint8, arrays.array_shapes(min_dims=3, max_dims=3, max_side=12)))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_a_picture_of_the_models_size_keeps_its_pixels(values: NDArray[np.uint8]) -> None:
     """A grey or colour picture that is what the model takes goes in as it is, without a step."""
     grey, colours = values[:, :, 0], np.stack([values[:, :, 0]] * 3, axis=2) + np.arange(3)
@@ -123,7 +123,7 @@ def test_a_picture_of_the_models_size_keeps_its_pixels(values: NDArray[np.uint8]
 
 
 @given(arrays.arrays(np.uint16, (3, 4)))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_sixteen_bit_grey_is_rounded(values: NDArray[np.uint16]) -> None:
     """16-bit grey levels go to the nearest of 256."""
     picture = fitted(saved(Image.fromarray(values)), channels=1)
@@ -133,7 +133,7 @@ def test_sixteen_bit_grey_is_rounded(values: NDArray[np.uint16]) -> None:
 
 
 @given(arrays.arrays(np.uint16, (3, 4, 3)))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_sixteen_bit_colours_come_within_a_level(values: NDArray[np.uint16]) -> None:
     """16-bit colours come within one of 256 levels, and the step is named."""
     rows = [row.astype(">u2").tobytes() for row in values]
@@ -289,7 +289,7 @@ def test_resizing_averages() -> None:
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 20), st.integers(1, 20))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_size_fits_any_model(width: int, height: int, to_width: int, to_height: int) -> None:
     """Whatever the two sizes, the answer has the model's, and a flat picture stays flat."""
     data = saved(Image.new("L", (width, height), 120))
@@ -391,7 +391,7 @@ SEEDS = [
 
 
 @given(st.sampled_from(SEEDS), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_damaged_pictures(seed: bytes, data: st.DataObject) -> None:
     """A file changed and cut anywhere is fitted or refused; nothing else comes out."""
     content = bytearray(seed)
