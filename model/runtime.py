@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 # The official builds report usage to their vendor since 1.29 unless this is set before import.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-import onnxruntime as ort  # noqa: E402 the variable has to be set first
+import onnxruntime as ort
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
