@@ -72,10 +72,11 @@ def _content_type(request: Request) -> tuple[str, bytes]:
 
 def unsupported(body: Body, taken: tuple[str, ...]) -> UnsupportedMediaTypeError:
     """The error for a body of another type than the `taken` ones."""
-    given = f"Content-Type {body.media_type[:64]} is" if body.media_type else "no Content-Type is"
-    msg = f"{given} not taken here; send {', '.join(taken)}"
-    if not body.media_type:
-        msg = f"the body has no Content-Type; send one of {', '.join(taken)}"
+    found = "the body has no Content-Type"
+    if body.media_type:
+        found = f"Content-Type {body.media_type[:64]} is not taken here"
+    choice = taken[0] if len(taken) == 1 else f"one of {', '.join(taken)}"
+    msg = f"{found}; send {choice}"
     return UnsupportedMediaTypeError(msg, field="Content-Type")
 
 
