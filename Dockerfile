@@ -53,17 +53,17 @@ LABEL org.opencontainers.image.title="vaeserve" \
       org.opencontainers.image.revision="$REVISION"
 # By number, so that orchestrators can see that it is not root.
 RUN groupadd --gid 10001 vae \
- && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /runs vae \
- && install --directory --owner 10001 --group 10001 /runs
-WORKDIR /runs
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/vaeserve vae \
+ && install --directory --owner 10001 --group 10001 /var/lib/vaeserve
+WORKDIR /var/lib/vaeserve
 STOPSIGNAL SIGTERM
 
 FROM runtime AS train
 COPY --link --from=dependencies-train /opt/vaeserve /opt/vaeserve
 COPY --link --from=code /code /opt/vaeserve
 USER 10001:10001
-# The caches of the hub, of decoded pictures and of fonts live in the volume, below the home folder.
-ENV HOME=/runs
+# Runs and caches (of the hub, of decoded pictures, of fonts) go below it, into the volume.
+ENV HOME=/var/lib/vaeserve
 ENTRYPOINT ["vaetrain"]
 CMD ["run", "mnist"]
 
@@ -78,7 +78,7 @@ CMD ["vaeserve"]
 FROM serving AS gpu
 COPY --link --from=dependencies-gpu /opt/vaeserve /opt/vaeserve
 COPY --link --from=code /code /opt/vaeserve
-RUN ! python -c 'import torch' 2>/dev/null \
+RUN python -c 'import importlib.util as find, sys; sys.exit(find.find_spec("torch") is not None)' \
  && python -c 'from model import runtime; assert runtime.CUDA in runtime.ort.get_available_providers()'
 USER 10001:10001
 
@@ -86,5 +86,6 @@ FROM serving AS cpu
 COPY --link --from=dependencies /opt/vaeserve /opt/vaeserve
 COPY --link --from=code /code /opt/vaeserve
 # Serving has no use for torch; a dependency that brings it along fails the build here.
-RUN ! python -c 'import torch' 2>/dev/null && python -Bc 'import app.factory'
+RUN python -c 'import importlib.util as find, sys; sys.exit(find.find_spec("torch") is not None)' \
+ && python -Bc 'import app.factory'
 USER 10001:10001

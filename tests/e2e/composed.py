@@ -1,0 +1,93 @@
+"""The service as `docker compose` builds, starts and removes it, on a free port."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.live_server import ROOT, free_port
+
+BUILD_AND_START_WITHIN = 900
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A running container and where it answers."""
+
+    container: str
+    address: str
+
+    def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command inside."""
+        return docker("exec", self.container, *command, check=False)
+
+    def inspect(self) -> dict[str, Any]:
+        """What the engine knows of it."""
+        found: list[dict[str, Any]] = json.loads(docker("inspect", self.container).stdout)
+        return found[0]
+
+    def logs(self) -> str:
+        """What it wrote to both streams."""
+        logged = docker("logs", self.container)
+        return logged.stdout + logged.stderr
+
+
+@contextlib.contextmanager
+def composed(bundles: Path, **settings: str) -> Iterator[Composed]:
+    """`docker compose up --build --wait` with `settings` in the environment, removed at the end.
+
+    Raises:
+        RuntimeError: it did not become healthy; with what compose and the service said.
+    """
+    project = f"vaeserve-test-{uuid.uuid4().hex[:8]}"
+    port = free_port()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("VAE_")}
+    environment = kept | {"PUBLISH": f"127.0.0.1:{port}", "BUNDLES": str(bundles)} | settings
+
+    def compose(*arguments: str, check: bool = True) -> str:
+        command = ("compose", "--project-name", project, *arguments)
+        return docker(*command, environment=environment, check=check).stdout
+
+    try:
+        try:
+            compose("up", "--build", "--detach", "--wait", "serve")
+        except subprocess.CalledProcessError as error:
+            msg = f"compose up failed:\n{error.stderr[-4000:]}\n{compose('logs', check=False)}"
+            raise RuntimeError(msg) from error
+        yield Composed(compose("ps", "--quiet", "serve").strip(), f"http://127.0.0.1:{port}")
+    finally:
+        compose("down", "--volumes", "--timeout", "5", check=False)
+
+
+def docker(
+    *arguments: str, environment: dict[str, str] | None = None, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Runs docker in the root of the project; CalledProcessError when it fails and `check`."""
+    return subprocess.run(
+        ["docker", *arguments],
+        cwd=ROOT,
+        env=environment,
+        check=check,
+        capture_output=True,
+        text=True,
+        timeout=BUILD_AND_START_WITHIN,
+    )
+
+
+def missing_engine() -> str | None:
+    """Why containers can't be tested here, or None when they can."""
+    for command in (("info", "--format", "{{.ServerVersion}}"), ("compose", "version")):
+        try:
+            answer = docker(*command, check=False)
+        except FileNotFoundError:
+            return "the docker command is not installed"
+        if answer.returncode != 0:
+            return f"`docker {' '.join(command)}` failed: {answer.stderr.strip()}"
+    return None

@@ -1,0 +1,126 @@
+"""The image and the compose file: built, started, called and stopped on a real Docker engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests import arithmetic_bundle
+from tests.e2e.composed import Composed, composed, docker, missing_engine
+
+PICTURE = Path(__file__).parent.parent / "data" / "pictures" / "digit.png"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def engine() -> None:
+    """Skips where no engine answers, unless VAE_TEST_CONTAINER says that one has to."""
+    reason = missing_engine()
+    if reason is not None:
+        required = os.environ.get("VAE_TEST_CONTAINER") == "required"
+        pytest.fail(reason) if required else pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
+    """The service as `docker compose up` starts it, with nothing set."""
+    with composed(tmp_path_factory.mktemp("bundles")) as service:
+        yield service
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Composed]:
+    """The service with bundles of one's own instead of the shipped ones."""
+    arithmetic_bundle.write(tmp_path)
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    with composed(tmp_path, VAE_REPOSITORY="/bundles") as service:
+        yield service
+
+
+def test_it_answers_the_four_verbs(shipped: Composed) -> None:
+    """Ready, healthy, and each verb answers for the bundled model."""
+    with httpx.Client(base_url=shipped.address) as client:
+        assert client.get("/readyz").json() == {"status": "ready", "problems": []}
+        sample = client.post("/sample", json={"n": 2, "seed": 7}).raise_for_status().json()
+        decoded = client.post("/decode", json={"latents": sample["latents"]}).raise_for_status()
+        assert decoded.json()["images"] == sample["images"]
+        client.headers["content-type"] = "image/png"
+        picture = PICTURE.read_bytes()
+        encoded = client.post("/encode", content=picture).raise_for_status().json()
+        rebuilt = client.post("/reconstruct", content=picture).raise_for_status().json()
+        assert rebuilt["mean"] == encoded["mean"]
+        assert rebuilt["kl"][0] > 0
+    assert shipped.inspect()["State"]["Health"]["Status"] == "healthy"
+
+
+def test_it_may_do_nothing_but_serve(shipped: Composed) -> None:
+    """Not root, no capabilities, no new privileges, and no file of the image can change."""
+    assert shipped.execute("id", "-u").stdout.strip() == "10001"
+    status = shipped.execute("cat", "/proc/1/status").stdout
+    lines = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert int(lines["CapEff"], 16) == int(lines["CapBnd"], 16) == 0
+    assert lines["NoNewPrivs"] == "1"
+    for folder in ("/", "/opt/vaeserve", "/var/lib/vaeserve", "/bundles"):
+        refused = shipped.execute("touch", f"{folder}/file")
+        assert "Read-only file system" in refused.stderr
+    assert shipped.execute("touch", "/tmp/file").returncode == 0  # noqa: S108 the container's own
+
+
+def test_it_has_no_torch(shipped: Composed) -> None:
+    """The image carries neither torch nor anything of CUDA."""
+    packages = shipped.execute("ls", "/opt/vaeserve/lib/python3.11/site-packages").stdout.split()
+    assert "onnxruntime" in packages
+    assert [name for name in packages if name.startswith(("torch", "nvidia"))] == []
+
+
+def test_it_serves_bundles_of_ones_own(own: Composed) -> None:
+    """With VAE_REPOSITORY=/bundles the mounted bundles are served, and only they."""
+    models = httpx.get(f"{own.address}/models").raise_for_status().json()
+    assert [model["name"] for model in models["models"]] == ["arithmetic"]
+
+
+def test_stop_answers_what_is_running_and_exits_0(own: Composed) -> None:
+    """A request under way when `docker stop` comes is answered; the service ends by itself."""
+    body = json.dumps({"n": 3}).encode()
+    head = (
+        f"POST /sample HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    target = urlsplit(own.address)
+    with socket.create_connection((target.hostname, target.port), timeout=30) as connection:
+        connection.sendall(head.encode() + body[:3])
+        with subprocess.Popen(["docker", "stop", own.container]) as stopping:
+            _wait_for_log(own, '"Shutting down"')
+            connection.sendall(body[3:])
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+            assert stopping.wait(30) == 0
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert len(json.loads(answer.partition(b"\r\n\r\n")[2])["images"]) == 3
+    state = own.inspect()["State"]
+    assert (state["ExitCode"], state["OOMKilled"]) == (0, False)
+
+
+@pytest.mark.parametrize("profile", ["", "gpu", "train"])
+def test_the_compose_file_is_valid_with_every_profile(profile: str) -> None:
+    """`docker compose config` takes the file whichever profile is on."""
+    options = ("--profile", profile) if profile else ()
+    services = docker("compose", *options, "config", "--services").stdout.split()
+    assert "serve" in services
+    assert len(services) == (2 if profile else 1)
+
+
+def _wait_for_log(service: Composed, text: str) -> None:
+    until = time.monotonic() + 30
+    while text not in service.logs():
+        if time.monotonic() > until:
+            pytest.fail(f"{text} was not logged:\n{service.logs()}")
+        time.sleep(0.05)
