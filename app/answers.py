@@ -40,8 +40,9 @@ def sample(engine: Engine, result: Sampled, temperature: float, media_type: str)
 
 def encode(engine: Engine, result: Encoded, fitted: Sequence[Fitted], media_type: str) -> Response:
     """`/encode`: JSON, or the means as float32 [n, *latent_shape]."""
-    headers = _headers(engine, result.timing) | _fit_header(fitted)
+    headers = _headers(engine, result.timing)
     if media_type != JSON:
+        headers |= _fit_header(fitted)
         return Response(npy.dump(result.mean), headers=headers, media_type=NPY)
     members = _identity(engine) | {
         "mean": result.mean,
@@ -63,11 +64,11 @@ def reconstruct(
     engine: Engine, result: Reconstructed, fitted: Sequence[Fitted], media_type: str
 ) -> Response:
     """`/reconstruct`: JSON, one PNG (a grid when n > 1), or uint8 [n, h, w, c]."""
-    headers = _headers(engine, result.timing) | _fit_header(fitted)
+    headers = _headers(engine, result.timing)
     if result.bounds:
         headers["X-VAE-Seed"] = str(result.bounds.options.seed)
     if media_type != JSON:
-        headers |= _figure_headers(result)
+        headers |= _fit_header(fitted) | _figure_headers(result)
         return _images(result.images, media_type, headers)
     members = _identity(engine) | {
         "images": _base64(result.images),

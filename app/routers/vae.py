@@ -9,8 +9,9 @@ from app import answers, images, openapi
 from app.context import Context, ContextDep
 from app.deadline import answer_within, receive_within
 from app.engine import Engine
+from app.errors import InvalidFieldError
 from app.negotiate import JSON, NPY, PNG, accept_of, choose
-from app.options import OptionsT
+from app.options import MODEL_PARAMETER, OptionsT
 from app.schemas import (
     DecodeAnswer,
     DecodeOptions,
@@ -71,7 +72,9 @@ async def encode(request: Request, context: ContextDep) -> Response:
     async def answer() -> Response:
         fitted = await _fitted(context, engine, files)
         result = await context.service.encode(engine, _stacked(fitted))
-        return answers.encode(engine, result, fitted, media_type)
+        return await context.offload(
+            result.mean.size, answers.encode, engine, result, fitted, media_type
+        )
 
     return await answer_within(request, context.settings.timeout, answer())
 
@@ -129,7 +132,11 @@ async def reconstruct(request: Request, context: ContextDep) -> Response:
 
 
 def _engine(request: Request, context: Context) -> Engine:
-    return context.registry.engine(request.query_params.get("model"))
+    names = request.query_params.getlist(MODEL_PARAMETER)
+    if len(names) > 1:
+        detail = f"{MODEL_PARAMETER} is given {len(names)} times; send it once"
+        raise InvalidFieldError(detail, field=MODEL_PARAMETER)
+    return context.registry.engine(names[0] if names else None)
 
 
 async def _upload(
