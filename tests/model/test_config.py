@@ -1,0 +1,94 @@
+"""model/config.py: what a model's configuration accepts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from model.config import BernoulliConfig, ConvConfig, GaussianConfig, MlpConfig, ModelConfig
+
+
+def test_unknown_keys_fail() -> None:
+    """A misspelt key is an error that names it, at any depth."""
+    with pytest.raises(ValidationError, match="hiden"):
+        ModelConfig.model_validate({"network": {"architecture": "mlp", "hiden": [3]}})
+
+
+def test_a_configuration_can_not_be_changed() -> None:
+    """A configuration is immutable."""
+    config = ModelConfig()
+
+    with pytest.raises(ValidationError, match="frozen"):
+        config.latent_dim = 3  # type: ignore[misc]
+
+
+@given(
+    halvings=st.integers(2, 4),
+    height=st.integers(1, 200),
+    width=st.integers(1, 200),
+)
+def test_conv_takes_the_sizes_that_its_halvings_divide(
+    halvings: int, height: int, width: int
+) -> None:
+    """A conv network is accepted exactly for the sizes that 2^halvings divides."""
+    factor = 2**halvings
+    network = ConvConfig(widths=(4,) * halvings)
+    divides = height % factor == 0 and width % factor == 0
+
+    if divides:
+        assert ModelConfig(height=height, width=width, network=network).height == height
+    else:
+        with pytest.raises(ValidationError, match=f"divisible by {factor}, got {height}×{width}"):
+            ModelConfig(height=height, width=width, network=network)
+
+
+def test_sizes_that_follow_from_the_configuration() -> None:
+    """Latent shape, picture shape and number of pixel values follow from the sizes."""
+    config = ModelConfig(channels=3, height=20, width=12, latent_dim=7)
+
+    assert config.latent_shape == (7,)
+    assert config.image_shape == (3, 20, 12)
+    assert config.dimensions == 720
+
+
+@pytest.mark.parametrize(
+    ("document", "kind"),
+    [
+        ({"network": {"architecture": "mlp"}}, MlpConfig),
+        ({"network": {"architecture": "conv", "widths": [8, 8]}}, ConvConfig),
+    ],
+)
+def test_the_architecture_chooses_the_network(document: dict[str, Any], kind: type) -> None:
+    """`architecture` decides which keys a network has."""
+    assert isinstance(ModelConfig.model_validate(document).network, kind)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"channels": 2},
+        {"latent_dim": 0},
+        {"network": {"architecture": "conv", "widths": [8]}},
+        {"network": {"architecture": "mlp", "hidden": []}},
+        {"network": {"architecture": "transformer"}},
+        {"likelihood": {"family": "gaussian", "scale": 0}},
+        {"likelihood": {"family": "gaussian", "scale": float("nan")}},
+        {"likelihood": {"family": "bernoulli", "binarise": "maybe"}},
+        {"likelihood": {"family": "bernoulli", "scale": 1}},
+    ],
+)
+def test_values_out_of_range_fail(document: dict[str, Any]) -> None:
+    """No configuration holds a value that no network can be built from."""
+    with pytest.raises(ValidationError):
+        ModelConfig.model_validate(document)
+
+
+def test_likelihood_defaults_are_safe() -> None:
+    """By default nothing is binarised behind one's back, and a Gaussian learns its scale."""
+    assert BernoulliConfig().binarise == "none"
+    assert GaussianConfig().scale == "learned"
+    assert ModelConfig().likelihood == GaussianConfig()

@@ -1,0 +1,102 @@
+"""model/likelihood.py: serving's NumPy figures equal training's torch figures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from model import elbo, likelihood
+
+seeds = st.integers(0, 2**31)
+shapes = st.sampled_from([(3, 1, 4, 4), (2, 3, 2, 5), (1, 6)])
+
+
+def draw(seed: int, *shape: int, spread: float = 1.0) -> NDArray[np.float32]:
+    values = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+    return np.asarray(values * np.float32(spread))
+
+
+@given(seed=seeds, shape=shapes, spread=st.floats(0.1, 50))
+def test_bernoulli_equals_torch(seed: int, shape: tuple[int, ...], spread: float) -> None:
+    """The Bernoulli log-likelihood is `elbo`'s, for small and large logits."""
+    logits = draw(seed, *shape, spread=spread)
+    targets = (draw(seed + 1, *shape) > 0).astype(np.float32)
+
+    expected = elbo.bernoulli_log_likelihood(torch.from_numpy(targets), torch.from_numpy(logits))
+
+    measured = likelihood.bernoulli(targets, logits)
+    np.testing.assert_allclose(measured, expected.numpy(), rtol=1e-5, atol=1e-5)
+
+
+@given(seed=seeds, shape=shapes, scale=st.floats(1 / 255, 3))
+def test_gaussian_equals_torch(seed: int, shape: tuple[int, ...], scale: float) -> None:
+    """The Gaussian log-likelihood is `elbo`'s."""
+    mean, targets = draw(seed, *shape), draw(seed + 1, *shape)
+
+    expected = elbo.gaussian_log_likelihood(
+        torch.from_numpy(targets).double(), torch.from_numpy(mean).double(), scale
+    )
+
+    measured = likelihood.gaussian(targets, mean, scale)
+    np.testing.assert_allclose(measured, expected.numpy(), rtol=1e-5, atol=1e-3)
+
+
+@given(seed=seeds, spread=st.floats(0.001, 8))
+def test_kl_equals_torch(seed: int, spread: float) -> None:
+    """The KL divergence is `elbo`'s, whole and by dimension."""
+    mean, logvar = draw(seed, 3, 7, spread=spread), draw(seed + 1, 3, 7, spread=spread)
+    wide = torch.from_numpy(mean).double(), torch.from_numpy(logvar).double()
+
+    measured = likelihood.kl_per_dimension(mean, logvar)
+
+    np.testing.assert_allclose(measured, elbo.kl_per_dimension(*wide).numpy(), rtol=1e-9)
+    np.testing.assert_allclose(likelihood.kl(mean, logvar), elbo.kl(*wide).numpy(), rtol=1e-9)
+
+
+@given(seed=seeds)
+def test_importance_weights_equal_torch(seed: int) -> None:
+    """Latents and importance weights are `elbo`'s."""
+    mean, logvar, noise = (draw(seed + i, 5, 4) for i in range(3))
+    log_likelihood = draw(seed + 3, 5).astype(np.float64)
+    tensors = [torch.from_numpy(array) for array in (mean, logvar, noise)]
+
+    latents = likelihood.reparameterize(mean, logvar, noise)
+    weights = likelihood.log_importance_weight(log_likelihood, latents, noise, logvar)
+
+    expected_latents = elbo.reparameterize(*tensors)
+    expected = elbo.log_importance_weight(
+        torch.from_numpy(log_likelihood), expected_latents, tensors[2], tensors[1]
+    )
+    assert latents.dtype == np.float32
+    np.testing.assert_allclose(latents, expected_latents.numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(weights, expected.numpy(), rtol=1e-5, atol=1e-5)
+
+
+@given(seed=seeds, shift=st.floats(-1e5, 1e5))
+def test_importance_weighted_bound_equals_torch(seed: int, shift: float) -> None:
+    """The bound is `elbo`'s, however far the weights lie from 0."""
+    weights = draw(seed, 4, 9).astype(np.float64) + shift
+
+    expected = elbo.importance_weighted_bound(torch.from_numpy(weights))
+
+    np.testing.assert_allclose(likelihood.importance_weighted_bound(weights), expected.numpy())
+
+
+def test_squared_error_is_a_sum_over_the_picture() -> None:
+    """Four pixels that are off by a half make a squared error of 1."""
+    targets = np.zeros((2, 1, 2, 2), dtype=np.float32)
+    shown = np.full((2, 1, 2, 2), 0.5, dtype=np.float32)
+
+    assert likelihood.squared_error(targets, shown).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("logit", [-1e4, 1e4])
+def test_bernoulli_is_finite_for_extreme_logits(logit: float) -> None:
+    """A wrong pixel costs exactly its logit, even where the sigmoid is 0 or 1."""
+    targets = np.full((1, 1), float(logit < 0), dtype=np.float32)
+
+    assert likelihood.bernoulli(targets, np.full((1, 1), logit, dtype=np.float32)) == [-1e4]

@@ -1,0 +1,72 @@
+"""model/vae.py: the networks and the likelihood together."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from model import elbo
+from model.config import SCALE_FLOOR, BernoulliConfig, GaussianConfig, MlpConfig, ModelConfig
+from model.vae import INITIAL_SCALE, VAE
+
+NETWORK = MlpConfig(hidden=(8,))
+
+
+def test_forward_is_encode_draw_decode() -> None:
+    """One pass encodes, adds the noise it is given and decodes, and draws nothing itself."""
+    vae = VAE(ModelConfig(latent_dim=3, network=NETWORK, likelihood=BernoulliConfig()))
+    images, noise = torch.rand(2, 1, 28, 28), torch.randn(2, 3)
+
+    mean, logvar, params = vae(images, noise)
+
+    expected = vae.decoder(mean + (logvar / 2).exp() * noise)[1]
+    torch.testing.assert_close(params, expected)
+    torch.testing.assert_close(vae(images, noise).params, params, rtol=0, atol=0)
+
+
+def test_bernoulli_has_no_scale() -> None:
+    """A Bernoulli likelihood is scored on logits and has no scale."""
+    vae = VAE(ModelConfig(network=NETWORK, likelihood=BernoulliConfig()))
+    targets, params = torch.ones(2, 1, 28, 28), torch.randn(2, 1, 28, 28)
+
+    assert vae.scale() is None
+    torch.testing.assert_close(
+        vae.log_likelihood(targets, params), elbo.bernoulli_log_likelihood(targets, params)
+    )
+
+
+@pytest.mark.parametrize("scale", [1.0, 1 / math.sqrt(2), 0.1])
+def test_fixed_scale(scale: float) -> None:
+    """A fixed scale is what was configured, and is not trained."""
+    vae = VAE(ModelConfig(network=NETWORK, likelihood=GaussianConfig(scale=scale)))
+    targets, params = torch.rand(2, 1, 28, 28), torch.randn(2, 1, 28, 28)
+    found = vae.scale()
+
+    assert found is not None
+    assert found.item() == pytest.approx(scale)
+    assert "log_scale" not in dict(vae.named_parameters())
+    torch.testing.assert_close(
+        vae.log_likelihood(targets, params), elbo.gaussian_log_likelihood(targets, params, scale)
+    )
+
+
+def test_learned_scale_has_a_floor_it_can_leave() -> None:
+    """A learned scale never falls below one grey level, and has a gradient even there."""
+    vae = VAE(ModelConfig(network=NETWORK, likelihood=GaussianConfig()))
+    assert vae.log_scale is not None
+    first = vae.scale()
+    assert first is not None
+    assert first.item() == pytest.approx(INITIAL_SCALE)
+
+    with torch.no_grad():
+        vae.log_scale.fill_(-15)
+    targets, params = torch.rand(2, 1, 28, 28), torch.rand(2, 1, 28, 28)
+    density = vae.log_likelihood(targets, params).sum()
+    (gradient,) = torch.autograd.grad(density, vae.log_scale)
+    lowest = vae.scale()
+
+    assert lowest is not None
+    assert lowest.item() == pytest.approx(SCALE_FLOOR, rel=1e-3)
+    assert gradient.item() > 0
