@@ -32,7 +32,10 @@ def engine() -> None:
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
     """The service as `docker compose up` starts it, with nothing set."""
-    with composed(tmp_path_factory.mktemp("bundles")) as service:
+    bundles = tmp_path_factory.mktemp("bundles")
+    # Writable for everyone, so that only the read-only mount can refuse.
+    bundles.chmod(0o777)
+    with composed(bundles) as service:
         yield service
 
 
