@@ -1,0 +1,30 @@
+"""Files in, what a model sees out."""
+
+from __future__ import annotations
+
+import io
+
+from model.bundle import InputSpec, Preprocessing
+from model.pictures import Fitted, fit, read
+
+SERVED = ("PNG", "JPEG", "WEBP")
+
+
+def fitted(
+    data: bytes,
+    *,
+    channels: int = 3,
+    size: tuple[int, int] | None = None,
+    background: int = 0,
+    formats: tuple[str, ...] | None = SERVED,
+) -> Fitted:
+    """Fits to `size` (width, height), or to the size that the file has."""
+    picture = read(io.BytesIO(data), max_pixels=10_000_000, formats=formats)
+    width, height = size or picture.image.size
+    spec = InputSpec(
+        channels=1 if channels == 1 else 3,
+        height=height,
+        width=width,
+        order="L" if channels == 1 else "RGB",
+    )
+    return fit(picture, spec, Preprocessing(background=background))
