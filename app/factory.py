@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -119,10 +119,14 @@ def _add_handlers(app: FastAPI) -> None:
 
 
 def _add_openapi(app: FastAPI, registry: Registry) -> None:
+    @cache
+    def base() -> openapi.Document:
+        return openapi.document(app)
+
     def document() -> dict[str, Any]:
         model = registry.models.get(registry.default_name or "")
         engine = model.engine if model else None
         shape = engine.manifest.latent.shape if engine else (openapi.EXAMPLE_LATENT_DIM,)
-        return openapi.document(app, shape)
+        return openapi.with_examples(base(), shape)
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way

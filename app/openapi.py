@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any
 
-import numpy as np
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from app.images import base64_png
+from app import examples
 from app.negotiate import JSON, NPY
 from app.problems import MEDIA_TYPE, STATUS, title
 from app.schemas import Options, ProblemAnswer
 from app.uploads import MULTIPART, PICTURE_TYPES
-from model.pixels import Images
 
 Document = dict[str, Any]
 
@@ -84,7 +81,7 @@ def responses(
 def options_body(options: type[Options]) -> Document:
     """A verb that takes options alone: JSON, or query parameters."""
     schema = {"$ref": f"#/components/schemas/{options.__name__}"}
-    content = {JSON: {"schema": schema, "example": {"n": 4, "seed": 7}}}
+    content = {JSON: {"schema": schema}}
     return {
         "parameters": [_MODEL_PARAMETER, *_parameters(options)],
         "requestBody": {"required": False, "content": content},
@@ -108,7 +105,6 @@ def pictures_body(options: type[Options]) -> Document:
                 "images",
                 {"type": "array", "items": {"type": "string", "contentEncoding": "base64"}},
             ),
-            "example": {"images": [base64_png(example_picture())]},
         },
     }
     content |= {media_type: {"schema": _BINARY} for media_type in PICTURE_TYPES}
@@ -131,24 +127,18 @@ def latents_body(options: type[Options]) -> Document:
     }
 
 
-def document(app: FastAPI, latent_shape: tuple[int, ...]) -> Document:
-    """The whole OpenAPI document, with examples that fit the default model."""
-    built = copy.deepcopy(_base(app))
-    decode = built["paths"]["/decode"]["post"]["requestBody"]["content"][JSON]
-    decode["example"] = {"latents": np.zeros((1, *latent_shape)).tolist()}
+def with_examples(base: Document, latent_shape: tuple[int, ...]) -> Document:
+    """A copy of the document with examples that fit the model that answers by default."""
+    built = copy.deepcopy(base)
+    for path, example in examples.requests(latent_shape).items():
+        built["paths"][path]["post"]["requestBody"]["content"][JSON]["example"] = example
+    for path, example in examples.answers(latent_shape).items():
+        built["paths"][path]["post"]["responses"]["200"]["content"][JSON]["example"] = example
     return built
 
 
-def example_picture() -> Images:
-    """A ring that reads as a zero: uint8 [28, 28, 1]."""
-    across, down = np.meshgrid(np.arange(28) - 13.5, np.arange(28) - 13.5)
-    distance = np.abs(np.hypot(across / 0.75, down) - 8)
-    ring: Images = np.clip(255 * (2.2 - distance), 0, 255).astype(np.uint8)[:, :, None]
-    return ring
-
-
-@lru_cache(maxsize=1)
-def _base(app: FastAPI) -> Document:
+def document(app: FastAPI) -> Document:
+    """The OpenAPI document, without examples."""
     built = get_openapi(
         title=app.title,
         version=app.version,
