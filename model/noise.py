@@ -26,22 +26,25 @@ MAX_SEED = 2**53 - 1
 _WORDS_PER_BLOCK = 4
 _LN2 = 0.6931471805599453
 _SQRT_HALF = 0.7071067811865476
-_TAIL_OFFSET = np.array([0.0, 1.6, 5.0])
 
-# AS 241, PPND7: [degree, numerator or denominator, region], regions being centre, middle, far tail.
-_COEFFICIENTS = np.array(
-    [
-        [[3.3871327179e00, 1.4234372777e00, 6.6579051150e00], [1.0, 1.0, 1.0]],
-        [
-            [5.0434271938e01, 2.7568153900e00, 3.0812263860e00],
-            [1.7895169469e01, 7.3700164250e-01, 2.4197894225e-01],
-        ],
-        [
-            [1.5929113202e02, 1.3067284816e00, 4.2868294337e-01],
-            [7.8757757664e01, 1.2021132975e-01, 1.2258202635e-02],
-        ],
-        [[5.9109374720e01, 1.7023821103e-01, 1.7337203997e-02], [6.7187563600e01, 0.0, 0.0]],
-    ]
+# AS 241, PPND7: coefficients of numerator and denominator, from the highest degree down.
+_CENTRAL = (
+    (5.9109374720e01, 6.7187563600e01),
+    (1.5929113202e02, 7.8757757664e01),
+    (5.0434271938e01, 1.7895169469e01),
+    (3.3871327179e00, 1.0),
+)
+_MIDDLE = (
+    (1.7023821103e-01, 0.0),
+    (1.3067284816e00, 1.2021132975e-01),
+    (2.7568153900e00, 7.3700164250e-01),
+    (1.4234372777e00, 1.0),
+)
+_FAR = (
+    (1.7337203997e-02, 0.0),
+    (4.2868294337e-01, 1.2258202635e-02),
+    (3.0812263860e00, 2.4197894225e-01),
+    (6.6579051150e00, 1.0),
 )
 
 
@@ -86,17 +89,32 @@ def standard_normal(
 
 def _inverse_normal(probability: NDArray[np.float64]) -> NDArray[np.float64]:
     centred = probability - 0.5
-    tail = np.sqrt(-_log(np.minimum(probability, 1 - probability)))
-    region = (np.abs(centred) > 0.425).astype(np.intp) + (tail > 5)
-    central = region == 0
-    argument = np.where(central, 0.180625 - centred * centred, tail - _TAIL_OFFSET[region])
-    coefficients = _COEFFICIENTS[:, :, region]
-    polynomials = coefficients[-1]
-    for degree in (2, 1, 0):
-        polynomials = polynomials * argument + coefficients[degree]
-    ratio = polynomials[0] / polynomials[1]
-    normal: NDArray[np.float64] = np.where(central, centred * ratio, np.copysign(ratio, centred))
-    return normal
+    value = centred * _rational(_CENTRAL, 0.180625 - centred * centred)
+    # One value in seven lies here, and only these need the logarithm.
+    outside = np.abs(centred) > 0.425
+    lower = probability[outside]
+    tail = np.sqrt(-_log(np.minimum(lower, 1 - lower)))
+    ratio = _rational(_MIDDLE, tail - 1.6)
+    far = tail > 5
+    if far.any():
+        ratio[far] = _rational(_FAR, tail[far] - 5)
+    value[outside] = np.copysign(ratio, centred[outside])
+    return value
+
+
+def _rational(
+    region: Sequence[tuple[float, float]], argument: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Two polynomials, the first over the second, by Horner's scheme."""
+    (above, below), *lower = region
+    numerator, denominator = np.full_like(argument, above), np.full_like(argument, below)
+    for above, below in lower:
+        numerator *= argument
+        numerator += above
+        denominator *= argument
+        denominator += below
+    numerator /= denominator
+    return numerator
 
 
 def _log(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -106,6 +124,7 @@ def _log(x: NDArray[np.float64]) -> NDArray[np.float64]:
     square = ratio * ratio
     series = square * (1 / 11) + 1 / 9
     for odd in (7, 5, 3, 1):
-        series = series * square + 1 / odd
+        series *= square
+        series += 1 / odd
     logarithm: NDArray[np.float64] = (exponent - 0.5) * _LN2 + 2 * ratio * series
     return logarithm
