@@ -43,7 +43,7 @@ def main() -> int:
             return 1
         pins |= resolved
         print(f"lock: {python} resolves to {len(resolved)} packages")
-    lines = [f"{name}=={pins[name]}" for name in sorted(pins)]
+    lines = sorted(f"{name}=={version}" for name, version in pins.items())
     CONSTRAINTS.write_text(HEADER + "\n".join(lines) + "\n")
     return 0
 
