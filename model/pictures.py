@@ -116,6 +116,9 @@ def _decode(data: bytes, formats: tuple[str, ...] | None, max_pixels: int) -> Im
     except Exception as error:
         msg = f"the picture is broken or truncated: {error}"
         raise PictureError(msg) from error
+    if image.mode == "P" and image.palette is None:
+        msg = "the picture is broken: its colours are entries of a palette that is missing"
+        raise PictureError(msg)
     return image
 
 

@@ -8,16 +8,17 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from app.errors import InvalidFieldError, MalformedRequestError, ServiceError
 from app.options import from_members, from_query
-from app.schemas import Options
 
 
-class Knobs(Options):
+class Knobs(BaseModel):
     """One option of each kind."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     n: int = Field(1, ge=1, lt=100)
     heat: float = Field(1.0, gt=0, le=10, allow_inf_nan=False)
@@ -25,7 +26,7 @@ class Knobs(Options):
     loud: bool = False
 
 
-class Needy(Options):
+class Needy(BaseModel):
     """An option without a default."""
 
     n: int

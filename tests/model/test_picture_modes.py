@@ -204,3 +204,9 @@ def test_pixels_without_a_range(values: NDArray[np.float32], why: str) -> None:
     """Floating-point pixels and integers beyond 16 bits have no grey level, and are refused."""
     with pytest.raises(PictureError, match=why):
         fitted(saved(Image.fromarray(values), "TIFF"), channels=1, formats=None)
+
+
+def test_a_palette_that_is_missing() -> None:
+    """Indices into no palette are no colours, and are refused."""
+    with pytest.raises(PictureError, match="palette"):
+        fitted(png([b"\x00\x01"], 2, colour=PALETTE))
