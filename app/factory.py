@@ -68,8 +68,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.context = Context(settings, registry, service, offload, metrics)
     _add_openapi(app, registry)
     _add_handlers(app)
-    for module in (health, models, vae):
-        app.include_router(module.router)
+    # The hot routes first, and not by include_router: it matches routers and then routes again.
+    for module in (vae, models, health):
+        app.router.routes.extend(module.router.routes)
     # The last one added is the outermost.
     app.add_middleware(
         BodyLimit,

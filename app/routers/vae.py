@@ -6,7 +6,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from app import answers, images, openapi
-from app.context import Context, ContextDep
+from app.context import Context, context_of
 from app.deadline import answer_within, receive_within
 from app.engine import Engine
 from app.errors import InvalidFieldError
@@ -38,8 +38,9 @@ _LATENTS = (JSON, NPY)
     responses=openapi.responses(SampleAnswer, _IMAGES, openapi.OPTION_ERRORS),
     openapi_extra=openapi.options_body(SampleOptions),
 )
-async def sample(request: Request, context: ContextDep) -> Response:
+async def sample(request: Request) -> Response:
     """Draws z ~ N(0, I) and decodes it. Row i depends on the seed and i alone."""
+    context = context_of(request)
     media_type = choose(accept_of(request.headers), _IMAGES)
     timeout = context.settings.timeout
     options = await receive_within(request, timeout, read_options(request, SampleOptions))
@@ -63,8 +64,9 @@ async def sample(request: Request, context: ContextDep) -> Response:
     responses=openapi.responses(EncodeAnswer, _LATENTS, openapi.PICTURE_ERRORS),
     openapi_extra=openapi.pictures_body(EncodeOptions),
 )
-async def encode(request: Request, context: ContextDep) -> Response:
+async def encode(request: Request) -> Response:
     """The mean and log-variance of each picture's posterior. As `.npy`: the means."""
+    context = context_of(request)
     media_type = choose(accept_of(request.headers), _LATENTS)
     engine = _engine(request, context)
     _, files = await _upload(request, context, EncodeOptions)
@@ -85,8 +87,9 @@ async def encode(request: Request, context: ContextDep) -> Response:
     responses=openapi.responses(DecodeAnswer, _IMAGES, openapi.LATENT_ERRORS),
     openapi_extra=openapi.latents_body(DecodeOptions),
 )
-async def decode(request: Request, context: ContextDep) -> Response:
+async def decode(request: Request) -> Response:
     """The picture of each latent, from JSON or a `.npy` body."""
+    context = context_of(request)
     media_type = choose(accept_of(request.headers), _IMAGES)
     engine = _engine(request, context)
     shape, max_n = engine.manifest.latent.shape, context.settings.max_n
@@ -110,8 +113,9 @@ async def decode(request: Request, context: ContextDep) -> Response:
     ),
     openapi_extra=openapi.pictures_body(ReconstructOptions),
 )
-async def reconstruct(request: Request, context: ContextDep) -> Response:
+async def reconstruct(request: Request) -> Response:
     """Each picture's reconstruction, its squared error and KL; bounds with `elbo_samples`."""
+    context = context_of(request)
     media_type = choose(accept_of(request.headers), _IMAGES)
     engine = _engine(request, context)
     options, files = await _upload(request, context, ReconstructOptions)
