@@ -13,7 +13,13 @@ MiB = 1024 * 1024
 class Settings(BaseSettings):
     """Settings of one server process; immutable, with safe defaults."""
 
-    model_config = SettingsConfigDict(env_prefix="VAE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="VAE_",
+        frozen=True,
+        extra="ignore",
+        cli_prog_name="vaeserve",
+        cli_kebab_case=True,
+    )
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")

@@ -43,7 +43,7 @@ class System:
 def vaeserve(bundle: Bundle) -> System:
     """This service, with nothing but its defaults."""
     root, name = bundle.folder.parent.parent, bundle.folder.parent.name
-    command = [sys.executable, "-m", "app", "--repository", str(root), "--default_model", name]
+    command = [sys.executable, "-m", "app", "--repository", str(root), "--default-model", name]
     return System("vaeserve", "defaults, 1 process", lambda port: [*command, "--port", f"{port}"])
 
 
