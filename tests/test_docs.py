@@ -1,0 +1,125 @@
+"""docs/api.md says what the code does: compared with it in both directions."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from prometheus_client.parser import text_string_to_metric_families
+
+from app import schemas
+from app.batcher import BatchReport
+from app.factory import create_app
+from app.metrics import Metrics
+from app.problems import STATUS
+from app.settings import Settings
+
+DOCUMENT = (Path(__file__).parent.parent / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+def rows(section: str, header: str) -> list[list[str]]:
+    """The cells of the table below a heading whose first column is called `header`."""
+    text = DOCUMENT.split(f"\n## {section}\n", 1)[1].split("\n## ", 1)[0]
+    body = text.split(f"\n| {header} |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    return [
+        [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in body
+    ]
+
+
+def code(cell: str) -> str:
+    return cell.strip("`")
+
+
+def _routes(app: FastAPI) -> list[APIRoute]:
+    found: list[APIRoute] = []
+    for module in ("health", "models", "vae"):
+        routers = __import__(f"app.routers.{module}", fromlist=["router"])
+        found += [route for route in routers.router.routes if isinstance(route, APIRoute)]
+    assert {route.path for route in found} >= set(app.openapi()["paths"]) - {"/docs"}
+    return found
+
+
+def test_routes_are_those_of_the_application() -> None:
+    """Every route is in the table, and every row of the table is a route."""
+    told = {code(route) for route, _ in rows("Routes", "route")}
+    app = create_app(Settings())
+    assert told == {
+        f"{method} {route.path}" for route in _routes(app) for method in route.methods or ()
+    }
+
+
+def test_settings_are_those_of_the_code() -> None:
+    """Every setting stands in the table with its default and its meaning."""
+    told = {
+        code(name): (code(default), meaning)
+        for name, default, meaning in rows("Settings", "setting")
+    }
+    assert set(told) == {f"VAE_{name.upper()}" for name in Settings.model_fields}
+    for name, field in Settings.model_fields.items():
+        default, meaning = told[f"VAE_{name.upper()}"]
+        assert type(field.default)(default if default != "empty" else "") == field.default
+        assert meaning == field.description
+
+
+def test_error_codes_are_those_of_the_table() -> None:
+    """Every code stands in the document with its status, and no other."""
+    assert {code(name): int(status) for name, status, _ in rows("Errors", "code")} == STATUS
+
+
+def test_metrics_are_those_that_are_exposed() -> None:
+    """Every metric stands in the document with its type and labels, and no other."""
+    metrics = Metrics()
+    metrics.observe_request("/", 200, 0.1)
+    metrics.observe_batch("m", "g", BatchReport(1, 1, 0.1, (0.1,), failed=True))
+    exposed: dict[str, tuple[str, set[str]]] = {}
+    for family in text_string_to_metric_families(metrics.render().decode()):
+        name = family.name + ("_total" if family.type == "counter" else "")
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        if not family.name.endswith("_created"):
+            exposed[name] = (family.type, labels)
+    told = {
+        code(name): (kind, set(re.findall(r"`(\w+)`", labels)))
+        for name, kind, labels, _ in rows("Metrics", "name")
+    }
+    assert told == exposed
+
+
+def test_options_are_those_of_the_verbs() -> None:
+    """Every option of every verb stands in the document, and no other."""
+    told = {(code(verb), code(option)) for option, verb, _ in rows("Options", "option")}
+    assert told == {
+        ("/" + model.__name__.removesuffix("Options").lower(), name)
+        for model in schemas.Options.__subclasses__()
+        for name in model.model_fields
+    }
+
+
+def test_members_are_those_of_the_answers() -> None:
+    """Every member of every verb's answer stands in the document where it is, and no other."""
+    told: set[tuple[str, str]] = set()
+    verbs = ("/sample", "/encode", "/decode", "/reconstruct")
+    for member, places, _ in rows("Answers", "member"):
+        where = verbs if places == "every verb" else [code(place) for place in places.split(", ")]
+        told |= {(place, code(member)) for place in where}
+    answers: dict[str, type[schemas.Answer]] = {
+        "/sample": schemas.SampleAnswer,
+        "/encode": schemas.EncodeAnswer,
+        "/decode": schemas.DecodeAnswer,
+        "/reconstruct": schemas.ReconstructAnswer,
+        "bounds": schemas.BoundsAnswer,
+    }
+    assert told == {
+        (place, name) for place, model in answers.items() for name in model.model_fields
+    }
+
+
+def test_headers_are_those_that_the_code_sends() -> None:
+    """Every `X-` header that the code sends stands in the document, and no other."""
+    root = Path(__file__).parent.parent / "app"
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in root.rglob("*.py"))
+    sent = {name.lower() for name in re.findall(r'b?"(X-[A-Za-z-]+)"', sources, re.IGNORECASE)}
+    told = {code(name).lower() for name, _, _ in rows("Headers", "header")}
+    assert {name for name in told if name.startswith("x-")} == sent
