@@ -31,11 +31,11 @@ def parts(content: bytes, boundary: bytes, *, field: str, max_parts: int) -> lis
             msg = f"at most {max_parts} parts named {field} are taken in one request"
             raise InvalidFieldError(msg, field=field, bound=max_parts)
         start = _after_headers(content, position, len(found), field)
-        end = content.find(delimiter, start - 2)
+        end = content.find(delimiter, start)
         if end < 0:
             msg = "the multipart body ends without its closing boundary"
             raise MalformedRequestError(msg, field="body")
-        found.append(content[start : max(start, end)])
+        found.append(content[start:end])
         position = end + len(delimiter)
     return found
 

@@ -71,12 +71,7 @@ async def read_pictures(
         pictures = [body.content]
     else:
         raise unsupported(body, (MULTIPART, *PICTURE_TYPES, JSON))
-    if not pictures:
-        msg = f"no picture came; send at least one as {_IMAGES}"
-        raise InvalidFieldError(msg, field=_IMAGES)
-    for index, picture in enumerate(pictures):
-        if not picture:
-            raise _invalid_picture(index, "it is empty")
+    _check_pictures(pictures)
     return options, pictures
 
 
@@ -146,6 +141,15 @@ def _from_base64(encoded: object, index: int) -> bytes:
         return binascii.a2b_base64("".join(text.split()), strict_mode=True)
     except ValueError:
         raise _invalid_picture(index, "it is not valid base64") from None
+
+
+def _check_pictures(pictures: list[bytes]) -> None:
+    if not pictures:
+        msg = f"no picture came; send at least one as {_IMAGES}"
+        raise InvalidFieldError(msg, field=_IMAGES)
+    for index, picture in enumerate(pictures):
+        if not picture:
+            raise _invalid_picture(index, "it is empty")
 
 
 def _invalid_picture(index: int, why: str) -> InvalidPictureError:
