@@ -1,0 +1,87 @@
+"""The connection: a head that does not come to an end is not waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from starlette.responses import PlainTextResponse
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from app.protocol import BoundedProtocol
+from tests.app.loops import in_loop
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Impatient(BoundedProtocol):
+    head_seconds = 0.05
+    head_bytes = 1000
+
+
+class Patient(BoundedProtocol):
+    head_bytes = 1000
+
+
+@asynccontextmanager
+async def listening(protocol: type[BoundedProtocol]) -> AsyncIterator[int]:
+    config = Config(PlainTextResponse("hello"), ws="none", log_config=None)
+    state = ServerState()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+    )
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.transport.close()
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nX-A: b\r\n"])
+@in_loop
+async def test_a_head_that_does_not_end_in_time_closes_the_connection(begun: bytes) -> None:
+    """Nothing, half a line or half a head: the connection is closed when the time is over."""
+    async with listening(Impatient) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(begun)
+        assert await reader.read() == b""
+        writer.close()
+
+
+@in_loop
+async def test_a_second_head_is_bounded_too() -> None:
+    """After an answer the next request on the connection has the same time for its head."""
+    async with listening(Impatient) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST + REQUEST[:9])
+        received = await reader.read()
+        writer.close()
+    assert received.count(b"HTTP/1.1 200") == 1
+    assert received.endswith(b"hello")
+
+
+@in_loop
+async def test_a_head_that_is_too_large_closes_the_connection() -> None:
+    """Headers beyond the bound are not gathered."""
+    async with listening(Patient) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST[:-2] + b"X: " + b"y" * 2000)
+        assert await reader.read() == b""
+        writer.close()
+
+
+@in_loop
+async def test_requests_in_time_are_answered_one_after_the_other() -> None:
+    """Whole requests are answered, and their bytes do not add up over a connection."""
+    async with listening(Patient) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(60):
+            writer.write(REQUEST)
+            assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+        writer.close()
+        await writer.wait_closed()
