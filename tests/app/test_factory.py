@@ -1,0 +1,61 @@
+"""The application as a whole: built from settings, begun and ended cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+from app.factory import create_app
+from app.settings import Settings
+from tests.app.loops import in_loop
+from tests.app.serving import client_of, context_of, loaded, running
+
+
+def test_building_opens_nothing(tmp_path: Path) -> None:
+    """Until its lifespan begins an application starts no thread and reads no bundle."""
+    before = threading.active_count()
+    app = create_app(Settings(repository=str(tmp_path / "absent")))
+    assert threading.active_count() == before
+    assert context_of(app).registry.models == {}
+
+
+@in_loop
+async def test_ends_without_leaving_tasks_or_threads(repository: Path) -> None:
+    """After its lifespan nothing of the application runs any more."""
+    threads = {thread.name for thread in threading.enumerate()}
+    async with running(repository, max_n=4000) as app:
+        await loaded(app)
+        async with client_of(app) as client:
+            await client.post("/sample", json={"n": 4000})
+    left = {thread.name for thread in threading.enumerate()} - threads
+    assert not any(name.startswith(("lane-", "offload")) for name in left)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@in_loop
+async def test_ends_while_its_models_are_loading(repository: Path) -> None:
+    """A server that is told to stop at once does."""
+    async with running(repository):
+        pass
+
+
+@in_loop
+async def test_serves_the_shipped_bundles_by_default() -> None:
+    """Without a repository the roots are those of the package."""
+    app = create_app(Settings())
+    registry = context_of(app).registry
+    [root] = registry._roots
+    assert root.parts[-2:] == ("model", "bundles")
+
+
+@in_loop
+async def test_settings_reach_the_parts(repository: Path) -> None:
+    """Limits and the number of lanes are those of the settings."""
+    async with running(repository, max_n=2, max_elbo_samples=3, queue_pixels=77) as app:
+        await loaded(app)
+        context = context_of(app)
+        assert context.service._admission.capacity == 77
+        async with client_of(app) as client:
+            refused = await client.post("/sample", json={"n": 3})
+    assert (refused.status_code, refused.json()["bound"]) == (422, 2)

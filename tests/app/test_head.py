@@ -1,0 +1,25 @@
+"""HEAD is GET without the content, and the log still says HEAD."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from tests.app.loops import in_loop
+from tests.app.serving import serving
+
+
+@in_loop
+async def test_head_has_the_headers_of_get(
+    repository: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Status, type and length are those of GET; the access log names the method that was sent."""
+    caplog.set_level(logging.INFO, "vaeserve.access")
+    async with serving(repository) as client:
+        head, get = await client.head("/models"), await client.get("/models")
+    for name in ("content-type", "content-length"):
+        assert head.headers[name] == get.headers[name]
+    lines = [vars(one)["members"] for one in caplog.records if one.name == "vaeserve.access"]
+    assert [line["method"] for line in lines] == ["HEAD", "GET"]
