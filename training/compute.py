@@ -17,6 +17,7 @@ from training.config import TrainingConfig
 from training.errors import ConfigError
 
 _NATIVE_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+_CPUINFO = Path("/proc/cpuinfo")
 _TOOLS = ("torch", "accelerate", "datasets", "numpy", "onnx", "onnxscript", "onnxruntime", "pillow")
 
 
@@ -74,7 +75,7 @@ def has_native_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        lines = _CPUINFO.read_text("utf-8").splitlines()
     except OSError:
         return False
     flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")

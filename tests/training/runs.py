@@ -1,0 +1,77 @@
+"""Small runs for the tests: a tiny network on some hundred real pictures, for seconds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+
+from training.config import TrainingConfig, read_config
+
+MNIST = Path(__file__).parent.parent / "data" / "mnist"
+ROOT = Path(__file__).parent.parent.parent
+QUIET = Console(quiet=True)
+
+PRESET = """
+epochs = 12
+batch_size = 40
+threads = 1
+precision = "float32"
+ema = 0.9
+[model]
+latent_dim = 4
+network = { architecture = "mlp", hidden = [64] }
+likelihood = { family = "bernoulli", binarise = "sample" }
+[optimiser]
+learning_rate = 5e-3
+warmup_steps = 10
+[evaluation]
+samples = 5
+pictures = 40
+[bundle]
+name = "digits"
+"""
+
+
+def preset(folder: Path) -> Path:
+    """Writes the tiny preset as a TOML file of one's own."""
+    path = folder / "tiny.toml"
+    path.write_text(PRESET)
+    return path
+
+
+def config(folder: Path, *overrides: str, data: Path = MNIST) -> TrainingConfig:
+    """The tiny configuration, its cache below `folder`."""
+    return read_config(
+        str(preset(folder)),
+        [f"data.source={data}", f"data.cache={folder / 'cache'}", *overrides],
+    )
+
+
+def vaetrain(*arguments: object, **options: Any) -> subprocess.Popen[str]:
+    """`vaetrain` in a process of its own."""
+    command = [sys.executable, "-W", "error", "-m", "training", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
+
+
+def write_pictures(
+    folder: Path, count: int, *, mode: str = "RGB", size: tuple[int, int] = (20, 16), seed: int = 0
+) -> Path:
+    """Writes coloured or grey gradients, each another, as PNG files; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    width, height = size
+    ramp = np.linspace(0, 1, width)[None, :] + np.linspace(0, 1, height)[:, None]
+    for number in range(count):
+        colour = rng.uniform(0, 127, size=3)
+        pixels = (ramp[:, :, None] * colour).astype(np.uint8)
+        Image.fromarray(pixels).convert(mode).save(folder / f"picture-{number:03}.png")
+    return folder

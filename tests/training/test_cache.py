@@ -1,0 +1,225 @@
+"""training/cache.py: pictures are decoded once, as serving would, or refused by name."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model import pictures
+from model.bundle import InputSpec, Preprocessing
+from tests.training import runs
+from training import cache
+from training.cache import Recipe, decode
+from training.config import DataConfig
+from training.errors import DataError, DiskError
+from training.source import Source, open_source
+
+COLOUR = Recipe(
+    InputSpec(channels=3, height=8, width=12, order="RGB"),
+    Preprocessing(),
+    convert=False,
+    skip_unreadable=False,
+)
+GREY = replace(COLOUR, input=InputSpec(channels=1, height=8, width=12, order="L"))
+
+
+def source(tmp_path: Path, folder: Path) -> Source:
+    settings = DataConfig(source=str(folder), cache=str(tmp_path / "hub"))
+    return open_source(settings)["train"]
+
+
+def test_pictures_are_what_serving_makes_of_them(tmp_path: Path) -> None:
+    """The cached array equals model/pictures.py's result for each file, in order."""
+    found = source(tmp_path, runs.write_pictures(tmp_path / "pictures", 5))
+
+    decoded = decode(found, COLOUR, tmp_path / "cache")
+
+    for (_, content), image in zip(found.pictures(), decoded.images, strict=True):
+        picture = pictures.read(io.BytesIO(content), max_pixels=10_000)
+        expected = pictures.fit(picture, COLOUR.input, COLOUR.preprocessing).pixels
+        np.testing.assert_array_equal(image, expected)
+
+
+def test_the_second_time_reads_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures that were decoded before are mapped from the cache and not decoded again."""
+    found = source(tmp_path, runs.write_pictures(tmp_path / "pictures", 4))
+    first = decode(found, COLOUR, tmp_path / "cache")
+    monkeypatch.setattr(cache, "_fit", None)
+
+    second = decode(found, COLOUR, tmp_path / "cache")
+
+    assert isinstance(second.images, np.memmap)
+    assert second.fingerprint == first.fingerprint
+    np.testing.assert_array_equal(second.images, first.images)
+
+
+def test_the_fingerprint_covers_content_size_and_preprocessing(tmp_path: Path) -> None:
+    """Another size, background or picture is another entry of the cache."""
+    found = source(tmp_path, runs.write_pictures(tmp_path / "pictures", 2))
+    other = source(tmp_path, runs.write_pictures(tmp_path / "others", 2, seed=1))
+    smaller = InputSpec(channels=3, height=4, width=4, order="RGB")
+    recipes = (
+        COLOUR,
+        replace(COLOUR, input=smaller),
+        replace(COLOUR, preprocessing=Preprocessing(background=255)),
+    )
+
+    prints = {decode(found, recipe, tmp_path / "cache").fingerprint for recipe in recipes}
+    prints.add(decode(other, COLOUR, tmp_path / "cache").fingerprint)
+
+    assert len(prints) == 4
+
+
+def test_unreadable_pictures_are_all_named(tmp_path: Path) -> None:
+    """Broken pictures end the run, each named with its reason, and with the setting to change."""
+    folder = runs.write_pictures(tmp_path / "pictures", 3)
+    whole = (folder / "picture-000.png").read_bytes()
+    (folder / "picture-001.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.png").write_text("no picture")
+
+    with pytest.raises(DataError) as caught:
+        decode(source(tmp_path, folder), COLOUR, tmp_path / "cache")
+
+    message = str(caught.value)
+    assert "2 of 4 pictures can't be read" in message
+    assert "data.skip_unreadable = true" in message
+    assert "picture-001.png: " in message
+    assert "text.png: not a picture" in message
+
+
+def test_unreadable_pictures_are_skipped_when_told(tmp_path: Path) -> None:
+    """With skip_unreadable the others are kept with their labels, and the skipped are named."""
+    folder = tmp_path / "pictures"
+    runs.write_pictures(folder / "a", 2)
+    runs.write_pictures(folder / "b", 2)
+    (folder / "a" / "picture-001.png").write_text("no picture")
+
+    decoded = decode(
+        source(tmp_path, folder), replace(COLOUR, skip_unreadable=True), tmp_path / "cache"
+    )
+
+    assert decoded.images.shape == (3, 8, 12, 3)
+    assert decoded.labels is not None
+    assert decoded.labels.tolist() == [0, 1, 1]
+    assert [Path(name).name for name in decoded.skipped] == ["picture-001.png"]
+    assert decoded.images.any(axis=(1, 2, 3)).all()
+
+
+def test_nothing_readable(tmp_path: Path) -> None:
+    """If every picture is broken there is nothing to skip to."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "text.png").write_text("no picture")
+
+    with pytest.raises(DataError, match="none of the 1 pictures can be read"):
+        decode(source(tmp_path, folder), replace(COLOUR, skip_unreadable=True), tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "grey", "colour", "message"),
+    [
+        (COLOUR, 1, 2, r"1 of 3 pictures are in grey.*; set data\.convert = true"),
+        (GREY, 1, 2, r"2 of 3 pictures are in colour.*; set data\.convert = true"),
+        (GREY, 0, 2, r"2 of 2 .* in colour.*; set model\.channels = 3 .*or data\.convert = true"),
+        (COLOUR, 2, 0, r"2 of 2 .* in grey.*; set model\.channels = 1 .*or data\.convert = true"),
+    ],
+)
+def test_colours_that_are_not_the_models(
+    tmp_path: Path, recipe: Recipe, grey: int, colour: int, message: str
+) -> None:
+    """A mixed folder, or one of the other kind, is refused with what to set."""
+    folder = tmp_path / "pictures"
+    if grey:
+        runs.write_pictures(folder / "grey", grey, mode="L")
+    if colour:
+        runs.write_pictures(folder / "colour", colour)
+
+    with pytest.raises(DataError, match=message):
+        decode(source(tmp_path, folder), recipe, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("recipe", [COLOUR, GREY])
+def test_colours_are_converted_when_told(tmp_path: Path, recipe: Recipe) -> None:
+    """With data.convert a mixed folder trains."""
+    folder = tmp_path / "pictures"
+    runs.write_pictures(folder / "grey", 1, mode="L")
+    runs.write_pictures(folder / "colour", 1)
+
+    decoded = decode(source(tmp_path, folder), replace(recipe, convert=True), tmp_path / "cache")
+
+    assert decoded.images.shape == (2, 8, 12, recipe.input.channels)
+
+
+def test_a_failed_run_leaves_nothing_behind(tmp_path: Path) -> None:
+    """After a refusal the cache holds neither a half-written entry nor a temporary folder."""
+    folder = runs.write_pictures(tmp_path / "pictures", 2, mode="L")
+
+    with pytest.raises(DataError):
+        decode(source(tmp_path, folder), COLOUR, tmp_path / "cache")
+
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_disk_that_fills_up(tmp_path: Path) -> None:
+    """A disk that takes no more is one sentence with the path, and leaves nothing behind."""
+    found = source(tmp_path, runs.write_pictures(tmp_path / "pictures", 40))
+    large = replace(COLOUR, input=InputSpec(channels=3, height=64, width=64, order="RGB"))
+
+    with file_size_limit(100_000), pytest.raises(DiskError, match=r"cache.*not written"):
+        decode(found, large, tmp_path / "cache")
+
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert decode(found, large, tmp_path / "cache").images.shape == (40, 64, 64, 3)
+
+
+def test_the_cache_of_another_process_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the same pictures were decoded meanwhile, the entry that is there is used."""
+    found = source(tmp_path, runs.write_pictures(tmp_path / "pictures", 3))
+    first = decode(found, COLOUR, tmp_path / "cache")
+    entry = tmp_path / "cache" / first.fingerprint
+    about = (entry / "about.json").read_text()
+    original = cache._write_images
+
+    def meanwhile(*arguments: object) -> object:
+        result = original(*arguments)  # type: ignore[arg-type]
+        (entry / "about.json").write_text(about)
+        return result
+
+    (entry / "about.json").unlink()
+    monkeypatch.setattr(cache, "_write_images", meanwhile)
+    second = decode(found, COLOUR, tmp_path / "cache")
+
+    np.testing.assert_array_equal(second.images, first.images)
+    assert json.loads(about) == {"skipped": []}
+
+
+@contextmanager
+def file_size_limit(limit: int) -> Iterator[None]:
+    """Makes the kernel refuse files above `limit` bytes, as a full disk would refuse them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_the_limit_is_a_write_that_fails(tmp_path: Path) -> None:
+    """The limit used above really makes a write fail, with the error of a full disk's kind."""
+    with file_size_limit(10), (tmp_path / "file").open("wb", buffering=0) as file:
+        file.write(b"x" * 10)
+        with pytest.raises(OSError, match="too large") as caught:
+            file.write(b"x")
+
+    assert caught.value.errno == errno.EFBIG

@@ -1,0 +1,90 @@
+"""training/compute.py: threads, device and precision are chosen openly."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from training import compute
+from training.compute import choose_compute, has_native_bfloat16, use_threads
+from training.config import TrainingConfig
+from training.errors import ConfigError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_threads() -> None:
+    """A number is taken as it is; 0 is every core that this process may use."""
+    assert use_threads(1) == torch.get_num_threads() == 1
+    assert use_threads(0) == torch.get_num_threads() == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "native"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx512f avx512_bf16\n", True),
+        ("processor\t: 0\nflags\t\t: fpu amx_bf16 amx_tile\n", True),
+        ("processor\t: 0\nFeatures\t: fp asimd bf16\n", True),
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512f\n", False),
+        ("", False),
+    ],
+)
+def test_native_bfloat16(
+    cpuinfo: str, native: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bfloat16 is native where the processor's flags say so."""
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    monkeypatch.setattr(compute, "_CPUINFO", tmp_path / "cpuinfo")
+
+    assert has_native_bfloat16(CPU) is native
+
+
+def test_no_cpuinfo_is_no_native_bfloat16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that does not describe its processor computes in float32."""
+    monkeypatch.setattr(compute, "_CPUINFO", tmp_path / "missing")
+
+    assert not has_native_bfloat16(CPU)
+
+
+@pytest.mark.parametrize(("precision", "bfloat16"), [("float32", False), ("bfloat16", True)])
+def test_precision_as_asked_for(precision: str, bfloat16: bool) -> None:
+    """A precision that is asked for is taken, native or not, and autocast follows it."""
+    chosen = choose_compute(
+        TrainingConfig.model_validate({"precision": precision, "device": "cpu", "threads": 1})
+    )
+
+    with chosen.autocast():
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+
+    assert chosen.bfloat16 is bfloat16
+    assert product.dtype == (torch.bfloat16 if bfloat16 else torch.float32)
+    assert chosen.device.type == "cpu"
+
+
+def test_cuda_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking for CUDA where there is none is an error and never a silent CPU run."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    with pytest.raises(ConfigError, match="torch finds no CUDA device here"):
+        choose_compute(TrainingConfig(device="cuda"))
+
+
+def test_versions_and_commit() -> None:
+    """A run records Python, the libraries and the commit of its code."""
+    versions = compute.tool_versions()
+    commit = compute.git_commit()
+
+    assert {"python", "torch", "onnxruntime"} <= versions.keys()
+    assert commit is None or re.fullmatch(r"[0-9a-f]{40}(\+changes)?", commit)

@@ -1,0 +1,156 @@
+"""training/config.py: presets, overrides, and what a run's identity is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from model.bundle import InputSpec
+from model.config import ConvConfig
+from tests.training import runs
+from training.config import (
+    TrainingConfig,
+    override_config,
+    parse_config,
+    preset_names,
+    read_config,
+)
+from training.errors import ConfigError
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_shipped_presets_are_valid(name: str) -> None:
+    """Every preset that ships can be read."""
+    assert isinstance(read_config(name), TrainingConfig)
+
+
+def test_the_mnist_preset_trains_on_every_training_picture() -> None:
+    """The shipped model's preset holds nothing back and fixes its epochs."""
+    config = read_config("mnist")
+
+    assert config.data.validation_share == 0
+    assert config.early_stop == 0
+    assert config.binarise == "sample"
+    assert isinstance(config.model.network, ConvConfig)
+
+
+def test_an_unknown_key_is_named_with_its_file(tmp_path: Path) -> None:
+    """A misspelt key in a preset fails with the key's path and the file's."""
+    path = tmp_path / "mine.toml"
+    path.write_text('[model.network]\narchitecture = "conv"\nwdths = [8, 8]\n')
+
+    with pytest.raises(ConfigError, match=r"mine\.toml: model\.network\.wdths: unknown key"):
+        read_config(str(path))
+
+
+def test_every_mistake_is_named(tmp_path: Path) -> None:
+    """Two mistakes in a preset make two lines."""
+    path = tmp_path / "mine.toml"
+    path.write_text('epochs = 0\nseed = "x"\n')
+
+    with pytest.raises(ConfigError) as caught:
+        read_config(str(path))
+
+    assert [line.split(": ")[1] for line in str(caught.value).splitlines()] == ["epochs", "seed"]
+
+
+def test_broken_toml_is_named(tmp_path: Path) -> None:
+    """A file that is no TOML fails with its name and the line."""
+    path = tmp_path / "mine.toml"
+    path.write_text("epochs = \n")
+
+    with pytest.raises(ConfigError, match=r"mine\.toml: not TOML: .*line 1"):
+        read_config(str(path))
+
+
+def test_an_unknown_preset_lists_the_known(tmp_path: Path) -> None:
+    """A name that is neither preset nor file fails with the presets that there are."""
+    with pytest.raises(ConfigError, match=r"neither a preset.*mnist.*nor a TOML file"):
+        read_config(str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("epochs=3", "epochs", 3),
+        ("optimiser.learning_rate=1e-4", "optimiser.learning_rate", 1e-4),
+        ("data.source=some/folder", "data.source", "some/folder"),
+        ('data.source="quoted"', "data.source", "quoted"),
+        ("data.convert=true", "data.convert", True),
+        ("model.network.widths=[4, 8]", "model.network.widths", (4, 8)),
+        ("bundle.card=a = b", "bundle.card", "a = b"),
+    ],
+)
+def test_overrides(override: str, key: str, value: object) -> None:
+    """`key=value` changes one setting; values are TOML, and anything else a text."""
+    found: object = read_config("mnist", [override])
+    for part in key.split("."):
+        found = getattr(found, part)
+
+    assert found == value
+
+
+def test_the_last_override_wins() -> None:
+    """Later overrides replace earlier ones."""
+    assert read_config("mnist", ["epochs=3", "epochs=4"]).epochs == 4
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("epochs=0", "--set epochs=0: epochs: .*greater than 0"),
+        ("optimiser.lr=1", "--set optimiser.lr=1: optimiser.lr: unknown key"),
+        ("epochs", "write key=value"),
+        ("=3", "write key=value"),
+        ("epochs.first=3", "epochs is a value, not a section"),
+        ("early_stop=3", "set data.validation_share above 0"),
+        ("model.width=30", "divisible by 4, got 28×30"),
+    ],
+)
+def test_wrong_overrides_are_named(override: str, message: str) -> None:
+    """A wrong override fails with its own text and what would be right."""
+    with pytest.raises(ConfigError, match=message):
+        read_config("mnist", [override])
+
+
+def test_a_written_configuration_reads_back(tmp_path: Path) -> None:
+    """What a run writes as JSON is the same configuration when read."""
+    config = runs.config(tmp_path)
+
+    assert parse_config(config.model_dump_json().encode(), "config.json") == config
+    assert override_config(config, []) == config
+
+
+def test_parse_names_the_file() -> None:
+    """A damaged config.json is an error that names it."""
+    with pytest.raises(ConfigError, match=r"config.json: epochs: .*greater than 0"):
+        parse_config(b'{"epochs": 0}', "config.json")
+
+
+def test_identity_is_what_decides_the_weights() -> None:
+    """Where pictures lie and what a bundle is called is not part of a run's identity."""
+    config = read_config("mnist")
+    same = override_config(
+        config,
+        ["data.source=elsewhere", "data.cache=there", "bundle.version=2", "evaluation.samples=1"],
+    )
+    other = override_config(config, ["model.latent_dim=3"])
+
+    assert same.identity() == config.identity()
+    assert other.identity() != config.identity()
+    assert other.identity()["model.latent_dim"] == 3
+
+
+@pytest.mark.parametrize(("channels", "order"), [(1, "L"), (3, "RGB")])
+def test_the_input_follows_from_the_model(channels: int, order: str) -> None:
+    """The manifest's input and the likelihood's binarisation follow from the model's settings."""
+    config = TrainingConfig.model_validate(
+        {"model": {"channels": channels}, "data": {"background": 255}}
+    )
+
+    assert config.input == InputSpec.model_validate(
+        {"channels": channels, "height": 28, "width": 28, "order": order}
+    )
+    assert config.preprocessing.background == 255
+    assert config.binarise == "none"

@@ -1,0 +1,127 @@
+"""training/data.py: splits share no picture and depend on the pictures alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.training import runs
+from training.config import TrainingConfig
+from training.data import Split, is_binary, load_data, reload_data
+from training.errors import DataError, StageError
+from training.workdir import Workdir, write_json
+
+
+def settings(tmp_path: Path, folder: Path, **others: object) -> TrainingConfig:
+    return TrainingConfig.model_validate(
+        {
+            "model": {"channels": 3, "height": 16, "width": 20},
+            "data": {"source": str(folder), "cache": str(tmp_path / "cache"), **others},
+        }
+    )
+
+
+def rows(split: Split) -> set[bytes]:
+    return {image.tobytes() for image in np.asarray(split.images)}
+
+
+def test_splits_share_no_picture(tmp_path: Path) -> None:
+    """Training, validation and test pictures together are all pictures, each once."""
+    folder = runs.write_pictures(tmp_path / "pictures", 40)
+
+    data = load_data(settings(tmp_path, folder, test_share=0.25, validation_share=0.2))
+
+    parts = [rows(split) for split in (data.train, data.validation, data.test)]
+    assert [len(part) for part in parts] == [24, 6, 10]
+    assert len(set.union(*parts)) == 40
+
+
+def test_the_split_depends_on_the_pictures_alone(tmp_path: Path) -> None:
+    """Two runs with different seeds are compared on one split."""
+    folder = runs.write_pictures(tmp_path / "pictures", 30)
+    config = settings(tmp_path, folder, validation_share=0.3)
+
+    first = load_data(config)
+    second = load_data(config.model_copy(update={"seed": 5}))
+
+    assert rows(first.validation) == rows(second.validation)
+    assert first.fingerprints == second.fingerprints
+
+
+def test_a_test_split_of_the_source_is_kept_whole(tmp_path: Path) -> None:
+    """Where the source has a test split, nothing is taken from the training pictures."""
+    data = load_data(runs.config(tmp_path))
+
+    assert (len(data.train), len(data.validation), len(data.test)) == (400, 0, 100)
+    assert data.train.labels is not None
+    assert len(data.train.labels) == 400
+    assert set(data.fingerprints) == {"train", "test"}
+
+
+def test_labels_stay_with_their_pictures(tmp_path: Path) -> None:
+    """A picture that goes to another split takes its label along."""
+    runs.write_pictures(tmp_path / "pictures" / "a", 10)
+    runs.write_pictures(tmp_path / "pictures" / "b", 10, seed=1)
+    whole = load_data(settings(tmp_path, tmp_path / "pictures", test_share=0))
+    assert whole.train.labels is not None
+    label_of = dict(
+        zip(
+            (image.tobytes() for image in np.asarray(whole.train.images)),
+            whole.train.labels.tolist(),
+            strict=True,
+        )
+    )
+
+    data = load_data(settings(tmp_path, tmp_path / "pictures", test_share=0.5))
+
+    for split in (data.train, data.test):
+        assert split.labels is not None
+        found = [label_of[image.tobytes()] for image in np.asarray(split.images)]
+        assert found == split.labels.tolist()
+
+
+def test_too_few_pictures(tmp_path: Path) -> None:
+    """A validation split that would be empty is an error, not a silent nothing."""
+    folder = runs.write_pictures(tmp_path / "pictures", 2)
+
+    with pytest.raises(DataError, match="2 pictures are too few"):
+        load_data(settings(tmp_path, folder, validation_share=0.1))
+
+
+def test_grey_pictures_for_a_bernoulli_are_refused(tmp_path: Path) -> None:
+    """Non-binary pictures and a Bernoulli likelihood need a binarisation to be chosen."""
+    config = runs.config(tmp_path, "model.likelihood.binarise=none")
+
+    with pytest.raises(DataError, match=r'binarise = "sample".*family = "gaussian"'):
+        load_data(config)
+
+
+def test_binary_pictures_need_no_binarisation(tmp_path: Path) -> None:
+    """Black and white pictures train with a Bernoulli likelihood as they are."""
+    folder = tmp_path / "binary"
+    folder.mkdir()
+    for number in range(12):
+        pixels = np.random.default_rng(number).choice([0, 255], size=(28, 28)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+
+    data = load_data(runs.config(tmp_path, "model.likelihood.binarise=none", data=folder))
+
+    assert is_binary(data.train.images)
+
+
+def test_later_stages_refuse_other_pictures(tmp_path: Path) -> None:
+    """A stage that finds other pictures than the run was trained on says so."""
+    folder = runs.write_pictures(tmp_path / "pictures", 10)
+    config = settings(tmp_path, folder)
+    workdir = Workdir(tmp_path / "run")
+    with pytest.raises(StageError, match="run `vaetrain fit`"):
+        reload_data(workdir, config)
+    write_json(workdir.run, {"fingerprints": dict(load_data(config).fingerprints)})
+
+    assert len(reload_data(workdir, config).train) == 9
+    runs.write_pictures(folder, 10, seed=3)
+    with pytest.raises(DataError, match=r"not the pictures that .* was trained with"):
+        reload_data(workdir, config)

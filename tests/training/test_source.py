@@ -1,0 +1,138 @@
+"""training/source.py: the hub's layout and plain folders, and what is wrong with them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+
+from tests.training import runs
+from training.config import DataConfig
+from training.errors import DataError
+from training.source import open_source
+
+
+def data(tmp_path: Path, source: Path | str | None, **settings: object) -> DataConfig:
+    return DataConfig.model_validate(
+        {"source": str(source) if source else None, "cache": str(tmp_path / "cache"), **settings}
+    )
+
+
+def test_the_hubs_layout(tmp_path: Path) -> None:
+    """Parquet files give both splits in order, with labels and their names."""
+    sources = open_source(data(tmp_path, runs.MNIST))
+    train, test = sources["train"], sources["test"]
+    name, content = next(train.pictures())
+    labels = train.labels()
+
+    assert (len(train), len(test)) == (400, 100)
+    assert name.startswith("train row 0")
+    assert content.startswith(b"\x89PNG")
+    assert train.classes == tuple("0123456789")
+    assert labels is not None
+    assert np.bincount(labels).sum() == 400
+
+
+def test_a_plain_folder(tmp_path: Path) -> None:
+    """A flat folder of pictures is one split without labels; other files are no pictures."""
+    folder = runs.write_pictures(tmp_path / "pictures", 3)
+    (folder / "notes.txt").write_text("not a picture")
+
+    sources = open_source(data(tmp_path, folder))
+
+    names = [Path(name).name for name, _ in sources["train"].pictures()]
+    assert sorted(names) == ["picture-000.png", "picture-001.png", "picture-002.png"]
+    assert list(sources) == ["train"]
+    assert sources["train"].labels() is None
+    assert sources["train"].classes == ()
+
+
+def test_subfolders_are_classes(tmp_path: Path) -> None:
+    """Pictures in subfolders are labelled by them."""
+    runs.write_pictures(tmp_path / "pictures" / "cats", 2)
+    runs.write_pictures(tmp_path / "pictures" / "dogs", 3)
+
+    source = open_source(data(tmp_path, tmp_path / "pictures"))["train"]
+    labels = source.labels()
+
+    assert source.classes == ("cats", "dogs")
+    assert labels is not None
+    assert labels.tolist() == [0, 0, 1, 1, 1]
+
+
+def test_train_and_test_folders_are_splits(tmp_path: Path) -> None:
+    """Folders named train and test keep the test pictures apart."""
+    runs.write_pictures(tmp_path / "pictures" / "train", 3)
+    runs.write_pictures(tmp_path / "pictures" / "test", 2)
+
+    sources = open_source(data(tmp_path, tmp_path / "pictures"))
+
+    assert {name: len(source) for name, source in sources.items()} == {"train": 3, "test": 2}
+
+
+def test_the_content_hash_is_of_pictures_and_labels(tmp_path: Path) -> None:
+    """The same pictures have one hash wherever they lie; another picture or label changes it."""
+    first = runs.write_pictures(tmp_path / "first" / "a", 3).parent
+    runs.write_pictures(tmp_path / "first" / "b", 1, seed=1)
+    shutil.copytree(first, tmp_path / "copy")
+    shutil.copytree(first, tmp_path / "changed")
+    runs.write_pictures(tmp_path / "changed" / "a", 1, seed=9)
+
+    hashes = [
+        open_source(data(tmp_path, tmp_path / name))["train"].content_hash()
+        for name in ("first", "copy", "changed")
+    ]
+
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (None, "no pictures: give --data"),
+        ("/nowhere/at/all", "neither a folder nor a hub name such as ylecun/mnist"),
+        ("a/b/c", "neither a folder nor a hub name"),
+        ("no-such-owner/no-such-set", "not read from the hub .* a local folder works without it"),
+    ],
+)
+def test_no_such_source(tmp_path: Path, source: str | None, message: str) -> None:
+    """A source that can't be found is an error that says what would be one."""
+    with pytest.raises(DataError, match=message):
+        open_source(data(tmp_path, source))
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    """A folder without files is an error that names it."""
+    (tmp_path / "empty").mkdir()
+
+    with pytest.raises(DataError, match="empty: the folder holds no pictures"):
+        open_source(data(tmp_path, tmp_path / "empty"))
+
+
+def test_a_folder_without_pictures(tmp_path: Path) -> None:
+    """A folder of other files is an error that names it."""
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "notes.txt").write_text("no picture")
+
+    with pytest.raises(DataError, match="texts: no pictures or parquet files"):
+        open_source(data(tmp_path, tmp_path / "texts"))
+
+
+def test_a_missing_split_lists_those_that_are_there(tmp_path: Path) -> None:
+    """A training split that is not there is an error that names the others and the setting."""
+    with pytest.raises(DataError, match=r"no split 'fit', only test, train; set data\.train_split"):
+        open_source(data(tmp_path, runs.MNIST, train_split="fit"))
+
+
+def test_a_table_without_pictures(tmp_path: Path) -> None:
+    """A parquet file without a column of pictures is an error that lists its columns."""
+    folder = tmp_path / "table"
+    folder.mkdir()
+    table = datasets.Dataset.from_dict({"height": [1], "width": [2]})
+    table.to_parquet(folder / "train-0.parquet")
+
+    with pytest.raises(DataError, match="no column of pictures among height, width"):
+        open_source(data(tmp_path, folder))

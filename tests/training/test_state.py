@@ -1,0 +1,97 @@
+"""training/state.py: what a step changes, and how it begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training import runs
+from training.state import State
+
+CPU = torch.device("cpu")
+GAUSSIAN = 'model.likelihood={family="gaussian"}'
+
+
+def test_the_seed_decides_the_first_weights(tmp_path: Path) -> None:
+    """Two runs of one seed begin alike, of two seeds not; the global generator is not touched."""
+    before = torch.get_rng_state()
+
+    first, second = (State(runs.config(tmp_path), CPU).vae.state_dict() for _ in range(2))
+    other = State(runs.config(tmp_path, "seed=1"), CPU).vae.state_dict()
+
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    assert not torch.equal(first["encoder.body.1.weight"], other["encoder.body.1.weight"])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_decay_is_for_matrices_alone(tmp_path: Path) -> None:
+    """Weight decay shrinks matrices; biases and the scale are left alone, and all are trained."""
+    state = State(runs.config(tmp_path, GAUSSIAN), CPU)
+
+    groups = {
+        parameter: group for group in state.optimiser.param_groups for parameter in group["params"]
+    }
+
+    for name, parameter in state.vae.named_parameters():
+        assert (groups[parameter]["weight_decay"] > 0) == name.endswith("weight")
+    assert len(groups) == len(list(state.vae.parameters()))
+
+
+def test_the_scale_learns_faster(tmp_path: Path) -> None:
+    """A learned scale has ten times the learning rate of the networks."""
+    state = State(runs.config(tmp_path, GAUSSIAN), CPU)
+    rate = state.set_learning_rate(100)
+
+    rates = {
+        id(parameter): group["lr"]
+        for group in state.optimiser.param_groups
+        for parameter in group["params"]
+    }
+
+    assert rates[id(state.vae.log_scale)] == pytest.approx(10 * rate)
+    assert rates[id(next(state.vae.parameters()))] in (rate, pytest.approx(10 * rate))
+
+
+def test_the_average_follows(tmp_path: Path) -> None:
+    """The averaged weights move a part of the way to the present ones."""
+    state = State(runs.config(tmp_path), CPU)
+    name = "encoder.body.1.bias"
+    with torch.no_grad():
+        state.vae.get_parameter(name).fill_(1.0)
+        state.ema.get_parameter(name).fill_(0.0)
+
+    state.average()  # at step 0 the decay is 1/10
+
+    torch.testing.assert_close(state.ema.get_parameter(name), torch.full((64,), 0.9))
+
+
+def test_no_average(tmp_path: Path) -> None:
+    """With ema = 0 the weights themselves are exported, and say so."""
+    state = State(runs.config(tmp_path, "ema=0"), CPU)
+    with torch.no_grad():
+        for parameter in state.vae.parameters():
+            parameter.add_(1.0)
+
+    state.average()
+    weights = state.weights()
+
+    assert weights.kind == "raw"
+    torch.testing.assert_close(dict(weights.tensors), dict(state.vae.state_dict()))
+
+
+def test_the_best_epoch_is_remembered(tmp_path: Path) -> None:
+    """Weights of the best validation bound are kept, whatever comes after."""
+    state = State(runs.config(tmp_path), CPU)
+    name = "encoder.body.1.bias"
+    for epoch, bound, value in ((1, -100.0, 1.0), (2, -90.0, 2.0), (3, -95.0, 3.0)):
+        with torch.no_grad():
+            state.ema.get_parameter(name).fill_(value)
+        state.step = 10 * epoch
+        state.remember_if_best(bound, epoch)
+
+    weights = state.weights()
+
+    assert (state.best_epoch, weights.step) == (2, 20)
+    assert set(weights.tensors[name].tolist()) == {2.0}
