@@ -38,8 +38,11 @@ def main() -> int:
     for python in parser.parse_args().pythons:
         try:
             resolved = resolve(python, pins)
+        except OSError as error:
+            print(f"lock: {python} can't be run: {error}", file=sys.stderr)
+            return 1
         except subprocess.CalledProcessError as error:
-            print(f"lock: pip found no solution for {python}:\n{error.stderr}", file=sys.stderr)
+            print(f"lock: no solution for {python}:\n{error.stderr}", file=sys.stderr)
             return 1
         pins |= resolved
         print(f"lock: {python} resolves to {len(resolved)} packages")
@@ -63,7 +66,8 @@ def resolve(python: str, pins: dict[str, str]) -> dict[str, str]:
 
 def environment(python: str, folder: Path) -> str:
     """The interpreter of a fresh environment without packages."""
-    subprocess.run([python, "-m", "venv", "--without-pip", str(folder / "env")], check=True)
+    command = [python, "-m", "venv", "--without-pip", str(folder / "env")]
+    subprocess.run(command, check=True, stderr=subprocess.PIPE, text=True)
     return str(folder / "env" / "bin" / "python")
 
 

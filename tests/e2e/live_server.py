@@ -7,9 +7,11 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -22,28 +24,34 @@ def live_server(repository: Path) -> Iterator[str]:
     """Serves the bundles below `repository`; yields the address, such as `http://127.0.0.1:4711`.
 
     Raises:
-        RuntimeError: it ended, or was not ready in time; with what it logged.
+        RuntimeError: it was not ready in time; with what it logged.
     """
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app", "--port", str(port), "--repository", str(repository)],
-        cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("VAE_")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    # A file, since a pipe that nobody reads would stop the server once it is full.
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "--port", str(port), "--repository", str(repository)],
+            cwd=ROOT,
+            env={name: value for name, value in os.environ.items() if not name.startswith("VAE_")},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _start(address, log)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(READY_WITHIN)
+
+
+def _start(address: str, log: IO[str]) -> None:
     try:
         wait_until_ready(address, READY_WITHIN)
-        yield address
     except TimeoutError as error:
-        process.kill()
-        msg = f"{error}; it logged:\n{process.communicate()[0]}"
+        log.seek(0)
+        msg = f"{error}; it logged:\n{log.read()}"
         raise RuntimeError(msg) from error
-    finally:
-        process.terminate()
-        process.communicate(timeout=READY_WITHIN)
 
 
 def free_port() -> int:

@@ -18,6 +18,7 @@ from tests.e2e.live_server import live_server
 
 PICTURE = Path(__file__).parent.parent / "data" / "pictures" / "digit.png"
 VERBS = ("/sample", "/encode", "/decode", "/reconstruct")
+PATIENCE = 30_000  # milliseconds; a busy machine renders slowly
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
     "--no-sandbox",
@@ -49,7 +50,8 @@ def page() -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
         page = browser.new_page(viewport={"width": 1200, "height": 1600})
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
         yield page
         browser.close()
 
