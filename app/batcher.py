@@ -19,29 +19,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from app.calls import Answer, Array, Call, Outputs
 from app.errors import EngineFailedError, ShuttingDownError
 from app.lanes import Lanes
 
 logger = logging.getLogger(__name__)
 
-Array = NDArray[np.float32]
-Outputs = tuple[Array, ...]
 Run = Callable[[Array], Sequence[Array]]
 
 TARGET_SECONDS = 0.005
 _SMOOTHING = 0.2
 _REMEMBERED_SHAPES = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A caller's rows, with what they went through, in seconds."""
-
-    outputs: Outputs
-    queue_seconds: float
-    run_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +45,9 @@ class BatchReport:
     failed: bool
 
 
-@dataclass(slots=True, eq=False)
-class _Call:
-    rows: Array
-    future: asyncio.Future[Answer]
-    queued_at: float
-    taken: int = 0
-    delivered: int = 0
-    queue_seconds: float = 0.0
-    run_seconds: float = 0.0
-    outputs: Outputs = ()
-
-
 @dataclass(frozen=True, slots=True)
 class _Part:
-    call: _Call
+    call: Call
     start: int
     stop: int
 
@@ -125,8 +102,8 @@ class MicroBatcher:
         self._max_rows = max_rows
         self._observe = observe
         self._clock = clock
-        self._queues: OrderedDict[tuple[int, ...], deque[_Call]] = OrderedDict()
-        self._unfinished: set[_Call] = set()
+        self._queues: OrderedDict[tuple[int, ...], deque[Call]] = OrderedDict()
+        self._unfinished: set[Call] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
@@ -146,7 +123,7 @@ class MicroBatcher:
             msg = "the server is stopping"
             raise ShuttingDownError(msg)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        call = _Call(rows, future, self._clock())
+        call = Call(rows, future, self._clock())
         self._queues.setdefault(rows.shape[1:], deque()).append(call)
         self._unfinished.add(call)
         self._idle.clear()
@@ -185,7 +162,7 @@ class MicroBatcher:
         """Fails every caller."""
         self._queues.clear()
         for call in self._unfinished:
-            self._fail_call(call, error)
+            call.fail(error)
 
     def _settled(self, batch: _Batch, seconds: float, error: BaseException | None) -> None:
         if error is None:
@@ -194,7 +171,7 @@ class MicroBatcher:
         else:
             logger.error("a batch of %d rows failed", batch.rows, exc_info=error)
             for part in batch.parts:
-                self._fail_call(part.call, error)
+                part.call.fail(error)
         waits = tuple(part.call.queue_seconds for part in batch.parts if part.start == 0)
         failed = error is not None
         try:
@@ -207,9 +184,9 @@ class MicroBatcher:
             return 1  # a shape never seen: one row tells what it costs
         return max(1, min(self._max_rows, int(TARGET_SECONDS / max(row_seconds, 1e-9))))
 
-    def _fill(self, calls: deque[_Call], room: int) -> list[_Part]:
+    def _fill(self, calls: deque[Call], room: int) -> list[_Part]:
         parts: list[_Part] = []
-        unfinished: list[_Call] = []
+        unfinished: list[Call] = []
         while calls and room:
             call = calls.popleft()
             if call.future.done():
@@ -225,47 +202,14 @@ class MicroBatcher:
         calls.extend(unfinished)
         return parts
 
-    def _hand_out(self, batch: _Batch, seconds: float) -> None:
+    @staticmethod
+    def _hand_out(batch: _Batch, seconds: float) -> None:
         offset = 0
         for part in batch.parts:
-            count = part.stop - part.start
-            rows = tuple(output[offset : offset + count] for output in batch.outputs)
-            offset += count
-            if part.call.future.done():
-                continue
-            try:
-                self._put(part, rows, seconds)
-            except ValueError as error:
-                logger.exception("a chunk does not fit the chunks before it")
-                self._fail_call(part.call, error)
-
-    @staticmethod
-    def _put(part: _Part, rows: Outputs, seconds: float) -> None:
-        call = part.call
-        call.run_seconds += seconds
-        call.delivered += part.stop - part.start
-        if part.stop - part.start == len(call.rows):
-            call.outputs = rows
-        else:
-            if not call.outputs:
-                call.outputs = tuple(
-                    np.empty((len(call.rows), *output.shape[1:]), output.dtype) for output in rows
-                )
-            for whole, output in zip(call.outputs, rows, strict=True):
-                if output.shape[1:] != whole.shape[1:]:  # NumPy might broadcast it
-                    msg = f"a chunk has rows of shape {output.shape[1:]}, not {whole.shape[1:]}"
-                    raise ValueError(msg)
-                whole[part.start : part.stop] = output
-        if call.delivered == len(call.rows):
-            call.future.set_result(Answer(call.outputs, call.queue_seconds, call.run_seconds))
-
-    @staticmethod
-    def _fail_call(call: _Call, error: BaseException) -> None:
-        if not call.future.done():
-            detail = error.detail if isinstance(error, EngineFailedError) else "the graph failed"
-            failure = EngineFailedError(detail)
-            failure.__cause__ = error
-            call.future.set_exception(failure)
+            end = offset + part.stop - part.start
+            rows = tuple(output[offset:end] for output in batch.outputs)
+            part.call.deliver(part.start, part.stop, rows, seconds)
+            offset = end
 
     def _learn(self, batch: _Batch, seconds: float) -> None:
         shape = batch.parts[0].call.rows.shape[1:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.batcher import Answer
+from app.calls import Answer
 
 
 @dataclass(slots=True)

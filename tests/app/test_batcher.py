@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app.admission import Admission
-from app.batcher import Answer, BatchReport, MicroBatcher
+from app.batcher import BatchReport, MicroBatcher
+from app.calls import Answer
 from app.errors import EngineFailedError, ShuttingDownError
 from app.lanes import Lanes
 from tests.app.loops import HandLanes, in_loop, settle_down

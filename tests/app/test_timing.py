@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.batcher import Answer
+from app.calls import Answer
 from app.timing import Timing
 
 

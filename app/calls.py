@@ -1,0 +1,80 @@
+"""One caller's rows on their way through batches, chunk by chunk, and the answer put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import EngineFailedError
+
+logger = logging.getLogger(__name__)
+
+Array = NDArray[np.float32]
+Outputs = tuple[Array, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A caller's rows, with what they went through, in seconds."""
+
+    outputs: Outputs
+    queue_seconds: float
+    run_seconds: float
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """The rows of one caller, how far they have come, and the future that the caller awaits."""
+
+    rows: Array
+    future: asyncio.Future[Answer]
+    queued_at: float
+    taken: int = 0
+    delivered: int = 0
+    queue_seconds: float = 0.0
+    run_seconds: float = 0.0
+    outputs: Outputs = ()
+
+    def deliver(self, start: int, stop: int, outputs: Outputs, seconds: float) -> None:
+        """Keeps the outputs of rows start … stop−1, and answers when they were the last.
+
+        Nothing happens when the caller has left or was failed. Outputs that do not fit those of
+        earlier rows fail this caller.
+        """
+        if self.future.done():
+            return
+        self.run_seconds += seconds
+        self.delivered += stop - start
+        try:
+            self._keep(start, stop, outputs)
+        except ValueError as error:
+            logger.exception("a chunk does not fit the chunks before it")
+            self.fail(error)
+            return
+        if self.delivered == len(self.rows):
+            self.future.set_result(Answer(self.outputs, self.queue_seconds, self.run_seconds))
+
+    def fail(self, error: BaseException) -> None:
+        """Raises to the caller, unless there is an answer already; an exception of its own."""
+        if not self.future.done():
+            detail = error.detail if isinstance(error, EngineFailedError) else "the graph failed"
+            failure = EngineFailedError(detail)
+            failure.__cause__ = error
+            self.future.set_exception(failure)
+
+    def _keep(self, start: int, stop: int, outputs: Outputs) -> None:
+        if stop - start == len(self.rows):
+            self.outputs = outputs
+            return
+        if not self.outputs:
+            n = len(self.rows)
+            self.outputs = tuple(np.empty((n, *one.shape[1:]), one.dtype) for one in outputs)
+        for whole, output in zip(self.outputs, outputs, strict=True):
+            if output.shape[1:] != whole.shape[1:]:  # NumPy might broadcast it
+                msg = f"a chunk has rows of shape {output.shape[1:]}, not {whole.shape[1:]}"
+                raise ValueError(msg)
+            whole[start:stop] = output
