@@ -1,0 +1,88 @@
+"""What the load generator prints, and what is made of it."""
+
+from __future__ import annotations
+
+import http.server
+import shutil
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks import wrk
+from benchmarks.workloads import Workload
+
+OUTPUT = """\
+Running 2s test @ http://127.0.0.1:8000/sample
+  1 threads and 16 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     7.02ms    3.84ms  26.19ms   68.26%
+  3000 requests in 2.00s, 405.81KB read
+Requests/sec:   1500.00
+figures requests=3000 microseconds=2000000 p50=7280.0 p99=20120.5 \
+connect=1 read=2 write=3 status=4 timeout=5
+"""
+
+
+def test_figures_are_read() -> None:
+    """Rates are per second, latencies in milliseconds, and errors of every kind are added."""
+    load = wrk.parse(OUTPUT)
+    assert load == wrk.Load(requests=3000, seconds=2.0, p50=7.28, p99=20.1205, errors=15)
+    assert load.requests_per_second == 1500
+
+
+def test_output_without_figures_is_an_error() -> None:
+    """A script that did not run to its end is not taken for a measurement."""
+    with pytest.raises(wrk.LoadError, match="no line of figures"):
+        wrk.parse(OUTPUT.replace("figures", ""))
+
+
+def test_no_answer_at_all_is_an_error() -> None:
+    """A server that answers nothing has no latency."""
+    with pytest.raises(wrk.LoadError, match="no request answered"):
+        wrk.parse(OUTPUT.replace("requests=3000", "requests=0"))
+
+
+def test_a_missing_wrk_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the program the error names its package."""
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(wrk.LoadError, match="apt-get install wrk"):
+        wrk.require_wrk()
+
+
+class _Echo(http.server.BaseHTTPRequestHandler):
+    """Answers 200 to exactly the request it expects, else 400."""
+
+    protocol_version = "HTTP/1.1"
+    expected: Workload
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        got = (self.path, self.headers["Accept"], self.headers["Content-Type"], body)
+        wanted = self.expected
+        right = got == (wanted.path, wanted.accept, wanted.content_type, wanted.body)
+        self.send_response(200 if right else 400)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        """Keeps quiet."""
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Echo) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+def test_the_request_arrives_as_described(url: str) -> None:
+    """Method, headers and a body of any bytes reach the server, so that nothing is refused."""
+    _Echo.expected = Workload("any", "/path?x=1", "image/png", bytes(range(256)), "image/webp")
+    load = wrk.run(url, _Echo.expected, connections=2, seconds=1)
+    assert load.requests > 0
+    assert load.errors == 0
