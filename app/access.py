@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Callable
 
 import orjson
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.problems import CLIENT_CLOSED_REQUEST, problem
@@ -111,5 +110,8 @@ class JsonFormatter(logging.Formatter):
 
 
 def _request_id(scope: Scope) -> str:
-    sent = Headers(scope=scope).get("x-request-id", "")
-    return sent if _SAFE_ID.fullmatch(sent) else uuid.uuid4().hex
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            sent: str = value.decode("latin-1")
+            return sent if _SAFE_ID.fullmatch(sent) else uuid.uuid4().hex
+    return uuid.uuid4().hex

@@ -1,4 +1,4 @@
-"""The connection: a request's head is bounded in time and bytes, which uvicorn leaves open."""
+"""The connection: bounds that uvicorn leaves open, on a request's head and on a stalled reader."""
 
 from __future__ import annotations
 
@@ -11,22 +11,26 @@ from app.joined_writes import JoinedWrites
 
 HEAD_SECONDS = 10.0
 HEAD_BYTES = 64 * 1024
+STALL_SECONDS = 30.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 that closes a connection whose request line and headers do not come to an end.
+    """HTTP/1.1 that gives up on clients who do not finish their head or do not read their answer.
 
     Without it a client that sends a byte of a header now and then, or nothing at all, holds its
-    connection for ever, and one that sends headers without end fills the memory.
+    connection for ever, one that sends headers without end fills the memory, and one that never
+    reads keeps its answer there. A slow reader is waited for as long as it takes something.
     """
 
     head_seconds = HEAD_SECONDS
     head_bytes = HEAD_BYTES
+    stall_seconds = STALL_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 uvicorn's arguments
         super().__init__(*args, **kwargs)
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_received = 0
+        self._stall_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -35,6 +39,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_complete()
+        self._reader_went_on()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -51,6 +56,29 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_complete()
         super().on_headers_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reader(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        self._reader_went_on()
+        super().resume_writing()
+
+    def _watch_reader(self, unread: int) -> None:
+        self._stall_timer = self.loop.call_later(self.stall_seconds, self._check_reader, unread)
+
+    def _check_reader(self, before: int) -> None:
+        unread = self.transport.get_write_buffer_size()
+        if unread < before:
+            self._watch_reader(unread)
+        else:
+            self.transport.abort()
+
+    def _reader_went_on(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
 
     def _await_head(self) -> None:
         if self._head_timer is None:

@@ -1,8 +1,9 @@
-"""The connection: a head that does not come to an end is not waited for."""
+"""The connection: heads without end and readers who stop are not waited for."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -20,6 +21,11 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 class Impatient(BoundedProtocol):
     head_seconds = 0.05
     head_bytes = 1000
+    stall_seconds = 0.05
+
+
+class Waiting(BoundedProtocol):
+    stall_seconds = 0.3
 
 
 class Patient(BoundedProtocol):
@@ -27,8 +33,10 @@ class Patient(BoundedProtocol):
 
 
 @asynccontextmanager
-async def listening(protocol: type[BoundedProtocol]) -> AsyncIterator[int]:
-    config = Config(PlainTextResponse("hello"), ws="none", log_config=None)
+async def listening(
+    protocol: type[BoundedProtocol], content: bytes = b"hello"
+) -> AsyncIterator[int]:
+    config = Config(PlainTextResponse(content), ws="none", log_config=None)
     state = ServerState()
     server = await asyncio.get_running_loop().create_server(
         lambda: protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
@@ -85,3 +93,35 @@ async def test_requests_in_time_are_answered_one_after_the_other() -> None:
             assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
         writer.close()
         await writer.wait_closed()
+
+
+LARGE = bytes(30_000_000)
+
+
+@in_loop
+async def test_a_reader_who_stops_is_cut_off() -> None:
+    """A client that takes nothing of a large answer loses its connection, and the rest of it."""
+    async with listening(Impatient, LARGE) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1000)
+        writer.write(REQUEST)
+        await asyncio.sleep(0.5)
+        received = 0
+        with contextlib.suppress(ConnectionError):
+            while chunk := await reader.read(1_000_000):
+                received += len(chunk)
+        writer.close()
+    assert 0 < received < len(LARGE)
+
+
+@in_loop
+async def test_a_slow_reader_is_waited_for() -> None:
+    """A client that takes something now and then gets the whole answer, however long it takes."""
+    async with listening(Waiting, LARGE) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1000)
+        writer.write(REQUEST)
+        received = 0
+        while received < len(LARGE):
+            received += len(await reader.read(100_000))
+            await asyncio.sleep(0.002)
+        writer.close()
+    assert received > len(LARGE)
