@@ -56,6 +56,11 @@ class VAE(nn.Module):
             return SCALE_FLOOR + self.log_scale.exp()
         return torch.tensor(likelihood.scale)
 
+    def scale_value(self) -> float | None:
+        """`scale` as a number."""
+        scale = self.scale()
+        return None if scale is None else float(scale.detach())
+
     def log_likelihood(self, targets: Tensor, params: Tensor) -> Tensor:
         """log p(x|z) [n], in nats, of targets [n, c, h, w] in [0, 1] (binary for a Bernoulli)."""
         scale = self.scale()

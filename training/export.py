@@ -76,8 +76,7 @@ def export(folder: Path, overrides: Sequence[str] = ()) -> None:
         "opset": OPSET,
         "weights": {"kind": weights.kind, "step": weights.step},
     }
-    scale = vae.scale()
-    about["scale"] = None if scale is None else float(scale)
+    about["scale"] = vae.scale_value()
     write_json(workdir.export, {**about, "parity": report})
 
 

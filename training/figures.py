@@ -127,14 +127,13 @@ def draw_loss(log: Sequence[Mapping[str, float | None]]) -> Figure:
     # The first epochs fall from so high that they would flatten the rest.
     shown = log[min(len(log) // 10, 3) :]
     epochs = [line["epoch"] for line in shown]
-    marker = "o" if len(shown) < 3 else ""
+    marker = "o" if len(shown) < 3 else "none"
     for axes, (key, title) in zip(figure.subplots(1, 3), panels.items(), strict=True):
-        axes.plot(
-            epochs, [line[key] for line in shown], marker, color=_INK, ls="-", label="training"
-        )
+        values = [line[key] for line in shown]
+        axes.plot(epochs, values, marker=marker, color=_INK, label="training")
         validation = [line.get("validation_elbo") for line in shown]
         if key == "elbo" and None not in validation:
-            axes.plot(epochs, validation, marker, color=_SECOND_INK, ls="-", label="validation")
+            axes.plot(epochs, validation, marker=marker, color=_SECOND_INK, label="validation")
             axes.legend(frameon=False)
         axes.set(title=title, xlabel="epoch", ylabel="nats per picture")
         axes.xaxis.get_major_locator().set_params(integer=True)

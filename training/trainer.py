@@ -135,11 +135,10 @@ class Trainer:
         bound = self._validate()
         if bound is not None and config.early_stop:
             state.remember_if_best(bound, epoch)
-        scale = state.vae.scale()
         others = {
             "beta": schedule.beta(config.objective, state.step - 1, self.total_steps),
             "learning_rate": float(state.optimiser.param_groups[0]["lr"]),
-            "scale": None if scale is None else float(scale),
+            "scale": state.vae.scale_value(),
             "validation_elbo": bound,
             "seconds": round(state.seconds, 1),
         }
