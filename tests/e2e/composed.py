@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.live_server import ROOT, free_port
+from tests.e2e.process import ROOT
 
 BUILD_AND_START_WITHIN = 900
 
@@ -47,7 +48,7 @@ def composed(bundles: Path, **settings: str) -> Iterator[Composed]:
         RuntimeError: it did not become healthy; with what compose and the service said.
     """
     project = f"vaeserve-test-{uuid.uuid4().hex[:8]}"
-    port = free_port()
+    port = _free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VAE_")}
     environment = kept | {"PUBLISH": f"127.0.0.1:{port}", "BUNDLES": str(bundles)} | settings
 
@@ -91,3 +92,9 @@ def missing_engine() -> str | None:
         if answer.returncode != 0:
             return f"`docker {' '.join(command)}` failed: {answer.stderr.strip()}"
     return None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

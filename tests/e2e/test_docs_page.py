@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from tests import arithmetic_bundle
-from tests.e2e.live_server import live_server
+from tests.e2e.process import server
 
 PICTURE = Path(__file__).parent.parent / "data" / "pictures" / "digit.png"
 VERBS = ("/sample", "/encode", "/decode", "/reconstruct")
@@ -36,8 +36,9 @@ FLAGS = (
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     repository = tmp_path_factory.mktemp("repository")
     arithmetic_bundle.write(repository)
-    with live_server(repository) as address:
-        yield address
+    with server(repository) as (started, port):
+        started.wait_for("serves on")
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
