@@ -3,7 +3,7 @@
 It knows rows, shapes and run times; no images, no models, no HTTP.
 
 - Rows are joined only when their shapes are equal.
-- A batch is sized to about `TARGET_SECONDS` of measured run time. A caller with more rows than
+- A batch is sized to about `TARGET_SECONDS` of measured work. A caller with more rows than
   that gets one chunk a batch and goes to the end of the queue in between.
 - A caller who has left is skipped when rows are taken and when they are delivered.
 - A failed batch fails its own callers, each with an error of their own, and nobody else.
@@ -58,13 +58,17 @@ class _Batch:
     rows: int
     expected_seconds: float
     run_graph: Run
+    work_clock: Callable[[], float]
     on_settled: Callable[[_Batch, float, BaseException | None], None]
     outputs: Outputs = ()
+    work_seconds: float = 0.0
 
     def run(self) -> None:
         chunks = [part.call.rows[part.start : part.stop] for part in self.parts]
         batch = chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+        started = self.work_clock()
         self.outputs = tuple(self.run_graph(batch))
+        self.work_seconds = self.work_clock() - started
         wrong = [len(output) for output in self.outputs if len(output) != self.rows]
         if wrong or not self.outputs:
             msg = f"the graph answered {wrong} rows for {self.rows}"
@@ -80,10 +84,13 @@ class MicroBatcher:
     Args:
         run: rows [n, …] → one or more arrays [n, …]; called in a lane.
         lanes: where batches run.
-        seconds_per_row: measured run time of one row, by shape of the row; others are learnt.
+        seconds_per_row: measured work of one row, by shape of the row; others are learnt.
         max_rows: largest batch.
         observe: called on the event loop after each batch.
         clock: monotonic seconds.
+        work_clock: seconds that the running thread has worked, which sizes batches. Elapsed
+            time would count what a busy machine takes away, and make batches smaller and
+            slower just when they should be large; it is right where others do the work.
     """
 
     def __init__(
@@ -95,6 +102,7 @@ class MicroBatcher:
         max_rows: int = 256,
         observe: Callable[[BatchReport], None] = lambda report: None,
         clock: Callable[[], float] = time.perf_counter,
+        work_clock: Callable[[], float] = time.thread_time,
     ) -> None:
         self._run = run
         self._lanes = lanes
@@ -102,6 +110,7 @@ class MicroBatcher:
         self._max_rows = max_rows
         self._observe = observe
         self._clock = clock
+        self._work_clock = work_clock
         self._queues: OrderedDict[tuple[int, ...], deque[Call]] = OrderedDict()
         self._unfinished: set[Call] = set()
         self._idle = asyncio.Event()
@@ -155,7 +164,7 @@ class MicroBatcher:
             if parts:
                 rows = sum(part.stop - part.start for part in parts)
                 expected = TARGET_SECONDS if row_seconds is None else row_seconds * rows
-                return _Batch(parts, rows, expected, self._run, self._settled)
+                return _Batch(parts, rows, expected, self._run, self._work_clock, self._settled)
         return None
 
     def fail(self, error: Exception) -> None:
@@ -166,7 +175,7 @@ class MicroBatcher:
 
     def _settled(self, batch: _Batch, seconds: float, error: BaseException | None) -> None:
         if error is None:
-            self._learn(batch, seconds)
+            self._learn(batch)
             self._hand_out(batch, seconds)
         else:
             logger.error("a batch of %d rows failed", batch.rows, exc_info=error)
@@ -211,9 +220,9 @@ class MicroBatcher:
             part.call.deliver(part.start, part.stop, rows, seconds)
             offset = end
 
-    def _learn(self, batch: _Batch, seconds: float) -> None:
+    def _learn(self, batch: _Batch) -> None:
         shape = batch.parts[0].call.rows.shape[1:]
-        measured = seconds / batch.rows
+        measured = batch.work_seconds / batch.rows
         known = self._seconds_per_row.pop(shape, measured)
         self._seconds_per_row[shape] = known + _SMOOTHING * (measured - known)
         if len(self._seconds_per_row) > _REMEMBERED_SHAPES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -41,6 +42,7 @@ class Engine:
                 lambda rows: graph.run(rows, outputs),
                 lanes,
                 seconds_per_row={shape: seconds},
+                work_clock=time.perf_counter if self._own_lanes else time.thread_time,
                 observe=lambda report: observe(self.name, purpose, report),
             )
 
