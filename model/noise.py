@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import enum
 import math
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -69,15 +70,40 @@ def uniform(
         raise ValueError(msg)
     size = math.prod(shape)
     blocks = -(-size // _WORDS_PER_BLOCK)
-    bits = np.random.Philox(
-        counter=np.array([first_row * blocks, 0, 0, 0], dtype=np.uint64),
-        key=np.array([seed, purpose], dtype=np.uint64),
-    )
-    words = bits.random_raw(rows * blocks * _WORDS_PER_BLOCK)
+    words = _words(first_row * blocks, seed, purpose, rows * blocks * _WORDS_PER_BLOCK)
     kept = words.reshape(rows, blocks * _WORDS_PER_BLOCK)[:, :size]
     # The half step keeps 0 and 1 out, where the inverse normal is infinite.
     values = ((kept >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
     return values.reshape(rows, *shape)
+
+
+class _PerThread(threading.local):
+    """A generator for each thread: to make one takes several times as long as to draw a row."""
+
+    def __init__(self) -> None:
+        self.philox = np.random.Philox(0)
+
+
+_PER_THREAD = _PerThread()
+
+
+def _words(counter: int, seed: int, purpose: Purpose, count: int) -> NDArray[np.uint64]:
+    """`count` words of 64 random bits from block `counter` on."""
+    philox = _PER_THREAD.philox
+    philox.state = {
+        "bit_generator": "Philox",
+        "state": {
+            "counter": np.array([counter, 0, 0, 0], dtype=np.uint64),
+            "key": np.array([seed, purpose], dtype=np.uint64),
+        },
+        # An empty buffer: what an earlier call left there is of another key.
+        "buffer": np.zeros(_WORDS_PER_BLOCK, dtype=np.uint64),
+        "buffer_pos": _WORDS_PER_BLOCK,
+        "has_uint32": 0,
+        "uinteger": 0,
+    }
+    words: NDArray[np.uint64] = philox.random_raw(count)
+    return words
 
 
 def standard_normal(

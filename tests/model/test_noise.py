@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from statistics import NormalDist
 
 import numpy as np
@@ -113,3 +114,14 @@ def test_seeds_out_of_range_are_refused(seed: int) -> None:
 def test_no_rows() -> None:
     """Zero rows are an empty array of the right shape."""
     assert standard_normal(0, Purpose.PRIOR, 5, 0, (2, 3)).shape == (0, 2, 3)
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    """Rows drawn in several threads at once are those drawn alone."""
+
+    def draw(seed: int) -> bytes:
+        return uniform(seed, Purpose.PRIOR, seed, 50, (7,)).tobytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(draw, range(200)))
+    assert together == [draw(seed) for seed in range(200)]
