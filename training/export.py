@@ -57,7 +57,6 @@ def export(folder: Path, overrides: Sequence[str] = ()) -> None:
     weights = read_weights(workdir)
     vae = VAE(config.model)
     vae.load_state_dict(dict(weights.tensors))
-    vae.eval()
     images = _example_images(reload_data(workdir, config), config, max(PARITY_BATCHES))
     shape = config.model.latent_shape
     latents = noise.standard_normal(_GOLDEN_SEED, Purpose.PRIOR, 0, max(PARITY_BATCHES), shape)
@@ -139,7 +138,7 @@ def to_onnx(module: nn.Module, example: Floats, name: str, outputs: tuple[str, .
     """The serialised graph of `module`, its first axis named `batch` and of any length."""
     with _quiet_exporter():
         program = torch.onnx.export(
-            module,
+            module.eval(),
             (torch.from_numpy(example),),
             input_names=[name],
             output_names=list(outputs),

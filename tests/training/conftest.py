@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from tests.training import runs
@@ -23,3 +26,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workdir:
     figures(workdir.folder)
     bundle(workdir.folder)
     return workdir
+
+
+@pytest.fixture
+def copied(finished: Workdir, tmp_path: Path) -> Workdir:
+    """A copy of the finished run, to be changed at will."""
+    shutil.copytree(finished.folder, tmp_path / "run")
+    return Workdir(tmp_path / "run")

@@ -1,0 +1,120 @@
+"""training/bundling.py: the bundle of a run opens, runs and says where it comes from."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.bundle import DECODER, ENCODER, GOLDEN, MANIFEST, open_bundle
+from model.runtime import CPU, CUDA, Graph
+from tests.training import runs
+from training.bundling import bundle, golden_tolerance
+from training.errors import StageError
+from training.workdir import Workdir, read_json, write_json
+
+
+def test_the_bundle_opens_and_runs(finished: Workdir) -> None:
+    """Every file matches its hash, and its graphs reproduce its golden batch."""
+    opened = open_bundle(finished.bundles / "digits" / "1")
+    tolerance = opened.manifest.golden.tolerance[CPU]
+    with np.load(io.BytesIO(opened.read(GOLDEN))) as golden:
+        for graph, given in ((ENCODER, "image"), (DECODER, "latent")):
+            session = Graph(opened.read(graph))
+            for (name, _, _), output in zip(
+                session.outputs, session.run(golden[given]), strict=True
+            ):
+                assert np.abs(output - golden[name]).max() <= tolerance[name]
+
+
+def test_the_manifest_tells_everything(finished: Workdir) -> None:
+    """Input, latent, likelihood, data, weights and figures are those of the run."""
+    manifest = open_bundle(finished.bundles / "digits" / "1").manifest
+    run = read_json(finished.run)
+
+    assert (manifest.name, manifest.version, manifest.opset) == ("digits", 1, 20)
+    assert (manifest.input.height, manifest.input.order) == (28, "L")
+    assert manifest.latent.shape == (4,)
+    assert [spec.name for spec in manifest.decoder.outputs] == ["pixels", "params"]
+    assert manifest.encoder.inputs[0].shape == (1, 28, 28)
+    assert manifest.likelihood is not None
+    assert manifest.likelihood.binarise == "sample"
+    assert manifest.likelihood.dimensions == 784
+    assert (manifest.weights.kind, manifest.weights.step) == ("ema", 120)
+    assert manifest.data.id == "mnist"
+    assert manifest.data.fingerprint == run["fingerprints"]["train"]
+    assert manifest.git_commit == run["git_commit"]
+    assert manifest.objective["seed"] == 0
+    assert manifest.metrics["bound"].samples == 5
+    assert len(manifest.kl_per_dimension) == 4
+
+
+def test_the_bundle_says_nothing_of_this_machine(finished: Workdir, tmp_path: Path) -> None:
+    """No path of the training machine is in any of its files."""
+    for path in (finished.bundles / "digits" / "1").iterdir():
+        assert str(runs.ROOT).encode() not in path.read_bytes()
+        assert str(tmp_path.parent).encode() not in path.read_bytes()
+
+
+def test_a_version_is_written_once(copied: Workdir) -> None:
+    """A version that exists is refused; another is written beside it."""
+    before = (copied.bundles / "digits" / "1" / MANIFEST).read_bytes()
+
+    with pytest.raises(StageError, match="choose another version"):
+        bundle(copied.folder)
+    second = bundle(copied.folder, ["bundle.version=2", "bundle.licence=CC0-1.0"])
+
+    assert (copied.bundles / "digits" / "1" / MANIFEST).read_bytes() == before
+    assert second.manifest.version == 2
+    assert second.manifest.licence == "CC0-1.0"
+
+
+@pytest.mark.parametrize(
+    ("missing", "stage"),
+    [
+        ("encoder.onnx", "export"),
+        ("export.json", "export"),
+        ("metrics.json", "evaluate"),
+        ("run.json", "fit"),
+    ],
+)
+def test_a_missing_stage_is_named(copied: Workdir, missing: str, stage: str) -> None:
+    """Without a stage's files the error says which to run."""
+    (copied.folder / missing).unlink()
+
+    with pytest.raises(StageError, match=f"run `vaetrain {stage}`"):
+        bundle(copied.folder)
+
+
+def test_a_learned_scale_reaches_the_manifest(copied: Workdir) -> None:
+    """The Gaussian's scale in the manifest is the exported weights'."""
+    config = read_json(copied.config)
+    config["model"]["likelihood"] = {"family": "gaussian", "scale": "learned"}
+    config["bundle"]["version"] = 3
+    config["data"] |= {"id": "owner/set", "licence": "CC0-1.0"}
+    write_json(copied.config, config)
+    write_json(copied.export, read_json(copied.export) | {"scale": 0.0625})
+
+    manifest = bundle(copied.folder).manifest
+
+    assert manifest.likelihood is not None
+    assert (manifest.likelihood.family, manifest.likelihood.scale) == ("gaussian", 0.0625)
+    assert manifest.likelihood.binarise is None
+    assert (manifest.data.id, manifest.data.licence) == ("owner/set", "CC0-1.0")
+
+
+def test_tolerances_follow_the_size_of_the_outputs() -> None:
+    """Outputs up to 1 get the base tolerance; larger ones get it relative to their peak."""
+    arrays = {
+        "mean": np.array([[3.0]]), "logvar": np.array([[-0.5]]),
+        "pixels": np.array([[1.0]]), "params": np.array([[-80.0]]),
+    }  # fmt: skip
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: array.astype(np.float32) for name, array in arrays.items()})  # type: ignore[arg-type]
+
+    tolerance = golden_tolerance(buffer.getvalue())
+
+    assert tolerance[CPU] == {"mean": 3e-4, "logvar": 1e-4, "pixels": 1e-4, "params": 8e-3}
+    assert tolerance[CUDA] == {"mean": 3e-3, "logvar": 1e-3, "pixels": 1e-3, "params": 8e-2}

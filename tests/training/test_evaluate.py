@@ -1,0 +1,250 @@
+"""training/evaluate.py: the measured bound, against a model whose likelihood is known exactly."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from model.bundle import Metric
+from model.pixels import Floats
+from model.runtime import Graph
+from tests.training import runs
+from training.config import EvaluationConfig, TrainingConfig
+from training.errors import DataError, StageError
+from training.evaluate import Measured, evaluate, measure, to_metrics, to_test_targets
+from training.export import Graphs, to_onnx
+from training.workdir import Workdir, read_json
+
+GAUSSIAN = TrainingConfig.model_validate(
+    {"model": {"height": 2, "width": 1, "latent_dim": 2, "likelihood": {"family": "gaussian"}}}
+)
+
+
+class ExactEncoder(nn.Module):
+    """The true posterior of x ~ N(z, I), z ~ N(0, I): N(x/2, I/2)."""
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        flat = image.flatten(1)
+        return flat / 2, torch.full_like(flat, math.log(0.5))
+
+
+class WideEncoder(nn.Module):
+    """The prior, as a posterior that has learned nothing."""
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.zeros_like(image.flatten(1)), torch.zeros_like(image.flatten(1))
+
+
+class Identity(nn.Module):
+    """The decoder of that model: its mean is the latent."""
+
+    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        image = latent.reshape(-1, 1, 2, 1)
+        return image.clamp(0, 1), image * 1.0
+
+
+@functools.cache
+def graphs(encoder: type[nn.Module]) -> Graphs:
+    """Exported once for all tests, as an export takes seconds."""
+    image, latent = np.zeros((2, 1, 2, 1), np.float32), np.zeros((2, 2), np.float32)
+    return Graphs(
+        Graph(to_onnx(encoder(), image, "image", ("mean", "logvar"))),
+        Graph(to_onnx(Identity(), latent, "latent", ("pixels", "params"))),
+    )
+
+
+def pictures(count: int) -> Floats:
+    return np.random.default_rng(0).random((count, 1, 2, 1), dtype=np.float32)
+
+
+def exact(targets: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """log N(x; 0, 2 I) of each picture."""
+    squares = np.square(targets.reshape(len(targets), -1).astype(np.float64))
+    return np.asarray((-squares / 4 - 0.5 * math.log(4 * math.pi)).sum(axis=1))
+
+
+@pytest.mark.parametrize("samples", [1, 3, 250])
+def test_the_bound_is_the_likelihood_where_the_posterior_is_exact(samples: int) -> None:
+    """With the true posterior the bound is log p(x) itself, for any number of samples."""
+    targets = pictures(6)
+
+    measured = measure(
+        graphs(ExactEncoder),
+        targets,
+        EvaluationConfig(samples=samples),
+        1.0,
+        threads=1,
+        console=runs.QUIET,
+    )
+
+    np.testing.assert_allclose(measured.bound, exact(targets), rtol=1e-5)
+    np.testing.assert_array_equal(measured.mean, targets.reshape(6, 2) / 2)
+
+
+def test_the_bound_approaches_the_likelihood_from_below() -> None:
+    """With a poor posterior the bound lies above the ELBO and below log p(x)."""
+    targets = pictures(300)
+
+    measured = measure(
+        graphs(WideEncoder),
+        targets,
+        EvaluationConfig(samples=400),
+        1.0,
+        threads=1,
+        console=runs.QUIET,
+    )
+
+    likelihood = exact(targets).mean()
+    elbo = measured.log_likelihood.mean()  # the KL is 0
+    assert elbo < likelihood - 0.3
+    assert abs(measured.bound.mean() - likelihood) < 0.02
+
+
+def test_figures_do_not_depend_on_threads() -> None:
+    """One thread and two give the same bits."""
+    targets, config = pictures(9), EvaluationConfig(samples=130)
+    one, two = (
+        measure(graphs(WideEncoder), targets, config, 1.0, threads=threads, console=runs.QUIET)
+        for threads in (1, 2)
+    )
+
+    np.testing.assert_array_equal(one.bound, two.bound)
+    np.testing.assert_array_equal(one.log_likelihood, two.log_likelihood)
+
+
+def test_binarisation_is_committed() -> None:
+    """The test pictures' bits follow from the seed, and their hash is recorded."""
+    images = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=0)
+    config = TrainingConfig.model_validate(
+        {"model": {"likelihood": {"family": "bernoulli", "binarise": "sample"}}}
+    )
+    uniform = np.random.Generator(np.random.PCG64(20151)).random((3, 16, 16, 1))
+
+    targets, digest = to_test_targets(images, config)
+
+    expected = (uniform * 255 < images).astype(np.float32)
+    np.testing.assert_array_equal(targets, expected.transpose(0, 3, 1, 2))
+    bits = (expected * 255).astype(np.uint8)
+    assert digest == hashlib.sha256(bits.tobytes()).hexdigest()
+    assert digest == "8a0fe71939802a0d2924dbba7e9fc0e3093b7a58348f662a1ad112c00a67f2a7"
+
+
+@pytest.mark.parametrize(
+    ("binarise", "values"), [("threshold", [0, 1]), ("none", [127 / 255, 128 / 255])]
+)
+def test_targets_without_drawing(binarise: str, values: list[float]) -> None:
+    """Thresholded pictures are cut at a half, and others stay grey."""
+    images = np.array([127, 128], dtype=np.uint8).reshape(1, 2, 1, 1)
+    config = TrainingConfig.model_validate(
+        {"model": {"likelihood": {"family": "bernoulli", "binarise": binarise}}}
+    )
+
+    targets, _ = to_test_targets(images, config)
+
+    np.testing.assert_allclose(targets.ravel(), values, rtol=1e-6)
+
+
+def measured(**changes: object) -> Measured:
+    members: dict[str, object] = {
+        "mean": np.array([[0.0, 1.0], [0.0, -1.0]], np.float32),
+        "logvar": np.zeros((2, 2), np.float32),
+        "bound": np.array([-3.0, -5.0]),
+        "log_likelihood": np.array([-4.0, -6.0]),
+        "squared_error": np.array([0.5, 1.5]),
+    }
+    return Measured(**(members | changes))  # type: ignore[arg-type]
+
+
+def test_metrics_are_means_with_their_errors() -> None:
+    """Each figure is the mean over pictures, its standard error beside it, with K and seeds."""
+    metrics = to_metrics(measured(), GAUSSIAN, "abc")
+
+    assert metrics["bound"].value == -4.0
+    assert metrics["bound"].standard_error == pytest.approx(1.0)
+    assert (metrics["bound"].n, metrics["bound"].samples) == (2, 500)
+    assert metrics["bound"].seeds == {"importance": 20152}
+    assert metrics["kl"].value == pytest.approx(0.5)
+    assert metrics["elbo"].value == pytest.approx(-5.5)
+    assert metrics["active_units"].value == 1
+    assert metrics["mean_squared_error"].value == pytest.approx(0.5)
+    assert metrics["nats_per_dimension"].value == pytest.approx(2.0)
+    assert "bits_per_dimension" not in metrics
+
+
+def test_bits_per_dimension_are_for_discrete_likelihoods() -> None:
+    """A Bernoulli model reports bits per dimension, and never a density."""
+    config = TrainingConfig.model_validate(
+        {
+            "model": {
+                "height": 2,
+                "width": 1,
+                "likelihood": {"family": "bernoulli", "binarise": "sample"},
+            }
+        }
+    )
+
+    metrics = to_metrics(measured(), config, "abc")
+
+    assert metrics["bits_per_dimension"].value == pytest.approx(4.0 / (2 * math.log(2)))
+    assert "nats_per_dimension" not in metrics
+    assert metrics["bound"].seeds == {"importance": 20152, "binarise": 20151}
+    assert "abc" in (metrics["bound"].note or "")
+
+
+def test_one_picture_has_no_standard_error() -> None:
+    """A single picture is measured, without an error that can't be known."""
+    single = measured(
+        mean=np.zeros((1, 2), np.float32),
+        logvar=np.zeros((1, 2), np.float32),
+        bound=np.array([-3.0]),
+        log_likelihood=np.array([-4.0]),
+        squared_error=np.array([0.5]),
+    )
+
+    assert to_metrics(single, GAUSSIAN, "abc")["bound"].standard_error is None
+
+
+def test_the_stage_writes_figures_and_posterior_means(finished: Workdir) -> None:
+    """The stage leaves metrics that a manifest takes, and the posterior means by class."""
+    document = read_json(finished.metrics)
+    metrics = {name: Metric.model_validate(value) for name, value in document["metrics"].items()}
+
+    assert metrics["bound"].n == 40
+    assert metrics["elbo"].value < metrics["bound"].value < -100
+    assert sum(document["kl_per_dimension"]) == pytest.approx(metrics["kl"].value)
+    with np.load(finished.posterior) as posterior:
+        assert posterior["mean"].shape == posterior["logvar"].shape == (40, 4)
+        assert len(set(posterior["label"].tolist())) == 10
+
+
+def test_the_exported_graph_is_as_good_as_the_trained_network(finished: Workdir) -> None:
+    """The test bound is near the training bound of the last epoch, as an honest export's is."""
+    last = json.loads(finished.log.read_text().splitlines()[-1])
+
+    measured_elbo = read_json(finished.metrics)["metrics"]["elbo"]["value"]
+
+    assert measured_elbo == pytest.approx(last["elbo"], rel=0.1)
+
+
+def test_no_test_pictures(tmp_path: Path) -> None:
+    """A run without test pictures can't be measured, and the error says what to set."""
+    from training.export import export
+    from training.trainer import fit
+
+    folder = runs.write_pictures(tmp_path / "pictures", 6, mode="L", size=(28, 28))
+    config = runs.config(tmp_path, "data.test_share=0", "epochs=1", data=folder)
+    workdir = fit(config, tmp_path / "run", console=runs.QUIET)
+    with pytest.raises(StageError, match="run `vaetrain export`"):
+        evaluate(workdir.folder, console=runs.QUIET)
+    export(workdir.folder)
+
+    with pytest.raises(DataError, match=r"set data\.test_share above 0"):
+        evaluate(workdir.folder, console=runs.QUIET)

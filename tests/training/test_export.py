@@ -1,0 +1,160 @@
+"""training/export.py: graphs that compute what torch computes, and say nothing of this machine."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+
+from model.runtime import Graph
+from model.vae import VAE
+from tests.training import runs
+from training.checkpoint import read_weights
+from training.errors import ParityError, StageError
+from training.export import PARITY_BATCHES, check_parity, export, load_graphs, to_onnx
+from training.workdir import Workdir, read_json
+
+OUTPUTS = ("double", "half")
+
+
+class Halves(nn.Module):
+    """Answers one can work out in one's head."""
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        return rows * 2, rows / 2
+
+
+class Wrong(Halves):
+    """The same with one output off."""
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        return rows * 2, rows / 2 + 0.01
+
+
+class Wider(Halves):
+    """The same with one output of another shape."""
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        return rows * 2, torch.cat([rows, rows], 1) / 2
+
+
+def rows(count: int = 64) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.random.default_rng(0).standard_normal((count, 3), dtype=np.float32)
+
+
+def test_the_contract_of_the_graphs(finished: Workdir) -> None:
+    """Names, types and shapes are the bundle's, and the first axis is the batch."""
+    graphs = load_graphs(finished)
+
+    assert graphs.encoder.inputs == (("image", "tensor(float)", ("batch", 1, 28, 28)),)
+    assert graphs.encoder.outputs == (
+        ("mean", "tensor(float)", ("batch", 4)),
+        ("logvar", "tensor(float)", ("batch", 4)),
+    )
+    assert graphs.decoder.inputs == (("latent", "tensor(float)", ("batch", 4)),)
+    assert graphs.decoder.outputs == (
+        ("pixels", "tensor(float)", ("batch", 1, 28, 28)),
+        ("params", "tensor(float)", ("batch", 1, 28, 28)),
+    )
+
+
+def test_the_graphs_are_the_trained_network(finished: Workdir) -> None:
+    """The exported graphs compute what the exported weights compute in torch."""
+    vae = VAE(finished.read_config().model)
+    vae.load_state_dict(dict(read_weights(finished).tensors))
+    graphs = load_graphs(finished)
+    images = np.random.default_rng(1).random((5, 1, 28, 28), dtype=np.float32)
+
+    mean, logvar = graphs.encoder.run(images)
+    _, params = graphs.decoder.run(mean)
+
+    with torch.no_grad():
+        expected = vae.encoder(torch.from_numpy(images))
+        np.testing.assert_allclose(mean, expected[0].numpy(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(logvar, expected[1].numpy(), rtol=1e-4, atol=1e-5)
+        logits = vae.decoder(torch.from_numpy(mean))[1].numpy()
+    np.testing.assert_allclose(params, logits, rtol=1e-4, atol=1e-4)
+
+
+def test_the_graphs_say_nothing_of_this_machine(finished: Workdir) -> None:
+    """No path, stack trace or random node is in a graph, and all weights are inside the file."""
+    for path in (finished.encoder, finished.decoder):
+        content = path.read_bytes()
+        model = onnx.load_from_string(content)
+        assert str(runs.ROOT).encode() not in content
+        assert b"stack_trace" not in content
+        assert not {node.op_type for node in model.graph.node} & {
+            "RandomNormal", "RandomNormalLike", "RandomUniform", "Bernoulli", "BatchNormalization",
+        }  # fmt: skip
+        assert all(not tensor.external_data for tensor in model.graph.initializer)
+
+
+def test_parity_is_recorded(finished: Workdir) -> None:
+    """The report says how far the graphs are from torch, and whether batches share bits."""
+    report = read_json(finished.export)
+
+    assert report["weights"] == {"kind": "ema", "step": 120}
+    assert report["scale"] is None
+    for graph, outputs in (("encoder", ["mean", "logvar"]), ("decoder", ["pixels", "params"])):
+        differences = report["parity"][graph]["largest_difference"]
+        assert list(differences) == outputs
+        assert all(0 <= difference < 1e-3 for difference in differences.values())
+        assert report["parity"][graph]["equal_bits_at_all_batch_sizes"] is True
+
+
+def test_the_golden_batch_is_reproduced(finished: Workdir) -> None:
+    """The golden batch holds eight rows of every input and output, from onnxruntime."""
+    graphs = load_graphs(finished)
+    with np.load(io.BytesIO(finished.golden.read_bytes())) as golden:
+        mean, logvar = graphs.encoder.run(golden["image"])
+        pixels, params = graphs.decoder.run(golden["latent"])
+
+        assert golden["image"].shape == (8, 1, 28, 28)
+        assert set(np.unique(golden["image"])) == {0, 1}
+        for name, output in (
+            ("mean", mean), ("logvar", logvar), ("pixels", pixels), ("params", params),
+        ):  # fmt: skip
+            np.testing.assert_array_equal(golden[name], output)
+
+
+@functools.cache
+def halves() -> Graph:
+    """Exported once for all tests, as an export takes seconds."""
+    return Graph(to_onnx(Halves(), rows(2), "rows", OUTPUTS))
+
+
+def test_parity_holds_for_the_right_module() -> None:
+    """A graph equals its module at every batch size, with and without a remainder."""
+    report = check_parity(Halves(), halves(), rows())
+
+    assert report["largest_difference"] == {"double": 0.0, "half": 0.0}
+    assert 64 in PARITY_BATCHES
+    assert any(64 % size for size in PARITY_BATCHES)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (Wrong, r"half: the graph differs from torch by 0\.01"),
+        (Wider, r"half: the graph gives \(64, 3\) at batch 1, torch \(64, 6\)"),
+    ],
+)
+def test_parity_fails_for_another_module(other: Callable[[], nn.Module], message: str) -> None:
+    """A graph that computes something else is refused, with output, difference and batch size."""
+    with pytest.raises(ParityError, match=message):
+        check_parity(other(), halves(), rows())
+
+
+def test_export_needs_finished_weights(tmp_path: Path) -> None:
+    """Without a finished run the error says which stage comes first."""
+    with pytest.raises(StageError, match="run `vaetrain fit`"):
+        export(tmp_path)
+    with pytest.raises(StageError, match="run `vaetrain export`"):
+        load_graphs(Workdir(tmp_path))
