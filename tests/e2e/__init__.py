@@ -1,0 +1,1 @@
+"""Tests of whole processes: the server, its documentation page, its image."""
