@@ -5,9 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import json
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +13,7 @@ import pytest
 
 from model import pictures
 from model.bundle import InputSpec, Preprocessing
+from tests.limits import file_size_limit
 from tests.training import runs
 from training import cache
 from training.cache import Recipe, decode
@@ -202,17 +200,6 @@ def test_the_cache_of_another_process_is_taken(
 
     np.testing.assert_array_equal(second.images, first.images)
     assert json.loads(about) == {"skipped": []}
-
-
-@contextmanager
-def file_size_limit(limit: int) -> Iterator[None]:
-    """Makes the kernel refuse files above `limit` bytes, as a full disk would refuse them."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_the_limit_is_a_write_that_fails(tmp_path: Path) -> None:

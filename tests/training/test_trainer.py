@@ -14,8 +14,8 @@ import pytest
 import torch
 from rich.console import Console
 
+from tests.limits import file_size_limit
 from tests.training import runs
-from tests.training.test_cache import file_size_limit
 from training.checkpoint import read_weights
 from training.config import TrainingConfig
 from training.errors import (

@@ -7,8 +7,8 @@ from typing import IO
 
 import pytest
 
+from tests.limits import file_size_limit
 from tests.training import runs
-from tests.training.test_cache import file_size_limit
 from training.errors import ConfigError, DiskError, StageError
 from training.workdir import Workdir, read_json, write_atomic, write_json
 
