@@ -1,0 +1,91 @@
+"""docs/training.md says what the code does: settings, stages, presets and files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import get_args
+
+import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from tests.training import runs
+from training.config import TrainingConfig, preset_names
+from training.stages import STAGES
+from training.workdir import Workdir
+
+DOCUMENT = (runs.ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+
+
+def rows(header: str) -> list[list[str]]:
+    """The cells of the table whose first column is called `header`."""
+    body = DOCUMENT.split(f"\n| {header} |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in body]
+
+
+def models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    """The models that a field may hold: one, or all members of a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from models_in(part)
+
+
+def settings(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every setting by its dotted key; those of a union's members one after another."""
+    for name, field in model.model_fields.items():
+        nested = list(models_in(field.annotation))
+        for part in nested:
+            yield from settings(part, f"{prefix}{name}.")
+        if not nested:
+            yield f"{prefix}{name}", field
+
+
+def default_of(key: str) -> object:
+    """The value that a setting has when nothing is set."""
+    found: object = TrainingConfig()
+    for part in key.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+DOCUMENTED = {key.strip("`"): default.strip("`") for key, default, _ in rows("setting")}
+FIELDS = dict(settings(TrainingConfig))
+
+
+def test_every_setting_is_documented() -> None:
+    """The table lists exactly the settings that there are, each with a meaning."""
+    assert list(DOCUMENTED) == list(dict.fromkeys(FIELDS))
+    assert all(meaning for _, _, meaning in rows("setting"))
+
+
+@pytest.mark.parametrize("key", FIELDS)
+def test_defaults_are_documented(key: str) -> None:
+    """The table's default is the code's."""
+    default = default_of(key)
+    if default is None:
+        default = FIELDS[key].get_default(call_default_factory=True, validated_data={})
+    expected = "" if default is None else json.dumps(default)
+
+    assert DOCUMENTED[key] == expected
+
+
+def test_every_stage_is_documented() -> None:
+    """The table lists the stages in order."""
+    assert [row[0].strip("`") for row in rows("stage")] == ["fit", *STAGES]
+
+
+def test_every_preset_is_documented() -> None:
+    """The table lists the presets that ship."""
+    assert sorted(row[0].strip("`") for row in rows("preset")) == preset_names()
+
+
+def test_the_files_of_a_run_are_documented(finished: Workdir) -> None:
+    """A finished workdir holds what the table of stages says, and nothing else."""
+    told = {
+        name.split("/")[0] for row in rows("stage") for name in re.findall(r"`([^`]+)`", row[1])
+    }
+
+    assert {path.name for path in finished.folder.iterdir()} == told
