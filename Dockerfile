@@ -15,14 +15,14 @@ FROM python AS dependencies
 WORKDIR /src
 RUN python -m venv --without-pip /opt/vaeserve
 COPY pyproject.toml constraints.txt ./
-COPY tools/requirements.py tools/
-RUN python tools/requirements.py > base.txt \
+COPY deploy/requirements.py deploy/
+RUN python deploy/requirements.py > base.txt \
  && pip --python /opt/vaeserve/bin/python install \
     --constraint constraints.txt --requirement base.txt
 
 # onnxruntime and onnxruntime-gpu unpack into the same folder: one leaves before the other comes.
 FROM dependencies AS dependencies-gpu
-RUN python tools/requirements.py gpu > gpu.txt \
+RUN python deploy/requirements.py gpu > gpu.txt \
  && pip --python /opt/vaeserve/bin/python uninstall --yes onnxruntime \
  && pip --python /opt/vaeserve/bin/python install \
     --constraint constraints.txt --requirement gpu.txt
@@ -33,7 +33,7 @@ FROM scratch AS wheels
 FROM dependencies AS dependencies-train
 ARG PIP_EXTRA_INDEX_URL
 RUN --mount=type=bind,from=wheels,target=/wheels \
-    python tools/requirements.py train > train.txt \
+    python deploy/requirements.py train > train.txt \
  && pip --python /opt/vaeserve/bin/python install --find-links /wheels \
     --constraint constraints.txt --requirement train.txt
 

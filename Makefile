@@ -21,7 +21,7 @@ ALL := $(VENV)/.all-installed
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(PIP_ARGS)
 
-.PHONY: help setup serve test check train bench docs-check lock
+.PHONY: help setup serve test check train reproduce bench docs-check lock
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -46,6 +46,11 @@ check: $(ALL) ## lint, formatting, types and import directions
 train: $(ALL) ## train, measure and export PRESET (mnist), from DATA if given
 	$(BIN)/python -m training run $(PRESET) $(if $(DATA),--data $(DATA)) $(ARGS)
 
+reproduce: $(ALL) ## train mnist with another seed, compare its figure with the shipped bundle's
+	$(BIN)/python -m training run mnist --seed 1 --workdir runs/reproduce --resume \
+		$(if $(DATA),--data $(DATA)) $(ARGS)
+	$(BIN)/python -m training.reproduction runs/reproduce model/bundles/mnist/1
+
 bench: $(ALL) ## measure engine, service and a naive server (ARGS for the benchmarks)
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -53,7 +58,7 @@ docs-check: $(ALL) ## compare the documents with the code
 	$(BIN)/python -m pytest tests/test_docs.py $(ARGS)
 
 lock: $(ALL) ## resolve all dependencies anew and write constraints.txt
-	$(BIN)/python tools/lock.py $(LOCK_PYTHONS)
+	$(BIN)/python deploy/lock.py $(LOCK_PYTHONS)
 
 # Serving needs no torch. Whoever installed everything has the base too, so that `serve` after
 # `test` reinstalls nothing; a changed pyproject or constraints makes both stale.

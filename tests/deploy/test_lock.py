@@ -8,8 +8,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from tools.lock import CONSTRAINTS, HELD, ROOT, pins_of
-from tools.requirements import requirements
+from deploy.lock import CONSTRAINTS, HELD, ROOT, pins_of
+from deploy.requirements import requirements
 
 
 def test_every_requirement_of_every_extra_has_a_pin_that_fits() -> None:

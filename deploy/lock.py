@@ -1,6 +1,6 @@
 """Writes `constraints.txt`: one pin for every dependency of every extra, for each Python given.
 
-`python tools/lock.py python3.11 python3.12` resolves as pip would in fresh environments, without
+`python deploy/lock.py python3.11 python3.12` resolves as pip would in fresh environments, without
 installing anything. What the first interpreter resolves binds the ones after it, so that one file
 serves them all, and a version that suits only some of them is an error.
 """

@@ -1,6 +1,6 @@
 """Prints what `pyproject.toml` requires, a line each: the base's, or one extra's alone.
 
-`python tools/requirements.py [EXTRA]`, so that an image can install dependencies before the code.
+`python deploy/requirements.py [EXTRA]`, so that an image can install dependencies before the code.
 """
 
 from __future__ import annotations
