@@ -14,6 +14,9 @@ from model.bundle import InputSpec, Preprocessing
 from model.containers import Container, ContainerError, scan
 from model.pixels import Images
 
+GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
+"""Pillow's modes without colour, with or without transparency."""
+
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -25,7 +28,6 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIXTEEN_BIT_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
-_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
 _WHITE_16_BIT = 65535
 
 
@@ -204,7 +206,7 @@ def _opaque(image: Image.Image, background: int, steps: list[str]) -> Image.Imag
         base = Image.new("RGBA", layer.size, (background,) * 3 + (255,))
         layer = Image.alpha_composite(base, layer)
     # Grey on grey stays grey: equal red, green and blue are that grey level exactly.
-    return layer.convert("RGB").convert("L" if image.mode in _GREY_MODES else "RGB")
+    return layer.convert("RGB").convert("L" if image.mode in GREY_MODES else "RGB")
 
 
 def _coloured(image: Image.Image, mode: str, steps: list[str]) -> Image.Image:

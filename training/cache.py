@@ -30,7 +30,6 @@ MAX_PIXELS = 100_000_000
 
 _FORMAT = 1
 _AHEAD = 256
-_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def _write_images(
             unreadable.append(f"{name}: {outcome}")
             skipped.append(name)
             continue
-        if not recipe.convert and (outcome.mode in _GREY_MODES) != (spec.channels == 1):
+        if not recipe.convert and (outcome.mode in pictures.GREY_MODES) != (spec.channels == 1):
             strangers.append(name)
         file.write(outcome.pixels.tobytes())
         kept.append(row)
