@@ -29,7 +29,7 @@ class Engine:
         self.bundle = loaded.bundle
         self.name, self.version = loaded.name, loaded.version
         self.provider = loaded.provider
-        self._own_lanes = Lanes(1) if loaded.needs_own_lane else None
+        self._own_lanes = Lanes(1) if loaded.own_lane else None
         lanes = self._own_lanes or shared
         image_shape = self.manifest.encoder.inputs[0].shape
         latent_shape = self.manifest.latent.shape

@@ -6,7 +6,8 @@ import io
 import logging
 import time
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -30,6 +31,8 @@ SLOW_ROW_SECONDS = 0.05
 _WARM_RUNS = 3
 
 Rows = NDArray[np.float32]
+Measure = Callable[[Graph, Rows], float]
+"""Graph and rows → seconds that one row takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,10 @@ class Loaded:
     decoder: Graph
     encoder_row_seconds: float
     decoder_row_seconds: float
+    threads: int
+    """Of each session."""
+    own_lane: bool
+    """Rows so slow on one core that all cores work on each, or rows that run on a GPU."""
 
     @property
     def name(self) -> str:
@@ -52,17 +59,25 @@ class Loaded:
     def version(self) -> int:
         return int(self.bundle.folder.name)
 
-    @property
-    def needs_own_lane(self) -> bool:
-        """Rows so slow that all cores should work on one, or rows that run on a GPU."""
-        slowest = max(self.encoder_row_seconds, self.decoder_row_seconds)
-        return self.provider == CUDA or slowest > SLOW_ROW_SECONDS
 
-
-def load(bundle: Bundle, wanted: Literal["auto", "cpu", "cuda"], *, cores: int) -> Loaded:
+def load(
+    bundle: Bundle,
+    wanted: Literal["auto", "cpu", "cuda"],
+    *,
+    cores: int,
+    measure: Measure | None = None,
+) -> Loaded:
     """Makes the sessions, reproduces the golden batch, and measures one row.
 
     `auto` takes CUDA when onnxruntime offers it and it works, and says so when it does not.
+    A model whose row takes longer than `SLOW_ROW_SECONDS` on one core gets a lane of its own
+    and all cores.
+
+    Args:
+        bundle: the opened bundle.
+        wanted: provider.
+        cores: that one row may use.
+        measure: how a row is timed; by default the fastest of a few runs.
 
     Raises:
         BundleError: a graph does not load, is not the one that the manifest describes, or
@@ -70,16 +85,19 @@ def load(bundle: Bundle, wanted: Literal["auto", "cpu", "cuda"], *, cores: int) 
         GraphError: CUDA was asked for and does not work.
     """
     _check_tensors(bundle)
+    measure = measure or _seconds_of_a_row
     provider = choose_provider(wanted)
     try:
-        loaded = _load_on(bundle, provider, threads=1)
+        loaded = _load_on(bundle, provider, 1, measure)
     except GraphError as error:
         if wanted != "auto" or provider == CPU:
             raise
         logger.warning("CUDA is offered and does not work, serving on the CPU: %s", error)
-        loaded = _load_on(bundle, CPU, threads=1)
-    if loaded.provider == CPU and loaded.needs_own_lane and cores > 1:
-        return _load_on(bundle, CPU, threads=cores)
+        loaded = _load_on(bundle, CPU, 1, measure)
+    if loaded.provider == CPU and loaded.own_lane and cores > 1:
+        # However fast all cores together are: in a shared lane they would take turns with, and
+        # be taken by, every other model.
+        return replace(_load_on(bundle, CPU, cores, measure), own_lane=True)
     return loaded
 
 
@@ -109,20 +127,15 @@ def _shapes(tensors: tuple[TensorSpec, ...]) -> dict[str, tuple[int, ...]]:
     return {tensor.name: tensor.shape for tensor in tensors}
 
 
-def _load_on(bundle: Bundle, provider: str, *, threads: int) -> Loaded:
+def _load_on(bundle: Bundle, provider: str, threads: int, measure: Measure) -> Loaded:
     encoder = _graph(bundle, ENCODER, bundle.manifest.encoder, provider, threads)
     decoder = _graph(bundle, DECODER, bundle.manifest.decoder, provider, threads)
     golden = _golden(bundle)
     _reproduce(bundle, provider, encoder, golden["image"], golden)
     _reproduce(bundle, provider, decoder, golden["latent"], golden)
-    return Loaded(
-        bundle,
-        provider,
-        encoder,
-        decoder,
-        _seconds_of_a_row(encoder, golden["image"]),
-        _seconds_of_a_row(decoder, golden["latent"]),
-    )
+    encoding, decoding = measure(encoder, golden["image"]), measure(decoder, golden["latent"])
+    own_lane = provider == CUDA or max(encoding, decoding) > SLOW_ROW_SECONDS
+    return Loaded(bundle, provider, encoder, decoder, encoding, decoding, threads, own_lane)
 
 
 def _graph(bundle: Bundle, file: str, spec: GraphSpec, provider: str, threads: int) -> Graph:

@@ -13,7 +13,7 @@ from app.batcher import BatchReport
 from app.engine import Engine
 from app.errors import ShuttingDownError
 from app.lanes import Lanes
-from app.loader import SLOW_ROW_SECONDS, load
+from app.loader import load
 from model.bundle import open_bundle
 from tests.app.loops import in_loop, settle_down
 from tests.arithmetic_bundle import LATENT, SIZE
@@ -50,7 +50,7 @@ async def test_a_slow_model_has_a_lane_of_its_own(repository: Path) -> None:
     """Slow rows leave the shared lane free for other models."""
     shared = Lanes(1)
     loaded = load(open_bundle(repository / "arithmetic" / "1"), "cpu", cores=1)
-    slow = dataclasses.replace(loaded, decoder_row_seconds=2 * SLOW_ROW_SECONDS)
+    slow = dataclasses.replace(loaded, own_lane=True)
     engine = Engine(slow, shared, ignore)
     await engine.decode(np.zeros((1, LATENT), np.float32))
     await engine.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from model.bundle import (
     TensorSpec,
     write_bundle,
 )
-from model.runtime import CPU, CUDA, GraphError
+from model.runtime import CPU, CUDA, Graph, GraphError
 from tests import arithmetic_bundle
 from tests.arithmetic_bundle import LATENT, SIZE
 
@@ -50,21 +49,39 @@ def test_loads_and_measures(tmp_path: Path) -> None:
     assert (loaded.name, loaded.version, loaded.provider) == ("arithmetic", 1, CPU)
     assert 0 < loaded.encoder_row_seconds < SLOW_ROW_SECONDS
     assert 0 < loaded.decoder_row_seconds < SLOW_ROW_SECONDS
-    assert not loaded.needs_own_lane
+    assert (loaded.threads, loaded.own_lane) == (1, False)
 
 
-def test_rows_slower_than_the_bound_get_a_lane_of_their_own(tmp_path: Path) -> None:
-    """A row slower than 50 ms, or any row on a GPU, is no work for the shared lanes."""
-    loaded = load(arithmetic_bundle.write(tmp_path), "cpu", cores=1)
-    slow = dataclasses.replace(loaded, decoder_row_seconds=SLOW_ROW_SECONDS * 1.1)
-    assert slow.needs_own_lane
-    assert dataclasses.replace(loaded, provider=CUDA).needs_own_lane
+def test_one_slow_graph_gives_the_model_a_lane_of_its_own(tmp_path: Path) -> None:
+    """A decoder slower than 50 ms is no work for the shared lanes, however fast the encoder is."""
+
+    def measure(graph: Graph, rows: Any) -> float:
+        return SLOW_ROW_SECONDS * (1.1 if graph.inputs[0][0] == "latent" else 0.1)
+
+    assert load(arithmetic_bundle.write(tmp_path), "cpu", cores=1, measure=measure).own_lane
 
 
-def test_a_slow_model_is_loaded_with_all_cores(
+def test_a_model_on_a_gpu_has_a_lane_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When a row is slow its sessions are made anew, with a thread for each core."""
+    """However fast its rows are, they do not wait among those of the CPU."""
+    graph = runtime.Graph
+
+    def on_the_cpu(model: bytes, *, provider: str, threads: int) -> Any:
+        assert (provider, threads) == (CUDA, 1)
+        return graph(model, provider=CPU, threads=threads)
+
+    tolerance = dict.fromkeys(("mean", "logvar", "pixels", "params"), 1e-3)
+    bundle = written(tmp_path, golden=GoldenSpec(tolerance={CUDA: tolerance}))
+    monkeypatch.setattr(loader, "choose_provider", lambda wanted: CUDA)
+    monkeypatch.setattr(loader, "Graph", on_the_cpu)
+    assert load(bundle, "auto", cores=4).own_lane
+
+
+def test_a_slow_model_keeps_its_lane_when_all_cores_help_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slow on one core, it gets a thread for each core, and is not measured out of its lane."""
     threads: list[int] = []
     graph = runtime.Graph
 
@@ -72,10 +89,14 @@ def test_a_slow_model_is_loaded_with_all_cores(
         threads.append(options["threads"])
         return graph(model, **options)
 
+    def measure(graph: Graph, rows: Any) -> float:
+        return 1.5 * SLOW_ROW_SECONDS / threads[-1]
+
     monkeypatch.setattr(loader, "Graph", count)
-    monkeypatch.setattr(loader, "SLOW_ROW_SECONDS", 0.0)
-    load(arithmetic_bundle.write(tmp_path), "cpu", cores=2)
+    loaded = load(arithmetic_bundle.write(tmp_path), "cpu", cores=2, measure=measure)
     assert threads == [1, 1, 2, 2]
+    assert (loaded.threads, loaded.own_lane) == (2, True)
+    assert loaded.decoder_row_seconds < SLOW_ROW_SECONDS
 
 
 @pytest.mark.parametrize("name", ["mean", "logvar", "pixels", "params"])
