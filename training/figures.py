@@ -27,6 +27,8 @@ _TRAVERSED = 10
 _TRAVERSAL = np.linspace(-3, 3, 13, dtype=np.float32)
 _SEED = 0
 _GAP = 2
+_BACKGROUND = 96
+"""Grey level between the pictures of a grid, and in cells without one."""
 _WIDTH = 1000
 """Grids are enlarged by a whole factor to about this many pixels."""
 _MOST_POINTS = 5000
@@ -73,13 +75,19 @@ def draw_samples(graphs: Graphs, latent_shape: tuple[int, ...]) -> Images:
 def draw_reconstructions(graphs: Graphs, targets: Floats) -> Images:
     """Rows of inputs [n, c, h, w], each above the row of its reconstructions from the mean."""
     shown = _decode(graphs, graphs.encoder.run(targets)[0])
-    inputs = pixels.to_uint8(targets)
+    columns = min(_COLUMNS, len(targets))
+    # Whole rows, or the last reconstructions would stand beside their inputs.
+    missing = -len(targets) % columns
+    inputs, shown = (
+        np.pad(part, ((0, missing), (0, 0), (0, 0), (0, 0)), constant_values=_BACKGROUND)
+        for part in (pixels.to_uint8(targets), shown)
+    )
     rows = [
-        part[start : start + _COLUMNS]
-        for start in range(0, len(targets), _COLUMNS)
+        part[start : start + columns]
+        for start in range(0, len(inputs), columns)
         for part in (inputs, shown)
     ]
-    return tile(np.concatenate(rows), min(_COLUMNS, len(targets)))
+    return tile(np.concatenate(rows), columns)
 
 
 def draw_traversals(graphs: Graphs, start: Floats, kl_per_dimension: Sequence[float]) -> Images:
@@ -146,7 +154,9 @@ def tile(images: Images, columns: int) -> Images:
     count, height, width, channels = images.shape
     rows = -(-count // columns)
     cell = (height + _GAP, width + _GAP)
-    grid = np.full((rows * cell[0] + _GAP, columns * cell[1] + _GAP, channels), 96, np.uint8)
+    grid = np.full(
+        (rows * cell[0] + _GAP, columns * cell[1] + _GAP, channels), _BACKGROUND, np.uint8
+    )
     for index, image in enumerate(images):
         top = _GAP + index // columns * cell[0]
         left = _GAP + index % columns * cell[1]

@@ -56,10 +56,12 @@ def test_the_stage_writes_every_figure(finished: Workdir) -> None:
             assert cast(int, high) - cast(int, low) > 100
 
 
-def test_reconstructions_lie_under_their_inputs(finished: Workdir) -> None:
-    """Each input stands above the decoding of its posterior mean."""
+@pytest.mark.parametrize("count", [1, 7, 16, 20, 32, 35])
+def test_reconstructions_lie_under_their_inputs(finished: Workdir, count: int) -> None:
+    """Each input stands above the decoding of its posterior mean, however many there are."""
     graphs = load_graphs(finished)
-    targets = (np.random.default_rng(0).random((20, 1, 28, 28)) > 0.5).astype(np.float32)
+    targets = (np.random.default_rng(0).random((count, 1, 28, 28)) > 0.5).astype(np.float32)
+    columns = min(16, count)
 
     grid = draw_reconstructions(graphs, targets)
 
@@ -68,9 +70,11 @@ def test_reconstructions_lie_under_their_inputs(finished: Workdir) -> None:
         return grid[top : top + 28, left : left + 28]
 
     expected = pixels.to_uint8(graphs.decoder.run(graphs.encoder.run(targets)[0])[0])
-    for index in (0, 15):
-        np.testing.assert_array_equal(cell(0, index), pixels.to_uint8(targets)[index])
-        np.testing.assert_array_equal(cell(1, index), expected[index])
+    for index in range(count):
+        row, column = 2 * (index // columns), index % columns
+        np.testing.assert_array_equal(cell(row, column), pixels.to_uint8(targets)[index])
+        np.testing.assert_array_equal(cell(row + 1, column), expected[index])
+    assert grid.shape == (2 + 60 * -(-count // columns), 2 + 30 * columns, 1)
 
 
 def test_traversals_change_one_dimension_at_a_time() -> None:
