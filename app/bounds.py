@@ -18,7 +18,7 @@ from app.errors import InvalidFieldError, UnsupportedByModelError
 from app.offload import Offload
 from app.timing import Timing
 from model import likelihood, noise, pixels
-from model.bundle import LikelihoodSpec
+from model.manifest import LikelihoodSpec
 from model.noise import Purpose
 from model.pixels import Images
 

@@ -11,7 +11,7 @@ from app.batcher import BatchReport, MicroBatcher
 from app.errors import ShuttingDownError
 from app.lanes import Lanes
 from app.loader import Loaded
-from model.bundle import Manifest
+from model.manifest import Manifest
 from model.runtime import Graph
 
 Observe = Callable[[str, str, BatchReport], None]

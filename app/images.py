@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InvalidPictureError, PictureTooLargeError
-from model.bundle import InputSpec, Preprocessing
+from model.manifest import InputSpec, Preprocessing
 from model.pictures import Fitted, PictureError, TooManyPixelsError, fit, read
 from model.pixels import Images
 

@@ -13,16 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model.bundle import (
-    DECODER,
-    ENCODER,
-    GOLDEN,
-    MANIFEST,
-    Bundle,
-    BundleError,
-    GraphSpec,
-    TensorSpec,
-)
+from model.bundle import DECODER, ENCODER, GOLDEN, MANIFEST, Bundle, BundleError
+from model.manifest import GraphSpec, TensorSpec
 from model.runtime import CPU, CUDA, Graph, GraphError, choose_provider
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,8 @@ from typing import Literal
 from app.engine import Engine
 from app.errors import InvalidFieldError, ModelUnavailableError, UnknownModelError
 from app.loader import Loaded
-from model.bundle import NAME_PATTERN, RESERVED_NAMES, Bundle, BundleError, open_bundle
+from model.bundle import Bundle, BundleError, open_bundle
+from model.manifest import NAME_PATTERN, RESERVED_NAMES
 from model.runtime import GraphError
 
 logger = logging.getLogger(__name__)

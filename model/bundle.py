@@ -22,168 +22,21 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, JsonValue, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import ValidationError
 
-from model.config import Frozen
+from model.manifest import SCHEMA_VERSION, FileEntry, Manifest
 
-SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 ENCODER = "encoder.onnx"
 DECODER = "decoder.onnx"
 GOLDEN = "golden.npz"
 REQUIRED_FILES = (ENCODER, DECODER, GOLDEN)
 
-NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
-RESERVED_NAMES = frozenset({"stats"})
-"""Names that would collide with a route of the inference protocol."""
-
-
-def _not_reserved(name: str) -> str:
-    if name in RESERVED_NAMES:
-        msg = f"{name!r} is reserved; choose another name"
-        raise ValueError(msg)
-    return name
-
-
-Name = Annotated[str, Field(pattern=NAME_PATTERN), AfterValidator(_not_reserved)]
-Shape = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-
 
 class BundleError(Exception):
     """A bundle that can't be written or served; the text names the file and says why."""
-
-
-class FileEntry(Frozen):
-    """What a file of the bundle must be."""
-
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    bytes: NonNegativeInt
-
-
-class InputSpec(Frozen):
-    """The pictures that the encoder takes: float32 [n, channels, height, width]."""
-
-    channels: Literal[1, 3]
-    height: PositiveInt
-    width: PositiveInt
-    order: Literal["L", "RGB"]
-    value_range: tuple[float, float] = (0.0, 1.0)
-
-
-class Preprocessing(Frozen):
-    """How any picture is fitted to the model, in training and in serving alike."""
-
-    orientation: Literal["exif"] = "exif"
-    crop: Literal["centre"] = "centre"
-    filter: Literal["lanczos"] = "lanczos"
-    background: Annotated[int, Field(ge=0, le=255)] = 0
-    """The grey level that transparent pixels are laid on."""
-    grey: Literal["itu-r-601"] = "itu-r-601"
-
-
-class LatentSpec(Frozen):
-    """A vector (d,) or a map (c, h, w); what is served is (z − shift) · scaling."""
-
-    shape: Shape
-    scaling: float = 1.0
-    shift: float = 0.0
-
-
-class TensorSpec(Frozen):
-    """A graph's input or output; the batch axis is left out of `shape`."""
-
-    name: str
-    dtype: Literal["float32"] = "float32"
-    shape: Shape
-
-
-class GraphSpec(Frozen):
-    """The tensors of one graph, in order."""
-
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-
-
-class LikelihoodSpec(Frozen):
-    """p(x|z) as trained, over `dimensions` pixel values."""
-
-    family: Literal["bernoulli", "gaussian"]
-    dimensions: PositiveInt
-    scale: Annotated[float, Field(gt=0)] | None = None
-    """Standard deviation of a Gaussian, pixels being in [0, 1]."""
-    levels: PositiveInt | None = None
-    """Number of grey levels of a discrete likelihood."""
-    binarise: Literal["sample", "threshold", "none"] | None = None
-    """How training made grey pictures binary; Bernoulli only."""
-
-
-class WeightsSpec(Frozen):
-    """Which weights were exported."""
-
-    kind: Literal["ema", "raw"]
-    step: NonNegativeInt
-
-
-class DataSpec(Frozen):
-    """What the model was trained on."""
-
-    id: str
-    revision: str | None = None
-    licence: str | None = None
-    fingerprint: str
-    split: str
-
-
-class Metric(Frozen):
-    """A measured figure and how it was measured; log-likelihoods are in nats."""
-
-    value: float
-    standard_error: float | None = None
-    n: PositiveInt
-    """Number of pictures."""
-    samples: PositiveInt | None = None
-    """K, the number of importance samples of each picture."""
-    seeds: Mapping[str, int] = {}
-    note: str | None = None
-
-
-class GoldenSpec(Frozen):
-    """Largest absolute difference, by provider and output, that the golden batch may show."""
-
-    tolerance: Mapping[str, Mapping[str, Annotated[float, Field(gt=0)]]]
-
-
-class Manifest(Frozen):
-    """`manifest.json`: everything that serving needs to know, and where the model comes from."""
-
-    schema_version: Literal[1] = 1
-    name: Name
-    version: PositiveInt
-    created: datetime
-    git_commit: str | None = None
-    tools: Mapping[str, str]
-    opset: PositiveInt
-    files: Mapping[str, FileEntry] = {}
-    input: InputSpec
-    preprocessing: Preprocessing = Preprocessing()
-    latent: LatentSpec
-    encoder: GraphSpec
-    decoder: GraphSpec
-    likelihood: LikelihoodSpec | None
-    objective: Mapping[str, JsonValue]
-    network: Mapping[str, JsonValue]
-    weights: WeightsSpec
-    data: DataSpec
-    metrics: Mapping[str, Metric]
-    kl_per_dimension: tuple[float, ...] = ()
-    golden: GoldenSpec
-    licence: str
-    card: str
-    """A few sentences for people: what the model is, and what it is not for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from model import exif
-from model.bundle import InputSpec, Preprocessing
 from model.containers import Container, ContainerError, scan
+from model.manifest import InputSpec, Preprocessing
 from model.pixels import Images
 
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})

@@ -18,11 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
-from model.bundle import (
-    DECODER,
-    ENCODER,
-    GOLDEN,
-    Bundle,
+from model.bundle import DECODER, ENCODER, GOLDEN, Bundle, write_bundle
+from model.manifest import (
     DataSpec,
     GoldenSpec,
     GraphSpec,
@@ -32,7 +29,6 @@ from model.bundle import (
     Manifest,
     TensorSpec,
     WeightsSpec,
-    write_bundle,
 )
 from model.runtime import CPU, CUDA
 

@@ -13,12 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from model.bundle import (
-    DECODER,
-    ENCODER,
-    GOLDEN,
-    Bundle,
-    BundleError,
+from model.bundle import DECODER, ENCODER, GOLDEN, Bundle, BundleError, write_bundle
+from model.config import BernoulliConfig
+from model.manifest import (
     DataSpec,
     GoldenSpec,
     GraphSpec,
@@ -28,9 +25,7 @@ from model.bundle import (
     Metric,
     TensorSpec,
     WeightsSpec,
-    write_bundle,
 )
-from model.config import BernoulliConfig
 from model.runtime import CPU, CUDA
 from training.config import TrainingConfig
 from training.errors import StageError

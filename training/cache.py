@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model import pictures
-from model.bundle import InputSpec, Preprocessing
+from model.manifest import InputSpec, Preprocessing
 from model.pixels import Images
 from training.errors import DataError, TrainingError
 from training.source import Source

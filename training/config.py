@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
-from model.bundle import InputSpec, Name, Preprocessing
 from model.config import BernoulliConfig, Frozen, ModelConfig
+from model.manifest import InputSpec, Name, Preprocessing
 from model.noise import MAX_SEED
 from training.errors import ConfigError
 

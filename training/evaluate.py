@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from model import elbo, likelihood, pixels
-from model.bundle import Metric
 from model.config import BernoulliConfig
+from model.manifest import Metric
 from model.pixels import Floats, Images
 from training.config import EvaluationConfig, TrainingConfig
 from training.data import reload_data

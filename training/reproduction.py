@@ -10,7 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from model.bundle import BundleError, Metric, open_bundle
+from model.bundle import BundleError, open_bundle
+from model.manifest import Metric
 from training.errors import StageError, TrainingError
 from training.workdir import Workdir, read_json
 

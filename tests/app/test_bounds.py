@@ -9,7 +9,7 @@ import pytest
 
 from app.bounds import BoundOptions, Bounds, check
 from app.errors import InvalidFieldError, UnsupportedByModelError
-from model.bundle import LikelihoodSpec
+from model.manifest import LikelihoodSpec
 
 BERNOULLI = LikelihoodSpec(family="bernoulli", dimensions=4, binarise="sample")
 GAUSSIAN = LikelihoodSpec(family="gaussian", dimensions=4, scale=1.0)

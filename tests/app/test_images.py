@@ -16,7 +16,7 @@ from PIL import Image
 
 from app.errors import InvalidPictureError, PictureTooLargeError
 from app.images import UNKNOWN_PIXELS, announced_pixels, base64_png, decode, grid, png
-from model.bundle import InputSpec, Preprocessing
+from model.manifest import InputSpec, Preprocessing
 from model.pictures import Fitted
 from tests.picture_files import drawing, header, saved
 

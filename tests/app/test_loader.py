@@ -12,19 +12,8 @@ import pytest
 from app import loader
 from app.loader import SLOW_ROW_SECONDS, load
 from model import runtime
-from model.bundle import (
-    DECODER,
-    ENCODER,
-    GOLDEN,
-    Bundle,
-    BundleError,
-    GoldenSpec,
-    GraphSpec,
-    InputSpec,
-    LatentSpec,
-    TensorSpec,
-    write_bundle,
-)
+from model.bundle import DECODER, ENCODER, GOLDEN, Bundle, BundleError, write_bundle
+from model.manifest import GoldenSpec, GraphSpec, InputSpec, LatentSpec, TensorSpec
 from model.runtime import CPU, CUDA, Graph, GraphError
 from tests import arithmetic_bundle
 from tests.arithmetic_bundle import LATENT, SIZE

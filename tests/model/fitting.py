@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from model.bundle import InputSpec, Preprocessing
+from model.manifest import InputSpec, Preprocessing
 from model.pictures import Fitted, fit, read
 
 SERVED = ("PNG", "JPEG", "WEBP")

@@ -19,10 +19,10 @@ from model.bundle import (
     MANIFEST,
     Bundle,
     BundleError,
-    Name,
     open_bundle,
     write_bundle,
 )
+from model.manifest import Name
 from tests import arithmetic_bundle
 from tests.limits import file_size_limit
 

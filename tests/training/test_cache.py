@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from model import pictures
-from model.bundle import InputSpec, Preprocessing
+from model.manifest import InputSpec, Preprocessing
 from tests.limits import file_size_limit
 from tests.training import runs
 from training import cache

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from model.bundle import InputSpec
 from model.config import ConvConfig
+from model.manifest import InputSpec
 from tests.training import runs
 from training.config import (
     TrainingConfig,

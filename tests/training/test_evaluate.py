@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.bundle import Metric
+from model.manifest import Metric
 from model.pixels import Floats
 from model.runtime import Graph
 from tests.training import runs

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from model.bundle import Metric
+from model.manifest import Metric
 from tests import arithmetic_bundle
 from training.errors import StageError
 from training.reproduction import difference, main
