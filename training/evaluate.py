@@ -8,12 +8,10 @@ onnxruntime on the CPU, which is what serves.
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,35 +21,18 @@ from rich.console import Console
 from rich.progress import Progress
 
 from model import elbo, likelihood, pixels
-from model.config import BernoulliConfig
 from model.manifest import Metric
 from model.pixels import Floats, Images
 from training.config import EvaluationConfig, TrainingConfig
 from training.data import reload_data
 from training.errors import DataError
 from training.export import Graphs, load_graphs
-from training.totals import ACTIVE_VARIANCE
+from training.metrics import Measured, to_metrics
 from training.workdir import Workdir, read_json, write_atomic, write_json
 
 _BATCH = 250
 _ROWS = 100
 """Latents decoded at once: few enough that their pictures stay in the processor's cache."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Figures of each picture, in nats unless said otherwise."""
-
-    mean: Floats
-    """Posterior means [n, d]."""
-    logvar: Floats
-    """Posterior log-variances [n, d]."""
-    bound: NDArray[np.float64]
-    """Importance-weighted bound [n]."""
-    log_likelihood: NDArray[np.float64]
-    """log p(x|z) [n], averaged over the K samples."""
-    squared_error: NDArray[np.float64]
-    """Σ (x − pixels)² [n], `pixels` being decoded from the posterior mean."""
 
 
 def evaluate(folder: Path, overrides: Sequence[str] = (), console: Console | None = None) -> None:
@@ -140,50 +121,6 @@ def measure(
         figures = list(_tracked(pool.map(of_picture, range(len(targets))), len(targets), console))
     bound, log_likelihood = np.array(figures).T
     return Measured(mean, logvar, bound, log_likelihood, likelihood.squared_error(targets, shown))
-
-
-def to_metrics(measured: Measured, config: TrainingConfig, digest: str) -> dict[str, Metric]:
-    """Means over the pictures with their standard errors."""
-    count, dimensions = len(measured.bound), config.model.dimensions
-    samples = config.evaluation.samples
-    kl = likelihood.kl(measured.mean, measured.logvar)
-    binary = isinstance(config.model.likelihood, BernoulliConfig)
-    seeds = {"importance": config.evaluation.importance_seed}
-    note = f"SHA-256 of the pixels: {digest}"
-    if config.binarise == "sample":
-        seeds["binarise"] = config.evaluation.binarise_seed
-        note = f"binarised by NumPy's PCG64; {note}"
-
-    def metric(values: NDArray[np.float64], note: str | None = None, *, drawn: bool) -> Metric:
-        error = float(values.std(ddof=1) / math.sqrt(count)) if count > 1 else None
-        return Metric(
-            value=float(values.mean()),
-            standard_error=error,
-            n=count,
-            samples=samples if drawn else None,
-            seeds=seeds if drawn else {},
-            note=note,
-        )
-
-    active = int((measured.mean.var(axis=0) > ACTIVE_VARIANCE).sum())
-    per_dimension = (
-        ("bits_per_dimension", -measured.bound / (dimensions * math.log(2)))
-        if binary
-        else ("nats_per_dimension", -measured.bound / dimensions)
-    )
-    return {
-        "bound": metric(measured.bound, f"importance-weighted, in nats; {note}", drawn=True),
-        "elbo": metric(measured.log_likelihood - kl, "in nats", drawn=True),
-        "log_likelihood": metric(measured.log_likelihood, "E log p(x|z), in nats", drawn=True),
-        "kl": metric(kl, "in nats", drawn=False),
-        per_dimension[0]: metric(per_dimension[1], drawn=True),
-        "mean_squared_error": metric(
-            measured.squared_error / dimensions, "of the posterior mean's decoding", drawn=False
-        ),
-        "active_units": Metric(
-            value=active, n=count, note=f"posterior mean's variance above {ACTIVE_VARIANCE}"
-        ),
-    }
 
 
 def _log_likelihood(
