@@ -10,6 +10,7 @@ from pathlib import Path
 
 from training.config import TrainingConfig, preset_names, read_config
 from training.errors import TrainingError
+from training.overrides import Override
 
 _STAGES = {
     "export": "write the ONNX graphs, checked against torch, and the golden batch",
@@ -47,14 +48,18 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _config(options: argparse.Namespace) -> TrainingConfig:
-    named = {
-        "seed": options.seed,
-        "threads": options.threads,
-        "device": options.device,
-        "data.source": options.data,
+    shortcuts = {
+        "--seed": ("seed", options.seed),
+        "--threads": ("threads", options.threads),
+        "--device": ("device", options.device),
+        "--data": ("data.source", options.data),
     }
-    shortcuts = [f"{key}={value}" for key, value in named.items() if value is not None]
-    return read_config(options.preset, [*options.set, *shortcuts])
+    named = [
+        Override(key, value, f"{option} {value}")
+        for option, (key, value) in shortcuts.items()
+        if value is not None
+    ]
+    return read_config(options.preset, [*options.set, *named])
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,6 +14,7 @@ from model.config import BernoulliConfig, Frozen, ModelConfig
 from model.manifest import InputSpec, Name, Preprocessing
 from model.noise import MAX_SEED
 from training.errors import ConfigError
+from training.overrides import Override, apply_overrides, parse_override
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
@@ -168,10 +169,11 @@ def preset_names() -> list[str]:
     return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def read_config(preset: str, overrides: Sequence[str] = ()) -> TrainingConfig:
+def read_config(preset: str, overrides: Sequence[str | Override] = ()) -> TrainingConfig:
     """Reads a shipped preset by name, or a TOML file by path, and applies `key=value` texts.
 
-    A value is written as in TOML; what TOML doesn't understand is taken as a text.
+    All of them are applied before anything is checked, so their order matters only where two set
+    the same. A value is written as in TOML; what TOML doesn't understand is taken as a text.
 
     Raises:
         ConfigError: no such preset, broken TOML, an unknown key or a value out of range.
@@ -182,20 +184,12 @@ def read_config(preset: str, overrides: Sequence[str] = ()) -> TrainingConfig:
     except tomllib.TOMLDecodeError as error:
         msg = f"{name}: not TOML: {error}"
         raise ConfigError(msg) from error
-    config = _validate(document, name)
-    for override in overrides:
-        _apply(document, override)
-        config = _validate(document, f"--set {override}")
-    return config
+    return _override(document, overrides, name)
 
 
-def override_config(config: TrainingConfig, overrides: Sequence[str]) -> TrainingConfig:
+def override_config(config: TrainingConfig, overrides: Sequence[str | Override]) -> TrainingConfig:
     """The same configuration with `key=value` texts applied; errors as for `read_config`."""
-    document = config.model_dump(mode="json")
-    for override in overrides:
-        _apply(document, override)
-        config = _validate(document, f"--set {override}")
-    return config
+    return _override(config.model_dump(mode="json"), overrides, "the run's settings")
 
 
 def parse_config(content: bytes, name: str) -> TrainingConfig:
@@ -219,38 +213,27 @@ def _preset_text(preset: str) -> tuple[str, str]:
         raise ConfigError(msg) from error
 
 
-def _apply(document: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    *parents, last = key.strip().split(".")
-    if not separator or not last:
-        msg = f"--set {override}: write key=value, for example --set optimiser.learning_rate=1e-3"
-        raise ConfigError(msg)
-    for parent in parents:
-        document = document.setdefault(parent, {})
-        if not isinstance(document, dict):
-            msg = f"--set {override}: {parent} is a value, not a section"
-            raise ConfigError(msg)
-    try:
-        document[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        document[last] = text.strip()
-
-
-def _validate(document: Mapping[str, Any], name: str) -> TrainingConfig:
+def _override(
+    document: dict[str, Any], overrides: Sequence[str | Override], name: str
+) -> TrainingConfig:
+    parsed = [parse_override(one) if isinstance(one, str) else one for one in overrides]
+    apply_overrides(document, parsed)
     try:
         return TrainingConfig.model_validate(document)
     except ValidationError as error:
-        raise ConfigError(_describe(error, name)) from error
+        raise ConfigError(_describe(error, name, parsed)) from error
 
 
-def _describe(error: ValidationError, name: str) -> str:
+def _describe(error: ValidationError, name: str, overrides: Sequence[Override] = ()) -> str:
     lines = []
     for entry in error.errors():
         tags = ("mlp", "conv", "bernoulli", "gaussian")
         key = ".".join(str(part) for part in entry["loc"] if part not in tags)
         unknown = entry["type"] == "extra_forbidden"
         what = "unknown key" if unknown else entry["msg"].removeprefix("Value error, ")
-        lines.append(f"{name}: {key}: {what}" if key else f"{name}: {what}")
+        guilty = [one.text for one in overrides if not key or one.concerns(key)]
+        where = f"{name} with {' '.join(guilty)}" if guilty else name
+        lines.append(f"{where}: {key}: {what}" if key else f"{where}: {what}")
     return "\n".join(lines)
 
 

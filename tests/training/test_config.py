@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model.config import ConvConfig
+from model.config import ConvConfig, GaussianConfig, MlpConfig
 from model.manifest import InputSpec
 from tests.training import runs
 from training.config import (
@@ -71,47 +71,56 @@ def test_an_unknown_preset_lists_the_known(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "key", "value"),
+    "overrides",
     [
-        ("epochs=3", "epochs", 3),
-        ("optimiser.learning_rate=1e-4", "optimiser.learning_rate", 1e-4),
-        ("data.source=some/folder", "data.source", "some/folder"),
-        ('data.source="quoted"', "data.source", "quoted"),
-        ("data.convert=true", "data.convert", True),
-        ("model.network.widths=[4, 8]", "model.network.widths", (4, 8)),
-        ("bundle.card=a = b", "bundle.card", "a = b"),
+        ("early_stop=3", "data.validation_share=0.1"),
+        ("data.validation_share=0.1", "early_stop=3"),
     ],
 )
-def test_overrides(override: str, key: str, value: object) -> None:
-    """`key=value` changes one setting; values are TOML, and anything else a text."""
-    found: object = read_config("mnist", [override])
-    for part in key.split("."):
-        found = getattr(found, part)
+def test_overrides_are_checked_together(overrides: tuple[str, str]) -> None:
+    """Two settings that are right only together may come in either order."""
+    config = read_config("mnist", overrides)
 
-    assert found == value
+    assert (config.early_stop, config.data.validation_share) == (3, 0.1)
+    assert override_config(read_config("mnist"), overrides) == config
 
 
-def test_the_last_override_wins() -> None:
-    """Later overrides replace earlier ones."""
-    assert read_config("mnist", ["epochs=3", "epochs=4"]).epochs == 4
+def test_another_network_starts_from_its_defaults() -> None:
+    """What a preset sets for its network and likelihood does not stand in the way of others."""
+    config = read_config(
+        "mnist", ["model.network.architecture=mlp", "model.likelihood.family=gaussian"]
+    )
+
+    assert config.model.network == MlpConfig()
+    assert config.model.likelihood == GaussianConfig()
+    assert config.binarise == "none"
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("epochs=0", "--set epochs=0: epochs: .*greater than 0"),
-        ("optimiser.lr=1", "--set optimiser.lr=1: optimiser.lr: unknown key"),
+        ("epochs=0", r"mnist\.toml with --set epochs=0: epochs: .*greater than 0"),
+        ("optimiser.lr=1", r"mnist\.toml with --set optimiser\.lr=1: optimiser\.lr: unknown key"),
+        ("model.likelihood.scale=1", r"likelihood\.scale=1: model\.likelihood\.scale: unknown key"),
         ("epochs", "write key=value"),
-        ("=3", "write key=value"),
         ("epochs.first=3", "epochs is a value, not a section"),
         ("early_stop=3", "set data.validation_share above 0"),
-        ("model.width=30", "divisible by 4, got 28×30"),
+        ("model.width=30", r"with --set model.width=30: model: .*divisible by 4, got 28×30"),
     ],
 )
 def test_wrong_overrides_are_named(override: str, message: str) -> None:
     """A wrong override fails with its own text and what would be right."""
     with pytest.raises(ConfigError, match=message):
-        read_config("mnist", [override])
+        read_config("mnist", ["batch_size=7", override])
+
+
+def test_a_mistake_of_the_preset_is_not_put_on_overrides(tmp_path: Path) -> None:
+    """Only overrides of the wrong setting are named beside the preset."""
+    path = tmp_path / "mine.toml"
+    path.write_text("epochs = 0\n")
+
+    with pytest.raises(ConfigError, match=r"mine\.toml: epochs: "):
+        read_config(str(path), ["batch_size=7"])
 
 
 def test_a_written_configuration_reads_back(tmp_path: Path) -> None:

@@ -74,6 +74,9 @@ def test_a_stage_can_be_run_again_alone(copied: Workdir) -> None:
     [
         (["fit", "nothing"], "neither a preset"),
         (["fit", "mnist", "--set", "epoch=1"], "epoch: unknown key"),
+        (["fit", "mnist", "--seed", "-1"], "with --seed -1: seed: "),
+        (["fit", "mnist", "--data", "123"], "123: neither a folder nor a hub name"),
+        (["fit", "mnist", "--data", "'x'"], "'x': neither a folder nor a hub name"),
         (["fit", "mnist", "--data", "/nowhere"], "neither a folder nor a hub name"),
         (["evaluate", "--workdir", "/nowhere"], "run `vaetrain fit`"),
     ],

@@ -1,0 +1,72 @@
+"""Settings given one by one, as `--set key=value` does, over those of a preset."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from training.errors import ConfigError
+
+_TAGS = frozenset({"model.network.architecture", "model.likelihood.family"})
+"""Settings that decide which others their section has."""
+
+
+@dataclass(frozen=True)
+class Override:
+    """One setting's new value."""
+
+    key: str
+    """With dots, such as `optimiser.learning_rate`."""
+    value: object
+    text: str
+    """As the user wrote it, for errors."""
+
+    def concerns(self, key: str) -> bool:
+        """Whether this override sets `key`, a part of it, or a section that it is in."""
+        return f"{self.key}.".startswith(f"{key}.") or f"{key}.".startswith(f"{self.key}.")
+
+
+def parse_override(text: str) -> Override:
+    """Reads `key=value`: the value as in TOML, and as a text where TOML doesn't understand it.
+
+    Raises:
+        ConfigError: there is no key or no equals sign.
+    """
+    key, separator, value = text.partition("=")
+    key = key.strip()
+    written = f"--set {text}"
+    if not separator or not all(key.split(".")):
+        msg = f"{written}: write key=value, for example --set optimiser.learning_rate=1e-3"
+        raise ConfigError(msg)
+    try:
+        return Override(key, tomllib.loads(f"value = {value}")["value"], written)
+    except tomllib.TOMLDecodeError:
+        return Override(key, value.strip(), written)
+
+
+def apply_overrides(document: dict[str, Any], overrides: Sequence[Override]) -> None:
+    """Changes the document in the overrides' order; nothing is checked but that sections are.
+
+    Another network or likelihood starts from its own defaults, and not with what the preset had
+    set for the one before; what other overrides set for it stays, whichever came first.
+
+    Raises:
+        ConfigError: a value stands where a section would have to be.
+    """
+    chosen: set[str] = set()
+    for override in overrides:
+        *parents, last = override.key.split(".")
+        section = document
+        for parent in parents:
+            section = section.setdefault(parent, {})
+            if not isinstance(section, dict):
+                msg = f"{override.text}: {parent} is a value, not a section"
+                raise ConfigError(msg)
+        if override.key in _TAGS and section.get(last, override.value) != override.value:
+            prefix = ".".join(parents)
+            for name in [name for name in section if f"{prefix}.{name}" not in chosen]:
+                del section[name]
+        section[last] = override.value
+        chosen.add(override.key)
