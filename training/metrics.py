@@ -39,7 +39,10 @@ def to_metrics(measured: Measured, config: TrainingConfig, digest: str) -> dict[
     how = "binarised by NumPy's PCG64; " if bits else ""
     kl = likelihood.kl(measured.mean, measured.logvar)
     drawn = {
-        "bound": (measured.bound, f"importance-weighted, in nats; {how}SHA-256 {digest}"),
+        "bound": (
+            measured.bound,
+            f"importance-weighted, in nats; {how}SHA-256 of the pixels: {digest}",
+        ),
         "elbo": (measured.log_likelihood - kl, "in nats"),
         "log_likelihood": (measured.log_likelihood, "E log p(x|z), in nats"),
         **_per_dimension(measured.bound, config),
