@@ -80,7 +80,7 @@ def read_checkpoint(
     before, now = checkpoint.identity, config.identity()
     differing = [
         f"{key} ({before.get(key)!r} then, {now.get(key)!r} now)"
-        for key in sorted(before.keys() | now.keys())
+        for key in sorted(now)  # what an older version wrote besides decides nothing now
         if before.get(key) != now.get(key)
     ]
     if checkpoint.fingerprints != dict(fingerprints):

@@ -154,10 +154,11 @@ class TrainingConfig(Frozen):
     def identity(self) -> dict[str, object]:
         """Everything that decides the trained weights, by dotted key.
 
-        Where pictures lie, and how a bundle is named or measured, is not part of it: the
-        pictures' fingerprint is compared instead.
+        Where pictures lie, how often a run is saved or shown, and how a bundle is named or
+        measured, is not part of it: the pictures' fingerprint is compared instead.
         """
-        whole = self.model_dump(mode="json", exclude={"evaluation", "bundle"})
+        others = {"evaluation", "bundle", "checkpoint_steps", "sample_epochs"}
+        whole = self.model_dump(mode="json", exclude=others)
         for key in ("source", "id", "revision", "cache", "licence"):
             del whole["data"][key]
         return dict(_flatten(whole))

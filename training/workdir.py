@@ -12,6 +12,9 @@ from typing import IO, Any
 from training.config import TrainingConfig, override_config, parse_config
 from training.errors import ConfigError, DiskError, StageError
 
+_OF_A_MACHINE = frozenset({"threads", "device"})
+"""Settings that decide the weights' last bits while they are trained, and nothing afterwards."""
+
 
 class Workdir:
     """The files of one run, in the order in which the stages write them."""
@@ -44,7 +47,7 @@ class Workdir:
         config = parse_config(content, str(self.config))
         changed = override_config(config, overrides)
         before, now = config.identity(), changed.identity()
-        fixed = [key for key in now if now[key] != before[key]]
+        fixed = [key for key in now if now[key] != before[key] and key not in _OF_A_MACHINE]
         if fixed:
             msg = f"{', '.join(fixed)}: fixed when this workdir was trained; run `fit` anew"
             raise ConfigError(msg)

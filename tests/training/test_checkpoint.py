@@ -57,6 +57,16 @@ def test_another_configuration_is_named(tmp_path: Path) -> None:
     assert "take another workdir" in message
 
 
+@pytest.mark.parametrize("override", ["threads=2", "device=cuda"])
+def test_another_machine_is_named(tmp_path: Path, override: str) -> None:
+    """Threads and device decide the last bits, so a run goes on with those it began with."""
+    workdir = Workdir(tmp_path / "run")
+    write_checkpoint(workdir, checkpoint(tmp_path))
+
+    with pytest.raises(ConfigError, match=override.partition("=")[0]):
+        read_checkpoint(workdir, runs.config(tmp_path, override), PRINTS)
+
+
 def test_other_pictures_are_named(tmp_path: Path) -> None:
     """Resuming on other pictures fails."""
     workdir = Workdir(tmp_path / "run")
@@ -67,10 +77,12 @@ def test_other_pictures_are_named(tmp_path: Path) -> None:
 
 
 def test_what_does_not_shape_the_weights_may_change(tmp_path: Path) -> None:
-    """A resumed run may read its pictures from elsewhere and name its bundle anew."""
+    """A resumed run may read its pictures from elsewhere, be saved more often, and name its
+    bundle anew; a setting that an older version knew is no hindrance."""
     workdir = Workdir(tmp_path / "run")
-    write_checkpoint(workdir, checkpoint(tmp_path))
-    moved = runs.config(tmp_path, "bundle.name=other", data=tmp_path)
+    written = checkpoint(tmp_path)
+    write_checkpoint(workdir, replace(written, identity={**written.identity, "gone": 1}))
+    moved = runs.config(tmp_path, "bundle.name=other", "checkpoint_steps=3", data=tmp_path)
 
     assert read_checkpoint(workdir, moved, PRINTS).step == 0
 

@@ -138,12 +138,15 @@ def test_parse_names_the_file() -> None:
 
 
 def test_identity_is_what_decides_the_weights() -> None:
-    """Where pictures lie and what a bundle is called is not part of a run's identity."""
+    """Where pictures lie, what is saved how often and a bundle's name are not part of it."""
     config = read_config("mnist")
     same = override_config(
         config,
-        ["data.source=elsewhere", "data.cache=there", "bundle.version=2", "evaluation.samples=1"],
-    )
+        [
+            "data.source=elsewhere", "data.cache=there", "bundle.version=2",
+            "evaluation.samples=1", "checkpoint_steps=7", "sample_epochs=1",
+        ],
+    )  # fmt: skip
     other = override_config(config, ["model.latent_dim=3"])
 
     assert same.identity() == config.identity()

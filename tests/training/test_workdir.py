@@ -72,10 +72,11 @@ def test_missing_files_name_the_stage_to_run(tmp_path: Path) -> None:
 
 
 def test_later_stages_change_only_what_is_theirs(tmp_path: Path) -> None:
-    """Evaluation settings may change after training; what shaped the weights may not."""
+    """Evaluation and the machine may change after training; what shaped the weights may not."""
     workdir = Workdir(tmp_path)
     write_json(workdir.config, runs.config(tmp_path).model_dump(mode="json"))
 
     assert workdir.read_config(["evaluation.samples=7"]).evaluation.samples == 7
+    assert workdir.read_config(["threads=3", "device=cpu"]).threads == 3
     with pytest.raises(ConfigError, match=r"model\.latent_dim: fixed when .* was trained"):
         workdir.read_config(["model.latent_dim=9"])
