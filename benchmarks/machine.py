@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from app.cores import available_cores
+from training.commit import git_commit
 
-_PROJECT = Path(__file__).parent.parent
 _PACKAGES = (
     *("vaeserve", "fastapi", "starlette", "uvicorn", "uvloop", "httptools", "onnxruntime"),
     *("numpy", "pillow", "orjson", "pydantic"),
@@ -40,7 +39,7 @@ def describe() -> Machine:
         cores=available_cores(),
         python=platform.python_version(),
         packages={name: version(name) for name in _PACKAGES},
-        commit=_commit(),
+        commit=git_commit("app", "model", "benchmarks") or "unknown",
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         load_average=os.getloadavg()[0],
     )
@@ -52,12 +51,3 @@ def _processor(cpuinfo: Path) -> str:
     named = {name.strip(): value.strip() for name, value in fields.items()}
     family = [f"{key} {named[key]}" for key in ("cpu family", "model") if key in named]
     return ", ".join([named.get("model name", platform.machine()), *family])
-
-
-def _commit() -> str:
-    """The commit, with a `+` when tracked files differ from it; `unknown` outside a clone."""
-    command = ["git", "-C", str(_PROJECT), "describe", "--always", "--dirty=+", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"

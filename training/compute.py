@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import metadata
@@ -85,15 +84,3 @@ def has_native_bfloat16(device: torch.device) -> bool:
 def tool_versions() -> dict[str, str]:
     """Versions of Python and of the libraries that shape a trained model."""
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in _TOOLS}
-
-
-def git_commit() -> str | None:
-    """The commit that this code is at, with "+changes" if it is not as committed; or None."""
-    folder = Path(__file__).parent.parent
-    git = ("git", "-C", str(folder))
-    try:
-        found = subprocess.run((*git, "rev-parse", "HEAD"), capture_output=True, check=True)  # noqa: S603
-        changed = subprocess.run((*git, "diff", "--quiet", "HEAD", "--", "model", "training"))  # noqa: S603
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return found.stdout.decode().strip() + ("+changes" if changed.returncode else "")

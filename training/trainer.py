@@ -14,7 +14,8 @@ from model import elbo
 from model.networks import parameter_count
 from training import schedule
 from training.checkpoint import read_checkpoint, write_checkpoint, write_weights
-from training.compute import Compute, choose_compute, git_commit, tool_versions
+from training.commit import git_commit
+from training.compute import Compute, choose_compute, tool_versions
 from training.config import TrainingConfig
 from training.data import Data, load_data
 from training.errors import InterruptedTrainingError, NotFiniteError, StageError
@@ -84,7 +85,7 @@ class Trainer:
             device=compute.device,
         )
         # Read now: a long run may outlast the commit that its code was loaded from.
-        self.git_commit = git_commit()
+        self.git_commit = git_commit("model", "training")
         self.total_steps = config.epochs * self.batches.steps_per_epoch
 
     def run(self, console: Console) -> None:

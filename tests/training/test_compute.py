@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,10 +80,9 @@ def test_cuda_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         choose_compute(TrainingConfig(device="cuda"))
 
 
-def test_versions_and_commit() -> None:
-    """A run records Python, the libraries and the commit of its code."""
+def test_versions() -> None:
+    """A run records Python and the libraries that shape a model."""
     versions = compute.tool_versions()
-    commit = compute.git_commit()
 
     assert {"python", "torch", "onnxruntime"} <= versions.keys()
-    assert commit is None or re.fullmatch(r"[0-9a-f]{40}(\+changes)?", commit)
+    assert all(versions.values())
