@@ -49,7 +49,10 @@ class Decoded:
     images: Images
     """uint8 [n, h, w, c], mapped from the file and read-only."""
     labels: NDArray[np.int64] | None
+    content: str
+    """SHA-256 of the encoded pictures and labels."""
     fingerprint: str
+    """SHA-256 of `content`, size and preprocessing."""
     skipped: tuple[str, ...]
 
 
@@ -60,20 +63,21 @@ def decode(source: Source, recipe: Recipe, cache: Path) -> Decoded:
         DataError: pictures that can't be read, or whose colours are not the model's.
         DiskError: the cache can't be written.
     """
-    fingerprint = _fingerprint(source, recipe)
+    content = source.content_hash()
+    fingerprint = _fingerprint(content, recipe)
     folder = cache / fingerprint
     if not (folder / "about.json").exists():
         _fill(folder, source, recipe)
     about = json.loads((folder / "about.json").read_bytes())
     labels = np.load(folder / "labels.npy") if source.label_column is not None else None
     images = np.load(folder / "images.npy", mmap_mode="r")
-    return Decoded(images, labels, fingerprint, tuple(about["skipped"]))
+    return Decoded(images, labels, content, fingerprint, tuple(about["skipped"]))
 
 
-def _fingerprint(source: Source, recipe: Recipe) -> str:
+def _fingerprint(content: str, recipe: Recipe) -> str:
     key = {
         "format": _FORMAT,
-        "content": source.content_hash(),
+        "content": content,
         "input": recipe.input.model_dump(mode="json"),
         "preprocessing": recipe.preprocessing.model_dump(mode="json"),
         "convert": recipe.convert,
