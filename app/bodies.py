@@ -9,6 +9,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from app.errors import (
+    BodyTooLargeError,
     ClientDisconnectedError,
     InvalidFieldError,
     MalformedRequestError,
@@ -34,13 +35,17 @@ class Body:
         )
 
 
-async def read_body(request: Request) -> Body:
+async def read_body(request: Request, max_json_bytes: int) -> Body:
     """Reads the whole body; its headers are checked first.
+
+    A JSON parser lets no other thread run until it has seen all of its document, so JSON has a
+    limit of its own; a body without a type counts as JSON.
 
     Raises:
         UnsupportedMediaTypeError: it is compressed.
         MalformedRequestError: Content-Type is given twice, or is far too long.
-        BodyTooLargeError, QueueFullError: from the limits on bodies.
+        BodyTooLargeError: it is JSON of more than `max_json_bytes`, or above the limit for all.
+        QueueFullError: the bodies of all requests together leave no room for it.
         ClientDisconnectedError: the client left before it had sent all of it.
     """
     for encoding in request.headers.getlist("content-encoding"):
@@ -48,12 +53,26 @@ async def read_body(request: Request) -> Body:
             msg = f"Content-Encoding {encoding[:32]} is not taken; send the body uncompressed"
             raise UnsupportedMediaTypeError(msg, field="Content-Encoding")
     media_type, boundary = _content_type(request)
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit():
+        _check_json(Body(b"", media_type, boundary), int(announced), max_json_bytes)
     try:
         content = await request.body()
     except ClientDisconnect as error:
         msg = "the client left before its body was complete"
         raise ClientDisconnectedError(msg) from error
-    return Body(content, media_type, boundary)
+    body = Body(content, media_type, boundary)
+    _check_json(body, len(content), max_json_bytes)
+    return body
+
+
+def _check_json(body: Body, length: int, limit: int) -> None:
+    if length > limit and (body.is_json or not body.media_type):
+        msg = (
+            f"a JSON body has at most {limit} bytes; send pictures as multipart/form-data and "
+            "latents as application/x-npy, which may be longer"
+        )
+        raise BodyTooLargeError(msg, field="body", bound=limit)
 
 
 def _content_type(request: Request) -> tuple[str, bytes]:

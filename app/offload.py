@@ -1,4 +1,4 @@
-"""Work beside the graphs, such as decoding pictures: short work runs at once, long in a thread."""
+"""Work beside the graphs, such as decoding and parsing: short at once, long in a thread."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-INLINE_PIXELS = 16_384
-"""Up to about this many pixels, work is shorter than the hop to a thread and back."""
+INLINE_SIZE = 16_384
+"""Up to about this many pixels or bytes, work is shorter than the hop to a thread and back."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Offload:
-    """A few threads for work whose length is known from a number of pixels."""
+    """A few threads for work whose length follows from a number of pixels or bytes."""
 
     def __init__(self, threads: int) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="offload")
 
     async def __call__(
-        self, pixels: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+        self, size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Returns `work(*args, **kwargs)`, computed on the event loop when it is short."""
-        if pixels <= INLINE_PIXELS:
+        if size <= INLINE_SIZE:
             return work(*args, **kwargs)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, lambda: work(*args, **kwargs))

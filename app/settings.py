@@ -61,6 +61,11 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         32 * MiB, ge=1024, description="Bytes that a request body may have."
     )
+    max_json_bytes: int = Field(
+        8 * MiB,
+        ge=1024,
+        description="Bytes that a JSON body may have; larger ones belong in multipart or `.npy`.",
+    )
     max_buffered_bytes: int = Field(
         256 * MiB,
         ge=1024,

@@ -6,6 +6,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from app import answers, images, openapi
+from app.bodies import Body, read_body
 from app.context import Context, context_of
 from app.deadline import answer_within, receive_within
 from app.engine import Engine
@@ -22,7 +23,7 @@ from app.schemas import (
     SampleAnswer,
     SampleOptions,
 )
-from app.uploads import read_latents, read_options, read_pictures
+from app.uploads import parse_latents, parse_options, parse_pictures
 from model.pictures import Fitted
 from model.pixels import Images
 
@@ -42,11 +43,13 @@ async def sample(request: Request) -> Response:
     """Draws z ~ N(0, I) and decodes it. Row i depends on the seed and i alone."""
     context = context_of(request)
     media_type = choose(accept_of(request.headers), _IMAGES)
-    timeout = context.settings.timeout
-    options = await receive_within(request, timeout, read_options(request, SampleOptions))
     engine = _engine(request, context)
+    body = await _body(request, context)
 
     async def answer() -> Response:
+        options = await context.offload(
+            len(body.content), parse_options, request, body, SampleOptions
+        )
         result = await context.service.sample(
             engine, n=options.n, seed=options.seed, temperature=options.temperature
         )
@@ -55,7 +58,7 @@ async def sample(request: Request) -> Response:
             size, answers.sample, engine, result, options.temperature, media_type
         )
 
-    return await answer_within(request, timeout, answer())
+    return await answer_within(request, context.settings.timeout, answer())
 
 
 @router.post(
@@ -69,9 +72,10 @@ async def encode(request: Request) -> Response:
     context = context_of(request)
     media_type = choose(accept_of(request.headers), _LATENTS)
     engine = _engine(request, context)
-    _, files = await _upload(request, context, EncodeOptions)
+    body = await _body(request, context)
 
     async def answer() -> Response:
+        _, files = await _pictures(request, context, body, EncodeOptions)
         fitted = await _fitted(context, engine, files)
         result = await context.service.encode(engine, _stacked(fitted))
         return await context.offload(
@@ -93,16 +97,17 @@ async def decode(request: Request) -> Response:
     media_type = choose(accept_of(request.headers), _IMAGES)
     engine = _engine(request, context)
     shape, max_n = engine.manifest.latent.shape, context.settings.max_n
-    timeout = context.settings.timeout
-    reading = read_latents(request, DecodeOptions, shape, max_n)
-    _, latents = await receive_within(request, timeout, reading)
+    body = await _body(request, context)
 
     async def answer() -> Response:
+        _, latents = await context.offload(
+            len(body.content), parse_latents, request, body, DecodeOptions, shape, max_n
+        )
         result = await context.service.decode(engine, latents)
         size = len(latents) * engine.row_pixels
         return await context.offload(size, answers.decode, engine, result, media_type)
 
-    return await answer_within(request, timeout, answer())
+    return await answer_within(request, context.settings.timeout, answer())
 
 
 @router.post(
@@ -118,9 +123,10 @@ async def reconstruct(request: Request) -> Response:
     context = context_of(request)
     media_type = choose(accept_of(request.headers), _IMAGES)
     engine = _engine(request, context)
-    options, files = await _upload(request, context, ReconstructOptions)
+    body = await _body(request, context)
 
     async def answer() -> Response:
+        options, files = await _pictures(request, context, body, ReconstructOptions)
         fitted = await _fitted(context, engine, files)
         result = await context.service.reconstruct(
             engine,
@@ -143,12 +149,18 @@ def _engine(request: Request, context: Context) -> Engine:
     return context.registry.engine(names[0] if names else None)
 
 
-async def _upload(
-    request: Request, context: Context, model: type[OptionsT]
-) -> tuple[OptionsT, list[bytes]]:
+async def _body(request: Request, context: Context) -> Body:
     settings = context.settings
-    reading = read_pictures(request, model, settings.max_pictures)
-    return await receive_within(request, settings.timeout, reading)
+    return await receive_within(
+        request, settings.timeout, read_body(request, settings.max_json_bytes)
+    )
+
+
+async def _pictures(
+    request: Request, context: Context, body: Body, model: type[OptionsT]
+) -> tuple[OptionsT, list[bytes]]:
+    limit = context.settings.max_pictures
+    return await context.offload(len(body.content), parse_pictures, request, body, model, limit)
 
 
 async def _fitted(context: Context, engine: Engine, files: list[bytes]) -> list[Fitted]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
+from collections.abc import AsyncIterator
 
 import orjson
 import pytest
@@ -12,14 +13,22 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.types import Message
 
-from app.bodies import Body, parse_object, read_body, unsupported
+from app import bodies
+from app.bodies import Body, parse_object, unsupported
 from app.errors import (
+    BodyTooLargeError,
     ClientDisconnectedError,
     InvalidFieldError,
     MalformedRequestError,
     UnsupportedMediaTypeError,
 )
 from tests.app.asgi import post
+
+JSON_LIMIT = 100
+
+
+async def read_body(request: Request) -> Body:
+    return await bodies.read_body(request, JSON_LIMIT)
 
 
 def parse(content: bytes, max_values: int = 100, max_containers: int = 100) -> dict[str, object]:
@@ -87,6 +96,30 @@ def test_compressed_bodies(encoding: str) -> None:
 def test_uncompressed_bodies(encoding: str) -> None:
     """`identity` is no compression."""
     assert post(read_body, content=b"x", headers={"content-encoding": encoding}).content == b"x"
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "application/x+json", ""])
+@pytest.mark.parametrize("announced", [True, False])
+def test_json_that_is_too_long(media_type: str, announced: bool) -> None:
+    """JSON above its limit is refused with the formats that may be longer, chunked or not."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield bytes(JSON_LIMIT)
+        yield b"x"
+
+    content = bytes(JSON_LIMIT + 1) if announced else pieces()
+    with pytest.raises(BodyTooLargeError, match="100 bytes; send pictures as multipart") as error:
+        post(read_body, content=content, headers={"content-type": media_type})
+    assert error.value.bound == JSON_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("media_type", "length"), [("application/json", JSON_LIMIT), ("image/png", JSON_LIMIT + 1)]
+)
+def test_what_the_limit_on_json_lets_through(media_type: str, length: int) -> None:
+    """The limit itself is allowed, and other types do not have it."""
+    body = post(read_body, content=bytes(length), headers={"content-type": media_type})
+    assert len(body.content) == length
 
 
 def test_a_client_that_leaves() -> None:

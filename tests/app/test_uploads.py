@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
+from app.bodies import read_body
 from app.errors import (
     InvalidFieldError,
     InvalidPictureError,
@@ -22,25 +23,26 @@ from app.errors import (
 )
 from app.npy import dump
 from app.schemas import DecodeOptions, ReconstructOptions, SampleOptions
-from app.uploads import read_latents, read_options, read_pictures
+from app.uploads import parse_latents, parse_options, parse_pictures
 from model.pixels import Floats
 from tests.app.asgi import post
 
 NPY = {"content-type": "application/x-npy"}
 PNG = {"content-type": "image/png"}
 SHAPE = (2,)
+LIMIT = 8_000_000
 
 
 async def sample(request: Request) -> SampleOptions:
-    return await read_options(request, SampleOptions)
+    return parse_options(request, await read_body(request, LIMIT), SampleOptions)
 
 
 async def reconstruct(request: Request) -> tuple[ReconstructOptions, list[bytes]]:
-    return await read_pictures(request, ReconstructOptions, 3)
+    return parse_pictures(request, await read_body(request, LIMIT), ReconstructOptions, 3)
 
 
 async def decode(request: Request) -> tuple[DecodeOptions, Floats]:
-    return await read_latents(request, DecodeOptions, SHAPE, 3)
+    return parse_latents(request, await read_body(request, LIMIT), DecodeOptions, SHAPE, 3)
 
 
 def files(*contents: bytes, name: str = "images") -> list[tuple[str, tuple[str, bytes]]]:
@@ -179,6 +181,25 @@ def test_bad_pictures(
     """Every way to send none, too many, or something else has its own error."""
     with pytest.raises(error, match=why):
         post(reconstruct, url, **options)
+
+
+@pytest.mark.parametrize("length", [786_431, 786_432, 786_433, 1_572_864, 2_000_000])
+def test_long_base64_is_what_was_sent(length: int) -> None:
+    """Base64 is decoded in pieces, and where they meet no byte is lost or changed."""
+    content = bytes(range(256)) * (length // 256 + 1)
+
+    _, pictures = post(reconstruct, json={"images": [base64_of(content[:length])]})
+
+    assert pictures == [content[:length]]
+
+
+@pytest.mark.parametrize("position", [1_048_573, 1_048_575, 1_048_576, 1_100_000])
+def test_padding_within_long_base64_is_refused(position: int) -> None:
+    """Padding is only for the end, wherever the pieces meet."""
+    text = base64_of(bytes(1_000_000))
+    text = text[:position] + "=" + text[position + 1 :]
+    with pytest.raises(InvalidPictureError, match=r"picture 0.*base64"):
+        post(reconstruct, json={"images": [text]})
 
 
 def test_a_form_without_parts() -> None:
