@@ -141,11 +141,10 @@ def _objective(config: TrainingConfig, run: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _data(config: TrainingConfig, run: Mapping[str, Any]) -> DataSpec:
-    source = config.data.source or ""
     split = config.data.train_split
     counts = ", ".join(f"{count} {name}" for name, count in run["pictures"].items())
     return DataSpec(
-        id=config.data.id or (Path(source).name if Path(source).exists() else source),
+        id=config.data.id or run["data_id"],
         revision=config.data.revision,
         licence=config.data.licence,
         fingerprint=run["fingerprints"][split],

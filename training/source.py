@@ -97,6 +97,14 @@ def open_source(config: DataConfig) -> dict[str, Source]:
     return sources
 
 
+def source_name(config: DataConfig) -> str:
+    """What the pictures are called where no path belongs: `data.id`, a folder's own name, or the
+    name on the hub."""
+    source = config.source or ""
+    folder = Path(source).expanduser()
+    return config.id or (folder.resolve().name if folder.exists() else source)
+
+
 def _load(source: str, config: DataConfig) -> datasets.DatasetDict:
     # Imported late: it takes seconds, and `--help` should not.
     import datasets

@@ -22,6 +22,7 @@ from training.errors import InterruptedTrainingError, NotFiniteError, StageError
 from training.interrupt import stop_signals
 from training.minibatch import Draw, Minibatches, generator
 from training.report import Report
+from training.source import source_name
 from training.state import State
 from training.validation import validation_elbo
 from training.workdir import Workdir, disk_error, write_json
@@ -217,6 +218,8 @@ def _announce(console: Console, trainer: Trainer) -> None:
 def _about(trainer: Trainer) -> dict[str, object]:
     compute, data, state = trainer.compute, trainer.data, trainer.state
     return {
+        # Noted now: later the folder may be gone, and its path must not end up in a bundle.
+        "data_id": source_name(trainer.config.data),
         "fingerprints": dict(data.fingerprints),
         "pictures": {
             "train": len(data.train),

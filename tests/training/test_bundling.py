@@ -58,6 +58,19 @@ def test_the_bundle_says_nothing_of_this_machine(finished: Workdir, tmp_path: Pa
         assert str(tmp_path.parent).encode() not in path.read_bytes()
 
 
+def test_a_folder_that_is_gone_leaves_no_path(copied: Workdir) -> None:
+    """The pictures are called as `fit` saw them, even if their folder has moved since."""
+    config = read_json(copied.config)
+    config["data"]["source"] = "~/nowhere/secret"
+    config["bundle"]["version"] = 3
+    write_json(copied.config, config)
+
+    written = bundle(copied.folder)
+
+    assert written.manifest.data.id == "mnist"
+    assert b"nowhere" not in (written.folder / MANIFEST).read_bytes()
+
+
 def test_a_version_is_written_once(copied: Workdir) -> None:
     """A version that exists is refused; another is written beside it."""
     before = (copied.bundles / "digits" / "1" / MANIFEST).read_bytes()

@@ -12,7 +12,7 @@ import pytest
 from tests.training import runs
 from training.config import DataConfig
 from training.errors import DataError
-from training.source import open_source
+from training.source import open_source, source_name
 
 
 def data(tmp_path: Path, source: Path | str | None, **settings: object) -> DataConfig:
@@ -136,3 +136,17 @@ def test_a_table_without_pictures(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="no column of pictures among height, width"):
         open_source(data(tmp_path, folder))
+
+
+def test_pictures_are_called_by_their_folder_s_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No path names pictures, however their folder is written; an id of one's own comes first."""
+    (tmp_path / "cats").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "cats")
+
+    for source in (str(tmp_path / "cats"), "~/cats", ".", "../cats/"):
+        assert source_name(DataConfig(source=source)) == "cats"
+    assert source_name(DataConfig(source="ylecun/mnist")) == "ylecun/mnist"
+    assert source_name(DataConfig(source="~/cats", id="own")) == "own"
