@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -116,9 +116,13 @@ def read_weights(workdir: Workdir) -> Weights:
     """Reads what `write_weights` wrote.
 
     Raises:
-        StageError: `fit` has not finished on this workdir.
+        StageError: `fit` has not finished on this workdir, or the file is damaged.
     """
     path = workdir.require(workdir.weights, "fit")
-    with safe_open(path, framework="pt") as file:
-        about = file.metadata()
-    return Weights(load_tensors(path.read_bytes()), about["kind"], int(about["step"]))
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata()
+        return Weights(load_tensors(path.read_bytes()), about["kind"], int(about["step"]))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        msg = f"{path}: not weights that can be read ({error}); write them anew with fit --resume"
+        raise StageError(msg) from error

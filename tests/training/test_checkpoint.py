@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from tests.training import runs
 from training.checkpoint import (
@@ -132,6 +133,23 @@ def test_weights_before_the_end_of_training(tmp_path: Path) -> None:
     """Without finished weights the error says which stage writes them."""
     with pytest.raises(StageError, match="run `vaetrain fit`"):
         read_weights(Workdir(tmp_path))
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "nonsense", "bare"])
+def test_damaged_weights_are_named(tmp_path: Path, damage: str) -> None:
+    """A file that is no weights of a run is one sentence with its path and what to do."""
+    workdir = Workdir(tmp_path)
+    write_weights(workdir, Weights({"a": torch.ones(9)}, "ema", 7))
+    content = {
+        "empty": b"",
+        "truncated": workdir.weights.read_bytes()[:-3],
+        "nonsense": b"nonsense" * 9,
+        "bare": save({"a": torch.ones(9)}),
+    }
+    workdir.weights.write_bytes(content[damage])
+
+    with pytest.raises(StageError, match=r"weights\.safetensors: not weights .* fit --resume"):
+        read_weights(workdir)
 
 
 def test_early_stopping_travels_along(tmp_path: Path) -> None:
