@@ -18,7 +18,6 @@ from app import openapi, problems
 from app.access import AccessLog
 from app.admission import Admission
 from app.context import Context
-from app.cores import available_cores
 from app.engine import Engine
 from app.errors import ServiceError
 from app.head import HeadAsGet
@@ -31,6 +30,7 @@ from app.registry import Registry
 from app.routers import health, models, vae
 from app.service import Service
 from app.settings import Settings
+from model.cores import available_cores
 
 _DESCRIPTION = """\
 Variational autoencoders over HTTP: draw pictures from the prior, encode pictures to latents,

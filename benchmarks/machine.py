@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from app.cores import available_cores
+from model.cores import available_cores
 from training.commit import git_commit
 
 _PACKAGES = (

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model import pictures
+from model.cores import available_cores
 from model.manifest import InputSpec, Preprocessing
 from model.pixels import Images
 from training.errors import DataError, TrainingError
@@ -148,8 +149,7 @@ def _fitted(
     source: Source, recipe: Recipe
 ) -> Iterator[tuple[str, pictures.Fitted | pictures.PictureError]]:
     """Decodes on all cores (Pillow releases the interpreter lock), in order, a window ahead."""
-    workers = len(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         entries = source.pictures()
         while window := list(itertools.islice(entries, _AHEAD)):
             outcomes = pool.map(lambda entry: _fit(entry[1], recipe), window)

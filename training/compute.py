@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
+from model.cores import available_cores
 from training.config import TrainingConfig
 from training.errors import ConfigError
 
@@ -64,7 +64,7 @@ def choose_compute(config: TrainingConfig) -> Compute:
 
 def use_threads(wanted: int) -> int:
     """Sets torch's CPU threads (0: every core this process may use) and returns their number."""
-    threads = wanted or len(os.sched_getaffinity(0))
+    threads = wanted or available_cores()
     torch.set_num_threads(threads)
     return threads
 

@@ -117,7 +117,7 @@ class TrainingConfig(Frozen):
     sample_epochs: PositiveInt = 5
     """Epochs between two sample grids in TensorBoard."""
     threads: NonNegativeInt = 0
-    """CPU threads; 0 takes every core this process may use."""
+    """CPU threads; 0 takes every core that affinity and CPU quota allow."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto` takes bfloat16 where the processor computes with it natively; losses stay float32."""

@@ -8,7 +8,6 @@ onnxruntime on the CPU, which is what serves.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from model import elbo, likelihood, pixels
+from model.cores import available_cores
 from model.manifest import Metric
 from model.pixels import Floats, Images
 from training.config import EvaluationConfig, TrainingConfig
@@ -52,7 +52,7 @@ def evaluate(folder: Path, overrides: Sequence[str] = (), console: Console | Non
         raise DataError(msg)
     rows = _chosen_rows(len(test), config.evaluation.pictures)
     targets, digest = to_test_targets(np.asarray(test.images[rows]), config)
-    threads = config.threads or len(os.sched_getaffinity(0))
+    threads = config.threads or available_cores()
     measured = measure(graphs, targets, config.evaluation, scale, threads=threads, console=console)
     metrics = to_metrics(measured, config, digest)
     kl_per_dimension = likelihood.kl_per_dimension(measured.mean, measured.logvar).mean(axis=0)

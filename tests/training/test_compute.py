@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from model.cores import available_cores
 from training import compute
 from training.compute import choose_compute, has_native_bfloat16, use_threads
 from training.config import TrainingConfig
@@ -25,9 +25,9 @@ def _threads() -> Iterator[None]:
 
 
 def test_threads() -> None:
-    """A number is taken as it is; 0 is every core that this process may use."""
+    """A number is taken as it is; 0 is every core that affinity and CPU quota allow."""
     assert use_threads(1) == torch.get_num_threads() == 1
-    assert use_threads(0) == torch.get_num_threads() == len(os.sched_getaffinity(0))
+    assert use_threads(0) == torch.get_num_threads() == available_cores()
 
 
 @pytest.mark.parametrize(

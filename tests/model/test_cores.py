@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cores import available_cores
+from model.cores import available_cores
 
 AFFINITY = len(os.sched_getaffinity(0))
 
