@@ -50,8 +50,10 @@ def decode(
         InvalidPictureError: not such a file, or a broken one.
     """
     try:
-        picture = read(io.BytesIO(data), max_pixels=max_pixels, formats=FORMATS)
-        return fit(picture, spec, preprocessing)
+        # No name keeps the picture as it was decoded, so that `fit` can let go of it.
+        return fit(
+            read(io.BytesIO(data), max_pixels=max_pixels, formats=FORMATS), spec, preprocessing
+        )
     except TooManyPixelsError as error:
         msg = f"picture {index}: {error}"
         raise PictureTooLargeError(msg, field="images", index=index, bound=max_pixels) from error

@@ -17,6 +17,9 @@ from model.pixels import Images
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
 """Pillow's modes without colour, with or without transparency."""
 
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom, in pixels of the file."""
+
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -27,6 +30,11 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Of an upright picture: its columns are the file's rows; its right, its bottom come first there.
+_SIDEWAYS = frozenset({5, 6, 7, 8})
+_RIGHT_FIRST = frozenset({2, 3, 6, 7})
+_BOTTOM_FIRST = frozenset({3, 4, 7, 8})
+_STRIP_PIXELS = 262_144
 _SIXTEEN_BIT_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 _WHITE_16_BIT = 65535
 
@@ -156,25 +164,67 @@ def fit(picture: Picture, spec: InputSpec, preprocessing: Preprocessing) -> Fitt
     Raises:
         PictureError: the mode has no defined 8-bit range (floating-point pixels).
     """
-    steps: list[str] = []
     image = picture.image
-    if picture.animated:
-        steps.append("first frame taken")
-    upright = _upright(image, picture.orientation, steps)
-    eight_bit = _eight_bit(upright, picture.bit_depth, steps)
-    opaque = _opaque(eight_bit, preprocessing.background, steps)
-    coloured = _coloured(opaque, "L" if spec.channels == 1 else "RGB", steps)
-    sized = _sized(coloured, spec.width, spec.height, steps)
-    pixels = np.asarray(sized, dtype=np.uint8).reshape(spec.height, spec.width, spec.channels)
-    return Fitted(pixels, image.width, image.height, image.mode, tuple(steps))
+    width, height, file_mode = image.width, image.height, image.mode
+    mode = "L" if spec.channels == 1 else "RGB"
+    steps = ["first frame taken"] if picture.animated else []
+    turn = _TURNS.get(picture.orientation)
+    if turn is not None:
+        steps.append(f"turned upright (EXIF orientation {picture.orientation})")
+    box = _centre(width, height, picture.orientation, spec)
+    flat = _flat(picture, box, preprocessing.background, mode, steps)
+    del picture, image  # the largest array there is, unless the caller keeps it
+    if turn is not None:
+        flat = flat.transpose(turn)
+    if box != (0, 0, width, height):
+        steps.append(f"cropped to {flat.width}×{flat.height} around the centre")
+    if flat.size != (spec.width, spec.height):
+        flat = flat.resize((spec.width, spec.height), Image.Resampling.LANCZOS)
+        steps.append(f"resized to {spec.width}×{spec.height}")
+    pixels = np.asarray(flat, dtype=np.uint8).reshape(spec.height, spec.width, spec.channels)
+    return Fitted(pixels, width, height, file_mode, tuple(steps))
 
 
-def _upright(image: Image.Image, orientation: int, steps: list[str]) -> Image.Image:
-    turn = _TURNS.get(orientation)
-    if turn is None:
-        return image
-    steps.append(f"turned upright (EXIF orientation {orientation})")
-    return image.transpose(turn)
+def _centre(width: int, height: int, orientation: int, spec: InputSpec) -> Box:
+    """Where the centre crop of the upright picture lies in the file."""
+    sideways = orientation in _SIDEWAYS
+    across, down = (height, width) if sideways else (width, height)
+    crop_across = max(1, min(across, round(down * spec.width / spec.height)))
+    crop_down = max(1, min(down, round(across * spec.height / spec.width)))
+    left, top = (across - crop_across) // 2, (down - crop_down) // 2
+    # Of an odd rest the right and the bottom lose one more, which may lie first in the file.
+    if orientation in _RIGHT_FIRST:
+        left = across - crop_across - left
+    if orientation in _BOTTOM_FIRST:
+        top = down - crop_down - top
+    if sideways:
+        return (top, left, top + crop_down, left + crop_across)
+    return (left, top, left + crop_across, top + crop_down)
+
+
+def _flat(picture: Picture, box: Box, background: int, mode: str, steps: list[str]) -> Image.Image:
+    """The box of a picture, opaque, with 8 bits, in `mode`; still turned as it is in the file.
+
+    Strip by strip: what a pixel becomes depends on itself alone, and the arrays in between take
+    up to 20 bytes a pixel.
+    """
+    image, depth = picture.image, picture.bit_depth
+    left, top, right, bottom = box
+    if image.mode == mode and not image.has_transparency_data:
+        image = _eight_bit(image, depth, steps)
+        return image if box == (0, 0, *image.size) else image.crop(box)
+    rows = max(1, _STRIP_PIXELS // (right - left))
+    flat = Image.new(mode, (right - left, bottom - top))
+    most: list[str] = []
+    for start in range(top, bottom, rows):
+        done: list[str] = []
+        strip = image.crop((left, start, right, min(start + rows, bottom)))
+        opaque = _opaque(_eight_bit(strip, depth, done), background, done)
+        flat.paste(_coloured(opaque, mode, done), (0, start - top))
+        # Strips without transparency lack its step, and differ in nothing else.
+        most = max(most, done, key=len)
+    steps.extend(most)
+    return flat
 
 
 def _eight_bit(image: Image.Image, bit_depth: int, steps: list[str]) -> Image.Image:
@@ -190,7 +240,8 @@ def _eight_bit(image: Image.Image, bit_depth: int, steps: list[str]) -> Image.Im
         msg = f"pixels outside 0 … {_WHITE_16_BIT} have no defined range; send 8 or 16 bits"
         raise PictureError(msg)
     steps.append("16 bits scaled to 8")
-    grey = Image.fromarray(np.rint(wide / 257.0).astype(np.uint8))
+    # 257 is odd, so that no value lies half-way between two levels.
+    grey = Image.fromarray(((wide.astype(np.uint32) + 128) // 257).astype(np.uint8))
     key = image.info.get("transparency")
     if isinstance(key, int):
         grey.putalpha(Image.fromarray(np.where(wide == key, 0, 255).astype(np.uint8)))
@@ -222,16 +273,3 @@ def _coloured(image: Image.Image, mode: str, steps: list[str]) -> Image.Image:
     if mode == "L" and image.mode == "RGB":
         steps.append("converted to grey (ITU-R 601)")
     return image.convert(mode)
-
-
-def _sized(image: Image.Image, width: int, height: int, steps: list[str]) -> Image.Image:
-    crop_width = max(1, min(image.width, round(image.height * width / height)))
-    crop_height = max(1, min(image.height, round(image.width * height / width)))
-    if (crop_width, crop_height) != image.size:
-        left, top = (image.width - crop_width) // 2, (image.height - crop_height) // 2
-        image = image.crop((left, top, left + crop_width, top + crop_height))
-        steps.append(f"cropped to {crop_width}×{crop_height} around the centre")
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.LANCZOS)
-        steps.append(f"resized to {width}×{height}")
-    return image
