@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 import hashlib
-import os
 from typing import Literal
 
 import numpy as np
@@ -16,8 +15,10 @@ import torch
 from torch import Tensor
 
 from model.pixels import Images
+from training.memory import available_memory
 
 _PART_OF_MEMORY = 0.5
+_COPIED_AT_ONCE = 1024
 
 
 class Draw(enum.StrEnum):
@@ -46,7 +47,7 @@ class Minibatches:
     ) -> None:
         self._images: Images | Tensor = images
         if images.nbytes < _PART_OF_MEMORY * _free_memory(device):
-            self._images = to_tensor(np.array(images)).to(device)
+            self._images = _resident(images, device)
         self._batch_size = batch_size
         self._seed = seed
         self._binarise = binarise
@@ -105,11 +106,19 @@ def generator(device: torch.device, seed: int, draw: Draw, step: int = 0) -> tor
 
 
 def to_tensor(images: Images) -> Tensor:
-    """uint8 [n, h, w, c] → uint8 [n, c, h, w]."""
-    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    """uint8 [n, h, w, c] → uint8 [n, c, h, w], a copy."""
+    return torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), order="C"))
+
+
+def _resident(images: Images, device: torch.device) -> Tensor:
+    count, height, width, channels = images.shape
+    resident = torch.empty((count, channels, height, width), dtype=torch.uint8, device=device)
+    # In parts, so that no second copy of the whole set is ever in memory.
+    for start in range(0, count, _COPIED_AT_ONCE):
+        part = slice(start, start + _COPIED_AT_ONCE)
+        resident[part] = to_tensor(images[part]).to(device)
+    return resident
 
 
 def _free_memory(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()

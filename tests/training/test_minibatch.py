@@ -76,6 +76,19 @@ def test_pictures_that_do_not_fit_are_read_as_needed(monkeypatch: pytest.MonkeyP
         torch.testing.assert_close(streamed[step], resident[step], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_set_larger_than_a_part_is_copied_whole(channels: int) -> None:
+    """Pictures taken into memory part by part are all there, and the file is left alone."""
+    images = np.random.default_rng(0).integers(0, 256, (2500, 2, 3, channels), dtype=np.uint8)
+    images.setflags(write=False)
+
+    source = batches(images, 2500)
+
+    seen = (source[0] * 255).round().to(torch.uint8).reshape(2500, -1).tolist()
+    expected = to_tensor(images).reshape(2500, -1).tolist()
+    assert sorted(seen) == sorted(expected)
+
+
 def test_targets_are_what_serving_would_make_of_the_pictures() -> None:
     """Layout, range and threshold are those of model/pixels.py."""
     images = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), dtype=np.uint8)

@@ -1,0 +1,54 @@
+"""training/memory.py: what may be taken is what the cgroup and the host leave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from training.memory import available_memory
+
+HOST = 8192 * 1024
+V1 = "memory/memory."
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, HOST),
+        ({"memory.max": "max\n", "memory.current": "4000\n"}, HOST),
+        ({"memory.max": "9000\n", "memory.current": "4000\n"}, 5000),
+        (
+            {
+                "memory.max": "9000\n",
+                "memory.current": "4000\n",
+                "memory.stat": "anon 2500\ninactive_file 1500\n",
+            },
+            6500,
+        ),
+        ({"memory.max": "9000\n", "memory.current": "9900\n"}, 0),
+        ({"memory.max": f"{10 * HOST}\n", "memory.current": "0\n"}, HOST),
+        ({f"{V1}limit_in_bytes": "9000\n", f"{V1}usage_in_bytes": "3000\n"}, 6000),
+        ({"memory.max": "nonsense", "memory.current": ""}, HOST),
+    ],
+)
+def test_the_smaller_bound_counts(tmp_path: Path, files: dict[str, str], expected: int) -> None:
+    """A cgroup's limit less what is in use, its droppable file cache not counted, bounds the
+    host's available memory."""
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:   16384 kB\nMemFree:  100 kB\nMemAvailable:  8192 kB\nOdd:\n")
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    assert available_memory(tmp_path, meminfo) == expected
+
+
+def test_a_host_that_tells_nothing(tmp_path: Path) -> None:
+    """Without the kernel's files, free pages count."""
+    assert available_memory(tmp_path, tmp_path / "missing") > 0
+
+
+def test_this_host() -> None:
+    """The real files of this machine can be read."""
+    assert available_memory() > 0
