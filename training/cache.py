@@ -26,8 +26,8 @@ from training.errors import DataError, TrainingError
 from training.source import Source
 from training.workdir import disk_error
 
-MAX_PIXELS = 100_000_000
-"""A picture larger than this is refused before it is decoded."""
+MAX_PIXELS = 89_000_000
+"""A picture larger than this is refused before it is decoded; Pillow itself warns above it."""
 
 _FORMAT = 1
 _AHEAD = 256

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from model import pictures
 from model.manifest import InputSpec, Preprocessing
@@ -110,6 +111,12 @@ def test_unreadable_pictures_are_skipped_when_told(tmp_path: Path) -> None:
     assert decoded.labels.tolist() == [0, 1, 1]
     assert [Path(name).name for name in decoded.skipped] == ["picture-001.png"]
     assert decoded.images.any(axis=(1, 2, 3)).all()
+
+
+def test_the_largest_picture_makes_pillow_warn_of_nothing() -> None:
+    """What training takes is below what Pillow warns of, which would be no sentence of ours."""
+    assert Image.MAX_IMAGE_PIXELS is not None
+    assert cache.MAX_PIXELS <= Image.MAX_IMAGE_PIXELS
 
 
 def test_nothing_readable(tmp_path: Path) -> None:
