@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.admission import Admission
 from app.metrics import Metrics
 from app.offload import Offload
 from app.registry import Registry
@@ -22,6 +23,8 @@ class Context:
     registry: Registry
     service: Service
     offload: Offload
+    decoding: Admission
+    """Bounds the pixels of the pictures that are decoded, or wait for it."""
     metrics: Metrics
 
 

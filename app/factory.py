@@ -48,6 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
     offload = Offload(cores)
     metrics = Metrics()
     admission = Admission(settings.queue_pixels)
+    decoding = Admission(max(settings.decode_pixels, settings.max_picture_pixels))
     registry = _registry(settings, lanes, metrics, cores)
     service = Service(
         admission, offload, max_n=settings.max_n, max_elbo_samples=settings.max_elbo_samples
@@ -65,7 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         lifespan=partial(_lifespan, registry, lanes, offload),
     )
-    app.state.context = Context(settings, registry, service, offload, metrics)
+    app.state.context = Context(settings, registry, service, offload, decoding, metrics)
     _add_openapi(app, registry)
     _add_handlers(app)
     # The hot routes first, and not by include_router: it matches routers and then routes again.

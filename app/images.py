@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InvalidPictureError, PictureTooLargeError
+from model import containers
 from model.manifest import InputSpec, Preprocessing
 from model.pictures import Fitted, PictureError, TooManyPixelsError, fit, read
 from model.pixels import Images
@@ -63,14 +64,24 @@ def decode(
 
 
 def announced_pixels(data: bytes) -> int:
-    """About how many pixels decoding the file will touch, from a PNG's header.
+    """Width × height from the header of a PNG, JPEG or WebP file.
 
-    Other files, and PNGs that are large for their pixels, count as `UNKNOWN_PIXELS`.
+    `UNKNOWN_PIXELS` where a short look does not find it.
+    """
+    if data.startswith(_PNG_SIGNATURE):
+        width, height = (int.from_bytes(data[start : start + 4]) for start in (16, 20))
+        return width * height
+    return containers.announced_pixels(data) or UNKNOWN_PIXELS
+
+
+def decoding_size(data: bytes) -> int:
+    """How many pixels' worth of time decoding takes, about: what to offload it by.
+
+    The number of pixels for PNGs; a lot for other files and for PNGs that are large for theirs.
     """
     if not data.startswith(_PNG_SIGNATURE) or len(data) > _PLAIN_PNG_BYTES:
         return UNKNOWN_PIXELS
-    width, height = (int.from_bytes(data[start : start + 4]) for start in (16, 20))
-    return width * height
+    return announced_pixels(data)
 
 
 def png(image: Images) -> bytes:

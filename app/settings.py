@@ -78,6 +78,12 @@ class Settings(BaseSettings):
         le=89_000_000,  # Pillow warns of pictures above this, and refuses those of twice the size.
         description="Width × height that a picture's header may announce.",
     )
+    decode_pixels: int = Field(
+        100_000_000,
+        ge=1,
+        description="Width × height of the pictures, one for each request, that may be decoded or "
+        "wait for it at once, at least one of the largest; above it callers get 429.",
+    )
     shutdown_grace: int = Field(
         8, ge=0, description="Seconds that running requests get when the server is told to stop."
     )

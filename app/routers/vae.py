@@ -12,6 +12,7 @@ from app.deadline import answer_within, receive_within
 from app.engine import Engine
 from app.errors import InvalidFieldError
 from app.negotiate import JSON, NPY, PNG, accept_of, choose
+from app.offload import INLINE_SIZE
 from app.options import MODEL_PARAMETER, OptionsT
 from app.schemas import (
     DecodeAnswer,
@@ -164,7 +165,11 @@ async def _pictures(
 
 
 async def _fitted(context: Context, engine: Engine, files: list[bytes]) -> list[Fitted]:
-    """Decodes and fits pictures one by one, so that a caller who leaves stops the work."""
+    """Decodes and fits pictures one by one, so that a caller who leaves stops the work.
+
+    Raises:
+        QueueFullError: too many large pictures are being decoded, or wait for it.
+    """
 
     def fit(index: int) -> Fitted:
         return images.decode(
@@ -175,8 +180,14 @@ async def _fitted(context: Context, engine: Engine, files: list[bytes]) -> list[
             max_pixels=context.settings.max_picture_pixels,
         )
 
-    sizes = [images.announced_pixels(file) for file in files]
-    return [await context.offload(size, fit, index) for index, size in enumerate(sizes)]
+    sizes = [images.decoding_size(file) for file in files]
+    if max(sizes) <= INLINE_SIZE:
+        return [fit(index) for index in range(len(files))]
+    limit = context.settings.max_picture_pixels
+    # One after the other, so that no more than the largest is in memory.
+    largest = min(limit, max(images.announced_pixels(file) for file in files))
+    with context.decoding.admit(largest):
+        return [await context.offload(size, fit, index) for index, size in enumerate(sizes)]
 
 
 def _stacked(fitted: list[Fitted]) -> Images:

@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.errors import InvalidPictureError, PictureTooLargeError
-from app.images import UNKNOWN_PIXELS, announced_pixels, base64_png, decode, grid, png
+from app.images import (
+    UNKNOWN_PIXELS,
+    announced_pixels,
+    base64_png,
+    decode,
+    decoding_size,
+    grid,
+    png,
+)
 from model.manifest import InputSpec, Preprocessing
 from model.pictures import Fitted
 from tests.picture_files import drawing, header, saved
@@ -140,6 +148,16 @@ def test_announced_pixels() -> None:
     """A small PNG's header tells its pixels; anything else counts as large."""
     assert announced_pixels(saved(Image.new("L", (28, 20)))) == 560
     assert announced_pixels(header(30_000, 30_000)) == 900_000_000
-    assert announced_pixels(saved(Image.new("L", (28, 20)), "JPEG")) == UNKNOWN_PIXELS
-    assert announced_pixels(saved(Image.new("L", (28, 20))) + bytes(70_000)) == UNKNOWN_PIXELS
-    assert announced_pixels(b"") == UNKNOWN_PIXELS
+    for kind, options in (("JPEG", {}), ("WEBP", {}), ("WEBP", {"lossless": True})):
+        assert announced_pixels(saved(Image.new("RGB", (28, 20)), kind, **options)) == 560
+    for nothing in (b"", b"\xff\xd8", b"\xff\xd8\xff\xe1\x00\x02" + bytes(99), b"RIFF1234WEBPVP8 "):
+        assert announced_pixels(nothing) == UNKNOWN_PIXELS
+
+
+def test_decoding_size() -> None:
+    """Plain PNGs count as their pixels; other kinds and files with much beside them as large."""
+    small = Image.new("L", (28, 20))
+    assert decoding_size(saved(small)) == 560
+    assert decoding_size(saved(small, "JPEG")) == UNKNOWN_PIXELS
+    assert decoding_size(saved(small) + bytes(70_000)) == UNKNOWN_PIXELS
+    assert decoding_size(b"") == UNKNOWN_PIXELS

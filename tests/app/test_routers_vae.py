@@ -286,3 +286,21 @@ async def test_a_model_without_likelihood_gives_no_bound(tmp_path: Path) -> None
         refused = await client.post("/reconstruct", json=body | {"elbo_samples": 2})
         assert codes(refused) == (409, "unsupported_by_model")
         assert (await client.post("/reconstruct", json=body)).status_code == 200
+
+
+@in_loop
+async def test_large_pictures_beyond_the_bound_are_told_to_wait(repository: Path) -> None:
+    """Of many large pictures at once some are decoded and the rest get 429; small ones pass."""
+    large, headers = png(7, 500), {"Content-Type": PNG}
+    async with serving(repository, decode_pixels=600_000, max_picture_pixels=300_000) as client:
+        answers = await asyncio.gather(
+            *(client.post("/encode", content=large, headers=headers) for _ in range(8)),
+            *(client.post("/encode", content=png(7), headers=headers) for _ in range(8)),
+        )
+        later = await client.post("/encode", content=large, headers=headers)
+    refused = [answer for answer in answers[:8] if answer.status_code == 429]
+    assert {answer.status_code for answer in answers[:8]} == {200, 429}
+    assert {answer.json()["code"] for answer in refused} == {"queue_full"}
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+    assert {answer.status_code for answer in answers[8:]} == {200}
+    assert later.status_code == 200
