@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
-from model.bundle import DECODER, ENCODER, GOLDEN, Bundle, BundleError, write_bundle
+from model.bundle import DECODER, ENCODER, GOLDEN, Bundle, BundleError, open_bundle, write_bundle
 from model.config import BernoulliConfig
 from model.manifest import (
     DataSpec,
@@ -36,11 +37,12 @@ TOLERANCES = {CPU: 1e-4, CUDA: 1e-3}
 1). Logits reach ±100, where float32 itself resolves no better than 1e-5."""
 
 
-def bundle(folder: Path, overrides: Sequence[str] = ()) -> Bundle:
-    """Writes `<workdir>/bundles/<name>/<version>/`.
+def bundle(folder: Path, overrides: Sequence[str] = (), console: Console | None = None) -> Bundle:
+    """Writes `<workdir>/bundles/<name>/<version>/`; one that is there and the same is left alone.
 
     Raises:
-        StageError: a stage before has not run, the version exists, or the disk refuses.
+        StageError: a stage before has not run, the version exists and is another, or the disk
+            refuses.
     """
     workdir = Workdir(folder)
     config = workdir.read_config(overrides)
@@ -53,6 +55,10 @@ def bundle(folder: Path, overrides: Sequence[str] = ()) -> Bundle:
         measured=read_json(workdir.require(workdir.metrics, "evaluate")),
         golden=files[GOLDEN],
     )
+    if there := _same_bundle(workdir.bundles, manifest, files):
+        shown = console or Console(stderr=True)
+        shown.print(f"{there.folder}: there already, and the same", soft_wrap=True, highlight=False)
+        return there
     try:
         return write_bundle(workdir.bundles, manifest, files)
     except BundleError as error:
@@ -70,6 +76,20 @@ def golden_tolerance(golden: bytes) -> dict[str, dict[str, float]]:
         provider: {name: float(f"{limit * peak:.2g}") for name, peak in peaks.items()}
         for provider, limit in TOLERANCES.items()
     }
+
+
+def _same_bundle(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle | None:
+    """What was written before, if writing anew would change no more than when and by what."""
+    try:
+        there = open_bundle(root / manifest.name / str(manifest.version))
+        contents = {name: there.read(name) for name in there.manifest.files}
+    except BundleError:
+        return None
+    asides = {"created", "git_commit", "tools", "files"}
+    before, now = (
+        one.model_dump(mode="json", exclude=asides) for one in (there.manifest, manifest)
+    )
+    return there if contents == files and before == now else None
 
 
 def _manifest(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from model.bundle import DECODER, ENCODER, GOLDEN, MANIFEST, open_bundle
 from model.runtime import CPU, CUDA, Graph
@@ -72,16 +73,39 @@ def test_a_folder_that_is_gone_leaves_no_path(copied: Workdir) -> None:
 
 
 def test_a_version_is_written_once(copied: Workdir) -> None:
-    """A version that exists is refused; another is written beside it."""
+    """A version that exists with other content is refused; another is written beside it."""
     before = (copied.bundles / "digits" / "1" / MANIFEST).read_bytes()
 
     with pytest.raises(StageError, match="choose another version"):
-        bundle(copied.folder)
+        bundle(copied.folder, ["bundle.licence=CC0-1.0"])
     second = bundle(copied.folder, ["bundle.version=2", "bundle.licence=CC0-1.0"])
 
     assert (copied.bundles / "digits" / "1" / MANIFEST).read_bytes() == before
     assert second.manifest.version == 2
     assert second.manifest.licence == "CC0-1.0"
+
+
+def test_the_same_bundle_again_is_no_mistake(copied: Workdir) -> None:
+    """A stage that is run again finds its bundle, says so and leaves it as it is."""
+    path = copied.bundles / "digits" / "1" / MANIFEST
+    before = path.read_bytes()
+    said = Console(file=io.StringIO())
+
+    again = bundle(copied.folder, console=said)
+
+    assert again.folder == path.parent
+    assert path.read_bytes() == before
+    assert "there already, and the same" in said.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["decoder.onnx", "golden.npz"])
+def test_another_graph_is_another_bundle(copied: Workdir, name: str) -> None:
+    """If a file came out differently, or the one there is damaged, the version is refused."""
+    path = copied.bundles / "digits" / "1" / name
+    path.write_bytes(path.read_bytes() + b"x")
+
+    with pytest.raises(StageError, match="choose another version"):
+        bundle(copied.folder)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from training.workdir import Workdir, read_json
 def test_run_makes_a_bundle_of_a_folder_of_colour_pictures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One command trains on a plain folder with a preset of one's own and leaves a bundle."""
+    """One command trains on a plain folder with a preset of one's own and leaves a bundle; the
+    same command with --resume finds everything done."""
     folder = runs.write_pictures(tmp_path / "pictures", 24)
     preset = tmp_path / "mine.toml"
     preset.write_text(
@@ -39,13 +40,12 @@ def test_run_makes_a_bundle_of_a_folder_of_colour_pictures(
         """
     )
 
-    status = main(
-        [
+    arguments = [
             "run", str(preset), "--data", str(folder), "--workdir", str(tmp_path / "run"),
             "--seed", "3", "--threads", "1", "--device", "cpu",
             "--set", f"data.cache={tmp_path / 'cache'}",
-        ]
-    )  # fmt: skip
+    ]  # fmt: skip
+    status = main(arguments)
 
     manifest = open_bundle(tmp_path / "run" / "bundles" / "mine" / "1").manifest
     assert status == 0, capsys.readouterr().err
@@ -55,6 +55,9 @@ def test_run_makes_a_bundle_of_a_folder_of_colour_pictures(
     assert manifest.data.id == "pictures"
     assert manifest.objective["seed"] == 3
     assert "nats_per_dimension" in manifest.metrics
+    capsys.readouterr()
+    assert main([*arguments, "--resume"]) == 0
+    assert "there already, and the same" in capsys.readouterr().err
 
 
 def test_a_stage_can_be_run_again_alone(copied: Workdir) -> None:
