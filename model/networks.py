@@ -12,7 +12,6 @@ import itertools
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from model.config import LOGVAR_LIMIT, BernoulliConfig, ConvConfig, MlpConfig, ModelConfig
@@ -138,8 +137,3 @@ def _dense(sizes: Sequence[int]) -> list[nn.Module]:
 def parameter_count(module: nn.Module) -> int:
     """Number of trained values."""
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def is_finite(module: nn.Module) -> bool:
-    """Whether every parameter is a finite number."""
-    return all(bool(torch.isfinite(parameter).all()) for parameter in module.parameters())

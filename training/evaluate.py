@@ -103,6 +103,8 @@ def measure(
         [graphs.decoder.run(mean[start : start + _BATCH], ["pixels"])[0] for start in starts]
     )
 
+    # torch and not model/likelihood.py's NumPy: K decodings a picture make speed count here, and
+    # tests hold the two to the same figures.
     def of_picture(index: int) -> tuple[float, float]:
         rng = np.random.Generator(np.random.PCG64([config.importance_seed, index]))
         shape = (config.samples, *mean.shape[1:])
