@@ -1,11 +1,13 @@
 """The verbs, without HTTP: arrays in, arrays out.
 
-Each verb takes one permit for the cost of all its stages, then awaits the engine's batchers.
+Each verb takes one permit for the cost of all its stages, then awaits the engine's batchers. The
+caller's ExitStack keeps the permit: what a verb returned is in memory as long as it is formatted.
 """
 
 from __future__ import annotations
 
 import secrets
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,6 +71,9 @@ class Reconstructed:
 class Service:
     """The verbs of one process.
 
+    A verb's `permit` is a stack that takes over its permit, for the caller to hold until the
+    answer is formatted; without one the permit ends with the verb.
+
     Args:
         admission: bounds the work of all callers together.
         offload: runs array work beside the graphs.
@@ -85,7 +90,13 @@ class Service:
         self._max_elbo_samples = max_elbo_samples
 
     async def sample(
-        self, engine: Engine, *, n: int, seed: int | None, temperature: float
+        self,
+        engine: Engine,
+        *,
+        n: int,
+        seed: int | None,
+        temperature: float,
+        permit: ExitStack | None = None,
     ) -> Sampled:
         """Draws z ~ N(0, temperature² I) and decodes it.
 
@@ -98,7 +109,7 @@ class Service:
         self._check_count(n, "n")
         seed = draw_seed() if seed is None else seed
         timing = Timing()
-        with engine.use(), self._admission.admit(n * engine.row_pixels):
+        with engine.use(), self._admitted(n * engine.row_pixels, permit):
             shape = engine.manifest.latent.shape
             latents = await self._offload(
                 n * engine.row_pixels, _prior, seed, n, shape, temperature
@@ -106,17 +117,21 @@ class Service:
             images = await self._decode(engine, latents, timing)
         return Sampled(images, latents, seed, timing)
 
-    async def encode(self, engine: Engine, images: Images) -> Encoded:
+    async def encode(
+        self, engine: Engine, images: Images, *, permit: ExitStack | None = None
+    ) -> Encoded:
         """The posterior of each picture, uint8 [n, h, w, c]. Errors as the batchers raise."""
         timing = Timing()
         size = len(images) * engine.row_pixels
-        with engine.use(), self._admission.admit(size):
+        with engine.use(), self._admitted(size, permit):
             value_range = engine.manifest.input.value_range
             rows = await self._offload(size, pixels.to_float, images, value_range)
             mean, logvar = timing.add(await engine.encode(rows)).outputs
         return Encoded(mean, logvar, timing)
 
-    async def decode(self, engine: Engine, latents: Floats) -> Decoded:
+    async def decode(
+        self, engine: Engine, latents: Floats, *, permit: ExitStack | None = None
+    ) -> Decoded:
         """The picture of each latent, float32 [n, *latent_shape].
 
         Raises:
@@ -125,7 +140,7 @@ class Service:
         """
         self._check_count(len(latents), "latents")
         timing = Timing()
-        with engine.use(), self._admission.admit(len(latents) * engine.row_pixels):
+        with engine.use(), self._admitted(len(latents) * engine.row_pixels, permit):
             images = await self._decode(engine, latents, timing)
         return Decoded(images, timing)
 
@@ -137,6 +152,7 @@ class Service:
         elbo_samples: int | None = None,
         binarise: Literal["sample", "threshold"] | None = None,
         seed: int | None = None,
+        permit: ExitStack | None = None,
     ) -> Reconstructed:
         """Encodes pictures and decodes their posterior means.
 
@@ -152,7 +168,7 @@ class Service:
         stages = 2 if options is None else 3 + options.samples
         size = len(images) * engine.row_pixels
         timing = Timing()
-        with engine.use(), self._admission.admit(size * stages):
+        with engine.use(), self._admitted(size * stages, permit):
             value_range = engine.manifest.input.value_range
             rows = await self._offload(size, pixels.to_float, images, value_range)
             mean, logvar = timing.add(await engine.encode(rows)).outputs
@@ -171,6 +187,12 @@ class Service:
             bounds=estimated,
             timing=timing,
         )
+
+    def _admitted(self, cost: int, permit: ExitStack | None) -> AbstractContextManager[None]:
+        if permit is None:
+            return self._admission.admit(cost)
+        permit.enter_context(self._admission.admit(cost))
+        return nullcontext()
 
     async def _decode(self, engine: Engine, latents: Floats, timing: Timing) -> Images:
         decoded = timing.add(await engine.decode(latents)).outputs[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
@@ -47,19 +49,20 @@ async def sample(request: Request) -> Response:
     engine = _engine(request, context)
     body = await _body(request, context)
 
-    async def answer() -> Response:
+    async def answer(permit: ExitStack) -> Response:
         options = await context.offload(
             len(body.content), parse_options, request, body, SampleOptions
         )
         result = await context.service.sample(
-            engine, n=options.n, seed=options.seed, temperature=options.temperature
+            engine, n=options.n, seed=options.seed, temperature=options.temperature, permit=permit
         )
         size = options.n * engine.row_pixels
         return await context.offload(
             size, answers.sample, engine, result, options.temperature, media_type
         )
 
-    return await answer_within(request, context.settings.timeout, answer())
+    with ExitStack() as permit:
+        return await answer_within(request, context.settings.timeout, answer(permit))
 
 
 @router.post(
@@ -75,15 +78,16 @@ async def encode(request: Request) -> Response:
     engine = _engine(request, context)
     body = await _body(request, context)
 
-    async def answer() -> Response:
+    async def answer(permit: ExitStack) -> Response:
         _, files = await _pictures(request, context, body, EncodeOptions)
         fitted = await _fitted(context, engine, files)
-        result = await context.service.encode(engine, _stacked(fitted))
+        result = await context.service.encode(engine, _stacked(fitted), permit=permit)
         return await context.offload(
             result.mean.size, answers.encode, engine, result, fitted, media_type
         )
 
-    return await answer_within(request, context.settings.timeout, answer())
+    with ExitStack() as permit:
+        return await answer_within(request, context.settings.timeout, answer(permit))
 
 
 @router.post(
@@ -100,15 +104,16 @@ async def decode(request: Request) -> Response:
     shape, max_n = engine.manifest.latent.shape, context.settings.max_n
     body = await _body(request, context)
 
-    async def answer() -> Response:
+    async def answer(permit: ExitStack) -> Response:
         _, latents = await context.offload(
             len(body.content), parse_latents, request, body, DecodeOptions, shape, max_n
         )
-        result = await context.service.decode(engine, latents)
+        result = await context.service.decode(engine, latents, permit=permit)
         size = len(latents) * engine.row_pixels
         return await context.offload(size, answers.decode, engine, result, media_type)
 
-    return await answer_within(request, context.settings.timeout, answer())
+    with ExitStack() as permit:
+        return await answer_within(request, context.settings.timeout, answer(permit))
 
 
 @router.post(
@@ -126,7 +131,7 @@ async def reconstruct(request: Request) -> Response:
     engine = _engine(request, context)
     body = await _body(request, context)
 
-    async def answer() -> Response:
+    async def answer(permit: ExitStack) -> Response:
         options, files = await _pictures(request, context, body, ReconstructOptions)
         fitted = await _fitted(context, engine, files)
         result = await context.service.reconstruct(
@@ -135,11 +140,13 @@ async def reconstruct(request: Request) -> Response:
             elbo_samples=options.elbo_samples,
             binarise=options.binarise,
             seed=options.seed,
+            permit=permit,
         )
         size = len(fitted) * engine.row_pixels
         return await context.offload(size, answers.reconstruct, engine, result, fitted, media_type)
 
-    return await answer_within(request, context.settings.timeout, answer())
+    with ExitStack() as permit:
+        return await answer_within(request, context.settings.timeout, answer(permit))
 
 
 def _engine(request: Request, context: Context) -> Engine:

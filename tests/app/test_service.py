@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,6 +66,19 @@ async def test_the_same_seed_draws_the_same_pictures_whatever_n_is(repository: P
     assert short.latents.tobytes() == long.latents[:3].tobytes()
     assert short.images.tobytes() == long.images[:3].tobytes()
     assert not np.array_equal(short.latents, other.latents)
+
+
+@in_loop
+async def test_a_permit_is_held_as_long_as_its_caller_says(repository: Path) -> None:
+    """What a verb returned stays admitted until its stack closes; without one it ends at once."""
+    verbs, admission = service()
+    async with engine_of(repository / "arithmetic" / "1") as engine:
+        with ExitStack() as permit:
+            await verbs.sample(engine, n=2, seed=1, temperature=1, permit=permit)
+            assert admission.used == 2 * PIXELS
+            await verbs.sample(engine, n=2, seed=1, temperature=1)
+            assert admission.used == 2 * PIXELS
+    assert admission.used == 0
 
 
 @in_loop
