@@ -43,18 +43,25 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
         if self._head_timer is not None:
             self._head_received += len(data)
-            if self._head_received > self.head_bytes:
-                self.transport.close()
+        super().data_received(data)
+        if self._head_timer is not None and self._head_received > self.head_bytes:
+            self.transport.close()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        # What the same read brought before is of another message.
+        self._head_received = 0
         self._await_head()
 
     def on_headers_complete(self) -> None:
         self._head_complete()
+        # A head may be whole before a read has been counted.
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self.head_bytes:
+            msg = f"the head has more than {self.head_bytes} bytes"
+            raise ValueError(msg)  # the parser stops, and the connection ends with a 400
         super().on_headers_complete()
 
     def pause_writing(self) -> None:
@@ -82,7 +89,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         if self._head_timer is None:
-            self._head_received = 0
             self._head_timer = self.loop.call_later(self.head_seconds, self.transport.close)
 
     def _head_complete(self) -> None:

@@ -25,7 +25,7 @@ class Impatient(BoundedProtocol):
 
 
 class Waiting(BoundedProtocol):
-    stall_seconds = 0.3
+    stall_seconds = 1.0
 
 
 class Patient(BoundedProtocol):
@@ -84,6 +84,29 @@ async def test_a_head_that_is_too_large_closes_the_connection() -> None:
 
 
 @in_loop
+async def test_a_whole_head_that_is_too_large_is_refused() -> None:
+    """A head beyond the bound is a 400 when one read brings all of it."""
+    async with listening(Patient) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST[:-2] + b"X: " + b"y" * 2000 + b"\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 400")
+        writer.close()
+
+
+@in_loop
+async def test_a_body_does_not_count_for_the_head_behind_it() -> None:
+    """The beginning of a head that comes with the end of a large body is waited for."""
+    large = REQUEST.replace(b"\r\n\r\n", b"\r\nContent-Length: 3000\r\n\r\n") + bytes(3000)
+    async with listening(Patient) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(large + REQUEST[:8])
+        await reader.readuntil(b"hello")
+        writer.write(REQUEST[8:])
+        assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+
+@in_loop
 async def test_requests_in_time_are_answered_one_after_the_other() -> None:
     """Whole requests are answered, and their bytes do not add up over a connection."""
     async with listening(Patient) as port:
@@ -101,10 +124,17 @@ LARGE = bytes(30_000_000)
 @in_loop
 async def test_a_reader_who_stops_is_cut_off() -> None:
     """A client that takes nothing of a large answer loses its connection, and the rest of it."""
-    async with listening(Impatient, LARGE) as port:
+    lost = asyncio.Event()
+
+    class Watched(Impatient):
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            lost.set()
+
+    async with listening(Watched, LARGE) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1000)
         writer.write(REQUEST)
-        await asyncio.sleep(0.5)
+        await lost.wait()
         received = 0
         with contextlib.suppress(ConnectionError):
             while chunk := await reader.read(1_000_000):
@@ -122,6 +152,6 @@ async def test_a_slow_reader_is_waited_for() -> None:
         received = 0
         while received < len(LARGE):
             received += len(await reader.read(100_000))
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.005)
         writer.close()
     assert received > len(LARGE)
