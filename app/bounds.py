@@ -80,7 +80,8 @@ async def estimate(
 ) -> Bounds:
     """Bounds of pictures uint8 [n, h, w, c] with K draws from the posterior of each.
 
-    Picture i's draws depend on (seed, i) alone. Errors as `check` raises.
+    Picture i's draws depend on (seed, i, K) alone: other pictures do not change them, and another
+    K draws all anew. Errors as `check` raises.
     """
     spec = check(engine.manifest.likelihood, options)
     how = _binarisation(spec, options.binarise)

@@ -2,7 +2,8 @@
 
 The bits come from Philox 4×64-10 (Salmon et al. 2011, "Parallel random numbers: as easy as
 1, 2, 3"), keyed by (seed, purpose); a row of m values owns the ⌈m/4⌉ counter blocks from
-row · ⌈m/4⌉ on. So any range of rows can be drawn alone, in any order and in any batch.
+row · ⌈m/4⌉ + 1 on, as the paper counts: NumPy raises the counter before it makes a block, and
+block 0 is never used. So any range of rows can be drawn alone, in any order and in any batch.
 
 Normal values are the inverse cumulative distribution of a 52-bit uniform by algorithm AS 241
 (Wichura 1988, routine PPND7, relative error about 1e-7). Its logarithm is computed here from
@@ -88,7 +89,7 @@ _PER_THREAD = _PerThread()
 
 
 def _words(counter: int, seed: int, purpose: Purpose, count: int) -> NDArray[np.uint64]:
-    """`count` words of 64 random bits from block `counter` on."""
+    """`count` words of 64 random bits from block `counter` + 1 on."""
     philox = _PER_THREAD.philox
     philox.state = {
         "bit_generator": "Philox",
