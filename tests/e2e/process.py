@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 class Server:
@@ -48,8 +48,11 @@ class Server:
     def wait_for(self, words: str) -> dict[str, Any]:
         """The first new log line with these words, as the object that it is."""
         until = time.monotonic() + PATIENCE
-        while time.monotonic() < until:
-            line = self._fresh.get(timeout=until - time.monotonic())
+        while (left := until - time.monotonic()) > 0:
+            try:
+                line = self._fresh.get(timeout=left)
+            except queue.Empty:
+                break
             if line is None:
                 break
             self.lines.append(line)
