@@ -25,7 +25,7 @@ from training.report import Report
 from training.source import source_name
 from training.state import State
 from training.validation import validation_elbo
-from training.workdir import Workdir, disk_error, write_json
+from training.workdir import Workdir, disk_error, sole_use, write_json
 
 _SAMPLES = 64
 
@@ -44,7 +44,7 @@ def fit(
         DiskError: a file can't be written.
         InterruptedTrainingError: SIGINT or SIGTERM came; a checkpoint has been written.
         NotFiniteError: the loss or gradient overflowed; the last checkpoint is kept.
-        StageError: the folder holds a run already and `resume` is false.
+        StageError: the folder holds a run already and `resume` is false, or one is going on there.
     """
     workdir = Workdir(folder)
     if workdir.checkpoint.exists() and not resume:
@@ -53,18 +53,23 @@ def fit(
     console = console or Console(stderr=True)
     data = load_data(config)
     compute = choose_compute(config)
-    trainer = Trainer(config, workdir, data, compute)
+    with sole_use(folder):
+        _train(Trainer(config, workdir, data, compute), console)
+    return workdir
+
+
+def _train(trainer: Trainer, console: Console) -> None:
+    config, workdir = trainer.config, trainer.workdir
     if workdir.checkpoint.exists():
-        trainer.state.load(read_checkpoint(workdir, config, data.fingerprints))
+        trainer.state.load(read_checkpoint(workdir, config, trainer.data.fingerprints))
     write_json(workdir.config, config.model_dump(mode="json"))
     _announce(console, trainer)
     try:
         trainer.run(console)
     except OSError as error:  # TensorBoard's files; ours raise DiskError themselves
-        raise disk_error(folder, error) from error
+        raise disk_error(workdir.folder, error) from error
     write_weights(workdir, trainer.state.weights())
     write_json(workdir.run, _about(trainer))
-    return workdir
 
 
 class Trainer:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -63,6 +65,29 @@ class Workdir:
             msg = f"{path}: missing; run `vaetrain {stage}` on this workdir first"
             raise StageError(msg)
         return path
+
+
+@contextmanager
+def sole_use(folder: Path) -> Iterator[None]:
+    """Keeps other runs out of a workdir until the end, which a killed process reaches too.
+
+    Raises:
+        DiskError: the folder can't be written to.
+        StageError: a run is going on there.
+    """
+    path = folder / ".lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("wb")
+    except OSError as error:
+        raise disk_error(path, error) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            msg = f"{folder}: a run is going on there; wait for its end, or take another workdir"
+            raise StageError(msg) from error
+        yield
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:

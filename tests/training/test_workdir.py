@@ -10,7 +10,8 @@ import pytest
 from tests.limits import file_size_limit
 from tests.training import runs
 from training.errors import ConfigError, DiskError, StageError
-from training.workdir import Workdir, read_json, write_atomic, write_json
+from training.trainer import fit
+from training.workdir import Workdir, read_json, sole_use, write_atomic, write_json
 
 
 def test_json_round_trip(tmp_path: Path) -> None:
@@ -80,3 +81,26 @@ def test_later_stages_change_only_what_is_theirs(tmp_path: Path) -> None:
     assert workdir.read_config(["threads=3", "device=cpu"]).threads == 3
     with pytest.raises(ConfigError, match=r"model\.latent_dim: fixed when .* was trained"):
         workdir.read_config(["model.latent_dim=9"])
+
+
+def test_two_runs_do_not_share_a_workdir(tmp_path: Path) -> None:
+    """While one run is in a folder another is refused; afterwards, or elsewhere, it is not."""
+    with sole_use(tmp_path / "run"):
+        with pytest.raises(StageError, match="a run is going on there"), sole_use(tmp_path / "run"):
+            pass
+        with sole_use(tmp_path / "other"):
+            pass
+    with sole_use(tmp_path / "run"):
+        pass
+
+
+def test_fit_is_refused_where_a_run_is_going_on(tmp_path: Path) -> None:
+    """The second run of a workdir writes nothing into it."""
+    with (
+        sole_use(tmp_path / "run"),
+        pytest.raises(StageError, match="a run is going on there") as caught,
+    ):
+        fit(runs.config(tmp_path), tmp_path / "run", console=runs.QUIET)
+
+    assert caught.value.exit_code == 2
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
