@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from benchmarks import wrk
 from benchmarks.processes import cpu_seconds
 from benchmarks.servers import Server
 from benchmarks.spread import Spread, paired_ratios, spread
 from benchmarks.workloads import Workload
+
+T = TypeVar("T")
+M = TypeVar("M")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,9 @@ def compare(
     plan: Plan,
     progress: Callable[[str], None] = lambda text: None,
 ) -> list[Cell]:
-    """Loads the servers in turn, A B A B …; the last one is what the others are compared with.
+    """Loads the servers in turn, A B, B A, A B …; the last is what the others are compared with.
+
+    None always goes first, since what a load leaves behind weighs on the next one.
 
     Raises:
         wrk.LoadError: the load generator is missing or failed.
@@ -68,12 +75,19 @@ def compare(
             progress(f"{workload.name} at {connections} connections")
             for server in servers:
                 load(server, workload, connections, plan.warm_up)
-            rounds = [
-                [load(server, workload, connections, plan.seconds) for server in servers]
-                for _ in range(plan.rounds)
-            ]
+            measure = partial(
+                load, workload=workload, connections=connections, seconds=plan.seconds
+            )
+            rounds = [in_turn(servers, number, measure) for number in range(plan.rounds)]
             cells.extend(_cells(servers, workload, connections, rounds))
     return cells
+
+
+def in_turn(items: Sequence[T], number: int, measure: Callable[[T], M]) -> list[M]:
+    """Measures in order, or backwards in rounds of odd number; the answers are in order."""
+    order = range(len(items))
+    found = {at: measure(items[at]) for at in (reversed(order) if number % 2 else order)}
+    return [found[at] for at in order]
 
 
 def load(server: Server, workload: Workload, connections: int, seconds: float) -> Run:

@@ -19,7 +19,7 @@ class Result:
 
     machine: Machine
     bundle: str
-    """`name/version` and the networks' size."""
+    """`name/version`."""
     settings: dict[str, str]
     """By server, what was chosen for it."""
     ceilings: list[Ceiling]
