@@ -49,7 +49,7 @@ class Model:
         return "; ".join(version.reason for version in self.versions if version.reason)
 
     @property
-    def state(self) -> str:
+    def why_not_serving(self) -> str:
         """Why nothing serves: it is still loading, or every version has a reason."""
         tried = all(version.state == "unavailable" for version in self.versions)
         return self.reason if tried else "it is still loading"
@@ -129,7 +129,7 @@ class Registry:
         if model is None:
             raise self._absent(wanted)
         if model.engine is None:
-            detail = f"the model {wanted!r} can't serve: {model.state}"
+            detail = f"the model {wanted!r} can't serve: {model.why_not_serving}"
             raise ModelUnavailableError(detail, field="model", retry_after=5)
         return model.engine
 
@@ -142,6 +142,15 @@ class Registry:
             return [f"there is no bundle, <name>/<version>/manifest.json, in {roots}"]
         return [sentence for name in self._required_names() if (sentence := self._problem(name))]
 
+    def warnings(self) -> list[str]:
+        """Why versions do not serve, of every model, a sentence for each; ready or not."""
+        return [
+            f"{model.name}/{version.number}: {version.reason}"
+            for model in self.models.values()
+            for version in model.versions
+            if version.reason
+        ]
+
     def _required_names(self) -> tuple[str, ...]:
         default = self.default_name
         return self._required or ((default,) if default else tuple(self.models))
@@ -150,7 +159,7 @@ class Registry:
         model = self.models.get(name)
         if model is None:
             return f"the model {name!r} is required and not there; found: {self._names()}"
-        return "" if model.engine else f"{name}: {model.state}"
+        return "" if model.engine else f"{name}: {model.why_not_serving}"
 
     def _absent(self, wanted: str | None) -> UnknownModelError | ModelUnavailableError:
         if not self._scanned:

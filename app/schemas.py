@@ -198,6 +198,9 @@ class ReadyAnswer(Answer):
 
     status: Literal["ready", "not ready"]
     problems: list[str]
+    warnings: list[str] = Field(
+        description="Why versions do not serve, whether the server is ready or not."
+    )
 
 
 class ProblemAnswer(Answer):

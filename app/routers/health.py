@@ -44,11 +44,15 @@ async def livez() -> LiveAnswer:
     responses={503: {"model": ReadyAnswer, "description": "Not ready, with the reasons."}},
 )
 async def readyz(context: ContextDep, response: Response) -> ReadyAnswer:
-    """200 when every required model serves, else 503 with the reasons."""
+    """200 when every required model serves, else 503 with the reasons; damaged versions as well."""
     problems = context.registry.problems()
     if problems:
         response.status_code = 503
-    return ReadyAnswer(status="not ready" if problems else "ready", problems=problems)
+    return ReadyAnswer(
+        status="not ready" if problems else "ready",
+        problems=problems,
+        warnings=context.registry.warnings(),
+    )
 
 
 @router.get("/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse)

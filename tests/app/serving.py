@@ -49,7 +49,7 @@ async def loaded(app: FastAPI) -> None:
     registry = context_of(app).registry
 
     def waits() -> bool:
-        states = [model.state for model in registry.models.values() if not model.engine]
+        states = [model.why_not_serving for model in registry.models.values() if not model.engine]
         return any("still loading" in state for state in (*registry.problems(), *states))
 
     while waits():  # noqa: ASYNC110 the registry tells nobody, nor does the server wait

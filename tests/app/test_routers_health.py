@@ -21,7 +21,10 @@ async def test_the_server_is_live_at_once_and_ready_when_the_models_are(reposito
     assert early.status_code == 503
     assert early.json()["status"] == "not ready"
     assert "still loading" in early.json()["problems"][0]
-    assert (late.status_code, late.json()) == (200, {"status": "ready", "problems": []})
+    assert (late.status_code, late.json()) == (
+        200,
+        {"status": "ready", "problems": [], "warnings": []},
+    )
 
 
 @in_loop
@@ -36,6 +39,20 @@ async def test_a_damaged_bundle_leaves_the_server_live_and_not_ready(tmp_path: P
     assert ready.status_code == 503
     assert "decoder.onnx" in ready.json()["problems"][0]
     assert "vae_ready 0.0" in figures
+
+
+@in_loop
+async def test_a_damaged_version_is_told_while_another_serves(tmp_path: Path) -> None:
+    """The server is ready with the lower version, and warns of the higher one by its file."""
+    arithmetic_bundle.write(tmp_path, version=1)
+    path = arithmetic_bundle.write(tmp_path, version=2).folder / DECODER
+    path.write_bytes(path.read_bytes()[:-1] + b"\x00")
+    async with serving(tmp_path) as client:
+        ready = await client.get("/readyz")
+    assert (ready.status_code, ready.json()["problems"]) == (200, [])
+    [warning] = ready.json()["warnings"]
+    assert warning.startswith("arithmetic/2: ")
+    assert "decoder.onnx" in warning
 
 
 @in_loop

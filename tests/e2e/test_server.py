@@ -81,7 +81,7 @@ def test_answers_the_four_verbs_in_every_format(live: tuple[Server, int]) -> Non
                 "/encode", content=picture, headers={"Accept": media, "Content-Type": PNG}
             )
             assert (answer.status_code, answer.headers["content-type"]) == (200, media)
-        assert client.get("/readyz").json() == {"status": "ready", "problems": []}
+        assert client.get("/readyz").json()["status"] == "ready"
         assert client.get("/docs").status_code == 200
 
 
