@@ -1,23 +1,4 @@
-"""What can go wrong with a request, without HTTP. `app.problems` maps each code to a status.
-
-ServiceError
-├── MalformedRequestError     the body or its framing can't be parsed
-├── InvalidFieldError         a field is missing, unknown, or out of its range
-├── InvalidPictureError       the bytes are no usable picture
-├── PictureTooLargeError      a picture's header announces too many pixels
-├── BodyTooLargeError         more bytes than the server takes
-├── UnsupportedMediaTypeError the body's content type is not one the verb takes
-├── NotAcceptableError        no offered answer format fits the Accept header
-├── UnknownModelError         no such model
-├── ModelUnavailableError     the model is known and can't serve
-├── UnsupportedByModelError   the model has no such figure (a bound without a likelihood)
-├── RequestTooLargeError      costs more than the whole queue holds
-├── QueueFullError            no room now
-├── DeadlineExceededError     not answered in time
-├── ClientDisconnectedError   the caller left; nobody reads the answer
-├── ShuttingDownError         the server is stopping
-└── EngineFailedError         the graph failed, or answered with a wrong shape
-"""
+"""What can go wrong with a request, without HTTP. `app.problems` maps each code to a status."""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.problems import SENT_METHOD
+
 
 class HeadAsGet:
     """ASGI middleware that routes HEAD as GET; the server below leaves the content out."""
@@ -16,7 +18,7 @@ class HeadAsGet:
             await self._app(scope, receive, send)
             return
         # A copy: the server reads the method of its own scope to leave the content out.
-        routed = {**scope, "method": "GET"}
+        routed = {**scope, "method": "GET", SENT_METHOD: "HEAD"}
         try:
             await self._app(routed, receive, send)
         finally:

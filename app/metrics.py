@@ -23,7 +23,7 @@ class Metrics:
         )
         self._request_seconds = Histogram(
             "vae_request_seconds",
-            "Seconds from a request's first byte to the end of its answer.",
+            "Seconds from a request's head to the end of its answer.",
             ("route",),
             buckets=_SECONDS,
             registry=self.registry,

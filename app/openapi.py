@@ -18,7 +18,7 @@ from app.uploads import MULTIPART, PICTURE_TYPES
 
 Document = dict[str, Any]
 
-_VERB_ERRORS = (
+VERB_ERRORS = (
     "malformed_request",
     "unknown_model",
     "not_acceptable",
@@ -34,9 +34,7 @@ _VERB_ERRORS = (
     "shutting_down",
     "deadline_exceeded",
 )
-OPTION_ERRORS: tuple[str, ...] = _VERB_ERRORS
-LATENT_ERRORS: tuple[str, ...] = _VERB_ERRORS
-PICTURE_ERRORS: tuple[str, ...] = (*_VERB_ERRORS, "invalid_picture", "picture_too_large")
+PICTURE_ERRORS: tuple[str, ...] = (*VERB_ERRORS, "invalid_picture", "picture_too_large")
 
 _MODEL_PARAMETER: Document = {
     "name": "model",

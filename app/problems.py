@@ -16,6 +16,9 @@ MEDIA_TYPE = "application/problem+json"
 CLIENT_CLOSED_REQUEST = 499
 """Nobody reads it; it keeps callers who left apart from failures in logs and metrics."""
 
+SENT_METHOD = "vaeserve.method"
+"""Where a request's scope has the method that was sent, if it is routed as another."""
+
 STATUS: dict[str, int] = {
     "malformed_request": 400,
     "not_found": 404,
@@ -90,10 +93,11 @@ async def on_service_error(request: Request, error: Exception) -> Response:
 async def on_http_exception(request: Request, error: Exception) -> Response:
     """Answers what routing refuses: unknown paths and methods."""
     assert isinstance(error, HTTPException)  # noqa: S101 registered for this type
+    method = request.scope.get(SENT_METHOD, request.method)
     code = _CODES_OF_ROUTING.get(error.status_code, "malformed_request")
     detail = {
         "not_found": f"there is nothing at {request.url.path}; see /docs",
-        "method_not_allowed": f"{request.url.path} does not take {request.method}",
+        "method_not_allowed": f"{request.url.path} does not take {method}",
     }.get(code, HTTPStatus(error.status_code).phrase)
     return problem(
         code, detail, request_id=request_id_of(request), headers=dict(error.headers or {})

@@ -39,7 +39,7 @@ _LATENTS = (JSON, NPY)
 @router.post(
     "/sample",
     summary="Draw pictures from the prior",
-    responses=openapi.responses(SampleAnswer, _IMAGES, openapi.OPTION_ERRORS),
+    responses=openapi.responses(SampleAnswer, _IMAGES, openapi.VERB_ERRORS),
     openapi_extra=openapi.options_body(SampleOptions),
 )
 async def sample(request: Request) -> Response:
@@ -93,7 +93,7 @@ async def encode(request: Request) -> Response:
 @router.post(
     "/decode",
     summary="Decode latents to pictures",
-    responses=openapi.responses(DecodeAnswer, _IMAGES, openapi.LATENT_ERRORS),
+    responses=openapi.responses(DecodeAnswer, _IMAGES, openapi.VERB_ERRORS),
     openapi_extra=openapi.latents_body(DecodeOptions),
 )
 async def decode(request: Request) -> Response:

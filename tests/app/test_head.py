@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.responses import Response
 
+from app import problems
 from tests.app.loops import in_loop
 from tests.app.serving import serving
 
@@ -23,3 +26,22 @@ async def test_head_has_the_headers_of_get(
         assert head.headers[name] == get.headers[name]
     lines = [vars(one)["members"] for one in caplog.records if one.name == "vaeserve.access"]
     assert [line["method"] for line in lines] == ["HEAD", "GET"]
+
+
+@in_loop
+async def test_head_where_there_is_no_get(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verb refuses HEAD by that name, in the document that its length is of."""
+    details: list[str] = []
+    problem = problems.problem
+
+    def keep(code: str, detail: str, **members: Any) -> Response:
+        details.append(detail)
+        return problem(code, detail, **members)
+
+    monkeypatch.setattr(problems, "problem", keep)
+    async with serving(repository) as client:
+        assert (await client.head("/sample")).status_code == 405
+        assert (await client.put("/sample")).status_code == 405
+    assert details == ["/sample does not take HEAD", "/sample does not take PUT"]
