@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, JsonValue, NonNegativeInt, PositiveInt
+from pydantic import (
+    AfterValidator,
+    Field,
+    JsonValue,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
 
 from model.config import Frozen
 
@@ -36,13 +43,39 @@ class FileEntry(Frozen):
 
 
 class InputSpec(Frozen):
-    """The pictures that the encoder takes: float32 [n, channels, height, width]."""
+    """The pictures that the encoder takes: float32 [n, channels, height, width].
+
+    Raises:
+        pydantic.ValidationError: `order` is not one of so many channels, or `value_range` does not
+            increase.
+    """
 
     channels: Literal[1, 3]
     height: PositiveInt
     width: PositiveInt
     order: Literal["L", "RGB"]
     value_range: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def dimensions(self) -> int:
+        """The number of values of a picture."""
+        return self.channels * self.height * self.width
+
+    @model_validator(mode="after")
+    def _order_fits_channels(self) -> Self:
+        wanted = "L" if self.channels == 1 else "RGB"
+        if self.order != wanted:
+            msg = f"order must be {wanted} with {self.channels} channels, got {self.order}"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _value_range_increases(self) -> Self:
+        low, high = self.value_range
+        if low >= high:
+            msg = f"value_range must be a lower and a higher value, got {low:g} and {high:g}"
+            raise ValueError(msg)
+        return self
 
 
 class Preprocessing(Frozen):
@@ -80,7 +113,11 @@ class GraphSpec(Frozen):
 
 
 class LikelihoodSpec(Frozen):
-    """p(x|z) as trained, over `dimensions` pixel values."""
+    """p(x|z) as trained, over `dimensions` pixel values.
+
+    Raises:
+        pydantic.ValidationError: a Gaussian without a scale, or a Bernoulli with scale or levels.
+    """
 
     family: Literal["bernoulli", "gaussian"]
     dimensions: PositiveInt
@@ -90,6 +127,16 @@ class LikelihoodSpec(Frozen):
     """Number of grey levels of a discrete likelihood."""
     binarise: Literal["sample", "threshold", "none"] | None = None
     """How training made grey pictures binary; Bernoulli only."""
+
+    @model_validator(mode="after")
+    def _members_fit_the_family(self) -> Self:
+        if self.family == "gaussian" and self.scale is None:
+            msg = "a gaussian likelihood needs a scale, its standard deviation"
+            raise ValueError(msg)
+        if self.family == "bernoulli" and (self.scale is not None or self.levels is not None):
+            msg = "a bernoulli likelihood has neither scale nor levels; leave them out"
+            raise ValueError(msg)
+        return self
 
 
 class WeightsSpec(Frozen):
@@ -129,7 +176,12 @@ class GoldenSpec(Frozen):
 
 
 class Manifest(Frozen):
-    """`manifest.json`: everything that serving needs to know, and where the model comes from."""
+    """`manifest.json`: everything that serving needs to know, and where the model comes from.
+
+    Raises:
+        pydantic.ValidationError: a member is missing, unknown or out of range, or two of them
+            contradict each other.
+    """
 
     schema_version: Literal[1] = 1
     name: Name
@@ -155,3 +207,13 @@ class Manifest(Frozen):
     licence: str
     card: str
     """A few sentences for people: what the model is, and what it is not for."""
+
+    @model_validator(mode="after")
+    def _likelihood_covers_the_picture(self) -> Self:
+        if self.likelihood and self.likelihood.dimensions != self.input.dimensions:
+            msg = (
+                f"likelihood.dimensions must be channels × height × width of the input, "
+                f"{self.input.dimensions}, got {self.likelihood.dimensions}"
+            )
+            raise ValueError(msg)
+        return self

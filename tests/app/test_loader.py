@@ -152,7 +152,7 @@ def test_a_missing_tolerance_is_refused(tmp_path: Path) -> None:
     ("changes", "words"),
     [
         (
-            {"input": InputSpec(channels=1, height=9, width=9, order="L")},
+            {"input": InputSpec(channels=1, height=9, width=9, order="L"), "likelihood": None},
             r"encoder: takes .*, it should take one input \(1, 9, 9\)",
         ),
         ({"latent": LatentSpec(shape=(7,))}, r"encoder: answers .*\(7,\)"),

@@ -1,0 +1,77 @@
+"""model/manifest.py: a manifest whose members contradict each other is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from model.bundle import MANIFEST, BundleError, open_bundle
+from model.manifest import InputSpec, LikelihoodSpec, Manifest
+from tests import arithmetic_bundle
+
+SHIPPED = Path(__file__).parents[2] / "model" / "bundles" / "mnist" / "1"
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """The manifest of the arithmetic bundle, sections changed member by member."""
+    whole = arithmetic_bundle.manifest().model_dump(mode="json")
+    for name, members in changes.items():
+        whole[name] |= members
+    return whole
+
+
+@pytest.mark.parametrize(
+    "value_range",
+    [(1.0, 0.0), (0.5, 0.5), (0.0, float("inf")), (float("-inf"), 0.0), (float("nan"), 1.0)],
+)
+def test_a_value_range_is_finite_and_increases(value_range: tuple[float, float]) -> None:
+    """Pixels can't be scaled to a range that is empty, upside down or endless."""
+    with pytest.raises(ValidationError, match=r"value_range|finite"):
+        InputSpec(channels=1, height=4, width=4, order="L", value_range=value_range)
+
+
+@pytest.mark.parametrize(("channels", "order"), [(1, "RGB"), (3, "L")])
+def test_order_fits_the_channels(channels: int, order: str) -> None:
+    """One channel is L and three are RGB; the other way round is refused."""
+    with pytest.raises(ValidationError, match=r"order must be (L with 1|RGB with 3) channels"):
+        InputSpec.model_validate({"channels": channels, "height": 4, "width": 4, "order": order})
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"family": "gaussian"}, "needs a scale"),
+        ({"family": "bernoulli", "scale": 0.5}, "neither scale nor levels"),
+        ({"family": "bernoulli", "levels": 256}, "neither scale nor levels"),
+    ],
+)
+def test_the_members_of_a_likelihood_fit_its_family(members: dict[str, Any], words: str) -> None:
+    """A Gaussian can't be scored without its scale, and a Bernoulli has none."""
+    with pytest.raises(ValidationError, match=words):
+        LikelihoodSpec.model_validate({"dimensions": 16, **members})
+
+
+def test_the_likelihood_covers_the_picture() -> None:
+    """Another number of dimensions than the picture's would give wrong bits per dimension."""
+    with pytest.raises(ValidationError, match=r"likelihood\.dimensions must be .* 16, got 15"):
+        Manifest.model_validate(document(likelihood={"dimensions": 15}))
+
+
+def test_a_bundle_with_such_a_manifest_is_not_opened(tmp_path: Path) -> None:
+    """The file and the member at fault are named."""
+    path = arithmetic_bundle.write(tmp_path).folder / MANIFEST
+    path.write_text(path.read_text().replace('"scale": 1.0', '"scale": null'))
+
+    with pytest.raises(BundleError, match=r"(?s)manifest\.json.*likelihood.*needs a scale"):
+        open_bundle(path.parent)
+
+
+def test_what_ships_and_what_others_test_with_opens(tmp_path: Path) -> None:
+    """The shipped bundle and both variants of the tests' own hold no contradiction."""
+    written = [arithmetic_bundle.write(tmp_path), arithmetic_bundle.write_bernoulli(tmp_path)]
+
+    for folder in (SHIPPED, *(bundle.folder for bundle in written)):
+        assert open_bundle(folder).manifest.likelihood is not None
