@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from training.errors import ConfigError
 
-_TAGS = frozenset({"model.network.architecture", "model.likelihood.family"})
-"""Settings that decide which others their section has."""
+_TAGS: Mapping[str, str] = {
+    "model.network.architecture": "mlp",
+    "model.likelihood.family": "gaussian",
+}
+"""Settings that decide which others their section has, and their defaults."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,14 @@ def parse_override(text: str) -> Override:
 def apply_overrides(document: dict[str, Any], overrides: Sequence[Override]) -> None:
     """Changes the document in the overrides' order; nothing is checked but that sections are.
 
+    A network or likelihood that does not say which it is becomes the default one.
     Another network or likelihood starts from its own defaults, and not with what the preset had
     set for the one before; what other overrides set for it stays, whichever came first.
 
     Raises:
         ConfigError: a value stands where a section would have to be.
     """
+    _name_the_default(document)
     chosen: set[str] = set()
     for override in overrides:
         *parents, last = override.key.split(".")
@@ -70,3 +75,14 @@ def apply_overrides(document: dict[str, Any], overrides: Sequence[Override]) -> 
                 del section[name]
         section[last] = override.value
         chosen.add(override.key)
+    _name_the_default(document)
+
+
+def _name_the_default(document: dict[str, Any]) -> None:
+    for key, default in _TAGS.items():
+        *parents, last = key.split(".")
+        section: Any = document
+        for parent in parents:
+            section = section.get(parent) if isinstance(section, dict) else None
+        if isinstance(section, dict):
+            section.setdefault(last, default)

@@ -166,3 +166,14 @@ def test_the_input_follows_from_the_model(channels: int, order: str) -> None:
     )
     assert config.preprocessing.background == 255
     assert config.binarise == "none"
+
+
+def test_the_default_likelihood_need_not_be_named(tmp_path: Path) -> None:
+    """A preset without a likelihood takes settings of the documented default, a Gaussian."""
+    path = tmp_path / "mine.toml"
+    path.write_text("epochs = 1\n")
+
+    config = read_config(str(path), ["model.likelihood.scale=0.5", "model.network.hidden=[8]"])
+
+    assert config.model.likelihood == GaussianConfig(scale=0.5)
+    assert config.model.network == MlpConfig(hidden=(8,))

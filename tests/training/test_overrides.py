@@ -92,3 +92,25 @@ def test_the_same_kind_drops_nothing() -> None:
     document = applied({"model": {"network": dict(network)}}, "model.network.architecture=conv")
 
     assert document == {"model": {"network": network}}
+
+
+@pytest.mark.parametrize("document", [{}, {"model": {}}, {"model": {"likelihood": {}}}])
+def test_a_section_without_a_kind_is_of_the_default_one(document: dict[str, Any]) -> None:
+    """A setting of the default likelihood needs no naming of its family."""
+    applied(document, "model.likelihood.scale=0.5")
+
+    assert document == {"model": {"likelihood": {"family": "gaussian", "scale": 0.5}}}
+
+
+def test_another_kind_drops_what_belonged_to_the_unnamed_default() -> None:
+    """A preset that set the default's scale without naming it does not stand in the way."""
+    document: dict[str, Any] = {"model": {"likelihood": {"scale": 0.5}}}
+
+    applied(document, "model.likelihood.family=bernoulli")
+
+    assert document == {"model": {"likelihood": {"family": "bernoulli"}}}
+
+
+def test_what_is_no_section_gets_no_kind() -> None:
+    """A value where a section should be is left for the check of the whole."""
+    assert applied({"model": 3}) == {"model": 3}
