@@ -8,6 +8,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.joined_writes import JoinedWrites
+from app.parser import PlainParser, plain_head
 
 HEAD_SECONDS = 10.0
 HEAD_BYTES = 64 * 1024
@@ -20,6 +21,8 @@ class BoundedProtocol(HttpToolsProtocol):
     Without it a client that sends a byte of a header now and then, or nothing at all, holds its
     connection for ever, one that sends headers without end fills the memory, and one that never
     reads keeps its answer there. A slow reader is waited for as long as it takes something.
+
+    Whoever asks for another protocol is answered in this one; tunnels (CONNECT) are refused.
     """
 
     head_seconds = HEAD_SECONDS
@@ -28,6 +31,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 uvicorn's arguments
         super().__init__(*args, **kwargs)
+        self.parser = PlainParser(self, self._parse_again)
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_received = 0
         self._stall_timer: asyncio.TimerHandle | None = None
@@ -62,7 +66,23 @@ class BoundedProtocol(HttpToolsProtocol):
         if size > self.head_bytes:
             msg = f"the head has more than {self.head_bytes} bytes"
             raise ValueError(msg)  # the parser stops, and the connection ends with a 400
-        super().on_headers_complete()
+        if self.parser.get_method() == b"CONNECT":
+            msg = "what follows would be no HTTP"
+            raise ValueError(msg)
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        # The parser comes again with what asks for an upgrade.
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def _parse_again(self) -> PlainParser:
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        head = plain_head(method, self.url, version, self.headers)
+        self.parser = parser = PlainParser(self, self._parse_again)
+        parser.feed_data(head)
+        return parser
 
     def pause_writing(self) -> None:
         super().pause_writing()

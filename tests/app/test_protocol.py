@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
@@ -34,9 +36,9 @@ class Patient(BoundedProtocol):
 
 @asynccontextmanager
 async def listening(
-    protocol: type[BoundedProtocol], content: bytes = b"hello"
+    protocol: type[BoundedProtocol], content: bytes = b"hello", app: ASGIApp | None = None
 ) -> AsyncIterator[int]:
-    config = Config(PlainTextResponse(content), ws="none", log_config=None)
+    config = Config(app or PlainTextResponse(content), ws="none", log_config=None)
     state = ServerState()
     server = await asyncio.get_running_loop().create_server(
         lambda: protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
@@ -155,3 +157,78 @@ async def test_a_slow_reader_is_waited_for() -> None:
             await asyncio.sleep(0.005)
         writer.close()
     assert received > len(LARGE)
+
+
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQ\r\n"
+INNER = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with the method, the path and the body."""
+    request = Request(scope, receive)
+    text = f"<{request.method} {request.url.path} {(await request.body()).decode()}>"
+    await PlainTextResponse(text)(scope, receive, send)
+
+
+def asking(body: bytes, *, chunked: bool = False) -> bytes:
+    """The head of a request with a body that would rather speak another protocol."""
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % len(body)
+    return b"POST /a HTTP/1.1\r\nHost: x\r\n" + UPGRADE + framing + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("segments", [1, 2, 3])
+@in_loop
+async def test_a_body_is_read_whatever_protocol_is_asked_for(
+    chunked: bool, segments: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With an Upgrade the body belongs to its request, in one segment or more, and is no other."""
+    head = asking(INNER, chunked=chunked)
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(INNER), INNER) if chunked else INNER
+    last = b"GET /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    parts = {1: [head + body + last], 2: [head, body + last], 3: [head[:70], head[70:], body, last]}
+    async with listening(BoundedProtocol, app=echo) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for part in parts[segments]:
+            writer.write(part)
+            await asyncio.sleep(0.02)
+        received = await reader.read()
+        writer.close()
+    assert received.count(b"HTTP/1.1 200") == 2
+    assert b"<POST /a " + INNER + b">" in received
+    assert received.endswith(b"<GET /b >")
+    assert caplog.records == []
+
+
+@in_loop
+async def test_many_requests_that_ask_for_another_protocol() -> None:
+    """Each is answered, in order, though all come at once and none has a body."""
+    head = b"GET /%d HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    async with listening(BoundedProtocol, app=echo) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"".join(head % number for number in range(50)))
+        for number in range(50):
+            assert (await reader.readuntil(b">")).endswith(b"<GET /%d >" % number)
+        writer.close()
+
+
+@in_loop
+async def test_an_upgrade_and_a_close() -> None:
+    """Who asks for another protocol and for the end of the connection gets the latter."""
+    async with listening(BoundedProtocol, app=echo) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(asking(b"ab").replace(b"Connection: ", b"Connection: close, ") + b"ab")
+        assert (await reader.read()).endswith(b"<POST /a ab>")
+        writer.close()
+
+
+@in_loop
+async def test_tunnels_are_refused() -> None:
+    """CONNECT is a 400, and what follows it is not parsed."""
+    async with listening(BoundedProtocol, app=echo) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n" + INNER)
+        received = await reader.read()
+        writer.close()
+    assert received.startswith(b"HTTP/1.1 400")
+    assert received.count(b"HTTP/1.1") == 1
