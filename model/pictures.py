@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -162,7 +164,8 @@ def fit(picture: Picture, spec: InputSpec, preprocessing: Preprocessing) -> Fitt
     that already has the size keeps its pixels exactly.
 
     Raises:
-        PictureError: the mode has no defined 8-bit range (floating-point pixels).
+        PictureError: the mode has no defined 8-bit range (floating-point pixels), or its
+            palette or transparency is broken.
     """
     image = picture.image
     width, height, file_mode = image.width, image.height, image.mode
@@ -172,17 +175,30 @@ def fit(picture: Picture, spec: InputSpec, preprocessing: Preprocessing) -> Fitt
     if turn is not None:
         steps.append(f"turned upright (EXIF orientation {picture.orientation})")
     box = _centre(width, height, picture.orientation, spec)
-    flat = _flat(picture, box, preprocessing.background, mode, steps)
-    del picture, image  # the largest array there is, unless the caller keeps it
-    if turn is not None:
-        flat = flat.transpose(turn)
-    if box != (0, 0, width, height):
-        steps.append(f"cropped to {flat.width}×{flat.height} around the centre")
-    if flat.size != (spec.width, spec.height):
-        flat = flat.resize((spec.width, spec.height), Image.Resampling.LANCZOS)
-        steps.append(f"resized to {spec.width}×{spec.height}")
+    with _as_picture_errors():
+        flat = _flat(picture, box, preprocessing.background, mode, steps)
+        del picture, image  # the largest array there is, unless the caller keeps it
+        if turn is not None:
+            flat = flat.transpose(turn)
+        if box != (0, 0, width, height):
+            steps.append(f"cropped to {flat.width}×{flat.height} around the centre")
+        if flat.size != (spec.width, spec.height):
+            flat = flat.resize((spec.width, spec.height), Image.Resampling.LANCZOS)
+            steps.append(f"resized to {spec.width}×{spec.height}")
     pixels = np.asarray(flat, dtype=np.uint8).reshape(spec.height, spec.width, spec.channels)
     return Fitted(pixels, width, height, file_mode, tuple(steps))
+
+
+@contextlib.contextmanager
+def _as_picture_errors() -> Iterator[None]:
+    """What Pillow stumbles over only now, such as a palette's broken transparency."""
+    try:
+        yield
+    except (PictureError, MemoryError):
+        raise
+    except Exception as error:
+        msg = f"the picture is broken: {error}"
+        raise PictureError(msg) from error
 
 
 def _centre(width: int, height: int, orientation: int, spec: InputSpec) -> Box:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import arithmetic_bundle
+from tests import arithmetic_bundle, picture_files
 from tests.app.loops import in_loop
 from tests.app.serving import serving
 from tests.arithmetic_bundle import SIZE
@@ -304,3 +304,15 @@ async def test_large_pictures_beyond_the_bound_are_told_to_wait(repository: Path
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
     assert {answer.status_code for answer in answers[8:]} == {200}
     assert later.status_code == 200
+
+
+@in_loop
+async def test_a_picture_that_breaks_only_when_it_is_fitted(repository: Path) -> None:
+    """A palette with broken transparency is the caller's fault, and named by its index."""
+    extra = picture_files.chunk(b"PLTE", b"abc") + picture_files.chunk(b"tRNS", bytes(300))
+    broken = picture_files.png([bytes(28)] * 28, 28, colour=picture_files.PALETTE, extra=extra)
+    async with serving(repository) as client:
+        answer = await client.post("/encode", content=broken, headers={"Content-Type": PNG})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (422, "invalid_picture")
+    assert problem["index"] == 0

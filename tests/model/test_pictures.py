@@ -13,7 +13,7 @@ from PIL import Image
 
 from model.pictures import PictureError, TooManyPixelsError, read
 from tests.model.fitting import fitted
-from tests.picture_files import drawing, exif, saved
+from tests.picture_files import PALETTE, chunk, drawing, exif, png, saved
 
 FOLDER = Path(__file__).parent.parent / "data" / "pictures"
 INVERSE = {
@@ -189,3 +189,11 @@ def test_damaged_pictures(seed: bytes, data: st.DataObject) -> None:
     except PictureError:
         return
     assert picture.pixels.shape == (5, 6, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_more_transparency_than_a_palette_has_entries(channels: int) -> None:
+    """A palette's transparency that is too long is a broken picture, though its pixels decode."""
+    extra = chunk(b"PLTE", b"abc") + chunk(b"tRNS", bytes(300))
+    with pytest.raises(PictureError, match="the picture is broken: "):
+        fitted(png([bytes(28)] * 28, 28, colour=PALETTE, extra=extra), channels=channels)
