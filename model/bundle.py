@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def _parse_manifest(path: Path) -> Manifest:
         msg = f"{path}: not JSON: {error}"
         raise BundleError(msg) from error
     schema = document.get("schema_version") if isinstance(document, dict) else None
-    if schema != SCHEMA_VERSION:
+    if type(schema) is not int or schema != SCHEMA_VERSION:  # not true, nor 1.0
         msg = f"{path}: schema_version is {schema!r}, this version reads {SCHEMA_VERSION}"
         raise BundleError(msg)
     try:
@@ -125,7 +126,7 @@ def _parse_manifest(path: Path) -> Manifest:
         msg = f"{path}: {where}: {first['msg']}"
         raise BundleError(msg) from error
     for name in manifest.files:
-        if name in {MANIFEST, ".", ".."} or Path(name).name != name:
+        if name in {MANIFEST, "", ".", ".."} or "\0" in name or Path(name).name != name:
             msg = f"{path}: {name!r} is not a plain file name"
             raise BundleError(msg)
     return manifest
@@ -133,7 +134,13 @@ def _parse_manifest(path: Path) -> Manifest:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        # Without waiting: a pipe that nobody writes to would never open.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                msg = f"{path}: can't be read: it is no regular file"
+                raise BundleError(msg)
+            return file.read()
     except FileNotFoundError as error:
         msg = f"{path}: missing"
         raise BundleError(msg) from error

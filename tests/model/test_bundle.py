@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,10 +99,22 @@ def test_a_file_in_the_way_is_named(bundle: Bundle) -> None:
         open_bundle(bundle.folder)
 
 
+@pytest.mark.parametrize("name", [MANIFEST, GOLDEN])
+def test_a_pipe_in_the_way_is_named(bundle: Bundle, name: str) -> None:
+    """What is no file is a reason, and is not waited for."""
+    (bundle.folder / name).unlink()
+    os.mkfifo(bundle.folder / name)
+
+    with pytest.raises(BundleError, match=rf"{name}: can't be read: it is no regular file"):
+        open_bundle(bundle.folder)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda d: d.update(schema_version=2), "schema_version is 2, this version reads 1"),
+        (lambda d: d.update(schema_version=True), "schema_version is True"),
+        (lambda d: d.update(schema_version=1.0), r"schema_version is 1\.0"),
         (lambda d: d.pop("schema_version"), "schema_version is None"),
         (lambda d: d.update(surprise=1), "surprise: Extra inputs are not permitted"),
         (lambda d: d.update(version=0), "version: .*greater than 0"),
@@ -110,6 +123,8 @@ def test_a_file_in_the_way_is_named(bundle: Bundle) -> None:
         (lambda d: d["files"].pop(GOLDEN), f"{GOLDEN}: not listed"),
         (lambda d: d["files"].update({"../x": d["files"][GOLDEN]}), "not a plain file name"),
         (lambda d: d["files"].update({"a/b": d["files"][GOLDEN]}), "not a plain file name"),
+        (lambda d: d["files"].update({"": d["files"][GOLDEN]}), "'' is not a plain file name"),
+        (lambda d: d["files"].update({"a\0": d["files"][GOLDEN]}), "not a plain file name"),
         (lambda d: d["files"].update({"..": d["files"][GOLDEN]}), "not a plain file name"),
         (lambda d: d["files"].update({MANIFEST: d["files"][GOLDEN]}), "not a plain file name"),
         (lambda d: d["files"][GOLDEN].update(sha256="x"), r"files\.golden\.npz\.sha256: "),
