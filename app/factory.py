@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from functools import cache, partial
 from importlib.metadata import version
@@ -31,6 +32,11 @@ from app.routers import health, models, vae
 from app.service import Service
 from app.settings import Settings
 from model.cores import available_cores
+
+logger = logging.getLogger(__name__)
+
+LOADING_GRACE = 3.0
+"""Seconds that a model which is loading is waited for when the server stops."""
 
 _DESCRIPTION = """\
 Variational autoencoders over HTTP: draw pictures from the prior, encode pictures to latents,
@@ -64,7 +70,9 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         # A redirect would drop the body of many clients and trust the Host header.
         redirect_slashes=False,
-        lifespan=partial(_lifespan, registry, lanes, offload),
+        lifespan=partial(
+            _lifespan, registry, lanes, offload, min(LOADING_GRACE, settings.shutdown_grace)
+        ),
     )
     app.state.context = Context(settings, registry, service, offload, decoding, metrics)
     _add_openapi(app, registry)
@@ -85,7 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 @contextlib.asynccontextmanager
 async def _lifespan(
-    registry: Registry, lanes: Lanes, offload: Offload, app: FastAPI
+    registry: Registry, lanes: Lanes, offload: Offload, grace: float, app: FastAPI
 ) -> AsyncIterator[None]:
     # Beside the server, which is live at once and says on /readyz what it waits for.
     opening = asyncio.create_task(registry.open())
@@ -93,10 +101,18 @@ async def _lifespan(
         yield
     finally:
         registry.halt()
-        await opening
+        await _end(opening, grace)
         await registry.close()
         lanes.close()
         offload.close()
+
+
+async def _end(opening: asyncio.Task[None], grace: float) -> None:
+    """Waits for what is loading, but not for ever: a disk may never answer."""
+    await asyncio.wait({opening}, timeout=grace)
+    if opening.cancel():
+        logger.warning("stopped while a model was loading, which did not end in %g s", grace)
+    await asyncio.gather(opening, return_exceptions=True)
 
 
 def _registry(settings: Settings, lanes: Lanes, metrics: Metrics, cores: int) -> Registry:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from app.daemon import in_daemon_thread
 from app.engine import Engine
 from app.errors import InvalidFieldError, ModelUnavailableError, UnknownModelError
 from app.loader import Loaded
@@ -91,7 +92,7 @@ class Registry:
         Required models come first. Whatever goes wrong is kept as a reason and logged; nothing
         is raised.
         """
-        self.models = await asyncio.to_thread(_scan, self._roots)
+        self.models = await in_daemon_thread(_scan, self._roots)
         self._scanned = True
         required = self._required_names()
         for model in sorted(self.models.values(), key=lambda model: model.name not in required):
@@ -178,7 +179,7 @@ class Registry:
                 return
             version.state = "loading"
             try:
-                loaded = await asyncio.to_thread(self._open_version, version.folder)
+                loaded = await in_daemon_thread(self._open_version, version.folder)
                 model.engine = self._start(loaded)
             except (BundleError, GraphError) as error:
                 version.state, version.reason = "unavailable", str(error)

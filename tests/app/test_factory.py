@@ -6,8 +6,12 @@ import asyncio
 import threading
 from pathlib import Path
 
+import pytest
+
 from app.factory import create_app
+from app.loader import Loaded
 from app.settings import Settings
+from model.bundle import Bundle, BundleError
 from tests.app.loops import in_loop
 from tests.app.serving import client_of, context_of, loaded, running
 
@@ -38,6 +42,27 @@ async def test_ends_while_its_models_are_loading(repository: Path) -> None:
     """A server that is told to stop at once does."""
     async with running(repository):
         pass
+
+
+@in_loop
+async def test_ends_though_a_model_never_loads(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A load that hangs, as on a disk that does not answer, does not keep the server."""
+    begun, release = threading.Event(), threading.Event()
+
+    def hang(bundle: Bundle, **options: object) -> Loaded:
+        begun.set()
+        release.wait()
+        msg = f"{bundle.folder}: nobody waits for it"
+        raise BundleError(msg)
+
+    monkeypatch.setattr("app.factory.load", hang)
+    async with running(repository, shutdown_grace=0):
+        await asyncio.to_thread(begun.wait)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert "stopped while a model was loading" in caplog.text
+    release.set()
 
 
 @in_loop
