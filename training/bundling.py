@@ -30,7 +30,8 @@ from model.manifest import (
 from model.runtime import CPU, CUDA
 from training.config import TrainingConfig
 from training.errors import StageError
-from training.workdir import Workdir, read_json
+from training.export import read_export
+from training.workdir import Workdir
 
 TOLERANCES = {CPU: 1e-4, CUDA: 1e-3}
 """Largest difference from the golden batch, as a part of the output's largest value (at least
@@ -41,19 +42,19 @@ def bundle(folder: Path, overrides: Sequence[str] = (), console: Console | None 
     """Writes `<workdir>/bundles/<name>/<version>/`; one that is there and the same is left alone.
 
     Raises:
-        StageError: a stage before has not run, the version exists and is another, or the disk
-            refuses.
+        StageError: a stage before has not run or its files are damaged, the version exists and is
+            another, or the disk refuses.
     """
     workdir = Workdir(folder)
     config = workdir.read_config(overrides)
-    sources = {ENCODER: workdir.encoder, DECODER: workdir.decoder, GOLDEN: workdir.golden}
-    files = {name: workdir.require(path, "export").read_bytes() for name, path in sources.items()}
+    exported = read_export(workdir)
+    files = {ENCODER: exported.encoder, DECODER: exported.decoder, GOLDEN: exported.golden}
     manifest = _manifest(
         config,
-        run=read_json(workdir.require(workdir.run, "fit")),
-        exported=read_json(workdir.require(workdir.export, "export")),
-        measured=read_json(workdir.require(workdir.metrics, "evaluate")),
-        golden=files[GOLDEN],
+        run=workdir.read_json(workdir.run, "fit"),
+        exported=exported.about,
+        measured=workdir.read_json(workdir.metrics, "evaluate"),
+        golden=exported.golden,
     )
     if there := _same_bundle(workdir.bundles, manifest, files):
         shown = console or Console(stderr=True)

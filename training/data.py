@@ -16,7 +16,7 @@ from training.cache import Decoded, Recipe, decode
 from training.config import TrainingConfig
 from training.errors import DataError
 from training.source import open_source
-from training.workdir import Workdir, read_json
+from training.workdir import Workdir
 
 _CHECKED_AT_ONCE = 4096
 
@@ -92,9 +92,9 @@ def reload_data(workdir: Workdir, config: TrainingConfig) -> Data:
 
     Raises:
         DataError: as for `load_data`, or they have changed since.
-        StageError: `fit` has not finished.
+        StageError: `fit` has not finished, or its `run.json` is damaged.
     """
-    known = read_json(workdir.require(workdir.run, "fit"))["fingerprints"]
+    known = workdir.read_json(workdir.run, "fit")["fingerprints"]
     data = load_data(config)
     if data.fingerprints != known:
         msg = f"{config.data.source}: not the pictures that {workdir.folder} was trained with"

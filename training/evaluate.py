@@ -26,9 +26,9 @@ from model.pixels import Floats, Images
 from training.config import EvaluationConfig, TrainingConfig
 from training.data import reload_data
 from training.errors import DataError
-from training.export import Graphs, load_graphs
+from training.export import Graphs, load_graphs, read_export
 from training.metrics import Measured, to_metrics
-from training.workdir import Workdir, read_json, write_atomic, write_json
+from training.workdir import Workdir, write_atomic, write_json
 
 _BATCH = 250
 _ROWS = 100
@@ -40,12 +40,12 @@ def evaluate(folder: Path, overrides: Sequence[str] = (), console: Console | Non
 
     Raises:
         DataError: there are no test pictures, or they changed since training.
-        StageError: `export` has not run.
+        StageError: `export` has not run, or a file that it wrote is damaged.
     """
     workdir = Workdir(folder)
     config = workdir.read_config(overrides)
-    graphs = load_graphs(workdir)
-    scale = read_json(workdir.require(workdir.export, "export"))["scale"]
+    exported = read_export(workdir)
+    graphs, scale = load_graphs(exported), exported.about["scale"]
     test = reload_data(workdir, config).test
     if not len(test):
         msg = "there are no test pictures: set data.test_share above 0 and train anew"

@@ -5,13 +5,15 @@ The golden batch, which serving reproduces before it serves, comes from onnxrunt
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +27,8 @@ from model.vae import VAE
 from training.checkpoint import read_weights
 from training.config import TrainingConfig
 from training.data import Data, reload_data
-from training.errors import ParityError
-from training.workdir import Workdir, write_atomic, write_json
+from training.errors import ParityError, StageError
+from training.workdir import Workdir, write_bytes, write_json
 
 OPSET = 20
 PARITY_BATCHES = (1, 2, 7, 64)
@@ -35,6 +37,17 @@ PARITY_LIMIT = 1e-4
 
 _GOLDEN_ROWS = 8
 _GOLDEN_SEED = 0
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The files of this stage, as they were written."""
+
+    about: Mapping[str, Any]
+    """`export.json`."""
+    encoder: bytes
+    decoder: bytes
+    golden: bytes
 
 
 @dataclass(frozen=True)
@@ -68,26 +81,51 @@ def export(folder: Path, overrides: Sequence[str] = ()) -> None:
         "decoder": check_parity(vae.decoder, graphs.decoder, latents),
     }
     golden = _golden(graphs, images[:_GOLDEN_ROWS], latents[:_GOLDEN_ROWS])
-    write_atomic(workdir.encoder, lambda file: file.write(encoder))
-    write_atomic(workdir.decoder, lambda file: file.write(decoder))
-    write_atomic(workdir.golden, lambda file: file.write(golden))
-    about: dict[str, object] = {
+    files = {workdir.encoder: encoder, workdir.decoder: decoder, workdir.golden: golden}
+    for path, content in files.items():
+        write_bytes(path, content)
+    about = {
         "opset": OPSET,
         "weights": {"kind": weights.kind, "step": weights.step},
+        "scale": vae.scale_value(),
+        "sha256": {path.name: _sha256(content) for path, content in files.items()},
+        "parity": report,
     }
-    about["scale"] = vae.scale_value()
-    write_json(workdir.export, {**about, "parity": report})
+    write_json(workdir.export, about)
 
 
-def load_graphs(workdir: Workdir, *, threads: int = 1) -> Graphs:
-    """The exported graphs, on the CPU.
+def read_export(workdir: Workdir) -> Exported:
+    """What `export` wrote, checked against the hashes that it noted.
 
     Raises:
-        StageError: `export` has not run.
+        StageError: `export` has not run, or a file is not what it wrote.
     """
-    encoder = workdir.require(workdir.encoder, "export").read_bytes()
-    decoder = workdir.require(workdir.decoder, "export").read_bytes()
-    return Graphs(Graph(encoder, threads=threads), Graph(decoder, threads=threads))
+    paths = (workdir.encoder, workdir.decoder, workdir.golden)
+    contents = [workdir.require(path, "export").read_bytes() for path in paths]
+    about = workdir.read_json(workdir.export, "export")
+    again = "run `vaetrain export` on this workdir again"
+    known = about.get("sha256")
+    if not isinstance(known, dict):
+        msg = (
+            f"{workdir.export}: holds no SHA-256 of the graphs, as older versions left it; {again}"
+        )
+        raise StageError(msg)
+    for path, content in zip(paths, contents, strict=True):
+        if _sha256(content) != known.get(path.name):
+            msg = f"{path}: is not what export wrote; {again}"
+            raise StageError(msg)
+    return Exported(about, *contents)
+
+
+def load_graphs(exported: Exported, *, threads: int = 1) -> Graphs:
+    """The exported graphs, on the CPU."""
+    return Graphs(
+        Graph(exported.encoder, threads=threads), Graph(exported.decoder, threads=threads)
+    )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _example_images(data: Data, config: TrainingConfig, count: int) -> Floats:

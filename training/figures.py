@@ -18,8 +18,8 @@ from model.pixels import Floats, Images
 from training.config import TrainingConfig
 from training.data import reload_data
 from training.evaluate import to_test_targets
-from training.export import Graphs, load_graphs
-from training.workdir import Workdir, read_json, write_atomic
+from training.export import Graphs, load_graphs, read_export
+from training.workdir import Workdir, write_atomic
 
 _COLUMNS = 16
 _ROWS = 8
@@ -41,14 +41,13 @@ def figures(folder: Path, overrides: Sequence[str] = ()) -> None:
 
     Raises:
         DataError: the pictures have changed since training.
-        StageError: `export` or `evaluate` has not run.
+        StageError: a stage before has not run, or a file that it wrote is damaged.
     """
     workdir = Workdir(folder)
     config = workdir.read_config(overrides)
-    graphs = load_graphs(workdir)
-    kl = read_json(workdir.require(workdir.metrics, "evaluate"))["kl_per_dimension"]
-    with np.load(workdir.require(workdir.posterior, "evaluate")) as arrays:
-        mean, labels = arrays["mean"], arrays["label"]
+    graphs = load_graphs(read_export(workdir))
+    kl = workdir.read_json(workdir.metrics, "evaluate")["kl_per_dimension"]
+    mean, labels = _read_posterior(workdir)
     data = reload_data(workdir, config)
     targets = _example_targets(data.test.images, config)
     plots = {
@@ -186,9 +185,22 @@ def _example_targets(images: Images, config: TrainingConfig) -> Floats:
     return to_test_targets(np.asarray(images[rows]), config)[0]
 
 
+def _read_posterior(workdir: Workdir) -> tuple[Floats, NDArray[np.int64]]:
+    with (
+        workdir.reading(workdir.posterior, "evaluate") as path,
+        path.open("rb") as file,  # NumPy leaves a file open that it can't read
+        np.load(file) as arrays,
+    ):
+        return arrays["mean"], arrays["label"]
+
+
 def _read_log(workdir: Workdir) -> list[dict[str, float | None]]:
-    lines = workdir.require(workdir.log, "fit").read_text("utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    with workdir.reading(workdir.log, "fit") as path:
+        lines = path.read_text("utf-8").splitlines()
+        if not lines:
+            msg = "no epoch in it"
+            raise ValueError(msg)
+        return [json.loads(line) for line in lines]
 
 
 def _write_image(path: Path, image: Images) -> None:

@@ -126,9 +126,16 @@ def _epoch_text(line: Mapping[str, Value]) -> str:
 
 
 def _drop_lines_after(workdir: Workdir, step: int) -> None:
-    """Removes what a killed run logged after its last checkpoint, and a line it broke off in."""
+    """Removes what a killed run logged after its last checkpoint, and lines that are damaged."""
     if not workdir.log.exists():
         return
-    lines = workdir.log.read_text("utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    lines = workdir.log.read_text("utf-8", errors="replace").splitlines(keepends=True)
+    kept = [line for line in lines if line.endswith("\n") and _is_of_before(line, step)]
     write_atomic(workdir.log, lambda file: file.write("".join(kept).encode()))
+
+
+def _is_of_before(line: str, step: int) -> bool:
+    try:
+        return bool(json.loads(line)["step"] <= step)
+    except (ValueError, TypeError, KeyError):
+        return False

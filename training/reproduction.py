@@ -13,7 +13,7 @@ from pathlib import Path
 from model.bundle import BundleError, open_bundle
 from model.manifest import Metric
 from training.errors import StageError, TrainingError
-from training.workdir import Workdir, read_json
+from training.workdir import Workdir
 
 WITHIN_NATS = 0.3
 
@@ -26,7 +26,7 @@ def difference(workdir: Path, bundle: Path) -> float:
             the two were measured on other pictures, bits or numbers of samples.
     """
     files = Workdir(workdir)
-    measured = read_json(files.require(files.metrics, "evaluate"))["metrics"]
+    measured = files.read_json(files.metrics, "evaluate")["metrics"]
     try:
         shipped = open_bundle(bundle).manifest.metrics.get("bound")
     except BundleError as error:

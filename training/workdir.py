@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +67,26 @@ class Workdir:
             raise StageError(msg)
         return path
 
+    @contextmanager
+    def reading(self, path: Path, stage: str) -> Iterator[Path]:
+        """`path`, to be read inside; `stage` is the one that writes it.
+
+        Raises:
+            StageError: the file is missing or damaged; names the stage to run (again).
+        """
+        self.require(path, stage)
+        try:
+            yield path
+        except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+            again = f"vaetrain {stage}{' PRESET --resume' if stage == 'fit' else ''}"
+            msg = f"{path}: damaged ({error}); run `{again}` on this workdir again"
+            raise StageError(msg) from error
+
+    def read_json(self, path: Path, stage: str) -> dict[str, Any]:
+        """The document that `stage` wrote; errors as for `reading`."""
+        with self.reading(path, stage):
+            return read_json(path)
+
 
 @contextmanager
 def sole_use(folder: Path) -> Iterator[None]:
@@ -120,12 +141,24 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 def write_json(path: Path, document: Mapping[str, object]) -> None:
     """Writes `document` as indented JSON, as a whole; errors as for `write_atomic`."""
     content = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomic(path, lambda file: file.write(content.encode()))
+    write_bytes(path, content.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes `content` as a whole; errors as for `write_atomic`."""
+    write_atomic(path, lambda file: file.write(content))
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Reads what `write_json` wrote."""
-    document: dict[str, Any] = json.loads(path.read_bytes())
+    """Reads what `write_json` wrote.
+
+    Raises:
+        ValueError: the file holds no JSON object.
+    """
+    document = json.loads(path.read_bytes())
+    if not isinstance(document, dict):
+        msg = "not a JSON object"
+        raise ValueError(msg)
     return document
 
 

@@ -18,8 +18,15 @@ from model.vae import VAE
 from tests.training import runs
 from training.checkpoint import read_weights
 from training.errors import ParityError, StageError
-from training.export import PARITY_BATCHES, check_parity, export, load_graphs, to_onnx
-from training.workdir import Workdir, read_json
+from training.export import (
+    PARITY_BATCHES,
+    check_parity,
+    export,
+    load_graphs,
+    read_export,
+    to_onnx,
+)
+from training.workdir import Workdir, read_json, write_json
 
 OUTPUTS = ("double", "half")
 
@@ -51,7 +58,7 @@ def rows(count: int = 64) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
 
 def test_the_contract_of_the_graphs(finished: Workdir) -> None:
     """Names, types and shapes are the bundle's, and the first axis is the batch."""
-    graphs = load_graphs(finished)
+    graphs = load_graphs(read_export(finished))
 
     assert graphs.encoder.inputs == (("image", "tensor(float)", ("batch", 1, 28, 28)),)
     assert graphs.encoder.outputs == (
@@ -69,7 +76,7 @@ def test_the_graphs_are_the_trained_network(finished: Workdir) -> None:
     """The exported graphs compute what the exported weights compute in torch."""
     vae = VAE(finished.read_config().model)
     vae.load_state_dict(dict(read_weights(finished).tensors))
-    graphs = load_graphs(finished)
+    graphs = load_graphs(read_export(finished))
     images = np.random.default_rng(1).random((5, 1, 28, 28), dtype=np.float32)
 
     mean, logvar = graphs.encoder.run(images)
@@ -111,7 +118,7 @@ def test_parity_is_recorded(finished: Workdir) -> None:
 
 def test_the_golden_batch_is_reproduced(finished: Workdir) -> None:
     """The golden batch holds eight rows of every input and output, from onnxruntime."""
-    graphs = load_graphs(finished)
+    graphs = load_graphs(read_export(finished))
     with np.load(io.BytesIO(finished.golden.read_bytes())) as golden:
         mean, logvar = graphs.encoder.run(golden["image"])
         pixels, params = graphs.decoder.run(golden["latent"])
@@ -157,4 +164,24 @@ def test_export_needs_finished_weights(tmp_path: Path) -> None:
     with pytest.raises(StageError, match="run `vaetrain fit`"):
         export(tmp_path)
     with pytest.raises(StageError, match="run `vaetrain export`"):
-        load_graphs(Workdir(tmp_path))
+        read_export(Workdir(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["encoder", "decoder", "golden"])
+def test_a_file_other_than_what_was_exported_is_refused(copied: Workdir, name: str) -> None:
+    """A file that was cut short or replaced is named with the stage that writes it anew."""
+    path: Path = getattr(copied, name)
+    path.write_bytes(path.read_bytes()[:20])
+
+    with pytest.raises(StageError, match=rf"{path.name}: is not what export wrote; run `vaetrain"):
+        read_export(copied)
+
+
+def test_an_export_of_an_older_version_is_refused(copied: Workdir) -> None:
+    """Without the hashes nothing vouches for the graphs, and the stage is to be run again."""
+    about = read_json(copied.export)
+    del about["sha256"]
+    write_json(copied.export, about)
+
+    with pytest.raises(StageError, match=r"export\.json: holds no SHA-256 .*`vaetrain export`"):
+        read_export(copied)

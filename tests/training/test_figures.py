@@ -15,7 +15,7 @@ from model import pixels
 from model.pixels import Floats
 from tests.training import runs
 from training.errors import StageError
-from training.export import Graphs, load_graphs
+from training.export import Graphs, load_graphs, read_export
 from training.figures import (
     draw_latent,
     draw_loss,
@@ -59,7 +59,7 @@ def test_the_stage_writes_every_figure(finished: Workdir) -> None:
 @pytest.mark.parametrize("count", [1, 7, 16, 20, 32, 35])
 def test_reconstructions_lie_under_their_inputs(finished: Workdir, count: int) -> None:
     """Each input stands above the decoding of its posterior mean, however many there are."""
-    graphs = load_graphs(finished)
+    graphs = load_graphs(read_export(finished))
     targets = (np.random.default_rng(0).random((count, 1, 28, 28)) > 0.5).astype(np.float32)
     columns = min(16, count)
 
@@ -158,7 +158,7 @@ def test_figures_need_the_measured_run(finished: Workdir, tmp_path: Any) -> None
     """Before evaluation the error says which stage comes first."""
     workdir = Workdir(tmp_path)
     write_json(workdir.config, runs.config(tmp_path).model_dump(mode="json"))
-    for name in ("encoder", "decoder"):
+    for name in ("encoder", "decoder", "golden", "export"):
         getattr(workdir, name).write_bytes(getattr(finished, name).read_bytes())
 
     with pytest.raises(StageError, match="run `vaetrain evaluate`"):

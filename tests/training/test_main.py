@@ -100,6 +100,46 @@ def test_mistakes_are_one_sentence(
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize(
+    ("stage", "damaged", "again"),
+    [
+        ("export", "run.json", "fit PRESET --resume"),
+        ("export", "config.json", "config.json"),
+        ("export", "weights.safetensors", "fit --resume"),
+        ("evaluate", "run.json", "fit PRESET --resume"),
+        ("evaluate", "export.json", "export"),
+        ("evaluate", "encoder.onnx", "export"),
+        ("figures", "metrics.json", "evaluate"),
+        ("figures", "metrics.jsonl", "fit PRESET --resume"),
+        ("figures", "posterior.npz", "evaluate"),
+        ("bundle", "run.json", "fit PRESET --resume"),
+        ("bundle", "export.json", "export"),
+        ("bundle", "metrics.json", "evaluate"),
+        ("bundle", "encoder.onnx", "export"),
+        ("bundle", "golden.npz", "export"),
+    ],
+)
+@pytest.mark.parametrize("length", [0, 20])
+def test_a_damaged_file_is_named_with_the_stage_to_run_again(
+    stage: str,
+    damaged: str,
+    again: str,
+    length: int,
+    copied: Workdir,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A file of a stage before that was cut short ends with status 2 and one sentence."""
+    path = copied.folder / damaged
+    path.write_bytes(path.read_bytes()[:length])
+
+    assert main([stage, "--workdir", str(copied.folder)]) == 2
+
+    error = capsys.readouterr().err
+    assert str(path) in error
+    assert again in error
+    assert "Traceback" not in error
+
+
 def test_an_empty_folder_leaves_no_run(tmp_path: Path) -> None:
     """Pictures that can't be used are found before anything is written."""
     (tmp_path / "empty").mkdir()

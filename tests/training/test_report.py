@@ -45,10 +45,10 @@ def test_an_epoch_is_a_line_everywhere(tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_has_each_line_once(tmp_path: Path) -> None:
-    """Lines after the checkpoint, and one that broke off, go before the run goes on."""
+    """Lines after the checkpoint, and damaged ones, go before the run goes on."""
     workdir = Workdir(tmp_path)
     lines = [json.dumps({"epoch": epoch, "step": 10 * epoch}) + "\n" for epoch in (1, 2, 3)]
-    workdir.log.write_text("".join(lines) + '{"epoch": 4, "st')
+    workdir.log.write_text('{"epoch": 0, "st\n' + "".join(lines) + '{"epoch": 4, "st')
 
     with Report(workdir, Console(quiet=True), first_step=25, steps=100):
         pass
