@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from app import bounds
+from app import bounds, shown
 from app.admission import Admission
 from app.bounds import BoundOptions, Bounds
 from app.engine import Engine
@@ -135,13 +135,13 @@ class Service:
         """The picture of each latent, float32 [n, *latent_shape].
 
         Raises:
-            InvalidFieldError: more latents than are allowed.
+            InvalidFieldError: more latents than are allowed, or pixels that are no numbers.
             ServiceError: as `Admission.admit` and the batchers raise.
         """
         self._check_count(len(latents), "latents")
         timing = Timing()
         with engine.use(), self._admitted(len(latents) * engine.row_pixels, permit):
-            images = await self._decode(engine, latents, timing)
+            images = await self._decode(engine, latents, timing, "latents")
         return Decoded(images, timing)
 
     async def reconstruct(
@@ -178,9 +178,11 @@ class Service:
                 estimated = await bounds.estimate(
                     engine, images, options, offload=self._offload, timing=timing
                 )
-            shown, squared_error = await self._offload(size, _compare, rows, decoded, value_range)
+            pictures, squared_error = await self._offload(
+                size, shown.compare, rows, decoded, value_range
+            )
         return Reconstructed(
-            images=shown,
+            images=pictures,
             mean=mean,
             squared_error=squared_error,
             kl=likelihood.kl(mean, logvar),
@@ -194,13 +196,16 @@ class Service:
         permit.enter_context(self._admission.admit(cost))
         return nullcontext()
 
-    async def _decode(self, engine: Engine, latents: Floats, timing: Timing) -> Images:
+    async def _decode(
+        self, engine: Engine, latents: Floats, timing: Timing, field: str | None = None
+    ) -> Images:
         decoded = timing.add(await engine.decode(latents)).outputs[0]
         return await self._offload(
             len(latents) * engine.row_pixels,
-            pixels.to_uint8,
+            shown.show,
             decoded,
             engine.manifest.input.value_range,
+            field,
         )
 
     def _check_count(self, count: int, field: str) -> None:
@@ -236,10 +241,3 @@ def draw_seed() -> int:
 
 def _prior(seed: int, n: int, shape: tuple[int, ...], temperature: float) -> Floats:
     return noise.standard_normal(seed, Purpose.PRIOR, 0, n, shape) * np.float32(temperature)
-
-
-def _compare(rows: Floats, decoded: Floats, value_range: pixels.Range) -> tuple[Images, Nats]:
-    """The decoded pictures for showing, and their squared errors in units of [0, 1]."""
-    low, high = value_range
-    error = likelihood.squared_error(rows, decoded) / (high - low) ** 2
-    return pixels.to_uint8(decoded, value_range), error
