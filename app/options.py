@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -54,7 +55,10 @@ def from_query(request: Request, model: type[OptionsT]) -> OptionsT:
             raise InvalidFieldError(msg, field=name)
         values[name] = value
     values.pop(MODEL_PARAMETER, None)
-    return _validate(model, values, strict=False)
+    options = _validate(model, values, strict=False)
+    for name, text in values.items():
+        _check_notation(name, str(text), getattr(options, name))
+    return options
 
 
 def from_members(
@@ -92,6 +96,19 @@ def _validate(model: type[OptionsT], values: Mapping[str, object], *, strict: bo
         return model.model_validate(values, strict=strict)
     except ValidationError as error:
         raise _invalid(error.errors(include_url=False)[0]) from None
+
+
+def _check_notation(name: str, text: str, value: object) -> None:
+    """Refuses what pydantic takes for a number, and nobody else does, such as 1_0 and 7.0."""
+    if type(value) is int:
+        expected, right = "an integer", re.fullmatch(r"[+-]?[0-9]+", text)
+    elif type(value) is float:
+        expected, right = "a number", re.fullmatch(r"[0-9.eE+-]+", text)
+    else:
+        return
+    if not right:
+        msg = f'{name} must be {expected}, got "{_shown(text)}"'
+        raise InvalidFieldError(msg, field=name)
 
 
 def _invalid(error: ErrorDetails) -> InvalidFieldError:
