@@ -63,10 +63,12 @@ lock: $(ALL) ## resolve all dependencies anew and write constraints.txt
 # Serving needs no torch. Whoever installed everything has the base too, so that `serve` after
 # `test` reinstalls nothing; a changed pyproject or constraints makes both stale.
 $(BASE): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing the service; the first time takes a minute or two."
 	$(PIP_INSTALL) --editable .
 	@touch $@
 
 $(ALL): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing training and tests; the first time takes several minutes and about 2 GB."
 	$(PIP_INSTALL) --editable '.[train,dev]'
 	@touch $(BASE) $@
 
