@@ -87,6 +87,27 @@ def load_data(config: TrainingConfig) -> Data:
     return data
 
 
+def require_enough(data: Data) -> None:
+    """Whether a run of these splits can be trained and then measured.
+
+    Raises:
+        DataError: fewer than two training pictures, or no test picture; says what to set.
+    """
+    counts = f"{len(data.train)} pictures to train on and {len(data.test)} to test"
+    if len(data.train) < 2:
+        msg = (
+            f"{counts} are too few: add pictures, or set data.test_share and "
+            "data.validation_share lower, so that at least 2 are left to train on"
+        )
+        raise DataError(msg)
+    if not len(data.test):
+        msg = (
+            f"{counts}, which could not be measured: set data.test_share above 0 and so high that "
+            "it makes at least 1 picture, name a split as data.test_split, or add pictures"
+        )
+        raise DataError(msg)
+
+
 def reload_data(workdir: Workdir, config: TrainingConfig) -> Data:
     """The pictures that `fit` saw in this workdir, for a later stage.
 

@@ -17,7 +17,7 @@ from training.checkpoint import read_checkpoint, write_checkpoint, write_weights
 from training.commit import git_commit
 from training.compute import Compute, choose_compute, tool_versions
 from training.config import TrainingConfig
-from training.data import Data, load_data
+from training.data import Data, load_data, require_enough
 from training.errors import InterruptedTrainingError, NotFiniteError, StageError
 from training.interrupt import stop_signals
 from training.minibatch import Draw, Minibatches, generator
@@ -40,7 +40,7 @@ def fit(
 
     Raises:
         ConfigError: `resume` with other settings or pictures than the checkpoint's.
-        DataError: the pictures can't be trained on.
+        DataError: the pictures can't be trained on, or are too few.
         DiskError: a file can't be written.
         InterruptedTrainingError: SIGINT or SIGTERM came; a checkpoint has been written.
         NotFiniteError: the loss or gradient overflowed; the last checkpoint is kept.
@@ -52,6 +52,7 @@ def fit(
         raise StageError(msg)
     console = console or Console(stderr=True)
     data = load_data(config)
+    require_enough(data)
     compute = choose_compute(config)
     with sole_use(folder):
         _train(Trainer(config, workdir, data, compute), console)

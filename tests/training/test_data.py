@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.training import runs
 from training.config import TrainingConfig
-from training.data import Split, is_binary, load_data, reload_data
+from training.data import Split, is_binary, load_data, reload_data, require_enough
 from training.errors import DataError, StageError
 from training.workdir import Workdir, write_json
 
@@ -101,6 +101,32 @@ def test_too_few_pictures(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="2 pictures are too few"):
         load_data(settings(tmp_path, folder, validation_share=0.1))
+
+
+@pytest.mark.parametrize(
+    ("count", "test_share", "words"),
+    [
+        (1, 0.1, r"1 pictures to train on and 0 to test are too few: add pictures"),
+        (2, 0.5, r"1 pictures to train on and 1 to test are too few: add pictures"),
+        (4, 0.1, r"4 pictures to train on and 0 to test.*: set data\.test_share above 0"),
+        (4, 0.0, r"4 pictures to train on and 0 to test.*: set data\.test_share above 0"),
+    ],
+)
+def test_what_can_not_be_trained_or_measured(
+    tmp_path: Path, count: int, test_share: float, words: str
+) -> None:
+    """Less than 2 pictures to train on, or none to test, are refused with what to set."""
+    folder = runs.write_pictures(tmp_path / "pictures", count)
+
+    with pytest.raises(DataError, match=words):
+        require_enough(load_data(settings(tmp_path, folder, test_share=test_share)))
+
+
+def test_two_pictures_to_train_on_and_one_to_test_are_enough(tmp_path: Path) -> None:
+    """The smallest run that can be trained and measured is taken."""
+    folder = runs.write_pictures(tmp_path / "pictures", 3)
+
+    require_enough(load_data(settings(tmp_path, folder, test_share=0.34)))
 
 
 def test_grey_pictures_for_a_bernoulli_are_refused(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from training.config import EvaluationConfig, TrainingConfig
 from training.errors import DataError, StageError
 from training.evaluate import evaluate, measure, to_test_targets
 from training.export import Graphs, to_onnx
-from training.workdir import Workdir, read_json
+from training.workdir import Workdir, read_json, write_json
 
 
 class ExactEncoder(nn.Module):
@@ -171,16 +171,19 @@ def test_the_exported_graph_is_as_good_as_the_trained_network(finished: Workdir)
 
 
 def test_no_test_pictures(tmp_path: Path) -> None:
-    """A run without test pictures can't be measured, and the error says what to set."""
+    """A run whose settings lost the test pictures can't be measured; the error says what to set."""
     from training.export import export
     from training.trainer import fit
 
     folder = runs.write_pictures(tmp_path / "pictures", 6, mode="L", size=(28, 28))
-    config = runs.config(tmp_path, "data.test_share=0", "epochs=1", data=folder)
+    config = runs.config(tmp_path, "epochs=1", data=folder)
     workdir = fit(config, tmp_path / "run", console=runs.QUIET)
     with pytest.raises(StageError, match="run `vaetrain export`"):
         evaluate(workdir.folder, console=runs.QUIET)
     export(workdir.folder)
+    document = read_json(workdir.config)
+    document["data"]["test_share"] = 0
+    write_json(workdir.config, document)
 
     with pytest.raises(DataError, match=r"set data\.test_share above 0"):
         evaluate(workdir.folder, console=runs.QUIET)

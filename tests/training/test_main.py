@@ -152,6 +152,20 @@ def test_an_empty_folder_leaves_no_run(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_single_picture_leaves_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Too few pictures are found before training, and not after it."""
+    folder = runs.write_pictures(tmp_path / "pictures", 1, mode="L", size=(28, 28))
+    arguments = [
+        "fit", str(runs.preset(tmp_path)), "--data", str(folder),
+        "--workdir", str(tmp_path / "run"), "--set", f"data.cache={tmp_path / 'cache'}",
+    ]  # fmt: skip
+
+    assert main(arguments) == 2
+
+    assert "too few: add pictures" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_unknown_commands_and_options_show_usage(capsys: pytest.CaptureFixture[str]) -> None:
     """What argparse does not know ends with status 2 and the usage."""
     with pytest.raises(SystemExit) as caught:
