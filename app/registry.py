@@ -97,6 +97,8 @@ class Registry:
         required = self._required_names()
         for model in sorted(self.models.values(), key=lambda model: model.name not in required):
             await self._open_model(model)
+        for problem in self.problems():
+            logger.error("not ready: %s", problem)
 
     def halt(self) -> None:
         """Makes `open` end after the version that it is loading."""

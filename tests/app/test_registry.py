@@ -136,6 +136,17 @@ async def test_a_defect_while_loading_is_a_reason_and_spares_the_others(tmp_path
 
 
 @in_loop
+async def test_an_empty_repository_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mistyped folder does not look like a normal start: the log says what was not found."""
+    await registry(tmp_path / "mistyped").open()
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "there is no bundle" in caplog.text
+    assert "mistyped" in caplog.text
+
+
+@in_loop
 async def test_no_bundle_is_a_problem_that_names_the_folder(tmp_path: Path) -> None:
     """An empty or missing repository is live, not ready, and says where it looked."""
     subject = registry(tmp_path / "nowhere")
