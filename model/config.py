@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 LOGVAR_LIMIT = 20.0
 """Both networks clamp log-variances to ±20, so that `exp` stays finite in float32."""
 
 SCALE_FLOOR = 1 / 255
 """A learned Gaussian scale never goes below one grey level: finer is not in 8-bit data."""
+
+
+PositiveInt = Annotated[int, Field(gt=0, strict=True)]
+"""Strict, as `true` would pass for 1."""
 
 
 class Frozen(BaseModel):
@@ -63,7 +67,7 @@ class ConvConfig(Frozen):
 
     architecture: Literal["conv"] = "conv"
     widths: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = (16, 32)
-    blocks: Annotated[int, Field(ge=0)] = 1
+    blocks: Annotated[int, Field(ge=0, strict=True)] = 1
     hidden: PositiveInt = 256
 
 

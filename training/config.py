@@ -8,16 +8,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from model.config import BernoulliConfig, Frozen, ModelConfig
+from model.config import BernoulliConfig, Frozen, ModelConfig, PositiveInt
 from model.manifest import InputSpec, Name, Preprocessing
 from model.noise import MAX_SEED
 from training.errors import ConfigError
 from training.overrides import Override, apply_overrides, parse_override
 
 Share = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED, strict=True)]
 
 
 class DataConfig(Frozen):
@@ -39,7 +40,7 @@ class DataConfig(Frozen):
     """Whether grey pictures may become colour ones and colour ones grey."""
     skip_unreadable: bool = False
     """Whether pictures that can't be read are left out instead of ending the run."""
-    background: Annotated[int, Field(ge=0, le=255)] = 0
+    background: Annotated[int, Field(ge=0, le=255, strict=True)] = 0
     """Grey level that transparent pixels are laid on."""
     cache: str = "~/.cache/vaeserve"
     """Folder for the decoded pictures."""

@@ -177,3 +177,22 @@ def test_the_default_likelihood_need_not_be_named(tmp_path: Path) -> None:
 
     assert config.model.likelihood == GaussianConfig(scale=0.5)
     assert config.model.network == MlpConfig(hidden=(8,))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "epochs", "seed", "threads", "early_stop", "data.background", "evaluation.samples",
+        "bundle.version", "model.height", "model.latent_dim",
+    ],
+)  # fmt: skip
+def test_a_truth_value_is_no_number(key: str) -> None:
+    """`true` where a whole number belongs is refused and not taken as 1."""
+    with pytest.raises(ConfigError, match=rf"with --set {key}=true: {key}: "):
+        read_config("mnist", [f"{key}=true"])
+
+
+def test_a_truth_value_is_no_number_of_layers() -> None:
+    """Nor is it in a list."""
+    with pytest.raises(ConfigError, match=r"model\.network\.widths\.0: .*valid integer"):
+        read_config("mnist", ["model.network.widths=[true, 8]"])
