@@ -55,7 +55,7 @@ bench: $(ALL) ## measure engine, service and a naive server (ARGS for the benchm
 	$(BIN)/python -m benchmarks $(ARGS)
 
 docs-check: $(ALL) ## compare the documents with the code
-	$(BIN)/python -m pytest tests/test_docs.py $(ARGS)
+	$(BIN)/python -m pytest tests/test_docs.py tests/training/test_docs.py $(ARGS)
 
 lock: $(ALL) ## resolve all dependencies anew and write constraints.txt
 	$(BIN)/python deploy/lock.py $(LOCK_PYTHONS)
