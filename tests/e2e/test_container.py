@@ -52,7 +52,8 @@ def own(tmp_path: Path) -> Iterator[Composed]:
 def test_it_answers_the_four_verbs(shipped: Composed) -> None:
     """Ready, healthy, and each verb answers for the bundled model."""
     with httpx.Client(base_url=shipped.address) as client:
-        assert client.get("/readyz").json() == {"status": "ready", "problems": []}
+        ready = {"status": "ready", "problems": [], "warnings": []}
+        assert client.get("/readyz").json() == ready
         sample = client.post("/sample", json={"n": 2, "seed": 7}).raise_for_status().json()
         decoded = client.post("/decode", json={"latents": sample["latents"]}).raise_for_status()
         assert decoded.json()["images"] == sample["images"]
