@@ -19,7 +19,7 @@ from typing import Protocol
 
 logger = logging.getLogger(__name__)
 
-INLINE_SECONDS = 0.0005
+INLINE_SECONDS = 0.001
 """A batch expected to be shorter runs on the event loop: the hop to a thread costs as much."""
 
 
