@@ -11,19 +11,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.engine import Engine
 from app.errors import InvalidFieldError, UnsupportedByModelError
 from app.offload import Offload
 from app.timing import Timing
 from model import likelihood, noise, pixels
+from model.likelihood import Nats
 from model.manifest import LikelihoodSpec
 from model.noise import Purpose
-from model.pixels import Images
-
-Floats = NDArray[np.float32]
-Nats = NDArray[np.float64]
+from model.pixels import Floats, Images
 
 Binarise = Literal["sample", "threshold"]
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app import bounds, shown
 from app.admission import Admission
@@ -22,11 +21,9 @@ from app.errors import InvalidFieldError
 from app.offload import Offload
 from app.timing import Timing
 from model import likelihood, noise, pixels
+from model.likelihood import Nats
 from model.noise import MAX_SEED, Purpose
-from model.pixels import Images
-
-Floats = NDArray[np.float32]
-Nats = NDArray[np.float64]
+from model.pixels import Floats, Images
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.errors import EngineFailedError, InvalidFieldError
 from model import likelihood, pixels
-from model.pixels import Images
-
-Floats = NDArray[np.float32]
-Nats = NDArray[np.float64]
+from model.likelihood import Nats
+from model.pixels import Floats, Images
 
 
 def show(decoded: Floats, value_range: pixels.Range, field: str | None = None) -> Images:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 
 import numpy as np
@@ -61,8 +62,7 @@ async def sample(request: Request) -> Response:
             size, answers.sample, engine, result, options.temperature, media_type
         )
 
-    with ExitStack() as permit:
-        return await answer_within(request, context.settings.timeout, answer(permit))
+    return await _answered(request, context, answer)
 
 
 @router.post(
@@ -86,8 +86,7 @@ async def encode(request: Request) -> Response:
             result.mean.size, answers.encode, engine, result, fitted, media_type
         )
 
-    with ExitStack() as permit:
-        return await answer_within(request, context.settings.timeout, answer(permit))
+    return await _answered(request, context, answer)
 
 
 @router.post(
@@ -112,8 +111,7 @@ async def decode(request: Request) -> Response:
         size = len(latents) * engine.row_pixels
         return await context.offload(size, answers.decode, engine, result, media_type)
 
-    with ExitStack() as permit:
-        return await answer_within(request, context.settings.timeout, answer(permit))
+    return await _answered(request, context, answer)
 
 
 @router.post(
@@ -145,8 +143,7 @@ async def reconstruct(request: Request) -> Response:
         size = len(fitted) * engine.row_pixels
         return await context.offload(size, answers.reconstruct, engine, result, fitted, media_type)
 
-    with ExitStack() as permit:
-        return await answer_within(request, context.settings.timeout, answer(permit))
+    return await _answered(request, context, answer)
 
 
 def _engine(request: Request, context: Context) -> Engine:
@@ -162,6 +159,14 @@ async def _body(request: Request, context: Context) -> Body:
     return await receive_within(
         request, settings.timeout, read_body(request, settings.max_json_bytes)
     )
+
+
+async def _answered(
+    request: Request, context: Context, answer: Callable[[ExitStack], Awaitable[Response]]
+) -> Response:
+    """Runs a verb within its deadline; its permit ends when the answer is formatted."""
+    with ExitStack() as permit:
+        return await answer_within(request, context.settings.timeout, answer(permit))
 
 
 async def _pictures(
