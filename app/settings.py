@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from model.pictures import MAX_PIXELS
+
 MiB = 1024 * 1024
 
 
@@ -75,7 +77,7 @@ class Settings(BaseSettings):
     max_picture_pixels: int = Field(
         25_000_000,
         ge=1,
-        le=89_000_000,  # Pillow warns of pictures above this, and refuses those of twice the size.
+        le=MAX_PIXELS,
         description="Width × height that a picture's header may announce.",
     )
     decode_pixels: int = Field(

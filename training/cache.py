@@ -26,9 +26,6 @@ from training.errors import DataError, TrainingError
 from training.source import Source
 from training.workdir import disk_error
 
-MAX_PIXELS = 89_000_000
-"""A picture larger than this is refused before it is decoded; Pillow itself warns above it."""
-
 _FORMAT = 1
 _AHEAD = 256
 
@@ -158,7 +155,7 @@ def _fitted(
 
 def _fit(content: bytes, recipe: Recipe) -> pictures.Fitted | pictures.PictureError:
     try:
-        image = pictures.read(io.BytesIO(content), max_pixels=MAX_PIXELS)
+        image = pictures.read(io.BytesIO(content), max_pixels=pictures.MAX_PIXELS)
         return pictures.fit(image, recipe.input, recipe.preprocessing)
     except pictures.PictureError as error:
         return error

@@ -116,7 +116,7 @@ def test_unreadable_pictures_are_skipped_when_told(tmp_path: Path) -> None:
 def test_the_largest_picture_makes_pillow_warn_of_nothing() -> None:
     """What training takes is below what Pillow warns of, which would be no sentence of ours."""
     assert Image.MAX_IMAGE_PIXELS is not None
-    assert cache.MAX_PIXELS <= Image.MAX_IMAGE_PIXELS
+    assert pictures.MAX_PIXELS <= Image.MAX_IMAGE_PIXELS
 
 
 def test_nothing_readable(tmp_path: Path) -> None:
