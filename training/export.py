@@ -80,7 +80,7 @@ def export(folder: Path, overrides: Sequence[str] = ()) -> None:
         "encoder": check_parity(vae.encoder, graphs.encoder, images),
         "decoder": check_parity(vae.decoder, graphs.decoder, latents),
     }
-    golden = _golden(graphs, images[:_GOLDEN_ROWS], latents[:_GOLDEN_ROWS])
+    golden = golden_batch(graphs, images[:_GOLDEN_ROWS], latents[:_GOLDEN_ROWS])
     files = {workdir.encoder: encoder, workdir.decoder: decoder, workdir.golden: golden}
     for path, content in files.items():
         write_bytes(path, content)
@@ -212,7 +212,8 @@ def _quiet_exporter() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _golden(graphs: Graphs, images: Floats, latents: Floats) -> bytes:
+def golden_batch(graphs: Graphs, images: Floats, latents: Floats) -> bytes:
+    """`golden.npz`: both graphs' answers to images [n, c, h, w] and to as many latents."""
     mean, logvar = graphs.encoder.run(images)
     shown, params = graphs.decoder.run(latents)
     buffer = io.BytesIO()

@@ -1,0 +1,233 @@
+"""The two models that are measured: `python -m benchmarks.bundles` exports them.
+
+Their weights are random, drawn from a fixed seed, because speed does not depend on what a network
+has learned; they are real bundles all the same, exported and checked as trained ones are.
+
+- `heavy`: convolutional, about a million parameters and 39 MFLOP a picture in either direction,
+  for which the network is most of a request's cost.
+- `small`: fully connected, about 1 MFLOP, for which everything else is.
+
+The last layer of each network is scaled so that pictures have blacks, whites and greys, mostly
+black as handwritten digits are: pictures of one grey would compress to nothing and always agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from model import noise
+from model.bundle import DECODER, ENCODER, GOLDEN, Bundle, BundleError, open_bundle, write_bundle
+from model.config import BernoulliConfig, ConvConfig, MlpConfig, ModelConfig
+from model.manifest import (
+    DataSpec,
+    GoldenSpec,
+    GraphSpec,
+    InputSpec,
+    LatentSpec,
+    LikelihoodSpec,
+    Manifest,
+    TensorSpec,
+    WeightsSpec,
+)
+from model.networks import parameter_count
+from model.noise import Purpose
+from model.pixels import Floats
+from model.runtime import Graph
+from model.vae import VAE
+from training.bundling import golden_tolerance
+from training.commit import git_commit
+from training.compute import tool_versions
+from training.export import OPSET, PARITY_BATCHES, Graphs, check_parity, golden_batch, to_onnx
+
+ROOT = Path(__file__).parent / "bundles"
+SEED = 0
+
+_LIKELIHOOD = BernoulliConfig(binarise="sample")
+_GOLDEN_ROWS = 8
+_LOGIT_CENTRE, _LOGIT_SPREAD = -3.0, 3.0
+
+
+def models() -> dict[str, ModelConfig]:
+    """By name, what is measured: 28×28 grey pictures, 32 latent dimensions."""
+    return {
+        "heavy": ModelConfig(
+            network=ConvConfig(widths=(32, 72), blocks=2, hidden=64), likelihood=_LIKELIHOOD
+        ),
+        "small": ModelConfig(network=MlpConfig(hidden=(600,)), likelihood=_LIKELIHOOD),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a network computes for one picture, a multiply-add counting as two."""
+
+    encoder_flops: int
+    decoder_flops: int
+    parameters: int
+
+
+def size(config: ModelConfig) -> Size:
+    """Counts what torch runs; activations are not counted."""
+    vae = VAE(config)
+    return Size(
+        _flops(vae.encoder, torch.zeros(1, *config.image_shape)),
+        _flops(vae.decoder, torch.zeros(1, *config.latent_shape)),
+        parameter_count(vae.encoder) + parameter_count(vae.decoder),
+    )
+
+
+def provide(name: str, root: Path = ROOT) -> Bundle:
+    """`<root>/<name>/1`: what is there, when this code would export the same; else exported anew.
+
+    Raises:
+        BundleError: the disk refuses.
+        KeyError: there is no such model.
+        ParityError: torch and onnxruntime disagree.
+    """
+    config = models()[name]
+    folder = root / name / "1"
+    recipe = _recipe(config)
+    try:
+        there = open_bundle(folder)
+    except BundleError:
+        there = None
+    if there and there.manifest.data.fingerprint == recipe:
+        return there
+    shutil.rmtree(folder, ignore_errors=True)
+    return _export(name, config, root, recipe)
+
+
+def synthetic_images(count: int, shape: tuple[int, int, int]) -> Floats:
+    """Bright strokes on black, float32 [count, c, h, w] in [0, 1]: three soft spots each."""
+    _, height, width = shape
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    places = noise.uniform(SEED, Purpose.PRIOR, 0, count, (3, 2)) * 0.6 + 0.2
+    spots = [
+        np.exp(-(((rows - y * height) / 3) ** 2) - ((columns - x * width) / 3) ** 2)
+        for y, x in places.reshape(-1, 2)
+    ]
+    pictures = np.minimum(np.reshape(spots, (count, 3, height, width)).sum(axis=1) * 1.5, 1)
+    grey = np.rint(pictures * 255) / 255
+    return np.repeat(grey[:, np.newaxis], shape[0], axis=1).astype(np.float32)
+
+
+def _export(name: str, config: ModelConfig, root: Path, recipe: str) -> Bundle:
+    images = synthetic_images(max(PARITY_BATCHES), config.image_shape)
+    latents = noise.standard_normal(SEED, Purpose.PRIOR, 0, len(images), config.latent_shape)
+    vae = _random(config, images, latents)
+    encoder = to_onnx(vae.encoder, images[:2], "image", ("mean", "logvar"))
+    decoder = to_onnx(vae.decoder, latents[:2], "latent", ("pixels", "params"))
+    graphs = Graphs(Graph(encoder), Graph(decoder))
+    check_parity(vae.encoder, graphs.encoder, images)
+    check_parity(vae.decoder, graphs.decoder, latents)
+    golden = golden_batch(graphs, images[:_GOLDEN_ROWS], latents[:_GOLDEN_ROWS])
+    files = {ENCODER: encoder, DECODER: decoder, GOLDEN: golden}
+    return write_bundle(root, _manifest(name, config, recipe, golden), files)
+
+
+def _random(config: ModelConfig, images: Floats, latents: Floats) -> VAE:
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(SEED)
+        vae = VAE(config).eval()
+        for layer in vae.modules():
+            # Residual blocks start as nothing, which a graph optimiser might one day leave out.
+            if isinstance(layer, nn.Conv2d) and not layer.weight.any():
+                layer.reset_parameters()
+        encode, decode = torch.from_numpy(images), torch.from_numpy(latents)
+        _calibrate(vae.encoder.body[-1], lambda: vae.encoder.body(encode), 0.0, 1.0)
+        # Behind the decoder's last layer there is only a change of shape.
+        _calibrate(
+            vae.decoder.body[-2], lambda: vae.decoder.body(decode), _LOGIT_CENTRE, _LOGIT_SPREAD
+        )
+    return vae
+
+
+def _calibrate(layer: nn.Module, run: Callable[[], Tensor], centre: float, spread: float) -> None:
+    """Gives the outputs of a last layer this mean, and this standard deviation over rows."""
+    weight, bias = (layer.get_parameter(name) for name in ("weight", "bias"))
+    outputs = run()
+    factor = spread / (outputs - outputs.mean(dim=0)).std()
+    weight.mul_(factor)
+    bias.mul_(factor).add_(centre - factor * outputs.mean())
+
+
+def _manifest(name: str, config: ModelConfig, recipe: str, golden: bytes) -> Manifest:
+    latent = TensorSpec(name="latent", shape=config.latent_shape)
+    image = TensorSpec(name="image", shape=config.image_shape)
+    outputs = tuple(latent.model_copy(update={"name": name}) for name in ("mean", "logvar"))
+    pictures = tuple(image.model_copy(update={"name": name}) for name in ("pixels", "params"))
+    channels, height, width = config.image_shape
+    return Manifest(
+        name=name,
+        version=1,
+        created=datetime.now(UTC),
+        git_commit=git_commit("model", "training", "benchmarks"),
+        tools=tool_versions(),
+        opset=OPSET,
+        input=InputSpec(
+            channels=config.channels,
+            height=height,
+            width=width,
+            order="L" if channels == 1 else "RGB",
+        ),
+        latent=LatentSpec(shape=config.latent_shape),
+        encoder=GraphSpec(inputs=(image,), outputs=outputs),
+        decoder=GraphSpec(inputs=(latent,), outputs=pictures),
+        likelihood=LikelihoodSpec(
+            family="bernoulli", dimensions=config.dimensions, binarise=_LIKELIHOOD.binarise
+        ),
+        objective={"name": "none", "seed": SEED},
+        network=config.network.model_dump(mode="json"),
+        weights=WeightsSpec(kind="raw", step=0),
+        data=DataSpec(id="none", fingerprint=recipe, split="none"),
+        metrics={},
+        golden=GoldenSpec(tolerance=golden_tolerance(golden)),
+        licence="Apache-2.0",
+        card="Random weights, for measuring speed.",
+    )
+
+
+def _recipe(config: ModelConfig) -> str:
+    """A hash of everything that shapes the graphs."""
+    facts = (
+        *(config.model_dump_json(), tool_versions()["torch"], OPSET, SEED),
+        *(_LOGIT_CENTRE, _LOGIT_SPREAD),
+    )
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def _flops(module: nn.Module, row: Tensor) -> int:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(row)
+    return int(counter.get_total_flops())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exports both, and prints what they compute."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bundles", description=__doc__)
+    parser.add_argument("--into", type=Path, default=ROOT, help="folder of the bundles")
+    options = parser.parse_args(arguments)
+    for name, config in models().items():
+        bundle, counted = provide(name, options.into), size(config)
+        print(
+            f"{bundle.folder}: {counted.parameters / 1e6:.2f} M parameters, a picture takes "
+            f"{counted.encoder_flops / 1e6:.1f} MFLOP to encode and "
+            f"{counted.decoder_flops / 1e6:.1f} to decode"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
