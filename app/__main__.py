@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import signal
 import sys
 
@@ -11,8 +10,8 @@ import uvicorn
 from pydantic import ValidationError
 from pydantic_settings import CliApp
 
-from app.access import JsonFormatter
 from app.factory import create_app
+from app.logs import log_as_json
 from app.protocol import BoundedProtocol
 from app.settings import Settings
 
@@ -23,7 +22,7 @@ def main() -> None:
         settings = CliApp.run(Settings)
     except ValidationError as error:
         sys.exit(_sentences(error))
-    _log_as_json(settings.log_level)
+    log_as_json(settings.log_level)
     # uvicorn stops on the signal, then raises it again: a clean stop must not look like a crash.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     app = create_app(settings)
@@ -42,12 +41,6 @@ def main() -> None:
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace,
     )
-
-
-def _log_as_json(level: str) -> None:
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
 def _sentences(error: ValidationError) -> str:

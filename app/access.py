@@ -6,14 +6,12 @@ The outermost middleware: what escapes here has passed every exception handler.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 import time
 import uuid
 from collections.abc import Callable
 
-import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.problems import CLIENT_CLOSED_REQUEST, problem
@@ -88,25 +86,6 @@ class AccessLog:
                 "client": scope["client"][0] if scope.get("client") else None,
             }
             logger.log(level, "request", extra={"members": line})
-
-
-class JsonFormatter(logging.Formatter):
-    """Each record as one line of JSON, so that no message can forge a second line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **getattr(record, "members", {}),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        try:
-            return orjson.dumps(line, default=str).decode()
-        except orjson.JSONEncodeError:  # a file name may hold what is no Unicode
-            return json.dumps(line, default=str)
 
 
 def _request_id(scope: Scope) -> str:

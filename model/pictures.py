@@ -16,9 +16,6 @@ from model.containers import Container, ContainerError, scan
 from model.manifest import InputSpec, Preprocessing
 from model.pixels import Images
 
-MAX_PIXELS = 89_000_000
-"""Pillow warns of pictures above about this, and refuses those of twice the size."""
-
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
 """Pillow's modes without colour, with or without transparency."""
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from model import pictures
 from model.cores import available_cores
+from model.limits import MAX_PIXELS
 from model.manifest import InputSpec, Preprocessing
 from model.pixels import Images
 from training.errors import DataError, TrainingError
@@ -155,7 +156,7 @@ def _fitted(
 
 def _fit(content: bytes, recipe: Recipe) -> pictures.Fitted | pictures.PictureError:
     try:
-        image = pictures.read(io.BytesIO(content), max_pixels=pictures.MAX_PIXELS)
+        image = pictures.read(io.BytesIO(content), max_pixels=MAX_PIXELS)
         return pictures.fit(image, recipe.input, recipe.preprocessing)
     except pictures.PictureError as error:
         return error

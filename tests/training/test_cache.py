@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from model import pictures
+from model.limits import MAX_PIXELS
 from model.manifest import InputSpec, Preprocessing
 from tests.limits import file_size_limit
 from tests.training import runs
@@ -116,7 +117,7 @@ def test_unreadable_pictures_are_skipped_when_told(tmp_path: Path) -> None:
 def test_the_largest_picture_makes_pillow_warn_of_nothing() -> None:
     """What training takes is below what Pillow warns of, which would be no sentence of ours."""
     assert Image.MAX_IMAGE_PIXELS is not None
-    assert pictures.MAX_PIXELS <= Image.MAX_IMAGE_PIXELS
+    assert MAX_PIXELS <= Image.MAX_IMAGE_PIXELS
 
 
 def test_nothing_readable(tmp_path: Path) -> None:

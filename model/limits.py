@@ -1,0 +1,6 @@
+"""Bounds that serving and training share, for whoever needs no more than the number."""
+
+from __future__ import annotations
+
+MAX_PIXELS = 89_000_000
+"""Pixels of the largest picture: Pillow warns above about this, and refuses twice the size."""
