@@ -1,15 +1,24 @@
-"""What is asked of every server."""
+"""What is asked of every server, as this service takes it; `System.adapt` translates."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from model.pixels import Images
+
+PNG = "image/png"
+NPY = "application/x-npy"
+JSON = "application/json"
+
+Verb = Literal["sample", "encode", "reconstruct"]
+
+_BOUNDARY = "picture-4f1c2e"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +29,57 @@ class Workload:
     path: str
     content_type: str
     body: bytes
-    accept: str = "image/png"
+    accept: str = PNG
     method: str = "POST"
+    verb: Verb = "sample"
+    n: int = 1
+    """Pictures in an answer, or uploaded."""
+    picture: bytes = b""
+    """The PNG file that is uploaded, whatever it is wrapped in."""
 
     @property
     def headers(self) -> Mapping[str, str]:
         return {"Accept": self.accept, "Content-Type": self.content_type}
 
 
-def sample(seed: int | None = None) -> Workload:
-    """One picture from the prior; without a seed each answer is another one."""
-    body = b'{"n":1}' if seed is None else b'{"n":1,"seed":%d}' % seed
-    return Workload("/sample n=1", "/sample", "application/json", body)
+def sample(seed: int | None = None, *, n: int = 1) -> Workload:
+    """n pictures from the prior; without a seed each answer is another one.
+
+    One comes as PNG, several as uint8 [n, h, w, c] in an `.npy` file.
+    """
+    body = b'{"n":%d}' % n if seed is None else b'{"n":%d,"seed":%d}' % (n, seed)
+    accept = PNG if n == 1 else NPY
+    return Workload(f"/sample n={n}", "/sample", JSON, body, accept, n=n)
 
 
 def reconstruct(image: Images) -> Workload:
     """One picture, uint8 [h, w, c] of the model's size, sent as a raw PNG body."""
-    return Workload("/reconstruct", "/reconstruct", "image/png", to_png(image))
+    file = to_png(image)
+    return Workload("/reconstruct", "/reconstruct", PNG, file, verb="reconstruct", picture=file)
+
+
+def reconstruct_multipart(image: Images) -> Workload:
+    """The same in the part `images` of a form, as `curl -F` and browsers send it."""
+    file = to_png(image)
+    head = (
+        f"--{_BOUNDARY}\r\n"
+        'Content-Disposition: form-data; name="images"; filename="picture.png"\r\n'
+        f"Content-Type: {PNG}\r\n\r\n"
+    )
+    return Workload(
+        "/reconstruct multipart",
+        "/reconstruct",
+        f"multipart/form-data; boundary={_BOUNDARY}",
+        head.encode() + file + f"\r\n--{_BOUNDARY}--\r\n".encode(),
+        verb="reconstruct",
+        picture=file,
+    )
+
+
+def encode(image: Images) -> Workload:
+    """One picture as a raw PNG body; its posterior's mean and log-variance come as JSON."""
+    file = to_png(image)
+    return Workload("/encode", "/encode", PNG, file, JSON, verb="encode", picture=file)
 
 
 def to_png(image: Images) -> bytes:
