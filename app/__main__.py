@@ -1,19 +1,23 @@
-"""`python -m app`, also installed as `vaeserve`: settings → uvicorn."""
+"""`python -m app`, also installed as `vaeserve`: settings → one serving process, or several."""
 
 from __future__ import annotations
 
-import gc
+import logging
+import os
 import signal
+import socket
 import sys
 
-import uvicorn
 from pydantic import ValidationError
 from pydantic_settings import CliApp
 
-from app.factory import create_app
+from app import ports
 from app.logs import log_as_json
-from app.protocol import BoundedProtocol
 from app.settings import Settings
+from app.supervisor import Supervisor
+from app.worker import LISTENING
+
+logger = logging.getLogger("vaeserve")
 
 
 def main() -> None:
@@ -23,24 +27,47 @@ def main() -> None:
     except ValidationError as error:
         sys.exit(_sentences(error))
     log_as_json(settings.log_level)
-    # uvicorn stops on the signal, then raises it again: a clean stop must not look like a crash.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-    app = create_app(settings)
-    # A full collection walks some 70,000 objects that stay for good, and answers wait meanwhile.
-    gc.collect()
-    gc.freeze()
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http=BoundedProtocol,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=settings.shutdown_grace,
+    # Until it serves there is nothing to finish, and an import might swallow an exception.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: os._exit(0))
+    try:
+        reserved = ports.reserve(settings.host, settings.port)
+        if settings.workers == 1:
+            _serve_alone(settings, reserved)
+        else:
+            _serve_together(settings, reserved)
+    except ports.PortError as error:
+        logger.error("%s", error)
+        sys.exit(1)
+
+
+def _serve_alone(settings: Settings, sockets: list[socket.socket]) -> None:
+    # prometheus_client reads it when it is imported, and would write files.
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    from app.server import serve
+
+    url = ports.url(settings.host, sockets)
+    serve(settings, sockets, listening=lambda: logger.info("vaeserve running on %s", url))
+
+
+def _serve_together(settings: Settings, reserved: list[socket.socket]) -> None:
+    ports.share(reserved)
+    supervisor = Supervisor(
+        settings.workers, ports.url(settings.host, reserved), settings.shutdown_grace
     )
+    worker = supervisor.run()
+    # From here on this is a worker; the supervisor has imported nothing that starts threads.
+    log_as_json(settings.log_level, worker=worker.number)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(worker.shared)
+    sockets = ports.join(reserved)
+    for held in reserved:
+        held.close()
+    from app.server import serve
+
+    try:
+        serve(settings, sockets, listening=lambda: worker.tell(LISTENING), worker=worker)
+    finally:
+        worker.leave()
 
 
 def _sentences(error: ValidationError) -> str:

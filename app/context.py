@@ -13,6 +13,7 @@ from app.offload import Offload
 from app.registry import Registry
 from app.service import Service
 from app.settings import Settings
+from app.worker import Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,12 @@ class Context:
     decoding: Admission
     """Bounds the pixels of the pictures that are decoded, or wait for it."""
     metrics: Metrics
+    worker: Worker | None = None
+    """This process, where it is one of several."""
+
+    def problems(self) -> list[str]:
+        """Why the server is not ready, a sentence for each reason; empty when it is."""
+        return self.registry.problems() or (self.worker.problems() if self.worker else [])
 
 
 def context_of(request: Request) -> Context:

@@ -31,6 +31,7 @@ from app.registry import Registry
 from app.routers import health, models, vae
 from app.service import Service
 from app.settings import Settings
+from app.worker import Worker
 from model.cores import available_cores
 
 logger = logging.getLogger(__name__)
@@ -47,20 +48,20 @@ problem document (RFC 9457) with a `code`, and the `X-Request-ID` that the log h
 """
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     """The application; models are loaded when its lifespan begins, beside the first requests."""
-    cores = available_cores()
+    cores = max(1, available_cores() // settings.workers)
     lanes = Lanes(settings.lanes or cores)
     offload = Offload(cores)
-    metrics = Metrics()
+    metrics = Metrics(worker.shared if worker else None)
     admission = Admission(settings.queue_pixels)
     decoding = Admission(max(settings.decode_pixels, settings.max_picture_pixels))
     registry = _registry(settings, lanes, metrics, cores)
     service = Service(
         admission, offload, max_n=settings.max_n, max_elbo_samples=settings.max_elbo_samples
     )
-    metrics.queued_pixels.set_function(lambda: admission.used)
-    metrics.ready.set_function(lambda: not registry.problems())
+    context = Context(settings, registry, service, offload, decoding, metrics, worker)
+    metrics.watch(lambda: admission.used, lambda: not context.problems())
 
     app = FastAPIOffline(
         title="vaeserve",
@@ -70,11 +71,9 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         # A redirect would drop the body of many clients and trust the Host header.
         redirect_slashes=False,
-        lifespan=partial(
-            _lifespan, registry, lanes, offload, min(LOADING_GRACE, settings.shutdown_grace)
-        ),
+        lifespan=partial(_lifespan, context, lanes),
     )
-    app.state.context = Context(settings, registry, service, offload, decoding, metrics)
+    app.state.context = context
     _add_openapi(app, registry)
     _add_handlers(app)
     # The hot routes first, and not by include_router: it matches routers and then routes again.
@@ -92,19 +91,26 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 @contextlib.asynccontextmanager
-async def _lifespan(
-    registry: Registry, lanes: Lanes, offload: Offload, grace: float, app: FastAPI
-) -> AsyncIterator[None]:
+async def _lifespan(context: Context, lanes: Lanes, app: FastAPI) -> AsyncIterator[None]:
+    registry, worker = context.registry, context.worker
     # Beside the server, which is live at once and says on /readyz what it waits for.
     opening = asyncio.create_task(registry.open())
+    reporting = worker and asyncio.create_task(
+        worker.report(opening, lambda: not registry.problems(), context.metrics.refresh)
+    )
+    if worker and worker.replaces:
+        # The others answer meanwhile, so connections come to this one once it can serve them.
+        await asyncio.wait({opening})
     try:
         yield
     finally:
+        if reporting:
+            reporting.cancel()
         registry.halt()
-        await _end(opening, grace)
+        await _end(opening, min(LOADING_GRACE, context.settings.shutdown_grace))
         await registry.close()
         lanes.close()
-        offload.close()
+        context.offload.close()
 
 
 async def _end(opening: asyncio.Task[None], grace: float) -> None:

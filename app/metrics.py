@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.batcher import BatchReport
 
@@ -11,9 +15,15 @@ _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """The figures of one server process, in a registry of their own."""
+    """The figures of one server process, in a registry of their own.
 
-    def __init__(self) -> None:
+    Args:
+        shared: folder in which several processes add up their figures, the one that
+            PROMETHEUS_MULTIPROC_DIR named when prometheus_client was imported.
+    """
+
+    def __init__(self, shared: Path | None = None) -> None:
+        self._shared = shared
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "vae_requests",
@@ -55,12 +65,24 @@ class Metrics:
             ("model", "graph"),
             registry=self.registry,
         )
-        self.queued_pixels = Gauge(
-            "vae_queued_pixels", "Pixels of admitted requests in work.", registry=self.registry
+        # Of several processes, the sum of those that live, or the least.
+        self._queued_pixels = Gauge(
+            "vae_queued_pixels",
+            "Pixels of admitted requests in work.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
         )
-        self.ready = Gauge(
-            "vae_ready", "1 when every required model serves.", registry=self.registry
+        self._ready = Gauge(
+            "vae_ready",
+            "1 when every required model serves.",
+            registry=self.registry,
+            multiprocess_mode="livemin",
         )
+        self._watched: list[tuple[Gauge, Callable[[], float]]] = []
+
+    def watch(self, queued_pixels: Callable[[], float], ready: Callable[[], float]) -> None:
+        """Says where the gauges come from."""
+        self._watched = [(self._queued_pixels, queued_pixels), (self._ready, ready)]
 
     def observe_request(self, route: str, status: int, seconds: float) -> None:
         """Counts one answered request."""
@@ -77,6 +99,16 @@ class Metrics:
         for seconds in report.queue_seconds:
             waits.observe(seconds)
 
+    def refresh(self) -> None:
+        """Takes the gauges anew; the other processes see what they were the last time."""
+        for gauge, ask in self._watched:
+            gauge.set(ask())
+
     def render(self) -> bytes:
-        """The Prometheus text format."""
-        return generate_latest(self.registry)
+        """The Prometheus text format, for all processes together where they share a folder."""
+        self.refresh()
+        if self._shared is None:
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together, str(self._shared))  # type: ignore[no-untyped-call]
+        return generate_latest(together)

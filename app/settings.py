@@ -43,8 +43,18 @@ class Settings(BaseSettings):
         description="onnxruntime provider; `auto` takes CUDA where it works, "
         "`cuda` refuses to serve without it.",
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that serve the port, each with its share of the cores, its own "
+        "models and its own limits.",
+    )
     lanes: int = Field(
-        0, ge=0, le=256, description="Engine threads; 0 takes one for each core of the cgroup."
+        0,
+        ge=0,
+        le=256,
+        description="Engine threads of each worker; 0 takes one for each core that it has.",
     )
     timeout: float = Field(
         30.0, gt=0, le=3600, description="Seconds within which a request is answered, or fails."

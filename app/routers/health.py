@@ -45,7 +45,7 @@ async def livez() -> LiveAnswer:
 )
 async def readyz(context: ContextDep, response: Response) -> ReadyAnswer:
     """200 when every required model serves, else 503 with the reasons; damaged versions as well."""
-    problems = context.registry.problems()
+    problems = context.problems()
     if problems:
         response.status_code = 503
     return ReadyAnswer(

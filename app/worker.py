@@ -1,0 +1,94 @@
+"""One of several worker processes: what it tells its supervisor, and what it hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+logger = logging.getLogger("vaeserve")
+
+LISTENING = b"l"
+READY = b"r"
+STARTED = b"s"
+
+REFRESH_SECONDS = 1.0
+"""How old a worker's gauges may be when another worker answers for it."""
+
+
+class Worker:
+    """This process, as one of several on the same port.
+
+    Args:
+        number: 1 … the number of workers.
+        channel: to the supervisor, which alone holds the other end.
+        shared: folder in which the workers add up their figures.
+        replaces: whether all workers were ready before this one came, in place of one of them.
+        patience: seconds that stopping may take once the supervisor is gone.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        channel: socket.socket,
+        shared: Path,
+        *,
+        replaces: bool,
+        patience: float,
+    ) -> None:
+        self.number = number
+        self.shared = shared
+        self.replaces = replaces
+        self._channel = channel
+        self._started = replaces
+        self._patience = patience
+        self._told: set[bytes] = set()
+        self._orphaned = False
+        threading.Thread(target=self._hear, name="supervisor", daemon=True).start()
+
+    def tell(self, state: bytes) -> None:
+        """Tells the supervisor `LISTENING` or `READY`, each once."""
+        if state not in self._told:
+            self._told.add(state)
+            try:
+                self._channel.send(state)
+            except OSError:
+                logger.debug("the supervisor does not hear that this worker is %r", state)
+
+    def problems(self) -> list[str]:
+        """Why the service is not ready though this worker may be; empty from its start on."""
+        return [] if self._started else ["another worker is not ready yet; the log says why"]
+
+    async def report(
+        self, opening: asyncio.Task[None], ready: Callable[[], bool], refresh: Callable[[], None]
+    ) -> None:
+        """Refreshes the gauges and tells when this worker is ready; runs until it is cancelled."""
+        while True:
+            refresh()
+            if ready():
+                self.tell(READY)
+            if opening.done():
+                await asyncio.sleep(REFRESH_SECONDS)
+            else:
+                await asyncio.wait({opening}, timeout=REFRESH_SECONDS)
+
+    def leave(self) -> None:
+        """Removes what the supervisor would have removed, had it not been killed."""
+        if self._orphaned:
+            shutil.rmtree(self.shared, ignore_errors=True)
+
+    def _hear(self) -> None:
+        while heard := self._channel.recv(1):
+            self._started = self._started or heard == STARTED
+        logger.error("the supervisor is gone; this worker stops")
+        self._orphaned = True
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(self._patience)
+        os.kill(os.getpid(), signal.SIGKILL)
