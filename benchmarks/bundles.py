@@ -215,11 +215,13 @@ def _flops(module: nn.Module, row: Tensor) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exports both, and prints what they compute."""
+    """Exports them, and prints what they compute."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bundles", description=__doc__)
     parser.add_argument("--into", type=Path, default=ROOT, help="folder of the bundles")
+    parser.add_argument("--model", action="append", choices=models(), help="which of them (both)")
     options = parser.parse_args(arguments)
-    for name, config in models().items():
+    for name in options.model or models():
+        config = models()[name]
         bundle, counted = provide(name, options.into), size(config)
         print(
             f"{bundle.folder}: {counted.parameters / 1e6:.2f} M parameters, a picture takes "

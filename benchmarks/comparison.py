@@ -1,85 +1,132 @@
-"""Servers under load: every workload at every number of connections, runs interleaved."""
+"""Contestants under load: every workload at every number of connections, runs interleaved."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
 from benchmarks import wrk
+from benchmarks.engine_alone import Engine
 from benchmarks.processes import cpu_seconds
 from benchmarks.servers import Server
-from benchmarks.spread import Spread, paired_ratios, spread
+from benchmarks.spread import Spread, paired_differences, paired_ratios, spread
 from benchmarks.workloads import Workload
 
 T = TypeVar("T")
 M = TypeVar("M")
 
+ENGINE = "onnxruntime alone"
+_ENGINE_SECONDS = 0.5
+
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """How long each run lasts and how often it is repeated; `warm_up` and `seconds` whole."""
+class Load:
+    """A workload over so many connections, every contestant measured `rounds` times."""
 
-    connections: tuple[int, ...]
+    workload: Workload
+    connections: int
     rounds: int
-    seconds: float
-    warm_up: float
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One server under one load."""
+    """One contestant under one load; `requests` are those that were counted."""
 
+    requests: int
     requests_per_second: float
-    p50: float
-    """Milliseconds, as is `p99`."""
-    p99: float
     cpu: float
-    """Microseconds of user and system time of the server's processes, for each request."""
-    errors: int
+    """Microseconds of user and system time of the contestant's processes, for each request."""
+    p50: float | None = None
+    """Milliseconds, as is `p99`; None where nobody waits for an answer."""
+    p99: float | None = None
+    errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """Something to measure: a running server, or the network without one."""
+
+    name: str
+    run: Callable[[Workload, int, float], Run | None]
+    """(workload, connections, seconds) → what was seen; None where it can't be asked that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One server under one workload at one number of connections, over all rounds."""
+    """One contestant under one load, over all rounds."""
 
     system: str
     workload: str
+    images: int
+    """Pictures in each request or answer."""
     connections: int
+    requests: int
     requests_per_second: Spread
-    p50: Spread
-    p99: Spread
     cpu: Spread
+    beyond_engine: Spread | None
+    """CPU of each request less what the engine alone takes for it, round by round."""
+    p50: Spread | None
+    p99: Spread | None
+    p99_over_p50: Spread | None
     errors: int
-    ratio: Spread | None
-    """Requests/s over those of the last server, pair by pair; None for that server itself."""
+    ours_over: Spread | None
+    """The first contestant's requests/s over this one's, round by round; None for the first."""
+    our_p50_over: Spread | None
+    """The same of p50."""
+
+
+def server_contestant(server: Server) -> Contestant:
+    """A running server, under the load generator."""
+
+    def run(workload: Workload, connections: int, seconds: float) -> Run | None:
+        adapted = server.system.adapt(workload)
+        return None if adapted is None else load(server, adapted, connections, seconds)
+
+    return Contestant(server.system.name, run)
+
+
+def engine_contestant(engine: Engine, best_batch: int) -> Contestant:
+    """The network's own share: row by row for single pictures, else at its best batch size."""
+
+    def run(workload: Workload, connections: int, seconds: float) -> Run:
+        batch = 1 if workload.n == 1 else best_batch
+        rate, cpu = engine.measure(workload.verb, batch, min(seconds, _ENGINE_SECONDS))
+        return Run(0, rate / workload.n, cpu * workload.n)
+
+    return Contestant(ENGINE, run)
 
 
 def compare(
-    servers: Sequence[Server],
-    workloads: Sequence[Workload],
-    plan: Plan,
+    contestants: Sequence[Contestant],
+    loads: Sequence[Load],
+    *,
+    seconds: float,
+    warm_up: float,
     progress: Callable[[str], None] = lambda text: None,
 ) -> list[Cell]:
-    """Loads the servers in turn, A B, B A, A B …; the last is what the others are compared with.
+    """Measures the contestants in turn, A B C, C B A, A B C …; the first is compared with each.
 
-    None always goes first, since what a load leaves behind weighs on the next one.
+    No one always goes first, since what a load leaves behind weighs on the next one. Before the
+    first load of each workload everybody gets `warm_up` seconds of it.
 
     Raises:
         wrk.LoadError: the load generator is missing or failed.
     """
     cells: list[Cell] = []
-    for workload in workloads:
-        for connections in plan.connections:
-            progress(f"{workload.name} at {connections} connections")
-            for server in servers:
-                load(server, workload, connections, plan.warm_up)
-            measure = partial(
-                load, workload=workload, connections=connections, seconds=plan.seconds
-            )
-            rounds = [in_turn(servers, number, measure) for number in range(plan.rounds)]
-            cells.extend(_cells(servers, workload, connections, rounds))
+    warm: set[str] = set()
+    for one in loads:
+        progress(f"{one.workload.name} at {one.connections} connections")
+        if one.workload.name not in warm:
+            warm.add(one.workload.name)
+            for contestant in contestants:
+                contestant.run(one.workload, one.connections, warm_up)
+
+        def measure(contestant: Contestant, one: Load = one) -> Run | None:
+            return contestant.run(one.workload, one.connections, seconds)
+
+        rounds = [in_turn(contestants, number, measure) for number in range(one.rounds)]
+        cells.extend(_cells(contestants, one, rounds))
     return cells
 
 
@@ -91,30 +138,63 @@ def in_turn(items: Sequence[T], number: int, measure: Callable[[T], M]) -> list[
 
 
 def load(server: Server, workload: Workload, connections: int, seconds: float) -> Run:
-    """One run of the load generator against one server."""
+    """One run of the load generator against one server, which takes the workload as it is."""
     before = cpu_seconds(server.pid)
     seen = wrk.run(server.url, workload, connections=connections, seconds=seconds)
     used = cpu_seconds(server.pid) - before
     return Run(
-        seen.requests_per_second, seen.p50, seen.p99, used / seen.requests * 1e6, seen.errors
+        requests=seen.requests,
+        requests_per_second=seen.requests_per_second,
+        cpu=used / seen.requests * 1e6,
+        p50=seen.p50,
+        p99=seen.p99,
+        errors=seen.errors,
     )
 
 
 def _cells(
-    servers: Sequence[Server], workload: Workload, connections: int, rounds: list[list[Run]]
+    contestants: Sequence[Contestant], one: Load, rounds: list[list[Run | None]]
 ) -> Iterator[Cell]:
-    by_server = list(zip(*rounds, strict=True))
-    baseline = [run.requests_per_second for run in by_server[-1]]
-    for server, runs in zip(servers, by_server, strict=True):
-        rates = [run.requests_per_second for run in runs]
-        yield Cell(
-            system=server.system.name,
-            workload=workload.name,
-            connections=connections,
-            requests_per_second=spread(rates),
-            p50=spread([run.p50 for run in runs]),
-            p99=spread([run.p99 for run in runs]),
-            cpu=spread([run.cpu for run in runs]),
-            errors=sum(run.errors for run in runs),
-            ratio=None if server is servers[-1] else paired_ratios(rates, baseline),
-        )
+    taken = {
+        contestant.name: [run for run in runs if run is not None]
+        for contestant, runs in zip(contestants, zip(*rounds, strict=True), strict=True)
+    }
+    ours = taken[contestants[0].name]
+    for name, runs in taken.items():
+        if runs:
+            engine = None if name == ENGINE else taken.get(ENGINE)
+            yield _cell(name, one, runs, engine, None if runs is ours else ours)
+
+
+def _cell(
+    name: str,
+    one: Load,
+    runs: Sequence[Run],
+    engine: Sequence[Run] | None,
+    ours: Sequence[Run] | None,
+) -> Cell:
+    p50, p99 = _known(run.p50 for run in runs), _known(run.p99 for run in runs)
+    cpu = [run.cpu for run in runs]
+    rates = [run.requests_per_second for run in runs]
+    our_rates = [run.requests_per_second for run in ours or ()]
+    our_p50 = _known(run.p50 for run in ours or ())
+    return Cell(
+        system=name,
+        workload=one.workload.name,
+        images=one.workload.n,
+        connections=one.connections,
+        requests=sum(run.requests for run in runs),
+        requests_per_second=spread(rates),
+        cpu=spread(cpu),
+        beyond_engine=paired_differences(cpu, [run.cpu for run in engine]) if engine else None,
+        p50=spread(p50) if p50 else None,
+        p99=spread(p99) if p99 else None,
+        p99_over_p50=paired_ratios(p99, p50) if p50 else None,
+        errors=sum(run.errors for run in runs),
+        ours_over=paired_ratios(our_rates, rates) if ours else None,
+        our_p50_over=paired_ratios(our_p50, p50) if p50 and our_p50 else None,
+    )
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
 from benchmarks.comparison import Cell
 from benchmarks.engine_alone import Ceiling
 from benchmarks.footprint import Footprint
 from benchmarks.machine import Machine
+from benchmarks.mixed import Mixed
+from benchmarks.open_loop import OpenLoop
+from benchmarks.png_alone import Coding
+from benchmarks.starts import Starts
+
+
+class ResultError(Exception):
+    """A file that holds no result of this version."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleResult:
+    """Everything that was measured with one bundle; what was not is empty."""
+
+    codings: list[Coding] = field(default_factory=list)
+    ceilings: list[Ceiling] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
+    footprints: list[Footprint] = field(default_factory=list)
+    loaded_pss: dict[str, int] = field(default_factory=dict)
+    """By system, bytes after all loads, while the others of its group were running."""
+    open_loops: list[OpenLoop] = field(default_factory=list)
+    mixed: list[Mixed] = field(default_factory=list)
+    starts: list[Starts] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,20 +42,57 @@ class Result:
     """Everything that one run measured."""
 
     machine: Machine
-    bundle: str
-    """`name/version`."""
+    effort: str
     settings: dict[str, str]
-    """By server, what was chosen for it."""
-    ceilings: list[Ceiling]
-    cells: list[Cell]
-    footprints: list[Footprint]
-    loaded_pss: dict[str, int]
-    """By server, bytes after all loads, while both were running."""
+    """By system, what was chosen for it."""
+    missing: dict[str, str]
+    """By system that could not be measured, why."""
+    bundles: dict[str, BundleResult]
+    """By name."""
+
+    @property
+    def errors(self) -> int:
+        """Failed requests of all systems."""
+        return sum(
+            one.errors
+            for bundle in self.bundles.values()
+            for group in (bundle.cells, bundle.open_loops, bundle.mixed, bundle.starts)
+            for one in group
+        )
 
 
 def write(result: Result, folder: Path) -> Path:
     """Writes `<date>.json`; units are those of the dataclasses' members."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result.machine.date.replace(':', '').replace('+0000', 'Z')}.json"
-    path.write_bytes(orjson.dumps(asdict(result), option=orjson.OPT_INDENT_2) + b"\n")
+    path.write_bytes(dumps(result))
     return path
+
+
+def dumps(result: Result) -> bytes:
+    """As JSON, floats with no more digits than were measured."""
+    document = _rounded(asdict(result))
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
+
+
+def read(path: Path) -> Result:
+    """What `write` wrote.
+
+    Raises:
+        ResultError: it is no such file.
+    """
+    try:
+        return TypeAdapter(Result).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        msg = f"{path}: no result of `python -m benchmarks`: {error}"
+        raise ResultError(msg) from error
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {name: _rounded(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(member) for member in value]
+    return value

@@ -45,3 +45,12 @@ def paired_ratios(values: Sequence[float], baseline: Sequence[float]) -> Spread:
         msg = f"every baseline must be positive, got {min(baseline)}"
         raise ValueError(msg)
     return spread([value / below for value, below in zip(values, baseline, strict=True)])
+
+
+def paired_differences(values: Sequence[float], baseline: Sequence[float]) -> Spread:
+    """values[i] − baseline[i], summarised; as `paired_ratios` and for its reason.
+
+    Raises:
+        ValueError: the lengths differ, or there is no pair.
+    """
+    return spread([value - below for value, below in zip(values, baseline, strict=True)])

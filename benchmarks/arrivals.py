@@ -1,0 +1,238 @@
+"""An open-loop client: requests leave when they are due, whether or not others were answered.
+
+A closed loop such as `wrk` waits for an answer before it asks again, so a server that stalls is
+asked less, and the wait of everybody who would have come meanwhile goes uncounted ("coordinated
+omission"). Here a request's latency counts from the moment it was due. If no connection is idle
+then, another one is opened. `python -m benchmarks.arrivals`, a process of its own, prints one line
+of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import math
+import select
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import httptools
+import orjson
+
+T = TypeVar("T")
+
+MOST_CONNECTIONS = 1000
+"""Above it a request that is due waits for a connection to become idle; its clock runs."""
+
+_RECEIVED = 65536
+_ALREADY_OPEN = 16
+_GRACE_SECONDS = 10.0
+_CONNECT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """What was seen of one fixed rate."""
+
+    requests: int
+    errors: int
+    """Answers other than 200, broken connections, and what was unanswered 10 s after the end."""
+    seconds: float
+    p50: float | None
+    """Milliseconds from when it was due to the whole answer, as are `p99` and `longest`; None
+    where nothing was answered."""
+    p99: float | None
+    longest: float | None
+    connections: int
+    client_cpu: float
+    """Microseconds of the client's own CPU time for each request."""
+
+
+class _Connection:
+    """One connection with at most one request under way."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.socket = socket.create_connection(address, timeout=_CONNECT_SECONDS)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.setblocking(False)
+        self.descriptor = self.socket.fileno()
+        self.due = 0.0
+        self.busy = False
+        self.parser = httptools.HttpResponseParser(self)
+
+    def on_message_complete(self) -> None:
+        """Called by the parser."""
+        self.busy = False
+
+    def send(self, request: bytes, due: float) -> None:
+        """A request of this size fits the socket's buffer, so that this does not wait."""
+        self.due, self.busy = due, True
+        self.socket.sendall(request)
+
+    def receive(self) -> bool:
+        """Whether an answer has become whole.
+
+        Raises:
+            OSError: the connection broke.
+            httptools.HttpParserError: that was not HTTP.
+        """
+        data = self.socket.recv(_RECEIVED)
+        if not data:
+            msg = "closed by the server"
+            raise ConnectionError(msg)
+        self.parser.feed_data(data)
+        return not self.busy
+
+
+class Client:
+    """Sends one request at a fixed rate.
+
+    Args:
+        address: host and port.
+        request: the whole request, head and body.
+        rate: requests a second.
+        seconds: how long they go on being due.
+    """
+
+    def __init__(
+        self, address: tuple[str, int], request: bytes, *, rate: float, seconds: float
+    ) -> None:
+        self._address, self._request = address, request
+        self._rate, self._count = rate, max(1, round(rate * seconds))
+        self._poll = select.epoll()
+        self._open: dict[int, _Connection] = {}
+        self._idle: deque[_Connection] = deque()
+        self._most = 0
+        self._finished = 0
+        self._latencies: list[float] = []
+
+    def run(self) -> Arrivals:
+        """Until all are answered, or 10 s after the last was due.
+
+        Raises:
+            OSError: the server takes no connections at all.
+        """
+        for _ in range(_ALREADY_OPEN):
+            self._idle.append(self._connect())
+        cpu, started = time.process_time(), time.perf_counter()
+        sent, last = 0, started + self._count / self._rate + _GRACE_SECONDS
+        while self._finished < self._count and (now := time.perf_counter()) < last:
+            while sent < self._count and (due := started + sent / self._rate) <= now:
+                if not self._idle and len(self._open) >= MOST_CONNECTIONS:
+                    break
+                self._send(due)
+                sent += 1
+            wanted = started + sent / self._rate if sent < self._count else last
+            self._wait(max(0.0, wanted - time.perf_counter()))
+        used, elapsed = time.process_time() - cpu, time.perf_counter() - started
+        for connection in self._open.values():
+            connection.socket.close()
+        self._poll.close()
+        return self._summary(used, elapsed)
+
+    def _connect(self) -> _Connection:
+        connection = _Connection(self._address)
+        self._open[connection.descriptor] = connection
+        self._poll.register(connection.descriptor, select.EPOLLIN)
+        self._most = max(self._most, len(self._open))
+        return connection
+
+    def _send(self, due: float) -> None:
+        try:
+            # The one used last: its path through the server is the warmest, as with real pools.
+            connection = self._idle.pop() if self._idle else self._connect()
+        except OSError:
+            self._finished += 1
+            return
+        try:
+            connection.send(self._request, due)
+        except OSError:
+            self._drop(connection)
+
+    def _wait(self, seconds: float) -> None:
+        # epoll rounds to milliseconds, select doesn't; an epoll descriptor can be selected.
+        if not select.select([self._poll], [], [], seconds)[0]:
+            return
+        for descriptor, _ in self._poll.poll(0):
+            self._receive(self._open[descriptor])
+
+    def _receive(self, connection: _Connection) -> None:
+        asked = connection.busy
+        try:
+            whole = connection.receive()
+        except (OSError, httptools.HttpParserError):
+            self._drop(connection)
+            return
+        if not (asked and whole):
+            return
+        self._finished += 1
+        if connection.parser.get_status_code() == http.client.OK:
+            self._latencies.append(time.perf_counter() - connection.due)
+        self._idle.append(connection)
+        if not connection.parser.should_keep_alive():
+            self._drop(connection)
+
+    def _drop(self, connection: _Connection) -> None:
+        self._finished += connection.busy
+        if not connection.busy:
+            self._idle.remove(connection)
+        self._poll.unregister(connection.descriptor)
+        del self._open[connection.descriptor]
+        connection.socket.close()
+
+    def _summary(self, used: float, elapsed: float) -> Arrivals:
+        ordered: list[float | None] = [seconds * 1e3 for seconds in sorted(self._latencies)]
+        ordered = ordered or [None]
+        return Arrivals(
+            requests=self._count,
+            errors=self._count - len(self._latencies),
+            seconds=elapsed,
+            p50=percentile(ordered, 50),
+            p99=percentile(ordered, 99),
+            longest=ordered[-1],
+            connections=self._most,
+            client_cpu=used / self._count * 1e6,
+        )
+
+
+def percentile(ordered: Sequence[T], percent: float) -> T:
+    """The smallest value that so many percent of them do not exceed (nearest rank)."""
+    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
+
+
+def request_bytes(url: str, method: str, headers: Sequence[str], body: bytes) -> bytes:
+    """A whole HTTP/1.1 request; `headers` are lines."""
+    parts = urlsplit(url)
+    path = parts.path + (f"?{parts.query}" if parts.query else "")
+    head = [f"{method} {path} HTTP/1.1", f"Host: {parts.netloc}", *headers]
+    return "\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode() + body
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """One rate against one server."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.arrivals", description=__doc__)
+    parser.add_argument("url")
+    parser.add_argument("--rate", type=float, required=True, help="requests a second")
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--method", default="POST")
+    parser.add_argument("--header", action="append", default=[], help="'Name: value', repeatable")
+    parser.add_argument("--body", type=Path, help="file with the request's body")
+    options = parser.parse_args(arguments)
+    body = options.body.read_bytes() if options.body else b""
+    request = request_bytes(options.url, options.method, options.header, body)
+    parts = urlsplit(options.url)
+    address = (parts.hostname or "127.0.0.1", parts.port or 80)
+    seen = Client(address, request, rate=options.rate, seconds=options.seconds).run()
+    sys.stdout.buffer.write(orjson.dumps(asdict(seen)) + b"\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

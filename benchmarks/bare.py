@@ -1,0 +1,80 @@
+"""A ceiling: what a FastAPI route costs that does nothing.
+
+It takes the same body as `/sample`, `{"n": 1}`, through pydantic, and answers with 400 fixed
+bytes, about a small PNG's size; uvicorn with uvloop and httptools, without an access log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import uvicorn
+from fastapi import FastAPI, Response
+from pydantic import BaseModel, Field
+
+from benchmarks.servers import System
+from benchmarks.workloads import Workload
+
+NAME = "bare FastAPI"
+CONTENT = bytes(400)
+
+
+class SampleRequest(BaseModel):
+    """The one option that the workload sends."""
+
+    n: int = Field(1, ge=1)
+
+
+def create_app() -> FastAPI:
+    """The application."""
+    app = FastAPI()
+
+    @app.get("/readyz")
+    async def ready() -> dict[str, str]:
+        return {"status": "ready"}
+
+    @app.post("/sample")
+    async def sample(options: SampleRequest) -> Response:
+        return Response(CONTENT, media_type="image/png")
+
+    return app
+
+
+def bare(processes: int = 1) -> System:
+    """The route, in as many processes as the service that it is compared with."""
+    plural = "" if processes == 1 else "es"
+    return System(
+        name=NAME,
+        settings=f"POST with a pydantic body → 400 fixed bytes, {processes} process{plural}",
+        command=lambda port: [
+            *(sys.executable, "-m", "benchmarks.bare"),
+            *("--port", str(port), "--workers", str(processes)),
+        ],
+        adapt=_adapt,
+    )
+
+
+def _adapt(workload: Workload) -> Workload | None:
+    return workload if workload.verb == "sample" and workload.n == 1 else None
+
+
+def main() -> None:
+    """Serves the route."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bare", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--workers", type=int, default=1)
+    options = parser.parse_args()
+    uvicorn.run(
+        "benchmarks.bare:create_app",
+        factory=True,
+        host="127.0.0.1",
+        port=options.port,
+        workers=options.workers,
+        access_log=False,
+        log_level="warning",
+    )
+
+
+if __name__ == "__main__":
+    main()

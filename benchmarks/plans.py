@@ -1,0 +1,154 @@
+"""How much is measured, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks import workloads
+from benchmarks.comparison import Load
+from benchmarks.engine_alone import BATCHES
+from benchmarks.workloads import Workload
+from model.pixels import Images
+
+PARTS = ("rest", "png", "engine", "loads", "open", "mixed", "starts")
+"""What a run consists of: at rest, PNG alone, onnxruntime alone, under load, open loop, small
+requests beside large ones, many starts."""
+
+Row = tuple[str, tuple[int, ...], int]
+"""A workload's name, numbers of connections, rounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """One way to measure; times in seconds."""
+
+    name: str
+    loads: Mapping[str, tuple[Row, ...]]
+    """By bundle."""
+    parts: tuple[str, ...] = PARTS
+    seconds: float = 1
+    warm_up: float = 1
+    rest_starts: int = 3
+    idle: float = 5
+    batches: tuple[int, ...] = BATCHES
+    engine_rounds: int = 3
+    engine_seconds: float = 0.1
+    open_rounds: int = 3
+    open_seconds: float = 2
+    mixed_rounds: int = 3
+    mixed_seconds: float = 2
+    rivals_bundles: tuple[str, ...] = ()
+    """Those with which the rivals, too, are put under fixed rates and mixed loads."""
+    starts: int = 16
+    starts_bundles: tuple[str, ...] = ("heavy",)
+    starts_workers: tuple[int | None, ...] = (None,)
+    """Numbers of workers that the many starts are tried with; None is the default."""
+
+
+QUICK = Effort(
+    "quick",
+    {
+        "heavy": (("/sample n=1", (1, 16, 64), 1), ("/reconstruct", (16, 64), 1)),
+        "small": (("/sample n=1", (1, 16), 1),),
+    },
+    parts=("rest", "png", "engine", "loads"),
+    rest_starts=1,
+    idle=3,
+    batches=(1, 16),
+    engine_rounds=1,
+)
+
+STANDARD = Effort(
+    "standard",
+    {
+        "heavy": (
+            ("/sample n=1", (1, 16), 3),
+            ("/sample n=1", (64,), 5),
+            ("/reconstruct", (16,), 3),
+            ("/reconstruct", (64,), 5),
+            ("/reconstruct multipart", (16,), 3),
+            ("/encode", (16,), 3),
+            ("/sample n=64", (4,), 3),
+            ("/sample n=1024", (4,), 3),
+        ),
+        "small": (("/sample n=1", (1, 16), 5), ("/reconstruct", (16,), 3)),
+    },
+    batches=(1, 4, 16, 64),
+)
+
+PEERS = Effort(
+    "peers",
+    {
+        "heavy": (
+            ("/sample n=1", (1, 16, 64, 256), 5),
+            ("/reconstruct", (1, 16, 64, 256), 5),
+            ("/reconstruct multipart", (16, 64), 3),
+            ("/encode", (16, 64), 3),
+            ("/sample n=64", (4,), 3),
+            ("/sample n=1024", (4,), 3),
+        ),
+        "small": (
+            ("/sample n=1", (1, 16, 64, 256), 5),
+            ("/reconstruct", (16, 64), 3),
+            ("/encode", (16,), 3),
+            ("/sample n=64", (4,), 3),
+        ),
+    },
+    rivals_bundles=("heavy",),
+    starts_bundles=("heavy", "small"),
+    starts_workers=(None, 2),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What of it is wanted; empty members select everything."""
+
+    workloads: tuple[str, ...] = ()
+    """Parts of their names."""
+    connections: tuple[int, ...] = ()
+    systems: tuple[str, ...] = ()
+    """Parts of their names; the service itself is always there."""
+    parts: tuple[str, ...] = ()
+    rounds: int | None = None
+    seconds: float | None = None
+
+    def parts_of(self, effort: Effort) -> tuple[str, ...]:
+        """Parts that are named outright are measured though the effort leaves them out."""
+        return self.parts or effort.parts
+
+    def takes_system(self, name: str) -> bool:
+        """Whether any selected part is in the name."""
+        return not self.systems or any(part in name.lower() for part in self.systems)
+
+
+def loads(effort: Effort, selection: Selection, bundle: str, image: Images) -> list[Load]:
+    """The effort's loads for a bundle, as far as they are selected.
+
+    Connections that are named outright are measured though the effort has others. A bundle that
+    the effort doesn't know is measured as the heavy one.
+    """
+    known = every_workload(image)
+    rows = effort.loads.get(bundle, effort.loads["heavy"])
+    found: dict[tuple[str, int], Load] = {}
+    for name, connections, rounds in rows:
+        if selection.workloads and not any(part in name for part in selection.workloads):
+            continue
+        for number in selection.connections or connections:
+            wanted = selection.rounds or rounds
+            found.setdefault((name, number), Load(known[name], number, wanted))
+    return list(found.values())
+
+
+def every_workload(image: Images) -> dict[str, Workload]:
+    """By name; `image` uint8 [h, w, c] is what is uploaded."""
+    found: Sequence[Workload] = (
+        workloads.sample(),
+        workloads.reconstruct(image),
+        workloads.reconstruct_multipart(image),
+        workloads.encode(image),
+        workloads.sample(n=64),
+        workloads.sample(n=1024),
+    )
+    return {one.name: one for one in found}

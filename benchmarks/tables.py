@@ -1,0 +1,211 @@
+"""Figures as tables of text, for the terminal and for documents alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.bars import Verdict
+from benchmarks.comparison import Cell
+from benchmarks.engine_alone import SET_UPS, Ceiling
+from benchmarks.footprint import Footprint
+from benchmarks.mixed import Mixed
+from benchmarks.open_loop import OpenLoop
+from benchmarks.png_alone import Coding
+from benchmarks.result import BundleResult
+from benchmarks.spread import Spread
+from benchmarks.starts import Starts
+
+_MB = 1e6
+_NOTHING = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows as long as the head; the first column names what the others measure."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+def of_bundle(figures: BundleResult) -> Iterator[Table]:
+    """All tables of one bundle, some perhaps without rows."""
+    yield loads(figures.cells)
+    yield open_loops(figures.open_loops)
+    yield mixed(figures.mixed)
+    yield starts(figures.starts)
+    yield at_rest(figures.footprints, figures.loaded_pss)
+    for graph in ("decoder", "encoder"):
+        yield engine(figures.ceilings, graph)
+    yield pngs(figures.codings)
+
+
+def loads(cells: Sequence[Cell]) -> Table:
+    """Every system under every load."""
+    rows = [
+        (
+            one.workload,
+            str(one.connections),
+            one.system,
+            spread(one.cpu, 0),
+            spread(one.beyond_engine, 0),
+            spread(one.requests_per_second, 0),
+            spread(one.ours_over, 2),
+            median(one.p50, 2),
+            median(one.p99, 2),
+            str(one.errors),
+        )
+        for one in cells
+    ]
+    head = (
+        *("workload", "conn.", "system", "CPU µs a request", "beyond the engine's"),
+        *("requests/s", "ours over it", "p50 ms", "p99 ms", "errors"),
+    )
+    return Table("Under load, each system's runs taking turns", head, rows)
+
+
+def open_loops(levels: Sequence[OpenLoop]) -> Table:
+    """Fixed rates of arrivals."""
+    rows = [
+        (
+            one.system,
+            one.workload,
+            f"{one.part:.0%}",
+            median(one.rate, 0),
+            spread(one.p50, 2),
+            spread(one.p99, 2),
+            median(one.service_time, 2),
+            spread(one.p99_over_service_time, 1),
+            f"{one.errors} of {one.requests}",
+            median(one.client_cpu, 0),
+        )
+        for one in levels
+    ]
+    head = (
+        *("system", "workload", "of capacity", "requests/s", "p50 ms", "p99 ms"),
+        *("service time ms", "p99 over it", "errors", "client's CPU µs"),
+    )
+    return Table("Fixed rate of arrivals, latency from when a request was due", head, rows)
+
+
+def mixed(found: Sequence[Mixed]) -> Table:
+    """Small requests beside a large one."""
+    rows = [
+        (
+            one.system,
+            spread(one.p99_alone, 1),
+            spread(one.p99_beside, 1),
+            spread(one.p99_ratio, 2),
+            median(one.requests_per_second_alone, 0),
+            median(one.requests_per_second_beside, 0),
+            median(one.large_p50, 0),
+            str(one.errors),
+        )
+        for one in found
+    ]
+    names = f"{found[0].small} beside {found[0].large}" if found else ""
+    head = (
+        *("system", "p99 alone ms", "p99 beside ms", "ratio", "requests/s alone"),
+        *("requests/s beside", "large p50 ms", "errors"),
+    )
+    return Table(f"16 clients of {names} of one client", head, rows)
+
+
+def starts(found: Sequence[Starts]) -> Table:
+    """How alike starts are."""
+    rows = [
+        (
+            one.system,
+            one.workload,
+            str(one.connections),
+            str(len(one.requests_per_second)),
+            f"{min(one.requests_per_second):.0f}",
+            f"{sorted(one.requests_per_second)[len(one.requests_per_second) // 2]:.0f}",
+            f"{max(one.requests_per_second):.0f}",
+            f"{one.lowest_over_median:.2f}",
+        )
+        for one in found
+    ]
+    head = (
+        *("system", "workload", "conn.", "starts", "lowest requests/s", "median", "highest"),
+        "lowest over median",
+    )
+    return Table("Many starts", head, rows)
+
+
+def at_rest(footprints: Sequence[Footprint], loaded_pss: dict[str, int]) -> Table:
+    """Start, memory and idle CPU."""
+    rows = [
+        (
+            one.system,
+            spread(one.seconds_to_ready, 2),
+            spread(one.seconds_to_first_answer, 2),
+            spread(one.idle_cpu, 2),
+            f"{one.pss.median / _MB:.0f}",
+            f"{one.rss.median / _MB:.0f}",
+            f"{loaded_pss[one.system] / _MB:.0f}" if one.system in loaded_pss else _NOTHING,
+        )
+        for one in footprints
+    ]
+    head = (
+        *("system", "ready s", "first answer s", "idle CPU %", "PSS MB", "RSS MB"),
+        "PSS MB after the loads",
+    )
+    return Table("At rest, from the start of the process", head, rows)
+
+
+def engine(ceilings: Sequence[Ceiling], graph: str) -> Table:
+    """onnxruntime alone, by batch size and set-up."""
+    found = {(one.batch, one.sessions, one.threads): one for one in ceilings if one.graph == graph}
+    rows = [
+        (
+            f"batch {batch}",
+            *(
+                f"{one.images_per_second.median:.0f} ({one.cpu.median:.0f} µs)"
+                for one in (found[batch, *set_up] for set_up in SET_UPS)
+            ),
+        )
+        for batch in sorted({batch for batch, _, _ in found})
+    ]
+    head = (
+        graph,
+        *(f"{sessions} session{'s' * (sessions > 1)} × {threads}" for sessions, threads in SET_UPS),
+    )
+    return Table(f"onnxruntime alone: {graph}, images/s (CPU of an image)", head, rows)
+
+
+def pngs(codings: Sequence[Coding]) -> Table:
+    """PNG files without a server."""
+    rows = [(one.name, spread(one.cpu, 1), str(one.bytes)) for one in codings]
+    return Table("PNG alone", ("", "CPU µs", "bytes"), rows)
+
+
+def bars(verdicts: Sequence[Verdict]) -> Table:
+    """What the service is held to."""
+    rows = [
+        (
+            one.bundle,
+            one.what,
+            f"{one.sign} {one.limit:g} {one.unit}".rstrip(),
+            f"{one.aim:g}" if one.aim is not None else "",
+            spread(one.measured, 2 if one.measured.median < 100 else 0),
+            ("met, aim too" if one.aim_met else "met") if one.met else "MISSED",
+        )
+        for one in verdicts
+    ]
+    return Table("Bars", ("bundle", "what", "bar", "aim", "measured", "verdict"), rows)
+
+
+def spread(value: Spread | None, digits: int) -> str:
+    """Median [lowest … highest]; the median alone of a single measurement."""
+    if value is None:
+        return _NOTHING
+    if value.count == 1:
+        return f"{value.median:.{digits}f}"
+    return f"{value.median:.{digits}f} [{value.low:.{digits}f} … {value.high:.{digits}f}]"
+
+
+def median(value: Spread | None, digits: int) -> str:
+    """The median alone."""
+    return _NOTHING if value is None else f"{value.median:.{digits}f}"

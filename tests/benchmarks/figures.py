@@ -1,0 +1,94 @@
+"""Made-up figures, for what is made of them."""
+
+from __future__ import annotations
+
+from benchmarks import bare
+from benchmarks.bars import NAIVE, OURS, TUNED
+from benchmarks.comparison import ENGINE, Cell
+from benchmarks.engine_alone import SET_UPS, Ceiling
+from benchmarks.footprint import Footprint
+from benchmarks.machine import Machine
+from benchmarks.mixed import Mixed
+from benchmarks.open_loop import OpenLoop
+from benchmarks.png_alone import Coding
+from benchmarks.result import BundleResult, Result
+from benchmarks.spread import Spread, spread
+from benchmarks.starts import Starts
+
+
+def around(value: float) -> Spread:
+    """Three measurements about a value, which is their median."""
+    return spread([value * 0.9, value, value * 1.2])
+
+
+def cell(system: str, rate: float = 100.0, **changes: object) -> Cell:
+    """One system under `/sample` at 64 connections."""
+    ours = system == OURS
+    members: dict[str, object] = {
+        "system": system,
+        "workload": "/sample n=1",
+        "images": 1,
+        "connections": 64,
+        "requests": 300,
+        "requests_per_second": around(rate),
+        "cpu": around(1e6 / rate),
+        "beyond_engine": None if system == ENGINE else around(5e5 / rate),
+        "p50": None if system == ENGINE else around(10),
+        "p99": None if system == ENGINE else around(20),
+        "p99_over_p50": None if system == ENGINE else around(2),
+        "errors": 0,
+        "ours_over": None if ours else around(200 / rate),
+        "our_p50_over": None if ours else around(0.5),
+    }
+    return Cell(**members | changes)  # type: ignore[arg-type]  # members are of any type
+
+
+def result() -> Result:
+    """A run with everything in it."""
+    systems = {OURS: 200.0, NAIVE: 40.0, TUNED: 90.0, "LitServe": 50.0, "Ray Serve": 25.0}
+    heavy = [
+        cell(system, rate, workload=workload, connections=connections)
+        for workload in ("/sample n=1", "/reconstruct")
+        for connections in (16, 64)
+        for system, rate in {**systems, bare.NAME: 900.0, ENGINE: 400.0}.items()
+    ]
+    small = [cell(name, rate, connections=16) for name, rate in {**systems, bare.NAME: 300}.items()]
+    return Result(
+        machine=Machine("a processor", 2, "3.11", {"fastapi": "1"}, "abc", "2026-01-01", 0.1),
+        effort="peers",
+        settings={name: f"as {name} says" for name in systems},
+        missing={"Triton": "no container here"},
+        bundles={"heavy": bundle_result(heavy), "small": bundle_result(small)},
+    )
+
+
+def bundle_result(cells: list[Cell]) -> BundleResult:
+    """One bundle's figures."""
+    return BundleResult(
+        codings=[Coding("encode, vaeserve", around(20), 384)],
+        ceilings=[
+            Ceiling(graph, sessions, threads, 1, around(1000), around(900))
+            for graph in ("encoder", "decoder")
+            for sessions, threads in SET_UPS
+        ],
+        cells=cells,
+        footprints=[
+            Footprint(OURS, around(0.9), around(1.0), around(0.2), around(1e8), around(1.2e8)),
+            Footprint("Ray Serve", around(9), around(10), around(8), around(8e8), around(1e9)),
+        ],
+        loaded_pss={OURS: 110_000_000},
+        open_loops=[
+            OpenLoop(
+                *(OURS, "/sample n=1", part, around(part * 100), around(5), around(9 / (1 - part))),
+                *(around(3), around(3 / (1 - part)), 300, 0, around(60)),
+            )
+            for part in (0.3, 0.6, 0.9)
+        ],
+        mixed=[
+            Mixed(
+                *(OURS, "/sample n=1", "/sample n=4096", around(20), around(40), around(2)),
+                *(around(900), around(500), around(1500), 0),
+            )
+        ],
+        starts=[Starts(OURS, "/sample n=1", 64, [100.0, 50.0, 100.0, 110.0], 0)],
+    )
