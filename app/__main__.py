@@ -55,15 +55,18 @@ def _serve_together(settings: Settings, reserved: list[socket.socket]) -> None:
     supervisor = Supervisor(
         settings.workers, ports.url(settings.host, reserved), settings.shutdown_grace
     )
+    # Both are read at the import: where figures are added up, and that numpy starts no thread.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(supervisor.shared)
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    # Once for all: what is imported before the fork is in memory once, and a worker starts fast.
+    from app.server import serve
+
     worker = supervisor.run()
-    # From here on this is a worker; the supervisor has imported nothing that starts threads.
+    # From here on this is a worker.
     log_as_json(settings.log_level, worker=worker.number)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(worker.shared)
     sockets = ports.join(reserved)
     for held in reserved:
         held.close()
-    from app.server import serve
-
     try:
         serve(settings, sockets, listening=lambda: worker.tell(LISTENING), worker=worker)
     finally:

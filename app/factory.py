@@ -61,7 +61,7 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
         admission, offload, max_n=settings.max_n, max_elbo_samples=settings.max_elbo_samples
     )
     context = Context(settings, registry, service, offload, decoding, metrics, worker)
-    metrics.watch(lambda: admission.used, lambda: not context.problems())
+    metrics.watch(lambda: admission.used, lambda: not registry.problems())
 
     app = FastAPIOffline(
         title="vaeserve",

@@ -1,8 +1,9 @@
 """Several workers on one port: started, watched, replaced and ended together.
 
-Workers are forked, not executed: the supervisor starts no thread and imports little, so that a
-fork is safe, and its memory is shared with theirs. Each worker holds one end of a channel. When
-the supervisor ends in whatever way, the channel closes, and the worker follows.
+Workers are forked, not executed: what the supervisor has imported is in memory once, and a worker
+starts in a moment. That is safe as long as the supervisor has no thread but its first. Each worker
+holds one end of a channel. When the supervisor ends in whatever way, the channel closes, and the
+worker follows.
 """
 
 from __future__ import annotations
@@ -54,6 +55,9 @@ class Supervisor:
         workers: how many, at least 1.
         url: where they answer, for the log.
         grace: seconds that a worker's running requests get when it is told to stop.
+
+    Raises:
+        SystemExit: there is no place for temporary files.
     """
 
     def __init__(self, workers: int, url: str, grace: float) -> None:
@@ -63,31 +67,31 @@ class Supervisor:
         self._announced = self._started = False
         self._deadline: float | None = None
         self._status = 0
-
-    def run(self) -> Worker:
-        """Returns in every worker, as that worker; the supervisor itself leaves by SystemExit."""
         try:
-            self._shared = Path(tempfile.mkdtemp(prefix="vaeserve-"))
+            self.shared = Path(tempfile.mkdtemp(prefix="vaeserve-"))
         except OSError as error:
             logger.error("several workers need a temporary folder (TMPDIR): %s", error)
             sys.exit(1)
-        # Collections would write to the pages that the workers share.
-        gc.collect()
-        gc.freeze()
         self._signals = Signals(signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._signals, selectors.EVENT_READ)
+
+    def run(self) -> Worker:
+        """Returns in every worker, as that worker; the supervisor itself leaves by SystemExit."""
+        # Collections would write to the pages that the workers share.
+        gc.collect()
+        gc.freeze()
         while True:
-            for slot in self._slots:
-                if slot.due is not None and slot.due <= time.monotonic():
-                    worker = self._start(slot)
-                    if worker is not None:
-                        return worker
             self._wait()
             self._reap()
             self._announce()
             if self._deadline is not None:
                 self._finish(self._deadline)
+            for slot in self._slots:
+                if slot.due is not None and slot.due <= time.monotonic():
+                    worker = self._start(slot)
+                    if worker is not None:
+                        return worker
 
     def _start(self, slot: Slot) -> Worker | None:
         """Forks; the worker in the new process, None in this one."""
@@ -118,9 +122,11 @@ class Supervisor:
                 other.child.channel.close()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, frame: os._exit(0))
-        return Worker(
-            slot.number, channel, self._shared, replaces=self._started, patience=self._patience
+        worker = Worker(
+            slot.number, channel, self.shared, replaces=self._started, patience=self._patience
         )
+        worker.follow()
+        return worker
 
     def _wait(self) -> None:
         """Returns when a signal came, a worker said something, or the next time has come."""
@@ -138,15 +144,17 @@ class Supervisor:
                     self._stop(number)
 
     def _announce(self) -> None:
-        children = [slot.child for slot in self._slots]
-        if not self._announced and all(child and child.listening for child in children):
+        children = [slot.child for slot in self._slots if slot.child and slot.child.listening]
+        if len(children) < len(self._slots):
+            return
+        if not self._announced:
             self._announced = True
             logger.info("vaeserve running on %s with %d workers", self._url, len(children))
-        if not self._started and all(child and child.ready for child in children):
+        if not self._started and all(child.ready for child in children):
             self._started = True
+            logger.info("all workers are ready")
             for child in children:
-                if child is not None:
-                    child.tell(STARTED)
+                child.tell(STARTED)
 
     def _reap(self) -> None:
         # Any child: as process 1 of a container this one inherits what others leave behind.
@@ -168,8 +176,8 @@ class Supervisor:
             self._selector.unregister(child.channel)
         child.channel.close()
         slot.child = None
-        # prometheus_client's mark_process_dead; imported before the fork, it would know no folder.
-        for file in self._shared.glob(f"gauge_live*_{child.pid}.db"):
+        # As prometheus_client's mark_process_dead does.
+        for file in self.shared.glob(f"gauge_live*_{child.pid}.db"):
             file.unlink(missing_ok=True)
         how = f"with status {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
         how = f"(process {child.pid}) ended {how}"
@@ -205,7 +213,7 @@ class Supervisor:
     def _finish(self, deadline: float) -> None:
         """Leaves when no worker lives any more."""
         if not any(slot.child for slot in self._slots):
-            shutil.rmtree(self._shared, ignore_errors=True)
+            shutil.rmtree(self.shared, ignore_errors=True)
             sys.exit(self._status)
         if time.monotonic() >= deadline:
             logger.error("workers did not stop within %g s and are killed", self._patience)

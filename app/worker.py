@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -51,16 +52,18 @@ class Worker:
         self._patience = patience
         self._told: set[bytes] = set()
         self._orphaned = False
+
+    def follow(self) -> None:
+        """Ends this process when the supervisor ends, from now on and in whatever way it does."""
         threading.Thread(target=self._hear, name="supervisor", daemon=True).start()
 
     def tell(self, state: bytes) -> None:
         """Tells the supervisor `LISTENING` or `READY`, each once."""
         if state not in self._told:
             self._told.add(state)
-            try:
+            # A supervisor that is gone need not know; this worker is told to stop elsewhere.
+            with contextlib.suppress(ConnectionError):
                 self._channel.send(state)
-            except OSError:
-                logger.debug("the supervisor does not hear that this worker is %r", state)
 
     def problems(self) -> list[str]:
         """Why the service is not ready though this worker may be; empty from its start on."""
@@ -85,8 +88,9 @@ class Worker:
             shutil.rmtree(self.shared, ignore_errors=True)
 
     def _hear(self) -> None:
-        while heard := self._channel.recv(1):
-            self._started = self._started or heard == STARTED
+        with contextlib.suppress(ConnectionError):
+            while heard := self._channel.recv(1):
+                self._started = self._started or heard == STARTED
         logger.error("the supervisor is gone; this worker stops")
         self._orphaned = True
         os.kill(os.getpid(), signal.SIGTERM)
