@@ -21,7 +21,7 @@ ALL := $(VENV)/.all-installed
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(PIP_ARGS)
 
-.PHONY: help setup serve test check train reproduce bench docs-check lock
+.PHONY: help setup serve test check train reproduce bench bench-peers docs-check lock
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -51,8 +51,11 @@ reproduce: $(ALL) ## train mnist with another seed, compare its figure with the 
 		$(if $(DATA),--data $(DATA)) $(ARGS)
 	$(BIN)/python -m training.reproduction runs/reproduce model/bundles/mnist/1
 
-bench: $(ALL) ## measure engine, service and a naive server (ARGS for the benchmarks)
+bench: $(ALL) ## measure the service beside naive servers and ceilings, six minutes (ARGS)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-peers: $(ALL) ## the same beside other model servers too, 40 minutes
+	$(BIN)/python -m benchmarks --peers $(ARGS)
 
 docs-check: $(ALL) ## compare the documents with the code
 	$(BIN)/python -m pytest tests/test_docs.py tests/training/test_docs.py $(ARGS)

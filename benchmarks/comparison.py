@@ -50,6 +50,8 @@ class Contestant:
     name: str
     run: Callable[[Workload, int, float], Run | None]
     """(workload, connections, seconds) → what was seen; None where it can't be asked that."""
+    runs_network: bool = True
+    """Whether the network's own cost is a part of its cost, so that there is something beyond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +78,14 @@ class Cell:
     """The same of p50."""
 
 
-def server_contestant(server: Server) -> Contestant:
+def server_contestant(server: Server, *, runs_network: bool = True) -> Contestant:
     """A running server, under the load generator."""
 
     def run(workload: Workload, connections: int, seconds: float) -> Run | None:
         adapted = server.system.adapt(workload)
         return None if adapted is None else load(server, adapted, connections, seconds)
 
-    return Contestant(server.system.name, run)
+    return Contestant(server.system.name, run, runs_network)
 
 
 def engine_contestant(engine: Engine, best_batch: int) -> Contestant:
@@ -94,7 +96,7 @@ def engine_contestant(engine: Engine, best_batch: int) -> Contestant:
         rate, cpu = engine.measure(workload.verb, batch, min(seconds, _ENGINE_SECONDS))
         return Run(0, rate / workload.n, cpu * workload.n)
 
-    return Contestant(ENGINE, run)
+    return Contestant(ENGINE, run, runs_network=False)
 
 
 def compare(
@@ -160,10 +162,10 @@ def _cells(
         for contestant, runs in zip(contestants, zip(*rounds, strict=True), strict=True)
     }
     ours = taken[contestants[0].name]
-    for name, runs in taken.items():
-        if runs:
-            engine = None if name == ENGINE else taken.get(ENGINE)
-            yield _cell(name, one, runs, engine, None if runs is ours else ours)
+    for contestant in contestants:
+        if runs := taken[contestant.name]:
+            engine = taken.get(ENGINE) if contestant.runs_network else None
+            yield _cell(contestant.name, one, runs, engine, None if runs is ours else ours)
 
 
 def _cell(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -43,6 +44,41 @@ def describe() -> Machine:
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         load_average=os.getloadavg()[0],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """What else the machine did during a run, in percent of one core."""
+
+    others: float
+    """CPU time of processes that are not of the run."""
+    stolen: float
+    """Time that the hypervisor gave to somebody else."""
+
+
+class Watch:
+    """Measures the disturbance from its making on. Processes of the run count once they ended."""
+
+    def __init__(self, stat: Path = Path("/proc/stat")) -> None:
+        self._stat = stat
+        self._before = self._now()
+
+    def disturbance(self) -> Disturbance:
+        """Since the watch was made."""
+        elapsed, busy, stolen, own = (
+            now - before for now, before in zip(self._now(), self._before, strict=True)
+        )
+        return Disturbance(
+            others=max(0.0, busy - own) / elapsed * 100, stolen=stolen / elapsed * 100
+        )
+
+    def _now(self) -> tuple[float, float, float, float]:
+        ticks = os.sysconf("SC_CLK_TCK")
+        user, nice, system, _, _, irq, softirq, steal = (
+            int(field) / ticks for field in self._stat.read_text().split(maxsplit=9)[1:9]
+        )
+        busy = user + nice + system + irq + softirq
+        return time.monotonic(), busy, steal, sum(os.times()[:4])
 
 
 def _processor(cpuinfo: Path) -> str:

@@ -72,7 +72,11 @@ STANDARD = Effort(
             ("/sample n=64", (4,), 3),
             ("/sample n=1024", (4,), 3),
         ),
-        "small": (("/sample n=1", (1, 16), 5), ("/reconstruct", (16,), 3)),
+        "small": (
+            ("/sample n=1", (1, 16), 5),
+            ("/sample n=1", (64,), 3),
+            ("/reconstruct", (16, 64), 3),
+        ),
     },
     batches=(1, 4, 16, 64),
 )

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks import tables
 from benchmarks.bars import Verdict
-from benchmarks.machine import Machine
 from benchmarks.result import BundleResult, Result
 from benchmarks.tables import Table
 
 
 def render(result: Result, verdicts: Sequence[Verdict]) -> str:
     """The whole result as plain text; figures are medians, [lowest … highest]."""
-    sections = [machine(result.machine)]
+    sections = [measured_on(result)]
     for name, figures in result.bundles.items():
         sections.append(f"=== Bundle {name}")
         sections.extend(_titled(figures))
@@ -24,24 +23,29 @@ def render(result: Result, verdicts: Sequence[Verdict]) -> str:
     return "\n\n".join(section for section in sections if section)
 
 
-def machine(described: Machine) -> str:
-    """What it was measured on and with, in two lines."""
-    versions = ", ".join(f"{name} {number}" for name, number in described.packages.items())
+def measured_on(result: Result) -> str:
+    """Machine, versions, and what else went on, in three lines."""
+    machine, disturbance = result.machine, result.disturbance
+    versions = ", ".join(f"{name} {number}" for name, number in machine.packages.items())
     return (
-        f"{described.date}, commit {described.commit}, {described.cores} cores of "
-        f"{described.processor}, load average {described.load_average:.1f}\n"
-        f"Python {described.python}, {versions}"
+        f"{machine.date}, commit {machine.commit}, {machine.cores} cores of {machine.processor}\n"
+        f"Python {machine.python}, {versions}\n"
+        f"Meanwhile other processes took {disturbance.others:.0f} % of a core and the hypervisor "
+        f"{disturbance.stolen:.0f} %"
     )
 
 
 def text(table: Table) -> str:
-    """Columns of equal width, the first to the left and the others to the right."""
+    """Columns of equal width, words to the left and figures to the right."""
     lines = (table.head, *table.rows)
     widths = [max(len(row[column]) for row in lines) for column in range(len(table.head))]
 
     def line(row: Sequence[str]) -> str:
-        padded = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        return "  ".join([row[0].ljust(widths[0]), *padded[1:]]).rstrip()
+        cells = [
+            cell.ljust(width) if column < table.texts else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        return "  ".join(cells).rstrip()
 
     ruler = "  ".join("-" * width for width in widths)
     return "\n".join([line(table.head), ruler, *map(line, table.rows)])

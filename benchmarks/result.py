@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from benchmarks.comparison import Cell
 from benchmarks.engine_alone import Ceiling
 from benchmarks.footprint import Footprint
-from benchmarks.machine import Machine
+from benchmarks.machine import Disturbance, Machine
 from benchmarks.mixed import Mixed
 from benchmarks.open_loop import OpenLoop
 from benchmarks.png_alone import Coding
@@ -42,6 +42,7 @@ class Result:
     """Everything that one run measured."""
 
     machine: Machine
+    disturbance: Disturbance
     effort: str
     settings: dict[str, str]
     """By system, what was chosen for it."""

@@ -16,7 +16,7 @@ from benchmarks.bare import bare
 from benchmarks.comparison import Contestant, compare, engine_contestant, server_contestant
 from benchmarks.engine_alone import Engine, best_batch, ceilings
 from benchmarks.footprint import footprint
-from benchmarks.machine import describe
+from benchmarks.machine import Watch, describe
 from benchmarks.mixed import mixed
 from benchmarks.open_loop import open_loop
 from benchmarks.plans import Effort, Selection
@@ -69,7 +69,7 @@ def measure(bundles: Mapping[str, Bundle], bench: Bench, missing: Mapping[str, s
         LoadError: a load generator is missing or failed.
         ServerError: a server failed to start, or to answer.
     """
-    machine = describe()
+    machine, watch = describe(), Watch()
     settings: dict[str, str] = {}
     found: dict[str, BundleResult] = {}
     for name, bundle in bundles.items():
@@ -79,6 +79,7 @@ def measure(bundles: Mapping[str, Bundle], bench: Bench, missing: Mapping[str, s
         found[name] = _one_bundle(name, bundle, systems, bench)
     return Result(
         machine=machine,
+        disturbance=watch.disturbance(),
         effort=bench.effort.name,
         settings=settings,
         missing=dict(missing),
@@ -206,6 +207,6 @@ def _ceilings(
 ) -> Iterator[Contestant]:
     # Several workers have a supervisor, which serves nothing.
     processes = max(1, len(tree(ours.pid)) - 1)
-    yield server_contestant(stack.enter_context(running(bare(processes))))
+    yield server_contestant(stack.enter_context(running(bare(processes))), runs_network=False)
     batch = best_batch(found.ceilings, "decoder") if found.ceilings else _FALLBACK_BATCH
     yield engine_contestant(Engine(bundle), batch)

@@ -18,15 +18,18 @@ from benchmarks.starts import Starts
 
 _MB = 1e6
 _NOTHING = "–"
+_COST = 16
+"""Connections at which a request's CPU is compared, and at more of them the rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows as long as the head; the first column names what the others measure."""
+    """Rows as long as the head; the first `texts` columns say what the others measure."""
 
     title: str
     head: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
+    texts: int = 1
 
 
 def of_bundle(figures: BundleResult) -> Iterator[Table]:
@@ -46,8 +49,8 @@ def loads(cells: Sequence[Cell]) -> Table:
     rows = [
         (
             one.workload,
-            str(one.connections),
             one.system,
+            str(one.connections),
             spread(one.cpu, 0),
             spread(one.beyond_engine, 0),
             spread(one.requests_per_second, 0),
@@ -59,10 +62,36 @@ def loads(cells: Sequence[Cell]) -> Table:
         for one in cells
     ]
     head = (
-        *("workload", "conn.", "system", "CPU µs a request", "beyond the engine's"),
+        *("workload", "system", "conn.", "CPU µs a request", "beyond the engine's"),
         *("requests/s", "ours over it", "p50 ms", "p99 ms", "errors"),
     )
-    return Table("Under load, each system's runs taking turns", head, rows)
+    return Table("Under load, each system's runs taking turns", head, rows, texts=2)
+
+
+def summary(cells: Sequence[Cell]) -> Table:
+    """The first figures of the two verbs that people ask for most, a row for each system."""
+    chosen = (("/sample n=1", 16), ("/sample n=1", 64), ("/reconstruct", 16), ("/reconstruct", 64))
+    found = {(one.system, one.workload, one.connections): one for one in cells}
+    rows = []
+    for system in dict.fromkeys(one.system for one in cells):
+        row = [system]
+        for workload, connections in chosen:
+            cell = found.get((system, workload, connections))
+            if connections == _COST:
+                row.append(median(cell.cpu, 0) if cell else _NOTHING)
+                row.append(median(cell.beyond_engine, 0) if cell else _NOTHING)
+            else:
+                row.append(median(cell.requests_per_second, 0) if cell else _NOTHING)
+                row.append(spread(cell.ours_over, 2) if cell else _NOTHING)
+        rows.append(tuple(row))
+    head = ["system"]
+    for workload, connections in chosen:
+        head += (
+            [f"{workload}, CPU µs", "beyond the engine's"]
+            if connections == _COST
+            else [f"{workload}, requests/s", "ours over it"]
+        )
+    return Table("At a glance", tuple(head), rows)
 
 
 def open_loops(levels: Sequence[OpenLoop]) -> Table:
@@ -86,7 +115,7 @@ def open_loops(levels: Sequence[OpenLoop]) -> Table:
         *("system", "workload", "of capacity", "requests/s", "p50 ms", "p99 ms"),
         *("service time ms", "p99 over it", "errors", "client's CPU µs"),
     )
-    return Table("Fixed rate of arrivals, latency from when a request was due", head, rows)
+    return Table("Fixed rate of arrivals, latency from when a request was due", head, rows, texts=2)
 
 
 def mixed(found: Sequence[Mixed]) -> Table:
@@ -131,7 +160,7 @@ def starts(found: Sequence[Starts]) -> Table:
         *("system", "workload", "conn.", "starts", "lowest requests/s", "median", "highest"),
         "lowest over median",
     )
-    return Table("Many starts", head, rows)
+    return Table("Many starts", head, rows, texts=2)
 
 
 def at_rest(footprints: Sequence[Footprint], loaded_pss: dict[str, int]) -> Table:
@@ -194,7 +223,7 @@ def bars(verdicts: Sequence[Verdict]) -> Table:
         )
         for one in verdicts
     ]
-    return Table("Bars", ("bundle", "what", "bar", "aim", "measured", "verdict"), rows)
+    return Table("Bars", ("bundle", "what", "bar", "aim", "measured", "verdict"), rows, texts=2)
 
 
 def spread(value: Spread | None, digits: int) -> str:

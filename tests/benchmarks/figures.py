@@ -7,7 +7,7 @@ from benchmarks.bars import NAIVE, OURS, TUNED
 from benchmarks.comparison import ENGINE, Cell
 from benchmarks.engine_alone import SET_UPS, Ceiling
 from benchmarks.footprint import Footprint
-from benchmarks.machine import Machine
+from benchmarks.machine import Disturbance, Machine
 from benchmarks.mixed import Mixed
 from benchmarks.open_loop import OpenLoop
 from benchmarks.png_alone import Coding
@@ -55,6 +55,7 @@ def result() -> Result:
     small = [cell(name, rate, connections=16) for name, rate in {**systems, bare.NAME: 300}.items()]
     return Result(
         machine=Machine("a processor", 2, "3.11", {"fastapi": "1"}, "abc", "2026-01-01", 0.1),
+        disturbance=Disturbance(12.0, 3.0),
         effort="peers",
         settings={name: f"as {name} says" for name in systems},
         missing={"Triton": "no container here"},

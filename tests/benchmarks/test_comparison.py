@@ -31,7 +31,7 @@ def contestant(name: str, runs: Iterator[Run | None]) -> Contestant:
     def run(workload: Workload, connections: int, seconds: float) -> Run | None:
         return next(runs)
 
-    return Contestant(name, run)
+    return Contestant(name, run, runs_network=name != ENGINE)
 
 
 def rounds(*figures: tuple[float, float]) -> Iterator[Run]:
