@@ -55,6 +55,7 @@ bench: $(ALL) ## measure the service beside naive servers and ceilings, six minu
 	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-peers: $(ALL) ## the same beside other model servers too, 40 minutes
+	$(BIN)/python -m benchmarks.peers install $(PIP_ARGS)
 	$(BIN)/python -m benchmarks --peers $(ARGS)
 
 docs-check: $(ALL) ## compare the documents with the code

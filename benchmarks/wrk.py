@@ -48,11 +48,12 @@ def require_wrk() -> str:
     return path
 
 
-def run(url: str, workload: Workload, *, connections: int, seconds: float) -> Load:
+def run(url: str, workload: Workload, *, connections: int, seconds: float, least: int = 1) -> Load:
     """Sends the workload over `connections` connections for whole `seconds`, at least 1.
 
     Raises:
-        LoadError: `wrk` is missing, failed, or said something unknown.
+        LoadError: `wrk` is missing, failed, said something unknown, or saw fewer than `least`
+            answers.
     """
     with tempfile.NamedTemporaryFile(suffix=".body") as body:
         body.write(workload.body)
@@ -67,14 +68,18 @@ def run(url: str, workload: Workload, *, connections: int, seconds: float) -> Lo
     if finished.returncode:
         msg = f"wrk failed: {finished.stderr.strip() or finished.stdout.strip()}"
         raise LoadError(msg)
-    return parse(finished.stdout)
+    load = parse(finished.stdout)
+    if load.requests < least:
+        msg = f"{url}{workload.path}: {load.requests} answers in {seconds:g} s"
+        raise LoadError(msg)
+    return load
 
 
 def parse(output: str) -> Load:
     """Reads the line that `wrk.lua` writes.
 
     Raises:
-        LoadError: there is no such line, or it counts no request.
+        LoadError: there is no such line.
     """
     match = _FIGURES.search(output)
     if match is None:
@@ -83,9 +88,6 @@ def parse(output: str) -> Load:
     figures = {
         name: float(value) for name, _, value in (pair.partition("=") for pair in match[1].split())
     }
-    if not figures["requests"]:
-        msg = "wrk had no request answered"
-        raise LoadError(msg)
     return Load(
         requests=int(figures["requests"]),
         seconds=figures["microseconds"] / 1e6,
