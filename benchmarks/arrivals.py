@@ -65,11 +65,15 @@ class _Connection:
         self.descriptor = self.socket.fileno()
         self.due = 0.0
         self.busy = False
+        self.status = 0
+        self.reusable = True
         self.parser = httptools.HttpResponseParser(self)
 
     def on_message_complete(self) -> None:
-        """Called by the parser."""
+        """Called by the parser, which knows of this answer only until it returns."""
         self.busy = False
+        self.status = self.parser.get_status_code()
+        self.reusable = self.parser.should_keep_alive()
 
     def send(self, request: bytes, due: float) -> None:
         """A request of this size fits the socket's buffer, so that this does not wait."""
@@ -111,6 +115,7 @@ class Client:
         self._idle: deque[_Connection] = deque()
         self._most = 0
         self._finished = 0
+        self.opened = 0
         self._latencies: list[float] = []
 
     def run(self) -> Arrivals:
@@ -141,6 +146,7 @@ class Client:
         connection = _Connection(self._address)
         self._open[connection.descriptor] = connection
         self._poll.register(connection.descriptor, select.EPOLLIN)
+        self.opened += 1
         self._most = max(self._most, len(self._open))
         return connection
 
@@ -173,10 +179,10 @@ class Client:
         if not (asked and whole):
             return
         self._finished += 1
-        if connection.parser.get_status_code() == http.client.OK:
+        if connection.status == http.client.OK:
             self._latencies.append(time.perf_counter() - connection.due)
         self._idle.append(connection)
-        if not connection.parser.should_keep_alive():
+        if not connection.reusable:
             self._drop(connection)
 
     def _drop(self, connection: _Connection) -> None:

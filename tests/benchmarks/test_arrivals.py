@@ -80,6 +80,15 @@ def test_a_wait_counts_from_when_the_request_was_due() -> None:
     assert seen.client_cpu > 0
 
 
+def test_connections_are_used_again() -> None:
+    """Slow arrivals never need more connections than were opened beforehand."""
+    with serving(iter([200] * 60)) as address:
+        client = Client(address, REQUEST, rate=300, seconds=0.2)
+        seen = client.run()
+    assert (seen.requests, seen.errors) == (60, 0)
+    assert client.opened < 40
+
+
 def test_every_failure_is_an_error() -> None:
     """Other statuses and connections that break are errors, and the rest goes on."""
     statuses = [200, 503, 200, 0, 0, 200, 429, 200, 200, 200]
