@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import uvicorn
 
 from app.factory import create_app
+from app.listener import Listener
 from app.protocol import BoundedProtocol
 from app.settings import Settings
 from app.worker import Worker
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        sockets: Sequence[socket.socket],
+        listening: Callable[[], None],
+    ) -> None:
         super().__init__(config)
+        self._bound = sockets
         self._listening = listening
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._listening()
+        # With no socket at all it starts the application, and leaves listening to others.
+        await super().startup([])
+        listeners = [Listener(bound, self._protocol) for bound in self._bound]
+        self.servers = cast("list[asyncio.base_events.Server]", listeners)
+        self._listening()
+
+    def _protocol(self) -> asyncio.Protocol:
+        return BoundedProtocol(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
 
 def serve(
     settings: Settings,
-    sockets: list[socket.socket],
+    sockets: Sequence[socket.socket],
     *,
     listening: Callable[[], None],
     worker: Worker | None = None,
@@ -62,7 +78,7 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace,
     )
-    server = _Server(config, listening)
-    server.run(sockets)
+    server = _Server(config, sockets, listening)
+    server.run([])
     if not server.started:
         sys.exit(1)

@@ -1,0 +1,120 @@
+"""Connections are taken as they come: many on one turn, none lost, none after the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import socket
+import struct
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from app.listener import MOST_A_TURN, Listener
+from tests.app.loops import in_loop
+
+
+class Greeter(asyncio.Protocol):
+    """Counts its connections and says a byte to each."""
+
+    made = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        type(self).made += 1
+        transport.write(b"x")
+        transport.close()
+
+
+@pytest.fixture(name="greeter")
+def _greeter() -> type[Greeter]:
+    return type("Fresh", (Greeter,), {})
+
+
+@pytest.fixture(name="bound")
+def _bound() -> Iterator[socket.socket]:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 connections tell nobody
+        await asyncio.sleep(0)
+
+
+@in_loop
+async def test_all_that_wait_are_taken_on_one_turn(
+    greeter: type[Greeter], bound: socket.socket
+) -> None:
+    """However long a turn of the loop takes, many connections are taken on the next."""
+    listener = Listener(bound, greeter)
+    clients = [socket.create_connection(bound.getsockname()) for _ in range(MOST_A_TURN + 1)]
+    loop, turns = asyncio.get_running_loop(), 0
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        loop.call_soon(turn)
+
+    loop.call_soon(turn)
+    await until(lambda: greeter.made == len(clients))
+    # Two to take them, and some on which the transports begin.
+    assert turns <= 12
+    listener.close()
+    await listener.wait_closed()
+    for client in clients:
+        with client:
+            assert client.recv(2) == b"x"
+
+
+@in_loop
+async def test_a_client_who_has_left_does_not_stop_the_others(
+    greeter: type[Greeter], bound: socket.socket
+) -> None:
+    """A connection that was reset before it was taken is one connection lost, and no more."""
+    listener = Listener(bound, greeter)
+    leaver, stayer = (socket.create_connection(bound.getsockname()) for _ in range(2))
+    leaver.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    leaver.close()
+    with stayer:
+        stayer.settimeout(60)
+        assert await asyncio.to_thread(stayer.recv, 1) == b"x"
+    listener.close()
+    await listener.wait_closed()
+
+
+@in_loop
+async def test_without_file_descriptors_connections_wait(
+    greeter: type[Greeter], bound: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the limit of open files the listener says so and tries again, and loses nobody."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    listener = Listener(bound, greeter)
+    listener.retry_seconds = 0.01
+    with socket.create_connection(bound.getsockname()) as client:
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+        try:
+            await until(lambda: bool(caplog.messages))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert "new connections have to wait: " in caplog.text
+        assert greeter.made == 0
+        await until(lambda: greeter.made == 1)
+        assert client.recv(1) == b"x"
+    listener.close()
+
+
+@in_loop
+async def test_nothing_is_taken_after_the_end(greeter: type[Greeter], bound: socket.socket) -> None:
+    """A closed listener has given the port back, and refuses connections."""
+    address = bound.getsockname()
+    listener = Listener(bound, greeter)
+    listener.close()
+    await listener.wait_closed()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
+    assert greeter.made == 0
