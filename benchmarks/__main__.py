@@ -6,6 +6,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import bars, plans, report, result, run, servers
@@ -70,7 +71,10 @@ def _bench(options: argparse.Namespace) -> tuple[Bench, dict[str, str]]:
         seconds=options.seconds,
     )
     rivals, missing = _rivals(peers=options.peers)
-    return Bench(_effort(options), selection, rivals, run.progress_on_stderr()), missing
+    effort = _effort(options)
+    if options.workers:
+        effort = replace(effort, workers=tuple(options.workers))
+    return Bench(effort, selection, rivals, run.progress_on_stderr()), missing
 
 
 def _effort(options: argparse.Namespace) -> Effort:
@@ -106,6 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="workloads with this in the name")
     parser.add_argument("--connections", nargs="+", type=int, metavar="N")
     parser.add_argument("--systems", nargs="+", metavar="NAME", help="rivals with this in the name")
+    parser.add_argument(
+        "--workers", nargs="+", type=int, metavar="N", help="the service with N workers, too"
+    )
     parser.add_argument("--parts", nargs="+", choices=PARTS, help="parts of the run")
     parser.add_argument("--rounds", type=int, help="for every load")
     parser.add_argument("--seconds", type=float, help="of every load in every round")

@@ -42,8 +42,8 @@ class Effort:
     """Those with which the rivals, too, are put under fixed rates and mixed loads."""
     starts: int = 16
     starts_bundles: tuple[str, ...] = ("heavy",)
-    starts_workers: tuple[int | None, ...] = (None,)
-    """Numbers of workers that the many starts are tried with; None is the default."""
+    workers: tuple[int, ...] = ()
+    """Numbers of workers that the service is measured with besides its default."""
 
 
 QUICK = Effort(
@@ -101,7 +101,7 @@ PEERS = Effort(
     },
     rivals_bundles=("heavy",),
     starts_bundles=("heavy", "small"),
-    starts_workers=(None, 2),
+    workers=(2,),
 )
 
 

@@ -53,12 +53,14 @@ class Bench:
         return bool(set(parts) & set(self.selection.parts_of(self.effort)))
 
     def systems(self, bundle: Bundle) -> list[System]:
-        """The service first, and its selected rivals."""
-        rivals = self.rivals(bundle)
-        return [
-            vaeserve(bundle),
-            *(one for one in rivals if self.selection.takes_system(one.name)),
-        ]
+        """The service first, with its numbers of workers, and its selected rivals."""
+        rivals = [one for one in self.rivals(bundle) if self.selection.takes_system(one.name)]
+        return [*self.ours(bundle), *rivals]
+
+    def ours(self, bundle: Bundle) -> list[System]:
+        """The service with its defaults, and with the numbers of workers that are measured."""
+        workers = (vaeserve(bundle, workers=number) for number in self.effort.workers)
+        return [vaeserve(bundle), *workers]
 
 
 def measure(bundles: Mapping[str, Bundle], bench: Bench, missing: Mapping[str, str]) -> Result:
@@ -144,10 +146,10 @@ def groups(systems: Sequence[System], found: BundleResult) -> Iterator[list[Syst
 
 
 def _many_starts(found: BundleResult, bundle: Bundle, bench: Bench) -> None:
-    for workers in bench.effort.starts_workers:
+    for system in bench.ours(bundle):
         found.starts.extend(
             starts(
-                vaeserve(bundle, workers=workers),
+                system,
                 workloads.sample(),
                 _STARTS_CONNECTIONS,
                 count=bench.effort.starts,
