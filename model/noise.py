@@ -29,25 +29,31 @@ _WORDS_PER_BLOCK = 4
 _LN2 = 0.6931471805599453
 _SQRT_HALF = 0.7071067811865476
 
-# AS 241, PPND7: coefficients of numerator and denominator, from the highest degree down.
-_CENTRAL = (
-    (5.9109374720e01, 6.7187563600e01),
-    (1.5929113202e02, 7.8757757664e01),
-    (5.0434271938e01, 1.7895169469e01),
-    (3.3871327179e00, 1.0),
-)
-_MIDDLE = (
-    (1.7023821103e-01, 0.0),
-    (1.3067284816e00, 1.2021132975e-01),
-    (2.7568153900e00, 7.3700164250e-01),
-    (1.4234372777e00, 1.0),
-)
-_FAR = (
-    (1.7337203997e-02, 0.0),
-    (4.2868294337e-01, 1.2258202635e-02),
-    (3.0812263860e00, 2.4197894225e-01),
-    (6.6579051150e00, 1.0),
-)
+# AS 241, PPND7: coefficients [4, 2, 1] of numerator and denominator, the highest degree first.
+_CENTRAL = np.array(
+    (
+        (5.9109374720e01, 6.7187563600e01),
+        (1.5929113202e02, 7.8757757664e01),
+        (5.0434271938e01, 1.7895169469e01),
+        (3.3871327179e00, 1.0),
+    )
+)[:, :, np.newaxis]
+_MIDDLE = np.array(
+    (
+        (1.7023821103e-01, 0.0),
+        (1.3067284816e00, 1.2021132975e-01),
+        (2.7568153900e00, 7.3700164250e-01),
+        (1.4234372777e00, 1.0),
+    )
+)[:, :, np.newaxis]
+_FAR = np.array(
+    (
+        (1.7337203997e-02, 0.0),
+        (4.2868294337e-01, 1.2258202635e-02),
+        (3.0812263860e00, 2.4197894225e-01),
+        (6.6579051150e00, 1.0),
+    )
+)[:, :, np.newaxis]
 
 
 class Purpose(enum.IntEnum):
@@ -66,16 +72,15 @@ def uniform(
     Raises:
         ValueError: the seed is outside 0 … 2^53 − 1.
     """
-    if not 0 <= seed <= MAX_SEED:
-        msg = f"a seed lies in 0 … {MAX_SEED}, got {seed}"
-        raise ValueError(msg)
     size = math.prod(shape)
     blocks = -(-size // _WORDS_PER_BLOCK)
     words = _words(first_row * blocks, seed, purpose, rows * blocks * _WORDS_PER_BLOCK)
-    kept = words.reshape(rows, blocks * _WORDS_PER_BLOCK)[:, :size]
+    return _to_unit(words.reshape(rows, blocks * _WORDS_PER_BLOCK)[:, :size]).reshape(rows, *shape)
+
+
+def _to_unit(words: NDArray[np.uint64]) -> NDArray[np.float64]:
     # The half step keeps 0 and 1 out, where the inverse normal is infinite.
-    values = ((kept >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
-    return values.reshape(rows, *shape)
+    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
 class _PerThread(threading.local):
@@ -90,6 +95,9 @@ _PER_THREAD = _PerThread()
 
 def _words(counter: int, seed: int, purpose: Purpose, count: int) -> NDArray[np.uint64]:
     """`count` words of 64 random bits from block `counter` + 1 on."""
+    if not 0 <= seed <= MAX_SEED:
+        msg = f"a seed lies in 0 … {MAX_SEED}, got {seed}"
+        raise ValueError(msg)
     philox = _PER_THREAD.philox
     philox.state = {
         "bit_generator": "Philox",
@@ -114,34 +122,62 @@ def standard_normal(
     return _inverse_normal(uniform(seed, purpose, first_row, rows, shape)).astype(np.float32)
 
 
-def _inverse_normal(probability: NDArray[np.float64]) -> NDArray[np.float64]:
+def standard_normal_rows(
+    seeds: Sequence[int], rows: Sequence[int], purpose: Purpose, shape: Sequence[int]
+) -> NDArray[np.float32]:
+    """N(0, 1) values, float32 [n, *shape], of n rows that may each have a seed of their own.
+
+    Row i is row `rows[i]` of `seeds[i]`. Errors as for `uniform`.
+    """
+    size = math.prod(shape)
+    blocks = -(-size // _WORDS_PER_BLOCK)
+    words = np.empty((len(seeds), blocks * _WORDS_PER_BLOCK), np.uint64)
+    start = 0
+    for stop in range(1, len(seeds) + 1):
+        following = stop - start
+        if stop < len(seeds) and (seeds[stop], rows[stop]) == (
+            seeds[start],
+            rows[start] + following,
+        ):
+            continue
+        drawn = _words(
+            rows[start] * blocks, seeds[start], purpose, following * blocks * _WORDS_PER_BLOCK
+        )
+        words[start:stop] = drawn.reshape(following, words.shape[1])
+        start = stop
+    normal = _inverse_normal(_to_unit(words[:, :size])).astype(np.float32)
+    return normal.reshape(len(seeds), *shape)
+
+
+def _inverse_normal(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    probability = probabilities.reshape(-1)
     centred = probability - 0.5
     value = centred * _rational(_CENTRAL, 0.180625 - centred * centred)
     # One value in seven lies here, and only these need the logarithm.
-    outside = np.abs(centred) > 0.425
-    lower = probability[outside]
-    tail = np.sqrt(-_log(np.minimum(lower, 1 - lower)))
+    outside = np.flatnonzero(np.abs(centred) > 0.425)
+    side = centred[outside]
+    tail = np.sqrt(-_log(np.minimum(lower := probability[outside], 1 - lower)))
     ratio = _rational(_MIDDLE, tail - 1.6)
     far = tail > 5
     if far.any():
         ratio[far] = _rational(_FAR, tail[far] - 5)
-    value[outside] = np.copysign(ratio, centred[outside])
-    return value
+    value[outside] = np.copysign(ratio, side)
+    return value.reshape(probabilities.shape)
 
 
 def _rational(
-    region: Sequence[tuple[float, float]], argument: NDArray[np.float64]
+    coefficients: NDArray[np.float64], argument: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Two polynomials, the first over the second, by Horner's scheme."""
-    (above, below), *lower = region
-    numerator, denominator = np.full_like(argument, above), np.full_like(argument, below)
-    for above, below in lower:
-        numerator *= argument
-        numerator += above
-        denominator *= argument
-        denominator += below
-    numerator /= denominator
-    return numerator
+    """Two polynomials of an argument [n], the first over the second, by Horner's scheme."""
+    third, second, first, constant = coefficients
+    both = third * argument
+    both += second
+    both *= argument
+    both += first
+    both *= argument
+    both += constant
+    quotient: NDArray[np.float64] = both[0] / both[1]
+    return quotient
 
 
 def _log(x: NDArray[np.float64]) -> NDArray[np.float64]:
