@@ -9,6 +9,7 @@ import struct
 import zlib
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from app.errors import InvalidPictureError, PictureTooLargeError
@@ -87,14 +88,13 @@ def decoding_size(data: bytes) -> int:
 def png(image: Images) -> bytes:
     """uint8 [h, w, c], c being 1 or 3, as a PNG file.
 
-    Written here, because Pillow takes three times as long for the small pictures that models
-    draw. Run-length matching (zlib's Z_RLE) takes half the time of zlib's fastest level, for
-    about the same size, on pictures that are neither flat nor repetitive.
+    Written here, because Pillow takes several times as long for the small pictures that models
+    draw, and with ISA-L, whose compression takes half the time of zlib's fastest on small
+    pictures and a sixth on large ones, for about the same size.
     """
     height, width, channels = image.shape
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
-    deflate = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
-    data = deflate.compress(_scanlines(image.reshape(height, width * channels))) + deflate.flush()
+    data = isal_zlib.compress(_scanlines(image.reshape(height, width * channels)), 1)
     chunks = (_chunk(b"IHDR", header), _chunk(b"IDAT", data), _chunk(b"IEND", b""))
     return _PNG_SIGNATURE + b"".join(chunks)
 
