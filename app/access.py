@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import time
-import uuid
 from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.access_lines import AccessLines
 from app.problems import CLIENT_CLOSED_REQUEST, problem
 
-logger = logging.getLogger("vaeserve.access")
+logger = logging.getLogger("vaeserve")
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
@@ -27,11 +28,15 @@ class AccessLog:
 
     Args:
         observe: called with route, status and seconds.
+        lines: where the log goes.
     """
 
-    def __init__(self, app: ASGIApp, observe: Callable[[str, int, float], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, observe: Callable[[str, int, float], None], lines: AccessLines
+    ) -> None:
         self._app = app
         self._observe = observe
+        self._lines = lines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -76,21 +81,27 @@ class AccessLog:
         route = getattr(scope.get("route"), "path", "unknown")
         self._observe(route, status, seconds)
         level = logging.DEBUG if route in _QUIET_ROUTES and status < 400 else logging.INFO
-        if logger.isEnabledFor(level):
-            line = {
+        client = scope.get("client")
+        self._lines.add(
+            level,
+            {
                 "method": scope["method"],
                 "path": scope["path"],
                 "status": status,
                 "milliseconds": round(seconds * 1000, 3),
                 "request_id": request_id,
-                "client": scope["client"][0] if scope.get("client") else None,
-            }
-            logger.log(level, "request", extra={"members": line})
+                "client": client[0] if client else None,
+            },
+        )
 
 
 def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id":
             sent: str = value.decode("latin-1")
-            return sent if _SAFE_ID.fullmatch(sent) else uuid.uuid4().hex
-    return uuid.uuid4().hex
+            return sent if _SAFE_ID.fullmatch(sent) else _new_id()
+    return _new_id()
+
+
+def _new_id() -> str:
+    return os.urandom(16).hex()

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from app import openapi, problems
 from app.access import AccessLog
+from app.access_lines import AccessLines
 from app.admission import Admission
 from app.context import Context
 from app.engine import Engine
@@ -86,7 +87,8 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
         max_buffered_bytes=settings.max_buffered_bytes,
     )
     app.add_middleware(HeadAsGet)
-    app.add_middleware(AccessLog, observe=metrics.observe_request)
+    lines = AccessLines(worker.number if worker else 0)
+    app.add_middleware(AccessLog, observe=metrics.observe_request, lines=lines)
     return app
 
 

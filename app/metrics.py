@@ -41,28 +41,28 @@ class Metrics:
         self._batch_rows = Histogram(
             "vae_batch_rows",
             "Rows of each batch that ran.",
-            ("model", "graph"),
+            ("model", "program"),
             buckets=_ROWS,
             registry=self.registry,
         )
         self._batch_seconds = Histogram(
             "vae_batch_seconds",
             "Seconds that each batch ran.",
-            ("model", "graph"),
+            ("model", "program"),
             buckets=_SECONDS,
             registry=self.registry,
         )
         self._queue_seconds = Histogram(
             "vae_queue_seconds",
             "Seconds that each call's first row waited for a lane.",
-            ("model", "graph"),
+            ("model", "program"),
             buckets=_SECONDS,
             registry=self.registry,
         )
         self._failed_batches = Counter(
             "vae_batches_failed",
-            "Batches whose graph failed.",
-            ("model", "graph"),
+            "Batches that failed.",
+            ("model", "program"),
             registry=self.registry,
         )
         # Of several processes, the sum of those that live, or the least.
@@ -78,6 +78,9 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livemin",
         )
+        # To find a child by its labels takes longer than to count.
+        self._of_requests: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._of_batches: dict[tuple[str, str], tuple[Histogram, Histogram, Histogram]] = {}
         self._watched: list[tuple[Gauge, Callable[[], float]]] = []
 
     def watch(self, queued_pixels: Callable[[], float], ready: Callable[[], float]) -> None:
@@ -86,18 +89,31 @@ class Metrics:
 
     def observe_request(self, route: str, status: int, seconds: float) -> None:
         """Counts one answered request."""
-        self._requests.labels(route, str(status)).inc()
-        self._request_seconds.labels(route).observe(seconds)
+        found = self._of_requests.get((route, status))
+        if found is None:
+            children = (
+                self._requests.labels(route, str(status)),
+                self._request_seconds.labels(route),
+            )
+            found = self._of_requests[route, status] = children
+        answered, duration = found
+        answered.inc()
+        duration.observe(seconds)
 
-    def observe_batch(self, model: str, graph: str, report: BatchReport) -> None:
-        """Counts one batch of a model's graph."""
+    def observe_batch(self, model: str, program: str, report: BatchReport) -> None:
+        """Counts one batch of a model's program."""
         if report.failed:
-            self._failed_batches.labels(model, graph).inc()
-        self._batch_rows.labels(model, graph).observe(report.rows)
-        self._batch_seconds.labels(model, graph).observe(report.seconds)
-        waits = self._queue_seconds.labels(model, graph)
+            self._failed_batches.labels(model, program).inc()
+        found = self._of_batches.get((model, program))
+        if found is None:
+            metrics = self._batch_rows, self._batch_seconds, self._queue_seconds
+            rows, ran, waited = (metric.labels(model, program) for metric in metrics)
+            found = self._of_batches[model, program] = rows, ran, waited
+        rows, ran, waited = found
+        rows.observe(report.rows)
+        ran.observe(report.seconds)
         for seconds in report.queue_seconds:
-            waits.observe(seconds)
+            waited.observe(seconds)
 
     def refresh(self) -> None:
         """Takes the gauges anew; the other processes see what they were the last time."""

@@ -31,9 +31,9 @@ async def test_each_request_and_each_batch_is_counted_once(repository: Path) -> 
         told = await figures(client)
     assert told['vae_requests_total{route="/sample",status="200"}'] == 10
     assert told['vae_request_seconds_count{route="/sample"}'] == 10
-    assert told['vae_batch_rows_sum{graph="pixels",model="arithmetic"}'] == 10
-    assert told['vae_queue_seconds_count{graph="pixels",model="arithmetic"}'] == 10
-    assert told['vae_batch_rows_count{graph="pixels",model="arithmetic"}'] <= 10
+    assert told['vae_batch_rows_sum{model="arithmetic",program="decode"}'] == 10
+    assert told['vae_queue_seconds_count{model="arithmetic",program="decode"}'] == 10
+    assert told['vae_batch_rows_count{model="arithmetic",program="decode"}'] <= 10
     assert told["vae_queued_pixels"] == 0
     assert told["vae_ready"] == 1
 
@@ -70,5 +70,5 @@ def test_failed_batches_are_counted(failed: bool) -> None:
     metrics = Metrics()
     metrics.observe_batch("m", "g", BatchReport(3, 2, 0.5, (0.1, 0.2), failed))
     text = metrics.render().decode()
-    assert 'vae_batch_seconds_count{graph="g",model="m"} 1.0' in text
-    assert ('vae_batches_failed_total{graph="g",model="m"} 1.0' in text) is failed
+    assert 'vae_batch_seconds_count{model="m",program="g"} 1.0' in text
+    assert ('vae_batches_failed_total{model="m",program="g"} 1.0' in text) is failed

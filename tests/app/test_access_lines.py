@@ -1,0 +1,96 @@
+"""The access log's lines: one for each request, in one write for each turn of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from app.access_lines import LOGGER, AccessLines
+from app.logs import JsonFormatter
+from tests.app.loops import in_loop
+
+
+class Recorder(io.BytesIO):
+    """Counts its writes, and fails if it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+        self.broken = False
+
+    def write(self, data: object, /) -> int:
+        if self.broken:
+            raise BrokenPipeError
+        self.writes += 1
+        return super().write(data)  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def info() -> Iterator[None]:
+    """The access log's level is INFO."""
+    logger = logging.getLogger(LOGGER)
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    yield
+    logger.setLevel(before)
+
+
+@in_loop
+async def test_a_turns_lines_are_one_write() -> None:
+    """Lines wait for the end of the turn and no longer, and stay in their order."""
+    stream = Recorder()
+    lines = AccessLines(stream=lambda: stream)
+    lines.add(logging.INFO, {"path": "/a"})
+    lines.add(logging.INFO, {"path": "/b"})
+    assert stream.writes == 0
+    await asyncio.sleep(0)
+    assert stream.writes == 1
+    lines.add(logging.INFO, {"path": "/c"})
+    await asyncio.sleep(0)
+    written = [json.loads(line)["path"] for line in stream.getvalue().splitlines()]
+    assert written == ["/a", "/b", "/c"]
+
+
+@in_loop
+async def test_a_line_has_what_other_lines_have() -> None:
+    """Time, level, logger, message and worker are named and written as in the rest of the log."""
+    stream = Recorder()
+    lines = AccessLines(worker=3, stream=lambda: stream)
+    lines.add(logging.WARNING, {"status": 200})
+    await asyncio.sleep(0)
+    line = json.loads(stream.getvalue())
+    record = logging.makeLogRecord(
+        {"name": LOGGER, "levelno": logging.WARNING, "levelname": "WARNING", "msg": "request"}
+    )
+    other = json.loads(JsonFormatter(3).format(record))
+    assert len(line.pop("time")) == len(other.pop("time"))
+    assert line == other | {"status": 200}
+
+
+@in_loop
+async def test_the_level_is_heeded() -> None:
+    """What is below the logger's level is not written."""
+    stream = Recorder()
+    lines = AccessLines(stream=lambda: stream)
+    lines.add(logging.DEBUG, {})
+    await asyncio.sleep(0)
+    assert stream.getvalue() == b""
+
+
+@in_loop
+async def test_a_log_that_nobody_takes_is_no_error() -> None:
+    """A broken pipe loses lines and nothing else; later lines are tried again."""
+    stream = Recorder()
+    stream.broken = True
+    lines = AccessLines(stream=lambda: stream)
+    lines.add(logging.INFO, {"path": "/lost"})
+    await asyncio.sleep(0)
+    stream.broken = False
+    lines.add(logging.INFO, {"path": "/kept"})
+    await asyncio.sleep(0)
+    assert b"/kept" in stream.getvalue()
