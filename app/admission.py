@@ -20,9 +20,8 @@ class Admission:
         self.capacity = capacity
         self.used = 0
 
-    @contextmanager
-    def admit(self, cost: int) -> Iterator[None]:
-        """Holds `cost` pixels while the block runs.
+    def take(self, cost: int) -> None:
+        """Counts `cost` pixels as in work; `give` ends that.
 
         Raises:
             RequestTooLargeError: the cost is above the capacity, so that it can never fit.
@@ -38,7 +37,16 @@ class Admission:
             detail = "the queue is full; try again shortly"
             raise QueueFullError(detail, bound=self.capacity, retry_after=1)
         self.used += cost
+
+    def give(self, cost: int) -> None:
+        """Ends what `take` began."""
+        self.used -= cost
+
+    @contextmanager
+    def admit(self, cost: int) -> Iterator[None]:
+        """Holds `cost` pixels while the block runs; errors as `take` raises."""
+        self.take(cost)
         try:
             yield
         finally:
-            self.used -= cost
+            self.give(cost)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import orjson
@@ -114,14 +115,19 @@ def _identity(engine: Engine) -> Members:
 
 def _headers(engine: Engine, timing: Timing) -> dict[str, str]:
     return {
-        "X-VAE-Model": f"{engine.name}/{engine.version}",
+        "X-VAE-Model": engine.identity,
         "Server-Timing": f"queue;dur={timing.queue * 1e3:.3f}, run;dur={timing.run * 1e3:.3f}",
     }
 
 
 def _fit_header(fitted: Sequence[Fitted]) -> dict[str, str]:
     """What was done to the pictures, as ASCII JSON: header values carry nothing wider."""
-    return {"X-VAE-Fit": json.dumps([list(picture.steps) for picture in fitted])}
+    return {"X-VAE-Fit": _fit_text(tuple(picture.steps for picture in fitted))}
+
+
+@lru_cache(maxsize=64)
+def _fit_text(steps: tuple[tuple[str, ...], ...]) -> str:
+    return json.dumps(steps)
 
 
 def _as_found(fitted: Sequence[Fitted]) -> list[Members]:

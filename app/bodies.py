@@ -15,6 +15,7 @@ from app.errors import (
     MalformedRequestError,
     UnsupportedMediaTypeError,
 )
+from app.fields import lines
 
 _LONGEST_CONTENT_TYPE = 1024
 
@@ -48,14 +49,14 @@ async def read_body(request: Request, max_json_bytes: int) -> Body:
         QueueFullError: the bodies of all requests together leave no room for it.
         ClientDisconnectedError: the client left before it had sent all of it.
     """
-    for encoding in request.headers.getlist("content-encoding"):
+    for encoding in lines(request.scope, b"content-encoding"):
         if encoding.strip().lower() not in ("", "identity"):
             msg = f"Content-Encoding {encoding[:32]} is not taken; send the body uncompressed"
             raise UnsupportedMediaTypeError(msg, field="Content-Encoding")
     media_type, boundary = _content_type(request)
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit():
-        _check_json(Body(b"", media_type, boundary), int(announced), max_json_bytes)
+    for announced in lines(request.scope, b"content-length"):
+        if announced.isdigit():
+            _check_json(Body(b"", media_type, boundary), int(announced), max_json_bytes)
     try:
         content = await request.body()
     except ClientDisconnect as error:
@@ -76,7 +77,7 @@ def _check_json(body: Body, length: int, limit: int) -> None:
 
 
 def _content_type(request: Request) -> tuple[str, bytes]:
-    values = request.headers.getlist("content-type")
+    values = lines(request.scope, b"content-type")
     if len(values) > 1:
         msg = f"Content-Type is given {len(values)} times; send it once"
         raise MalformedRequestError(msg, field="Content-Type")
@@ -85,6 +86,8 @@ def _content_type(request: Request) -> tuple[str, bytes]:
     if len(values[0]) > _LONGEST_CONTENT_TYPE:
         msg = f"Content-Type has more than {_LONGEST_CONTENT_TYPE} characters"
         raise MalformedRequestError(msg, field="Content-Type", bound=_LONGEST_CONTENT_TYPE)
+    if ";" not in values[0]:
+        return values[0].strip().lower(), b""
     media_type, parameters = parse_options_header(values[0])
     return media_type.decode("latin-1").strip(), parameters.get(b"boundary", b"")
 

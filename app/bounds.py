@@ -82,29 +82,26 @@ async def estimate(
     """
     spec = check(engine.manifest.likelihood, options)
     how = _binarisation(spec, options.binarise)
-    value_range = engine.manifest.input.value_range
-    rows, targets = await offload(
-        len(images) * engine.row_pixels, _prepare, images, how, options.seed, value_range
+    shown, targets = await offload(
+        len(images) * engine.row_pixels, _prepare, images, how, options.seed
     )
-    mean, logvar = timing.add(await engine.encode(rows)).outputs
+    mean, logvar = timing.add(await engine.encode(shown)).outputs
     size = options.samples * engine.row_pixels
     reconstruction, weighted = np.empty(len(images)), np.empty(len(images))
     # One picture after the other: memory stays at K decoded rows, whatever the request.
     for row in range(len(images)):
         latents, epsilon = await offload(size, _draw, options, row, mean[row], logvar[row])
-        params = timing.add(await engine.decode_params(latents)).outputs[0]
+        params = timing.add(await engine.params(latents)).outputs[0]
         reconstruction[row], weighted[row] = await offload(
             size, _score, spec, targets[row], params, latents, epsilon, logvar[row]
         )
     return Bounds(reconstruction, likelihood.kl(mean, logvar), weighted, options, how, spec)
 
 
-def _prepare(
-    images: Images, how: Binarise | None, seed: int, value_range: pixels.Range
-) -> tuple[Floats, Floats]:
-    """What the encoder is shown, in `value_range`, and what is scored, in [0, 1]."""
+def _prepare(images: Images, how: Binarise | None, seed: int) -> tuple[Images, Floats]:
+    """What the encoder is shown, and what is scored, in [0, 1]."""
     shown = images if how is None else pixels.binarise(images, how, seed=seed)
-    return pixels.to_float(shown, value_range), pixels.to_float(shown)
+    return shown, pixels.to_float(shown)
 
 
 def _draw(options: BoundOptions, row: int, mean: Floats, logvar: Floats) -> tuple[Floats, Floats]:

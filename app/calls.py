@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from app.errors import EngineFailedError
 
 logger = logging.getLogger(__name__)
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 Outputs = tuple[Array, ...]
 
 

@@ -1,75 +1,100 @@
-"""Runs a verb for one request: within its deadline, and only as long as its caller is there."""
+"""Ends the work for a request when it is late, or when its caller has left."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
-from typing import TypeVar
+from types import TracebackType
 
 from starlette.requests import Request
-from starlette.types import Receive
 
-from app.errors import BodyTimeoutError, ClientDisconnectedError, DeadlineExceededError
+from app.errors import (
+    BodyTimeoutError,
+    ClientDisconnectedError,
+    DeadlineExceededError,
+    ServiceError,
+)
 
-T = TypeVar("T")
+UNWATCHED_SECONDS = 0.05
+"""Most answers are ready before, and to watch a connection costs as much as a small answer."""
 
 
-async def receive_within(request: Request, seconds: float, reading: Awaitable[T]) -> T:
-    """Awaits the request's body.
+class Deadline:
+    """Surrounds what is done for one request, in the task that does it.
 
-    Raises:
-        BodyTimeoutError: it had not arrived `seconds` after the request began.
+    The block is cancelled, and raises one of these:
+
+    - BodyTimeoutError: the body had not arrived `seconds` after the request began.
+    - DeadlineExceededError: the answer was not ready by then.
+    - ClientDisconnectedError: the caller closed the connection. It is looked for from
+      `UNWATCHED_SECONDS` on, and only once the body is complete: before that, who reads the body
+      finds it.
     """
-    try:
-        async with asyncio.timeout(_left(request, seconds)):
-            return await reading
-    except TimeoutError:
-        detail = f"the request's body did not arrive within {seconds:g} s"
-        raise BodyTimeoutError(detail, bound=seconds) from None
 
+    def __init__(self, request: Request, seconds: float) -> None:
+        self._request = request
+        self._seconds = seconds
+        # Since the access log saw the request.
+        self._due: float = request.scope["state"]["started"] + seconds
+        self._reading = True
+        self._watcher: asyncio.Task[None] | None = None
+        self._error: ServiceError | None = None
 
-async def answer_within(request: Request, seconds: float, verb: Awaitable[T]) -> T:
-    """Awaits a verb, after the body was read.
+    def body_is_complete(self) -> None:
+        """From here on the caller is waiting for the answer."""
+        self._reading = False
 
-    Raises:
-        DeadlineExceededError: it was not done `seconds` after the request began.
-        ClientDisconnectedError: the caller closed the connection; the verb was cancelled.
-    """
-    running = asyncio.current_task()
-    assert running is not None  # noqa: S101 a request is always handled in a task
-    watch = _Watch(running)
-    watcher = asyncio.create_task(watch(request.receive))
-    try:
-        async with asyncio.timeout(_left(request, seconds)):
-            return await verb
-    except TimeoutError:
-        detail = f"the answer was not ready within {seconds:g} s"
-        raise DeadlineExceededError(detail, bound=seconds) from None
-    except asyncio.CancelledError:
-        if not watch.left:
-            raise
-        running.uncancel()
-        raise ClientDisconnectedError("the caller left") from None
-    finally:
-        watcher.cancel()
+    def __enter__(self) -> Deadline:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 a request is always handled in a task
+        self._task: asyncio.Task[object] = task
+        self._cancelling = task.cancelling()
+        self._loop = asyncio.get_running_loop()
+        self._look_again(UNWATCHED_SECONDS)
+        return self
 
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if self._error is None:
+            return
+        # As in `asyncio.timeout`: others may have cancelled too, and that goes first.
+        ours = self._task.uncancel() <= self._cancelling
+        if ours and kind is asyncio.CancelledError:
+            raise self._error from None
 
-class _Watch:
-    """Cancels a task when the client closes the connection."""
+    def _look_again(self, seconds: float) -> None:
+        left = self._due - time.perf_counter()
+        self._timer = self._loop.call_later(max(0.0, min(left, seconds)), self._look)
 
-    def __init__(self, task: asyncio.Task[object]) -> None:
-        self._task = task
-        self.left = False
+    def _look(self) -> None:
+        if time.perf_counter() >= self._due:
+            self._end(self._late())
+        elif self._reading:
+            self._look_again(UNWATCHED_SECONDS)
+        else:
+            self._watcher = self._loop.create_task(self._watch())
+            self._look_again(self._seconds)
 
-    async def __call__(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
+    async def _watch(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
             pass
-        self.left = True
-        self._task.cancel()
+        self._end(ClientDisconnectedError("the caller left"))
 
+    def _end(self, error: ServiceError) -> None:
+        if self._error is None:
+            self._error = error
+            self._task.cancel()
 
-def _left(request: Request, seconds: float) -> float:
-    """What is left of `seconds` since the access log saw the request."""
-    started: float = request.scope["state"]["started"]
-    return started + seconds - time.perf_counter()
+    def _late(self) -> ServiceError:
+        if self._reading:
+            detail = f"the request's body did not arrive within {self._seconds:g} s"
+            return BodyTimeoutError(detail, bound=self._seconds)
+        detail = f"the answer was not ready within {self._seconds:g} s"
+        return DeadlineExceededError(detail, bound=self._seconds)

@@ -1,93 +1,96 @@
-"""One served bundle: its two graphs behind batchers."""
+"""One served bundle: what its two graphs compute, each behind a batcher."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
+from app import programs
 from app.batcher import BatchReport, MicroBatcher
 from app.errors import ShuttingDownError
 from app.lanes import Lanes
 from app.loader import Loaded
+from app.prior import Prior
+from app.programs import Run
 from model.manifest import Manifest
-from model.runtime import Graph
 
 Observe = Callable[[str, str, BatchReport], None]
-"""Called with the model's name, the batcher's purpose and the report of a batch."""
+"""Called with the model's name, the program's name and the report of a batch."""
 
 
 class Engine:
-    """A served bundle.
-
-    `encode` maps images [n, c, h, w] to (mean, logvar); `decode` maps latents to (pixels,);
-    `decode_params` maps latents to (params,), which likelihoods are computed from.
+    """A served bundle. Its batchers run the functions of `app.programs`, which say what rows they
+    take and what they answer: `encode`, `decode`, `sample`, `reconstruct` and `params`.
     """
 
     def __init__(self, loaded: Loaded, shared: Lanes, observe: Observe) -> None:
         self.bundle = loaded.bundle
         self.name, self.version = loaded.name, loaded.version
+        self.identity = f"{self.name}/{self.version}"
         self.provider = loaded.provider
+        _, height, width = self.manifest.encoder.inputs[0].shape
+        self.row_pixels = height * width
+        """What one row costs: its pixels."""
+        self.prior = Prior(self.manifest.latent.shape)
         self._own_lanes = Lanes(1) if loaded.own_lane else None
-        lanes = self._own_lanes or shared
-        image_shape = self.manifest.encoder.inputs[0].shape
-        latent_shape = self.manifest.latent.shape
-
-        def batcher(
-            graph: Graph, outputs: tuple[str, ...], shape: tuple[int, ...], seconds: float
-        ) -> MicroBatcher:
-            purpose = "+".join(outputs)
-            return MicroBatcher(
-                lambda rows: graph.run(rows, outputs),
-                lanes,
-                seconds_per_row={shape: seconds},
-                work_clock=time.perf_counter if self._own_lanes else time.thread_time,
-                observe=lambda report: observe(self.name, purpose, report),
-            )
-
         self._verbs = 0
         self._closing = False
         self._unused = asyncio.Event()
         self._unused.set()
+        self._batchers: list[MicroBatcher] = []
+        lanes = self._own_lanes or shared
+
+        def batcher(name: str, run: Run, shape: tuple[int, ...], seconds: float) -> MicroBatcher:
+            made = MicroBatcher(
+                run,
+                lanes,
+                seconds_per_row={shape: seconds},
+                work_clock=time.perf_counter if self._own_lanes else time.thread_time,
+                observe=lambda report: observe(self.name, name, report),
+            )
+            self._batchers.append(made)
+            return made
+
+        encoder, decoder = loaded.encoder, loaded.decoder
         encoding, decoding = loaded.encoder_row_seconds, loaded.decoder_row_seconds
-        self.encode = batcher(loaded.encoder, ("mean", "logvar"), image_shape, encoding)
-        self.decode = batcher(loaded.decoder, ("pixels",), latent_shape, decoding)
-        self.decode_params = batcher(loaded.decoder, ("params",), latent_shape, decoding)
+        value_range, latent = self.manifest.input.value_range, self.manifest.latent.shape
+        image = (height, width, self.manifest.input.channels)
+        self.encode = batcher("encode", programs.encoding(encoder, value_range), image, encoding)
+        self.decode = batcher("decode", programs.decoding(decoder, value_range), latent, decoding)
+        sampling = programs.sampling(decoder, value_range, latent)
+        self.sample = batcher("sample", sampling, programs.DRAW_SHAPE, decoding)
+        reconstructing = programs.reconstructing(encoder, decoder, value_range)
+        self.reconstruct = batcher("reconstruct", reconstructing, image, encoding + decoding)
+        self.params = batcher("params", programs.params(decoder), latent, decoding)
 
     @property
     def manifest(self) -> Manifest:
         return self.bundle.manifest
 
-    @property
-    def row_pixels(self) -> int:
-        """What one row costs: its pixels."""
-        _, height, width = self.manifest.encoder.inputs[0].shape
-        return height * width
-
-    @contextmanager
-    def use(self) -> Iterator[None]:
-        """Held by a verb over all its stages, so that closing does not part them.
+    def begin(self) -> None:
+        """Counts a verb that uses the engine over all its stages, so that closing does not part
+        them; `end` ends it.
 
         Raises:
             ShuttingDownError: the engine is closing.
         """
         if self._closing:
-            msg = f"{self.name}/{self.version} is closing; try again"
+            msg = f"{self.identity} is closing; try again"
             raise ShuttingDownError(msg, retry_after=1)
         self._verbs += 1
         self._unused.clear()
-        try:
-            yield
-        finally:
-            self._verbs -= 1
-            if not self._verbs:
-                self._unused.set()
+
+    def end(self) -> None:
+        """Ends what `begin` began."""
+        self._verbs -= 1
+        if not self._verbs:
+            self._unused.set()
 
     async def close(self) -> None:
         """Answers every verb that uses it, then frees the threads that are the engine's own."""
         self._closing = True
         await self._unused.wait()
-        await asyncio.gather(self.encode.close(), self.decode.close(), self.decode_params.close())
+        await asyncio.gather(*(batcher.close() for batcher in self._batchers))
         if self._own_lanes:
             self._own_lanes.close()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from starlette.datastructures import Headers
+from starlette.requests import Request
 
 from app.errors import NotAcceptableError
+from app.fields import lines
 
 JSON = "application/json"
 PNG = "image/png"
@@ -23,10 +24,10 @@ _QUALITY = re.compile(r"0?\.[0-9]+|[01](?:\.[0-9]*)?")
 _Ranges = tuple[tuple[str, float], ...]
 
 
-def accept_of(headers: Headers) -> str | None:
+def accept_of(request: Request) -> str | None:
     """The request's Accept header, several lines of it joined to one; None when there is none."""
-    lines = headers.getlist("accept")
-    return ", ".join(lines) if lines else None
+    found = lines(request.scope, b"accept")
+    return ", ".join(found) if found else None
 
 
 def choose(accept: str | None, offered: tuple[str, ...]) -> str:
@@ -45,21 +46,27 @@ def choose(accept: str | None, offered: tuple[str, ...]) -> str:
     """
     if accept is None or accept == "*/*" or not accept.strip():
         return offered[0]
-    ranges = _cached_parse(accept) if len(accept) <= _LONGEST_CACHED else _parse(accept)
-    qualities = [_quality(media_type, ranges) for media_type in offered]
-    best = max(qualities)
-    if best <= 0:
+    prefer = _cached_preference if len(accept) <= _LONGEST_CACHED else _preference
+    preferred = prefer(accept, offered)
+    if preferred is None:
         msg = f"the Accept header fits none of the answer's formats: {', '.join(offered)}"
         raise NotAcceptableError(msg, field="Accept")
-    return offered[qualities.index(best)]
+    return preferred
+
+
+def _preference(accept: str, offered: tuple[str, ...]) -> str | None:
+    ranges = _parse(accept)
+    qualities = [_quality(media_type, ranges) for media_type in offered]
+    best = max(qualities)
+    return offered[qualities.index(best)] if best > 0 else None
+
+
+_cached_preference = lru_cache(maxsize=256)(_preference)
 
 
 def _parse(accept: str) -> _Ranges:
     parsed = (_parse_element(element) for element in _ELEMENT.findall(accept))
     return tuple(entry for entry in parsed if entry is not None)
-
-
-_cached_parse = lru_cache(maxsize=256)(_parse)
 
 
 def _parse_element(element: str) -> tuple[str, float] | None:

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
 from app.errors import InvalidFieldError, MalformedRequestError
+from app.fields import query_of
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
@@ -47,7 +48,7 @@ def from_query(request: Request, model: type[OptionsT]) -> OptionsT:
     """
     values: dict[str, object] = {}
     known = (*model.model_fields, MODEL_PARAMETER)
-    for name, value in request.query_params.multi_items():
+    for name, value in query_of(request).multi_items():
         if name not in known:
             raise _unknown("query parameter", name, known)
         if name in values:
@@ -76,7 +77,7 @@ def from_members(
         MalformedRequestError: there are options in the query too.
         InvalidFieldError: an unknown member, or a value of the wrong type or out of its range.
     """
-    for name in request.query_params:
+    for name in query_of(request):
         if name != MODEL_PARAMETER:
             msg = (
                 f"query parameter {_shown(name)} stands beside a JSON body; "

@@ -1,28 +1,28 @@
 """The verbs, without HTTP: arrays in, arrays out.
 
-Each verb takes one permit for the cost of all its stages, then awaits the engine's batchers. The
-caller's ExitStack keeps the permit: what a verb returned is in memory as long as it is formatted.
+Each verb takes its permit for the cost of all its stages, then awaits the engine's batchers. The
+permit is the caller's, who holds it until the answer is formatted.
 """
 
 from __future__ import annotations
 
-import secrets
-from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from app import bounds, shown
+from app import bounds
 from app.admission import Admission
 from app.bounds import BoundOptions, Bounds
 from app.engine import Engine
-from app.errors import InvalidFieldError
+from app.errors import EngineFailedError, InvalidFieldError
 from app.offload import Offload
+from app.permit import Permit
+from app.prior import draw_seed
+from app.programs import draws
 from app.timing import Timing
-from model import likelihood, noise, pixels
 from model.likelihood import Nats
-from model.noise import MAX_SEED, Purpose
 from model.pixels import Floats, Images
 
 
@@ -68,9 +68,6 @@ class Reconstructed:
 class Service:
     """The verbs of one process.
 
-    A verb's `permit` is a stack that takes over its permit, for the caller to hold until the
-    answer is formatted; without one the permit ends with the verb.
-
     Args:
         admission: bounds the work of all callers together.
         offload: runs array work beside the graphs.
@@ -86,14 +83,12 @@ class Service:
         self._max_n = max_n
         self._max_elbo_samples = max_elbo_samples
 
+    def permit(self) -> Permit:
+        """A permit for one call of one verb."""
+        return Permit(self._admission)
+
     async def sample(
-        self,
-        engine: Engine,
-        *,
-        n: int,
-        seed: int | None,
-        temperature: float,
-        permit: ExitStack | None = None,
+        self, engine: Engine, permit: Permit, *, n: int, seed: int | None, temperature: float
     ) -> Sampled:
         """Draws z ~ N(0, temperature² I) and decodes it.
 
@@ -101,55 +96,56 @@ class Service:
 
         Raises:
             InvalidFieldError: n is out of range.
-            ServiceError: as `Admission.admit` and the batchers raise.
+            ServiceError: as the permit and the batchers raise.
         """
         self._check_count(n, "n")
-        seed = draw_seed() if seed is None else seed
+        permit.take(engine, n * engine.row_pixels)
         timing = Timing()
-        with engine.use(), self._admitted(n * engine.row_pixels, permit):
-            shape = engine.manifest.latent.shape
-            latents = await self._offload(
-                n * engine.row_pixels, _prior, seed, n, shape, temperature
-            )
-            images = await self._decode(engine, latents, timing)
+        if seed is None and n == 1:
+            seed, normal = engine.prior.take()
+            latents = normal * np.float32(temperature)
+            images, finite = timing.add(await engine.decode(latents)).outputs
+        else:
+            seed = draw_seed() if seed is None else seed
+            answer = timing.add(await engine.sample(draws(seed, n, temperature)))
+            images, finite, latents = answer.outputs
+        _check_finite(finite)
         return Sampled(images, latents, seed, timing)
 
-    async def encode(
-        self, engine: Engine, images: Images, *, permit: ExitStack | None = None
-    ) -> Encoded:
-        """The posterior of each picture, uint8 [n, h, w, c]. Errors as the batchers raise."""
+    async def encode(self, engine: Engine, permit: Permit, images: Images) -> Encoded:
+        """The posterior of each picture, uint8 [n, h, w, c].
+
+        Raises:
+            ServiceError: as the permit and the batchers raise.
+        """
+        permit.take(engine, len(images) * engine.row_pixels)
         timing = Timing()
-        size = len(images) * engine.row_pixels
-        with engine.use(), self._admitted(size, permit):
-            value_range = engine.manifest.input.value_range
-            rows = await self._offload(size, pixels.to_float, images, value_range)
-            mean, logvar = timing.add(await engine.encode(rows)).outputs
+        mean, logvar = timing.add(await engine.encode(images)).outputs
         return Encoded(mean, logvar, timing)
 
-    async def decode(
-        self, engine: Engine, latents: Floats, *, permit: ExitStack | None = None
-    ) -> Decoded:
+    async def decode(self, engine: Engine, permit: Permit, latents: Floats) -> Decoded:
         """The picture of each latent, float32 [n, *latent_shape].
 
         Raises:
             InvalidFieldError: more latents than are allowed, or pixels that are no numbers.
-            ServiceError: as `Admission.admit` and the batchers raise.
+            ServiceError: as the permit and the batchers raise.
         """
         self._check_count(len(latents), "latents")
+        permit.take(engine, len(latents) * engine.row_pixels)
         timing = Timing()
-        with engine.use(), self._admitted(len(latents) * engine.row_pixels, permit):
-            images = await self._decode(engine, latents, timing, "latents")
+        images, finite = timing.add(await engine.decode(latents)).outputs
+        _check_finite(finite, "latents")
         return Decoded(images, timing)
 
     async def reconstruct(
         self,
         engine: Engine,
+        permit: Permit,
         images: Images,
         *,
         elbo_samples: int | None = None,
         binarise: Literal["sample", "threshold"] | None = None,
         seed: int | None = None,
-        permit: ExitStack | None = None,
     ) -> Reconstructed:
         """Encodes pictures and decodes their posterior means.
 
@@ -159,51 +155,21 @@ class Service:
         Raises:
             InvalidFieldError: an option is out of range or does not fit the model.
             UnsupportedByModelError: a bound was asked of a model without a likelihood.
-            ServiceError: as `Admission.admit` and the batchers raise.
+            ServiceError: as the permit and the batchers raise.
         """
         options = self._bound_options(engine, elbo_samples, binarise, seed)
         stages = 2 if options is None else 3 + options.samples
-        size = len(images) * engine.row_pixels
+        permit.take(engine, len(images) * engine.row_pixels * stages)
         timing = Timing()
-        with engine.use(), self._admitted(size * stages, permit):
-            value_range = engine.manifest.input.value_range
-            rows = await self._offload(size, pixels.to_float, images, value_range)
-            mean, logvar = timing.add(await engine.encode(rows)).outputs
-            decoded = timing.add(await engine.decode(mean)).outputs[0]
-            estimated = None
-            if options is not None:
-                estimated = await bounds.estimate(
-                    engine, images, options, offload=self._offload, timing=timing
-                )
-            pictures, squared_error = await self._offload(
-                size, shown.compare, rows, decoded, value_range
+        answer = timing.add(await engine.reconstruct(images))
+        pictures, finite, mean, squared_error, kl = answer.outputs
+        _check_finite(finite)
+        estimated = None
+        if options is not None:
+            estimated = await bounds.estimate(
+                engine, images, options, offload=self._offload, timing=timing
             )
-        return Reconstructed(
-            images=pictures,
-            mean=mean,
-            squared_error=squared_error,
-            kl=likelihood.kl(mean, logvar),
-            bounds=estimated,
-            timing=timing,
-        )
-
-    def _admitted(self, cost: int, permit: ExitStack | None) -> AbstractContextManager[None]:
-        if permit is None:
-            return self._admission.admit(cost)
-        permit.enter_context(self._admission.admit(cost))
-        return nullcontext()
-
-    async def _decode(
-        self, engine: Engine, latents: Floats, timing: Timing, field: str | None = None
-    ) -> Images:
-        decoded = timing.add(await engine.decode(latents)).outputs[0]
-        return await self._offload(
-            len(latents) * engine.row_pixels,
-            shown.show,
-            decoded,
-            engine.manifest.input.value_range,
-            field,
-        )
+        return Reconstructed(pictures, mean, squared_error, kl, estimated, timing)
 
     def _check_count(self, count: int, field: str) -> None:
         if not 1 <= count <= self._max_n:
@@ -231,10 +197,18 @@ class Service:
         return options
 
 
-def draw_seed() -> int:
-    """A seed for a caller who sent none."""
-    return secrets.randbelow(MAX_SEED + 1)
+def _check_finite(finite: NDArray[np.bool_], field: str | None = None) -> None:
+    """Holds that every picture consists of numbers, bool [n].
 
-
-def _prior(seed: int, n: int, shape: tuple[int, ...], temperature: float) -> Floats:
-    return noise.standard_normal(seed, Purpose.PRIOR, 0, n, shape) * np.float32(temperature)
+    Raises:
+        InvalidFieldError: one does not, with `field`: the caller's own latents are at fault.
+        EngineFailedError: one does not, without it.
+    """
+    if finite.all():
+        return
+    row = int(np.argmin(finite))
+    if field is None:
+        msg = f"the decoder answered picture {row} with pixels that are no finite numbers"
+        raise EngineFailedError(msg, index=row)
+    msg = f"{field}[{row}] decodes to pixels that are no finite numbers; send smaller values"
+    raise InvalidFieldError(msg, field=field, index=row)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
-
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from app import answers, images, openapi
 from app.bodies import Body, read_body
 from app.context import Context, context_of
-from app.deadline import answer_within, receive_within
+from app.deadline import Deadline
 from app.engine import Engine
 from app.errors import InvalidFieldError
+from app.fields import query_of
 from app.negotiate import JSON, NPY, PNG, accept_of, choose
 from app.offload import INLINE_SIZE
 from app.options import MODEL_PARAMETER, OptionsT
@@ -28,10 +26,11 @@ from app.schemas import (
     SampleOptions,
 )
 from app.uploads import parse_latents, parse_options, parse_pictures
+from app.verb_route import VerbRoute
 from model.pictures import Fitted
 from model.pixels import Images
 
-router = APIRouter(tags=["VAE"])
+router = APIRouter(tags=["VAE"], route_class=VerbRoute)
 
 _IMAGES = (JSON, PNG, NPY)
 _LATENTS = (JSON, NPY)
@@ -46,23 +45,20 @@ _LATENTS = (JSON, NPY)
 async def sample(request: Request) -> Response:
     """Draws z ~ N(0, I) and decodes it. Row i depends on the seed and i alone."""
     context = context_of(request)
-    media_type = choose(accept_of(request.headers), _IMAGES)
+    media_type = choose(accept_of(request), _IMAGES)
     engine = _engine(request, context)
-    body = await _body(request, context)
-
-    async def answer(permit: ExitStack) -> Response:
+    with _deadline(request, context) as deadline, context.service.permit() as permit:
+        body = await _body(request, context, deadline)
         options = await context.offload(
             len(body.content), parse_options, request, body, SampleOptions
         )
         result = await context.service.sample(
-            engine, n=options.n, seed=options.seed, temperature=options.temperature, permit=permit
+            engine, permit, n=options.n, seed=options.seed, temperature=options.temperature
         )
         size = options.n * engine.row_pixels
         return await context.offload(
             size, answers.sample, engine, result, options.temperature, media_type
         )
-
-    return await _answered(request, context, answer)
 
 
 @router.post(
@@ -74,19 +70,16 @@ async def sample(request: Request) -> Response:
 async def encode(request: Request) -> Response:
     """The mean and log-variance of each picture's posterior. As `.npy`: the means."""
     context = context_of(request)
-    media_type = choose(accept_of(request.headers), _LATENTS)
+    media_type = choose(accept_of(request), _LATENTS)
     engine = _engine(request, context)
-    body = await _body(request, context)
-
-    async def answer(permit: ExitStack) -> Response:
+    with _deadline(request, context) as deadline, context.service.permit() as permit:
+        body = await _body(request, context, deadline)
         _, files = await _pictures(request, context, body, EncodeOptions)
         fitted = await _fitted(context, engine, files)
-        result = await context.service.encode(engine, _stacked(fitted), permit=permit)
+        result = await context.service.encode(engine, permit, _stacked(fitted))
         return await context.offload(
             result.mean.size, answers.encode, engine, result, fitted, media_type
         )
-
-    return await _answered(request, context, answer)
 
 
 @router.post(
@@ -98,20 +91,17 @@ async def encode(request: Request) -> Response:
 async def decode(request: Request) -> Response:
     """The picture of each latent, from JSON or a `.npy` body."""
     context = context_of(request)
-    media_type = choose(accept_of(request.headers), _IMAGES)
+    media_type = choose(accept_of(request), _IMAGES)
     engine = _engine(request, context)
     shape, max_n = engine.manifest.latent.shape, context.settings.max_n
-    body = await _body(request, context)
-
-    async def answer(permit: ExitStack) -> Response:
+    with _deadline(request, context) as deadline, context.service.permit() as permit:
+        body = await _body(request, context, deadline)
         _, latents = await context.offload(
             len(body.content), parse_latents, request, body, DecodeOptions, shape, max_n
         )
-        result = await context.service.decode(engine, latents, permit=permit)
+        result = await context.service.decode(engine, permit, latents)
         size = len(latents) * engine.row_pixels
         return await context.offload(size, answers.decode, engine, result, media_type)
-
-    return await _answered(request, context, answer)
 
 
 @router.post(
@@ -125,48 +115,40 @@ async def decode(request: Request) -> Response:
 async def reconstruct(request: Request) -> Response:
     """Each picture's reconstruction, its squared error and KL; bounds with `elbo_samples`."""
     context = context_of(request)
-    media_type = choose(accept_of(request.headers), _IMAGES)
+    media_type = choose(accept_of(request), _IMAGES)
     engine = _engine(request, context)
-    body = await _body(request, context)
-
-    async def answer(permit: ExitStack) -> Response:
+    with _deadline(request, context) as deadline, context.service.permit() as permit:
+        body = await _body(request, context, deadline)
         options, files = await _pictures(request, context, body, ReconstructOptions)
         fitted = await _fitted(context, engine, files)
         result = await context.service.reconstruct(
             engine,
+            permit,
             _stacked(fitted),
             elbo_samples=options.elbo_samples,
             binarise=options.binarise,
             seed=options.seed,
-            permit=permit,
         )
         size = len(fitted) * engine.row_pixels
         return await context.offload(size, answers.reconstruct, engine, result, fitted, media_type)
 
-    return await _answered(request, context, answer)
-
 
 def _engine(request: Request, context: Context) -> Engine:
-    names = request.query_params.getlist(MODEL_PARAMETER)
+    names = query_of(request).getlist(MODEL_PARAMETER)
     if len(names) > 1:
         detail = f"{MODEL_PARAMETER} is given {len(names)} times; send it once"
         raise InvalidFieldError(detail, field=MODEL_PARAMETER)
     return context.registry.engine(names[0] if names else None)
 
 
-async def _body(request: Request, context: Context) -> Body:
-    settings = context.settings
-    return await receive_within(
-        request, settings.timeout, read_body(request, settings.max_json_bytes)
-    )
+def _deadline(request: Request, context: Context) -> Deadline:
+    return Deadline(request, context.settings.timeout)
 
 
-async def _answered(
-    request: Request, context: Context, answer: Callable[[ExitStack], Awaitable[Response]]
-) -> Response:
-    """Runs a verb within its deadline; its permit ends when the answer is formatted."""
-    with ExitStack() as permit:
-        return await answer_within(request, context.settings.timeout, answer(permit))
+async def _body(request: Request, context: Context, deadline: Deadline) -> Body:
+    body = await read_body(request, context.settings.max_json_bytes)
+    deadline.body_is_complete()
+    return body
 
 
 async def _pictures(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 import pytest
 from starlette.requests import Request
 
-from app.deadline import answer_within, receive_within
+from app.deadline import UNWATCHED_SECONDS, Deadline
 from app.errors import BodyTimeoutError, ClientDisconnectedError, DeadlineExceededError
 from tests.app.loops import in_loop, settle_down
+
+T = TypeVar("T")
 
 
 class Channel:
@@ -42,6 +45,13 @@ async def stuck(cancelled: list[str]) -> str:
     return "never"
 
 
+async def answer(request: Request, seconds: float, verb: Awaitable[T]) -> T:
+    """Awaits a verb as a handler does that has read the body."""
+    with Deadline(request, seconds) as deadline:
+        deadline.body_is_complete()
+        return await verb
+
+
 async def seven() -> int:
     return 7
 
@@ -49,7 +59,8 @@ async def seven() -> int:
 @in_loop
 async def test_an_answer_in_time_is_returned_and_nothing_is_left_running() -> None:
     """A verb that ends is answered, and the watch for the caller ends with it."""
-    assert await answer_within(Channel().request(), 5, seven()) == 7
+    assert await answer(Channel().request(), 5, seven()) == 7
+    assert await answer(Channel().request(), 5, asyncio.sleep(2 * UNWATCHED_SECONDS, 7)) == 7
     await settle_down()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -61,7 +72,7 @@ async def test_a_caller_who_leaves_cancels_the_verb() -> None:
 
     async def handle() -> str:
         with pytest.raises(ClientDisconnectedError):
-            await answer_within(channel.request(), 5, stuck(cancelled))
+            await answer(channel.request(), 5, stuck(cancelled))
         await asyncio.sleep(0)
         return "went on"
 
@@ -79,11 +90,22 @@ async def test_messages_of_a_body_are_no_disconnect() -> None:
     channel = Channel()
     channel.messages.put_nowait({"type": "http.request", "body": b"", "more_body": False})
 
-    async def slow() -> int:
-        await settle_down()
-        return 1
+    slow = asyncio.sleep(2 * UNWATCHED_SECONDS, 1)
+    assert await answer(channel.request(), 5, slow) == 1
+    assert channel.messages.empty()
 
-    assert await answer_within(channel.request(), 5, slow()) == 1
+
+@in_loop
+async def test_nothing_is_received_while_the_body_is_read() -> None:
+    """Whoever reads the body gets all of it: the watch begins when it is complete."""
+    channel = Channel()
+    channel.messages.put_nowait({"type": "http.request", "body": b"x", "more_body": False})
+    with Deadline(channel.request(), 5) as deadline:
+        await asyncio.sleep(3 * UNWATCHED_SECONDS)
+        assert channel.messages.qsize() == 1
+        deadline.body_is_complete()
+        await asyncio.sleep(3 * UNWATCHED_SECONDS)
+        assert channel.messages.empty()
 
 
 @in_loop
@@ -91,17 +113,29 @@ async def test_the_deadline_counts_from_the_start_of_the_request() -> None:
     """Time that the body took is gone: a request older than its deadline is given up at once."""
     cancelled = list[str]()
     with pytest.raises(DeadlineExceededError) as late:
-        await answer_within(Channel().request(age=10), 3, stuck(cancelled))
+        await answer(Channel().request(age=10), 3, stuck(cancelled))
     assert late.value.bound == 3
     assert cancelled == ["cancelled"]
-    with pytest.raises(BodyTimeoutError):
-        await receive_within(Channel().request(age=10), 3, stuck(cancelled))
+    with pytest.raises(BodyTimeoutError), Deadline(Channel().request(age=10), 3):
+        await stuck(cancelled)
+
+
+@in_loop
+async def test_a_deadline_that_passes_meanwhile_ends_the_verb() -> None:
+    """What is not ready in time is cancelled then, with nothing left of the cancellation."""
+    cancelled = list[str]()
+    with pytest.raises(DeadlineExceededError):
+        await answer(Channel().request(), 2.5 * UNWATCHED_SECONDS, stuck(cancelled))
+    assert cancelled == ["cancelled"]
+    current = asyncio.current_task()
+    assert current is not None
+    assert current.cancelling() == 0
 
 
 @in_loop
 async def test_a_cancel_from_the_server_stays_a_cancel() -> None:
     """A shutdown that cancels the task is not taken for a caller who left."""
-    handling = asyncio.create_task(answer_within(Channel().request(), 5, stuck([])))
+    handling = asyncio.create_task(answer(Channel().request(), 5, stuck([])))
     await settle_down()
     handling.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -110,10 +144,10 @@ async def test_a_cancel_from_the_server_stays_a_cancel() -> None:
 
 @in_loop
 async def test_errors_of_the_verb_pass_through() -> None:
-    """What the verb raises is what the caller of `answer_within` sees."""
+    """What the verb raises is what the block around it sees."""
 
     async def fail() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        await answer_within(Channel().request(), 5, fail())
+        await answer(Channel().request(), 5, fail())

@@ -1,4 +1,4 @@
-"""The engine: a bundle's graphs behind batchers, closed only between verbs."""
+"""The engine: what a bundle's graphs compute, behind batchers, closed only between verbs."""
 
 from __future__ import annotations
 
@@ -14,33 +14,40 @@ from app.engine import Engine
 from app.errors import ShuttingDownError
 from app.lanes import Lanes
 from app.loader import load
+from app.programs import draws
 from model.bundle import open_bundle
 from tests.app.loops import in_loop, settle_down
 from tests.arithmetic_bundle import LATENT, SIZE
 
 
-def ignore(model: str, graph: str, report: BatchReport) -> None:
+def ignore(model: str, program: str, report: BatchReport) -> None:
     """Counts nothing."""
 
 
 @in_loop
-async def test_maps_images_to_posteriors_and_latents_to_pixels(repository: Path) -> None:
-    """The three batchers are the encoder's outputs, the shown pixels and the unclamped mean."""
+async def test_each_program_has_a_batcher(repository: Path) -> None:
+    """Encode, decode, sample, reconstruct and params answer, and are counted by these names."""
     seen: list[tuple[str, str]] = []
     lanes = Lanes(1)
     loaded = load(open_bundle(repository / "arithmetic" / "1"), "cpu", cores=1)
-    engine = Engine(loaded, lanes, lambda model, graph, report: seen.append((model, graph)))
+    engine = Engine(loaded, lanes, lambda model, program, report: seen.append((model, program)))
+    images = np.full((3, SIZE, SIZE, 1), 255, np.uint8)
     latents = np.array([[2.0, 0.0]], dtype=np.float32)
-    mean, logvar = (await engine.encode(np.ones((3, 1, SIZE, SIZE), np.float32))).outputs
-    pixels = (await engine.decode(latents)).outputs[0]
-    params = (await engine.decode_params(latents)).outputs[0]
+    mean, logvar = (await engine.encode(images)).outputs
+    shown = (await engine.decode(latents)).outputs[0]
+    drawn = (await engine.sample(draws(7, 2, 0.0))).outputs[2]
+    again = (await engine.reconstruct(images)).outputs[0]
+    params = (await engine.params(latents)).outputs[0]
     assert mean.tolist() == [[1, 1]] * 3
     assert logvar.shape == (3, LATENT)
-    assert (pixels == 1).all()
+    assert (shown == 255).all()
+    assert not drawn.any()
+    assert (again == images).all()
     assert (params == 2).all()
     assert engine.row_pixels == SIZE * SIZE
     assert (engine.name, engine.version) == ("arithmetic", 1)
-    assert seen == [("arithmetic", name) for name in ("mean+logvar", "pixels", "params")]
+    programs = ("encode", "decode", "sample", "reconstruct", "params")
+    assert seen == [("arithmetic", name) for name in programs]
     await engine.close()
     lanes.close()
 
@@ -63,12 +70,13 @@ async def test_closes_when_its_verbs_have_ended(repository: Path) -> None:
     loaded = load(open_bundle(repository / "arithmetic" / "1"), "cpu", cores=1)
     lanes = Lanes(1)
     engine = Engine(loaded, lanes, ignore)
-    with engine.use():
-        closing = asyncio.create_task(engine.close())
-        await settle_down()
-        assert not closing.done()
-        with pytest.raises(ShuttingDownError), engine.use():
-            pass
-        await engine.decode(np.zeros((1, LATENT), np.float32))
+    engine.begin()
+    closing = asyncio.create_task(engine.close())
+    await settle_down()
+    assert not closing.done()
+    with pytest.raises(ShuttingDownError):
+        engine.begin()
+    await engine.decode(np.zeros((1, LATENT), np.float32))
+    engine.end()
     await closing
     lanes.close()
