@@ -31,6 +31,8 @@ class Effort:
     warm_up: float = 1
     rest_starts: int = 3
     idle: float = 5
+    rest_rivals: tuple[str, ...] = ("heavy",)
+    """Bundles with which the rivals, too, are started and watched at rest."""
     batches: tuple[int, ...] = BATCHES
     engine_rounds: int = 3
     engine_seconds: float = 0.1
@@ -79,6 +81,7 @@ STANDARD = Effort(
         ),
     },
     batches=(1, 4, 16, 64),
+    starts=8,
 )
 
 PEERS = Effort(

@@ -28,7 +28,7 @@ from benchmarks.starts import starts
 from model.bundle import GOLDEN, Bundle
 from model.pixels import Images, to_uint8
 
-RESTLESS = 3.0
+RESTLESS = 10.0
 """Percent of a core: a system that takes more while nobody asks is loaded beside ours alone, so
 that it does not weigh on the others."""
 
@@ -122,7 +122,7 @@ def _one_bundle(name: str, bundle: Bundle, systems: Sequence[System], bench: Ben
         )
         found.ceilings.extend(alone)
     if bench.wants("rest"):
-        for system in systems:
+        for system in systems if name in effort.rest_rivals else systems[:1]:
             bench.progress(f"{system.name} at rest")
             found.footprints.append(
                 footprint(system, workloads.sample(), starts=effort.rest_starts, idle=effort.idle)

@@ -75,7 +75,7 @@ def bundle_result(cells: list[Cell]) -> BundleResult:
         cells=cells,
         footprints=[
             Footprint(OURS, around(0.9), around(1.0), around(0.2), around(1e8), around(1.2e8)),
-            Footprint("Ray Serve", around(9), around(10), around(8), around(8e8), around(1e9)),
+            Footprint("Ray Serve", around(9), around(10), around(80), around(8e8), around(1e9)),
         ],
         loaded_pss={OURS: 110_000_000},
         open_loops=[

@@ -62,7 +62,7 @@ def system(name: str) -> System:
 
 
 def test_restless_systems_run_beside_ours_alone() -> None:
-    """Ray takes 8 % of a core for nothing, so nobody else is measured while it runs."""
+    """Ray takes 80 % of a core for nothing, so nobody else is measured while it runs."""
     systems = [system(name) for name in (OURS, "Ray Serve", "LitServe")]
     rest = BundleResult(footprints=figures.bundle_result([]).footprints)
     names = [[one.name for one in group] for group in run.groups(systems, rest)]
