@@ -1,83 +1,104 @@
-"""What one writes in an evening: FastAPI and onnxruntime, a run for each request, no batching.
+"""What one writes without this service: FastAPI around a model, a run for each request, no batching.
 
-Done as the documentation of both says: the blocking work in FastAPI's thread pool (a `def` route
-for `/sample`; `/reconstruct` awaits its raw body and hands the rest to the pool), onnxruntime
-with its default threads, Pillow's PNG with its default settings, NumPy's own generator for the
-latents, uvicorn with uvloop and httptools, and its access log as it is by default.
+Done as FastAPI's documentation says, with uvicorn's uvloop and httptools. By default all that
+blocks runs in the thread pool, as in `def` routes, with onnxruntime's default threads, in one
+worker that writes an access log. The options tune it.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
+import json
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, TypeVar
 
-import numpy as np
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import Body, FastAPI, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
-from numpy.typing import NDArray
-from PIL import Image
 from pydantic import BaseModel, Field
 
-# Read when onnxruntime is imported: its official builds otherwise report usage.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-import onnxruntime as ort
+from benchmarks.plain import Floats, Networks, OnnxNetworks, Shapes, answer
 
-Floats = NDArray[np.float32]
+T = TypeVar("T")
+
+_OPTIONS = "NAIVE_OPTIONS"
 
 
 class SampleRequest(BaseModel):
     """Only as much of the real service's options as the comparison needs."""
 
-    n: int = Field(1, ge=1, le=1)
+    n: int = Field(1, ge=1, le=4096)
     seed: int | None = None
 
 
-def create_app(bundle: Path) -> FastAPI:
-    """The application over the bundle in a folder."""
-    encoder = ort.InferenceSession(bundle / "encoder.onnx", providers=["CPUExecutionProvider"])
-    decoder = ort.InferenceSession(bundle / "decoder.onnx", providers=["CPUExecutionProvider"])
-    latent_dim: int = decoder.get_inputs()[0].shape[1]
-    _, channels, height, width = encoder.get_inputs()[0].shape
+class EncodeAnswer(BaseModel):
+    """The posterior's parameters, [n, d] each."""
+
+    mean: list[list[float]]
+    logvar: list[list[float]]
+
+
+def create_app(networks: Networks, shapes: Shapes, *, inline: bool) -> FastAPI:
+    """The application; `inline` runs everything on the event loop instead of in the pool."""
     app = FastAPI()
 
+    async def call(work: Callable[[], T]) -> T:
+        return work() if inline else await run_in_threadpool(work)
+
+    def reconstruction(content: bytes) -> Awaitable[Response]:
+        def work() -> Response:
+            mean, _ = networks.encode(shapes.read_picture(content))
+            return _pictures(networks.decode(mean))
+
+        return call(work)
+
     @app.get("/readyz")
-    def ready() -> dict[str, str]:
+    async def ready() -> dict[str, str]:
         return {"status": "ready"}
 
     @app.post("/sample")
-    def sample(options: SampleRequest) -> Response:
-        generator = np.random.default_rng(options.seed)
-        latent = generator.standard_normal((options.n, latent_dim), dtype=np.float32)
-        return _png(_pixels(decoder, latent))
+    async def sample(options: SampleRequest) -> Response:
+        return await call(
+            lambda: _pictures(networks.decode(shapes.latents(options.n, options.seed)))
+        )
 
     @app.post("/reconstruct")
-    async def reconstruct(request: Request) -> Response:
-        return await run_in_threadpool(run, await request.body())
+    async def reconstruct(image: Annotated[bytes, Body()]) -> Response:
+        return await reconstruction(image)
 
-    def run(body: bytes) -> Response:
-        picture = Image.open(io.BytesIO(body)).convert("L" if channels == 1 else "RGB")
-        grey = np.asarray(picture.resize((width, height)), dtype=np.float32) / 255
-        image = np.ascontiguousarray(grey.reshape(1, height, width, channels).transpose(0, 3, 1, 2))
-        mean = encoder.run(["mean"], {"image": image})[0]
-        return _png(_pixels(decoder, mean))
+    @app.post("/reconstruct-upload")
+    async def reconstruct_upload(images: UploadFile) -> Response:
+        return await reconstruction(await images.read())
+
+    @app.post("/encode")
+    async def encode(image: Annotated[bytes, Body()]) -> EncodeAnswer:
+        def work() -> EncodeAnswer:
+            mean, logvar = networks.encode(shapes.read_picture(image))
+            return EncodeAnswer(mean=mean.tolist(), logvar=logvar.tolist())
+
+        return await call(work)
 
     return app
 
 
-def _pixels(decoder: Any, latent: Floats) -> Floats:  # noqa: ANN401 onnxruntime ships no types
-    pixels: Floats = decoder.run(["pixels"], {"latent": latent})[0]
-    return pixels
+def _pictures(pixels: Floats) -> Response:
+    body, media_type = answer(pixels)
+    return Response(body, media_type=media_type)
 
 
-def _png(pixels: Floats) -> Response:
-    image = np.rint(pixels[0].transpose(1, 2, 0) * 255).clip(0, 255).astype(np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(file, "PNG")
-    return Response(file.getvalue(), media_type="image/png")
+def worker() -> FastAPI:
+    """What each worker serves, by the command line of the process that started it."""
+    options = json.loads(os.environ[_OPTIONS])
+    bundle, threads = Path(options["bundle"]), options["threads"]
+    if options["engine"] == "torch":
+        from benchmarks.torch_networks import TorchNetworks
+
+        networks: Networks = TorchNetworks(bundle, threads)
+    else:
+        networks = OnnxNetworks(bundle, threads)
+    return create_app(networks, Shapes(bundle), inline=options["routes"] == "inline")
 
 
 def main() -> None:
@@ -85,8 +106,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.naive", description=__doc__)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--engine", choices=("onnxruntime", "torch"), default="onnxruntime")
+    parser.add_argument("--routes", choices=("pool", "inline"), default="pool")
+    parser.add_argument("--threads", type=int, help="the engine's; its own default without")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--no-access-log", action="store_true")
     options = parser.parse_args()
-    uvicorn.run(create_app(options.bundle), host="127.0.0.1", port=options.port)
+    os.environ[_OPTIONS] = json.dumps(vars(options), default=str)
+    uvicorn.run(
+        "benchmarks.naive:worker",
+        factory=True,
+        host="127.0.0.1",
+        port=options.port,
+        workers=options.workers,
+        access_log=not options.no_access_log,
+    )
 
 
 if __name__ == "__main__":

@@ -8,53 +8,108 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from benchmarks.descendants import adopt_orphans, end
 from benchmarks.workloads import Workload
 from model.bundle import Bundle
 
+PROJECT = Path(__file__).parent.parent
+
 _HOST = "127.0.0.1"
-_PROJECT = Path(__file__).parent.parent
 _START_SECONDS = 60.0
-_STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.005
+_TUNED = ("--routes", "inline", "--threads", "1", "--no-access-log")
 
 
 class ServerError(Exception):
     """A server that did not start, or answered something else than 200."""
 
 
+def unchanged(workload: Workload) -> Workload | None:
+    """What this service is asked."""
+    return workload
+
+
+def forms_apart(workload: Workload) -> Workload | None:
+    """Forms have a route of their own, where a route declares what it takes."""
+    if workload.content_type.startswith("multipart/"):
+        return replace(workload, path=f"{workload.path}-upload")
+    return workload
+
+
+def as_it_is(workload: Workload, content: bytes) -> bytes:
+    """What this service answers."""
+    return content
+
+
 @dataclass(frozen=True, slots=True)
 class System:
-    """A way to serve a bundle.
-
-    `command` gets the port; `settings` says, for the report, what was chosen.
-    """
+    """A way to serve a bundle."""
 
     name: str
     settings: str
+    """For the report, what was chosen."""
     command: Callable[[int], list[str]]
+    """Takes the port to listen on."""
     ready_path: str = "/readyz"
+    adapt: Callable[[Workload], Workload | None] = unchanged
+    """This service's request → the system's own; None for what it can't be asked."""
+    answer: Callable[[Workload, bytes], bytes] = as_it_is
+    """This service's request and the system's answer → the answer that this service gives."""
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def vaeserve(bundle: Bundle) -> System:
-    """This service, with nothing but its defaults."""
+def vaeserve(bundle: Bundle, *, workers: int | None = None) -> System:
+    """This service; with nothing but its defaults, or a number of workers."""
     root, name = bundle.folder.parent.parent, bundle.folder.parent.name
     command = [sys.executable, "-m", "app", "--repository", str(root), "--default-model", name]
-    return System("vaeserve", "defaults, 1 process", lambda port: [*command, "--port", f"{port}"])
+    if workers is None:
+        return System("vaeserve", "defaults", lambda port: [*command, "--port", f"{port}"])
+    command += ["--workers", f"{workers}"]
+    label = f"{workers} worker{'s' * (workers > 1)}"
+    return System(f"vaeserve, {label}", label, lambda port: [*command, "--port", f"{port}"])
 
 
-def naive(bundle: Bundle) -> System:
-    """`benchmarks.naive`."""
-    command = [sys.executable, "-m", "benchmarks.naive", "--bundle", str(bundle.folder)]
-    return System(
-        "naive",
-        "thread-pool routes, onnxruntime's default threads, Pillow's default PNG, 1 worker",
-        lambda port: [*command, "--port", f"{port}"],
+def naive_default(bundle: Bundle) -> System:
+    """`benchmarks.naive` as it comes."""
+    settings = (
+        "FastAPI, work in its thread pool, onnxruntime's default threads, Pillow's default PNG, "
+        "1 uvicorn worker, no batching"
     )
+    return _naive("naive", settings, bundle)
+
+
+def naive_tuned(bundle: Bundle, *, workers: int = 2) -> System:
+    """`benchmarks.naive` with as many workers as cores, and nothing in them to fight for one.
+
+    Everything runs on the event loop: the way to the thread pool and back costs more than it
+    wins, since a worker has no more than one core anyway.
+    """
+    settings = (
+        f"FastAPI, work on the event loop, {workers} uvicorn worker{'s' * (workers > 1)} with 1 "
+        "onnxruntime thread each, spinning off, no access log, no batching"
+    )
+    name = "naive, tuned" if workers == 2 else f"naive, tuned, {workers} worker"
+    return _naive(name, settings, bundle, "--workers", f"{workers}", *_TUNED)
+
+
+def naive_torch(bundle: Bundle) -> System:
+    """`benchmarks.naive` with torch in onnxruntime's place, tuned the same way."""
+    settings = (
+        "FastAPI, work on the event loop, 2 uvicorn workers with 1 torch thread each, inference "
+        "mode, no access log, no batching"
+    )
+    return _naive("torch", settings, bundle, "--workers", "2", "--engine", "torch", *_TUNED)
+
+
+def _naive(name: str, settings: str, bundle: Bundle, *options: str) -> System:
+    command = [sys.executable, "-m", "benchmarks.naive", "--bundle", str(bundle.folder), *options]
+    return System(name, settings, lambda port: [*command, "--port", f"{port}"], adapt=forms_apart)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +126,27 @@ class Server:
         return f"http://{_HOST}:{self.port}"
 
     def ask(self, workload: Workload) -> bytes:
-        """One answer's body.
+        """One answer's body, as this service would give it.
 
         Raises:
-            ServerError: another status than 200.
+            ServerError: another status than 200, or the system can't be asked this.
         """
+        adapted = self.system.adapt(workload)
+        if adapted is None:
+            msg = f"{self.system.name} has no {workload.name}"
+            raise ServerError(msg)
         status, content = _ask(
-            self.port, workload.method, workload.path, workload.body, workload.headers
+            self.port, adapted.method, adapted.path, adapted.body, adapted.headers
         )
         if status != 200:
             msg = f"{self.system.name} answered {workload.name} with {status}: {content[:200]!r}"
             raise ServerError(msg)
-        return content
+        return self.system.answer(workload, content)
 
 
 @contextlib.contextmanager
 def running(system: System) -> Iterator[Server]:
-    """Starts the server, waits until it is ready, and stops it at the end.
+    """Starts the server, waits until it is ready, and ends all its processes afterwards.
 
     Raises:
         ServerError: it ended, or was not ready within a minute.
@@ -95,24 +154,23 @@ def running(system: System) -> Iterator[Server]:
     port = _free_port()
     # What the caller's shell sets for the service is not what is measured here.
     environment = {name: value for name, value in os.environ.items() if name[:4] != "VAE_"}
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        system.command(port),
-        cwd=_PROJECT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait(process, system, port, started + _START_SECONDS)
-        yield Server(system, process.pid, port, time.perf_counter() - started)
-    finally:
-        process.terminate()
+    adopt_orphans()
+    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            system.command(port),
+            cwd=PROJECT,
+            env=environment | {"TMPDIR": folder} | dict(system.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=adopt_orphans,
+        )
         try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            _wait(process, system, port, started + _START_SECONDS)
+            yield Server(system, process.pid, port, time.perf_counter() - started)
+        finally:
+            end(process)
 
 
 def _wait(process: subprocess.Popen[bytes], system: System, port: int, deadline: float) -> None:
