@@ -11,6 +11,8 @@ from pathlib import Path
 
 from benchmarks import bars, plans, report, result, run, servers
 from benchmarks.agreement import AgreementError
+from benchmarks.peers.environments import EnvironmentMissingError
+from benchmarks.peers.systems import systems
 from benchmarks.plans import PARTS, Effort, Selection
 from benchmarks.run import Bench
 from benchmarks.servers import ServerError, System
@@ -19,6 +21,7 @@ from model.bundle import Bundle, BundleError, open_bundle
 
 _FOLDER = Path(__file__).parent
 _EXPORTED = ("heavy", "small")
+_FAILURES = (BundleError, LoadError, ServerError, AgreementError, EnvironmentMissingError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bundles = dict(map(find_bundle, options.bundle or _EXPORTED))
         bench, missing = _bench(options)
         measured = run.measure(bundles, bench, missing)
-    except (BundleError, LoadError, ServerError, AgreementError) as error:
+    except _FAILURES as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     print(report.render(measured, bars.verdicts(measured)))
@@ -89,12 +92,11 @@ def _rivals(*, peers: bool) -> tuple[Callable[[Bundle], list[System]], dict[str,
 
     if not peers:
         return naive, {}
-    from benchmarks import peers as others
 
     def everybody(bundle: Bundle) -> list[System]:
-        return [*naive(bundle), servers.naive_torch(bundle), *others.systems(bundle)]
+        return [*naive(bundle), servers.naive_torch(bundle), *systems(bundle)]
 
-    return everybody, {}
+    return everybody, {"Triton": "it comes as a container only, which this bench can't install"}
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -74,11 +74,16 @@ def measure(bundles: Mapping[str, Bundle], bench: Bench, missing: Mapping[str, s
     machine, watch = describe(), Watch()
     settings: dict[str, str] = {}
     found: dict[str, BundleResult] = {}
+    idle: dict[str, float] = {}
     for name, bundle in bundles.items():
         bench.progress(f"--- {name}")
         systems = bench.systems(bundle)
         settings |= {one.name: one.settings for one in systems}
-        found[name] = _one_bundle(name, bundle, systems, bench)
+        found[name] = _unloaded(name, bundle, systems, bench)
+        idle |= {one.system: one.idle_cpu.median for one in found[name].footprints}
+        if bench.wants("loads", "open", "mixed"):
+            for group in groups(systems, idle):
+                _loaded(found[name], name, bundle, group, bench)
     return Result(
         machine=machine,
         disturbance=watch.disturbance(),
@@ -107,7 +112,7 @@ def golden_image(bundle: Bundle) -> Images:
     return first
 
 
-def _one_bundle(name: str, bundle: Bundle, systems: Sequence[System], bench: Bench) -> BundleResult:
+def _unloaded(name: str, bundle: Bundle, systems: Sequence[System], bench: Bench) -> BundleResult:
     found, effort = BundleResult(), bench.effort
     if bench.wants("png"):
         image = golden_image(bundle)
@@ -129,16 +134,15 @@ def _one_bundle(name: str, bundle: Bundle, systems: Sequence[System], bench: Ben
             )
     if bench.wants("starts") and name in effort.starts_bundles:
         _many_starts(found, bundle, bench)
-    if bench.wants("loads", "open", "mixed"):
-        for group in groups(systems, found):
-            _loaded(found, name, bundle, group, bench)
     return found
 
 
-def groups(systems: Sequence[System], found: BundleResult) -> Iterator[list[System]]:
+def groups(systems: Sequence[System], idle: Mapping[str, float]) -> Iterator[list[System]]:
     """Who is running at the same time: the service and all quiet systems, then the service and
-    each restless one."""
-    idle = {one.system: one.idle_cpu.median for one in found.footprints}
+    each restless one.
+
+    `idle` has, by name, what a system takes while nobody asks, in percent of a core.
+    """
     restless = [one for one in systems[1:] if idle.get(one.name, 0) > RESTLESS]
     yield [one for one in systems if one not in restless]
     for one in restless:

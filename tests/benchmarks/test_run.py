@@ -12,11 +12,9 @@ from benchmarks.__main__ import find_bundle
 from benchmarks.bars import OURS
 from benchmarks.comparison import ENGINE
 from benchmarks.plans import Effort, Selection
-from benchmarks.result import BundleResult
 from benchmarks.servers import System
 from model.bundle import Bundle, BundleError, open_bundle
 from tests import arithmetic_bundle
-from tests.benchmarks import figures
 
 SHORTEST = Effort(
     "test",
@@ -64,8 +62,8 @@ def system(name: str) -> System:
 def test_restless_systems_run_beside_ours_alone() -> None:
     """Ray takes 80 % of a core for nothing, so nobody else is measured while it runs."""
     systems = [system(name) for name in (OURS, "Ray Serve", "LitServe")]
-    rest = BundleResult(footprints=figures.bundle_result([]).footprints)
-    names = [[one.name for one in group] for group in run.groups(systems, rest)]
+    idle = {OURS: 0.4, "Ray Serve": 80.0}
+    names = [[one.name for one in group] for group in run.groups(systems, idle)]
     assert names == [[OURS, "LitServe"], [OURS, "Ray Serve"]]
 
 
