@@ -21,7 +21,7 @@ from model.bundle import Bundle
 PROJECT = Path(__file__).parent.parent
 
 _HOST = "127.0.0.1"
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 _POLL_SECONDS = 0.005
 _TUNED = ("--routes", "inline", "--threads", "1", "--no-access-log")
 
@@ -149,7 +149,7 @@ def running(system: System) -> Iterator[Server]:
     """Starts the server, waits until it is ready, and ends all its processes afterwards.
 
     Raises:
-        ServerError: it ended, or was not ready within a minute.
+        ServerError: it ended, or was not ready within two minutes.
     """
     port = _free_port()
     # What the caller's shell sets for the service is not what is measured here.

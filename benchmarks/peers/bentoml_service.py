@@ -1,0 +1,69 @@
+"""A bundle behind BentoML: `bentoml serve benchmarks.peers.bentoml_service:Vae --arg bundle=…`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bentoml
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from benchmarks.plain import Floats, OnnxNetworks, Shapes, answer
+
+
+class Arguments(BaseModel):
+    """What the command line says."""
+
+    bundle: str
+    workers: int
+
+
+_ARGUMENTS = bentoml.use_arguments(Arguments)
+
+
+@bentoml.service(
+    workers=_ARGUMENTS.workers,
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
+)
+class Vae:
+    """All verbs of one bundle; `async` routes run on the event loop, others in a thread.
+
+    A Starlette response goes out as it is; BentoML knows no type for it.
+    """
+
+    def __init__(self) -> None:
+        bundle = Path(_ARGUMENTS.bundle)
+        self.networks = OnnxNetworks(bundle, threads=1)
+        self.shapes = Shapes(bundle)
+
+    @bentoml.api(route="/sample")
+    async def sample(self, n: int = 1, seed: int | None = None) -> Any:  # noqa: ANN401
+        """Pictures from the prior."""
+        return _pictures(self.networks.decode(self.shapes.latents(n, seed)))
+
+    @bentoml.api(route="/reconstruct")
+    async def reconstruct(self, image: bytes, /) -> Any:  # noqa: ANN401
+        """A raw picture's reconstruction."""
+        return self._reconstruct(image)
+
+    @bentoml.api(route="/reconstruct-upload")
+    async def reconstruct_upload(self, images: bytes) -> Any:  # noqa: ANN401
+        """A form's picture's reconstruction."""
+        return self._reconstruct(images)
+
+    @bentoml.api(route="/encode")
+    async def encode(self, image: bytes, /) -> dict[str, list[list[float]]]:
+        """A raw picture's posterior."""
+        mean, logvar = self.networks.encode(self.shapes.read_picture(image))
+        return {"mean": mean.tolist(), "logvar": logvar.tolist()}
+
+    def _reconstruct(self, content: bytes) -> Response:
+        mean, _ = self.networks.encode(self.shapes.read_picture(content))
+        return _pictures(self.networks.decode(mean))
+
+
+def _pictures(pixels: Floats) -> Response:
+    body, media_type = answer(pixels)
+    return Response(body, media_type=media_type)

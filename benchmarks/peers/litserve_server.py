@@ -1,0 +1,125 @@
+"""A bundle behind LitServe: one `LitAPI` for all verbs, batched by LitServe.
+
+One for each verb would be four: every `LitAPI` has worker processes of its own, and batching
+workers poll their queue a thousand times a second, so that those of the verbs nobody asks take
+more than half a core from the one that is asked.
+"""
+
+# LitServe hands annotations to FastAPI as it finds them: no `from __future__ import annotations`.
+import argparse
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import litserve as ls
+import numpy as np
+from fastapi import Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from benchmarks.plain import Floats, OnnxNetworks, Shapes, answer
+
+Verb = Literal["sample", "reconstruct", "encode"]
+
+
+class Request(BaseModel):
+    """`n` and `seed` to sample, else a picture file in base64."""
+
+    verb: Verb
+    n: int = 1
+    seed: int | None = None
+    picture: str = ""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One request's part of a batch: what its network takes, then what came out of it."""
+
+    verb: Verb
+    values: tuple[Floats, ...]
+
+
+class Vae(ls.LitAPI):
+    """All verbs of one bundle."""
+
+    def __init__(self, bundle: Path, max_batch_size: int, batch_timeout: float) -> None:
+        super().__init__(max_batch_size=max_batch_size, batch_timeout=batch_timeout)
+        self._bundle = bundle
+
+    def setup(self, device: str) -> None:
+        """Runs in each worker."""
+        self.networks = OnnxNetworks(self._bundle, threads=1)
+        self.shapes = Shapes(self._bundle)
+
+    def decode_request(self, request: Request) -> Rows:
+        """Latents to sample from, or a picture."""
+        if request.verb == "sample":
+            return Rows("sample", (self.shapes.latents(request.n, request.seed),))
+        return Rows(request.verb, (self.shapes.read_picture(base64.b64decode(request.picture)),))
+
+    def batch(self, inputs: list[Rows]) -> list[Rows]:
+        """Requests of several verbs may come together."""
+        return inputs
+
+    def predict(self, batch: list[Rows]) -> list[Rows]:
+        """One run of the networks for each verb in the batch."""
+        results: dict[int, Rows] = {}
+        for verb in {rows.verb for rows in batch}:
+            places = [place for place, rows in enumerate(batch) if rows.verb == verb]
+            inputs = [batch[place].values[0] for place in places]
+            ends = np.cumsum([len(rows) for rows in inputs])[:-1]
+            outputs = [np.split(output, ends) for output in self._run(verb, inputs)]
+            for place, *values in zip(places, *outputs, strict=True):
+                results[place] = Rows(verb, tuple(values))
+        return [results[place] for place in range(len(batch))]
+
+    def _run(self, verb: Verb, inputs: Sequence[Floats]) -> tuple[Floats, ...]:
+        rows = np.concatenate(inputs)
+        if verb == "sample":
+            return (self.networks.decode(rows),)
+        mean, logvar = self.networks.encode(rows)
+        return (mean, logvar) if verb == "encode" else (self.networks.decode(mean),)
+
+    def unbatch(self, output: list[Rows]) -> list[Rows]:
+        """They were never joined."""
+        return output
+
+    def encode_response(self, output: Rows) -> Response:
+        """A picture as PNG, several as `.npy`, a posterior as JSON."""
+        if output.verb == "encode":
+            mean, logvar = output.values
+            return JSONResponse({"mean": mean.tolist(), "logvar": logvar.tolist()})
+        body, media_type = answer(output.values[0])
+        return Response(body, media_type=media_type)
+
+
+def main() -> None:
+    """Serves one bundle."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--workers", type=int, required=True)
+    parser.add_argument("--api-servers", type=int, required=True)
+    parser.add_argument("--max-batch-size", type=int, required=True, help="requests")
+    parser.add_argument("--batch-timeout", type=float, required=True, help="seconds")
+    options = parser.parse_args()
+    server = ls.LitServer(
+        Vae(options.bundle, options.max_batch_size, options.batch_timeout),
+        accelerator="cpu",
+        workers_per_device=options.workers,
+        fast_queue=True,
+    )
+    server.run(
+        host="127.0.0.1",
+        port=options.port,
+        num_api_servers=options.api_servers,
+        log_level="warning",
+        generate_client_file=False,
+        access_log=False,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""A bundle behind MLServer: a model for each verb, in the Open Inference Protocol (V2) over JSON.
+
+Pictures travel as base64, which the protocol's JSON has for bytes. What is answered is one
+element for each row that was asked, so that MLServer can join and split requests.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+
+import numpy as np
+from mlserver import MLModel
+from mlserver.codecs import Base64Codec, NumpyCodec
+from mlserver.types import InferenceRequest, InferenceResponse, ResponseOutput
+
+from benchmarks.plain import Floats, OnnxNetworks, Shapes, answer
+
+
+class _Verb(MLModel):
+    """The bundle's folder is the model's `uri`."""
+
+    async def load(self) -> bool:
+        """Runs in each worker."""
+        bundle = Path(self.settings.parameters.uri)
+        self.networks = OnnxNetworks(bundle, threads=1)
+        self.shapes = Shapes(bundle)
+        return True
+
+    async def predict(self, payload: InferenceRequest) -> InferenceResponse:
+        """One request, or several joined by MLServer."""
+        return InferenceResponse(model_name=self.name, outputs=self.outputs(payload))
+
+    @abstractmethod
+    def outputs(self, payload: InferenceRequest) -> list[ResponseOutput]:
+        """Tensors with a row for each row of the inputs."""
+
+    def read_pictures(self, payload: InferenceRequest) -> Floats:
+        """Input `picture`, BYTES [rows]."""
+        files = Base64Codec.decode_input(payload.inputs[0])
+        return np.concatenate([self.shapes.read_picture(file) for file in files])
+
+
+class Sample(_Verb):
+    """Inputs `n` and `seed`, INT64 [rows] (-1 for no seed) → output `pictures`, BYTES [rows]."""
+
+    def outputs(self, payload: InferenceRequest) -> list[ResponseOutput]:
+        """Each element a PNG or an `.npy`."""
+        counts, seeds = (
+            NumpyCodec.decode_input(one).reshape(-1).tolist() for one in payload.inputs
+        )
+        latents = [
+            self.shapes.latents(n, None if seed < 0 else seed)
+            for n, seed in zip(counts, seeds, strict=True)
+        ]
+        pixels = self.networks.decode(np.concatenate(latents))
+        return _files(np.split(pixels, np.cumsum(counts)[:-1]))
+
+
+class Reconstruct(_Verb):
+    """Input `picture`, BYTES [rows] → output `pictures`, BYTES [rows]."""
+
+    def outputs(self, payload: InferenceRequest) -> list[ResponseOutput]:
+        """Each element a PNG."""
+        mean, _ = self.networks.encode(self.read_pictures(payload))
+        pixels = self.networks.decode(mean)
+        return _files([pixels[row : row + 1] for row in range(len(pixels))])
+
+
+class Encode(_Verb):
+    """Input `picture`, BYTES [rows] → outputs `mean` and `logvar`, FP32 [rows, d]."""
+
+    def outputs(self, payload: InferenceRequest) -> list[ResponseOutput]:
+        """The posterior's parameters."""
+        mean, logvar = self.networks.encode(self.read_pictures(payload))
+        return [
+            NumpyCodec.encode_output("mean", mean),
+            NumpyCodec.encode_output("logvar", logvar),
+        ]
+
+
+def _files(pictures: list[Floats]) -> list[ResponseOutput]:
+    return [Base64Codec.encode_output("pictures", [answer(rows)[0] for rows in pictures])]

@@ -1,0 +1,70 @@
+"""This service's requests in the peers' own forms, and their answers back."""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from benchmarks.workloads import JSON, Workload
+
+
+def to_litserve(workload: Workload) -> Workload | None:
+    """One route for all verbs, which takes JSON; forms are left out."""
+    if _is_form(workload):
+        return None
+    asked: dict[str, Any] = {"verb": workload.verb}
+    if workload.verb == "sample":
+        asked |= orjson.loads(workload.body)
+    else:
+        asked["picture"] = base64.b64encode(workload.picture).decode()
+    return replace(workload, path="/predict", content_type=JSON, body=orjson.dumps(asked))
+
+
+def to_mlserver(workload: Workload) -> Workload | None:
+    """The Open Inference Protocol's `infer`, which knows no forms."""
+    if _is_form(workload):
+        return None
+    if workload.verb == "sample":
+        options = orjson.loads(workload.body)
+        inputs = [
+            _input("n", "INT64", options["n"]),
+            _input("seed", "INT64", options.get("seed", -1)),
+        ]
+    else:
+        picture = base64.b64encode(workload.picture).decode()
+        inputs = [_input("picture", "BYTES", picture, content_type="base64")]
+    return replace(
+        workload,
+        path=f"/v2/models/{workload.verb}/infer",
+        content_type=JSON,
+        accept=JSON,
+        body=orjson.dumps({"inputs": inputs}),
+    )
+
+
+def from_mlserver(workload: Workload, content: bytes) -> bytes:
+    """The picture, or the posterior as this service writes it."""
+    outputs = {one["name"]: one for one in orjson.loads(content)["outputs"]}
+    if workload.verb == "encode":
+        return orjson.dumps({name: _nested(outputs[name]) for name in ("mean", "logvar")})
+    return base64.b64decode(outputs["pictures"]["data"][0])
+
+
+def _is_form(workload: Workload) -> bool:
+    return workload.content_type.startswith("multipart/")
+
+
+def _input(name: str, datatype: str, value: int | str, **parameters: str) -> dict[str, Any]:
+    tensor = {"name": name, "datatype": datatype, "shape": [1], "data": [value]}
+    return tensor | ({"parameters": parameters} if parameters else {})
+
+
+def _nested(tensor: dict[str, Any]) -> list[list[float]]:
+    """A flat tensor's rows."""
+    width = math.prod(tensor["shape"][1:])
+    data = tensor["data"]
+    return [data[at : at + width] for at in range(0, len(data), width)]
