@@ -1,4 +1,4 @@
-"""What one writes without this service: FastAPI around a model, a run for each request, no batching.
+"""What one writes without this service: FastAPI around a model, and a run for each request.
 
 Done as FastAPI's documentation says, with uvicorn's uvloop and httptools. By default all that
 blocks runs in the thread pool, as in `def` routes, with onnxruntime's default threads, in one

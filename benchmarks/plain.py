@@ -84,7 +84,11 @@ class Shapes:
 
     def read_picture(self, content: bytes) -> Floats:
         """A picture file as [1, c, h, w] in [0, 1], scaled to the model's size."""
-        picture = Image.open(io.BytesIO(content)).convert("L" if self.channels == 1 else "RGB")
+        return self.rows(Image.open(io.BytesIO(content)))
+
+    def rows(self, opened: Image.Image) -> Floats:
+        """A picture as [1, c, h, w] in [0, 1], scaled to the model's size."""
+        picture = opened.convert("L" if self.channels == 1 else "RGB")
         if picture.size != self.size:
             picture = picture.resize(self.size)
         pixels = np.asarray(picture, dtype=np.float32) / 255

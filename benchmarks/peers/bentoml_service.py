@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import bentoml
+from PIL.Image import Image
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -46,12 +47,12 @@ class Vae:
     @bentoml.api(route="/reconstruct")
     async def reconstruct(self, image: bytes, /) -> Any:  # noqa: ANN401
         """A raw picture's reconstruction."""
-        return self._reconstruct(image)
+        return self._reconstruct(self.shapes.read_picture(image))
 
     @bentoml.api(route="/reconstruct-upload")
-    async def reconstruct_upload(self, images: bytes) -> Any:  # noqa: ANN401
-        """A form's picture's reconstruction."""
-        return self._reconstruct(images)
+    async def reconstruct_upload(self, images: Image) -> Any:  # noqa: ANN401
+        """A form's picture's reconstruction; BentoML reads no bytes from a form."""
+        return self._reconstruct(self.shapes.rows(images))
 
     @bentoml.api(route="/encode")
     async def encode(self, image: bytes, /) -> dict[str, list[list[float]]]:
@@ -59,8 +60,8 @@ class Vae:
         mean, logvar = self.networks.encode(self.shapes.read_picture(image))
         return {"mean": mean.tolist(), "logvar": logvar.tolist()}
 
-    def _reconstruct(self, content: bytes) -> Response:
-        mean, _ = self.networks.encode(self.shapes.read_picture(content))
+    def _reconstruct(self, picture: Floats) -> Response:
+        mean, _ = self.networks.encode(picture)
         return _pictures(self.networks.decode(mean))
 
 

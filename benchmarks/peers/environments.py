@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.servers import ServerError
+
 ROOT = Path(__file__).parents[1] / "environments"
 REQUIREMENTS = Path(__file__).parent / "requirements"
 _INSTALLED = "installed.txt"
@@ -27,7 +29,7 @@ WANTED = {
 }
 
 
-class EnvironmentMissingError(Exception):
+class EnvironmentMissingError(ServerError):
     """A peer is not installed, or from other versions than are pinned now."""
 
 

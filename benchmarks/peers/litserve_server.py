@@ -15,17 +15,18 @@ from typing import Literal
 
 import litserve as ls
 import numpy as np
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from starlette.datastructures import FormData
 
 from benchmarks.plain import Floats, OnnxNetworks, Shapes, answer
 
 Verb = Literal["sample", "reconstruct", "encode"]
 
 
-class Request(BaseModel):
-    """`n` and `seed` to sample, else a picture file in base64."""
+class Asked(BaseModel):
+    """A JSON body: `n` and `seed` to sample, else a picture file in base64."""
 
     verb: Verb
     n: int = 1
@@ -54,10 +55,14 @@ class Vae(ls.LitAPI):
         self.shapes = Shapes(self._bundle)
 
     def decode_request(self, request: Request) -> Rows:
-        """Latents to sample from, or a picture."""
-        if request.verb == "sample":
-            return Rows("sample", (self.shapes.latents(request.n, request.seed),))
-        return Rows(request.verb, (self.shapes.read_picture(base64.b64decode(request.picture)),))
+        """Latents to sample from, or a picture; of a form, or of a JSON body."""
+        if isinstance(request, FormData):
+            file = request["images"].file.read()
+            return Rows(request["verb"], (self.shapes.read_picture(file),))
+        asked = Asked.model_validate(request)
+        if asked.verb == "sample":
+            return Rows("sample", (self.shapes.latents(asked.n, asked.seed),))
+        return Rows(asked.verb, (self.shapes.read_picture(base64.b64decode(asked.picture)),))
 
     def batch(self, inputs: list[Rows]) -> list[Rows]:
         """Requests of several verbs may come together."""

@@ -13,9 +13,12 @@ from benchmarks.workloads import JSON, Workload
 
 
 def to_litserve(workload: Workload) -> Workload | None:
-    """One route for all verbs, which takes JSON; forms are left out."""
+    """One route for all verbs, which takes JSON, or a form with the verb as a part."""
     if _is_form(workload):
-        return None
+        boundary = workload.content_type.partition("boundary=")[2].encode()
+        head = b'--%s\r\nContent-Disposition: form-data; name="verb"\r\n\r\n' % boundary
+        body = head + workload.verb.encode() + b"\r\n" + workload.body
+        return replace(workload, path="/predict", body=body)
     asked: dict[str, Any] = {"verb": workload.verb}
     if workload.verb == "sample":
         asked |= orjson.loads(workload.body)
