@@ -56,7 +56,8 @@ def vae_of(folder: Path) -> VAE:
     for network, file in ((vae.encoder, ENCODER), (vae.decoder, DECODER)):
         graph = onnx.load_model_from_string(bundle.read(file)).graph
         found = {
-            one.name: torch.from_numpy(numpy_helper.to_array(one)) for one in graph.initializer
+            one.name: torch.from_numpy(numpy_helper.to_array(one).copy())
+            for one in graph.initializer
         }
         wanted = network.state_dict()
         if missing := wanted.keys() - found.keys():

@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("peers", nargs="*", help=f"of {', '.join(environments.WANTED)} (all)")
     options, pip_options = parser.parse_known_args(arguments)
     if unknown := set(options.peers) - environments.WANTED.keys():
-        parser.error(f"no such peer: {', '.join(sorted(unknown))}")
+        there = ", ".join(environments.WANTED)
+        parser.error(f"no such peer: {', '.join(sorted(unknown))}; there are {there}")
     try:
         for peer in options.peers or environments.WANTED:
             if options.action == "lock":

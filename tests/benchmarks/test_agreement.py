@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks import agreement, workloads
-from benchmarks.servers import naive_default, running, vaeserve
+from benchmarks.servers import ServerError, naive_default, naive_tuned, running, vaeserve
 from model.pixels import Images
 from tests import arithmetic_bundle
 
@@ -25,12 +26,42 @@ def test_pictures_survive_png(image: Images) -> None:
     assert np.array_equal(workloads.from_png(workloads.to_png(grey), 1), grey)
 
 
-def test_both_servers_agree_with_their_bundle_and_not_with_another(tmp_path: Path) -> None:
-    """This service and the naive one reconstruct alike, and another model's picture shows."""
+def test_servers_agree_with_their_bundle_and_not_with_another(tmp_path: Path) -> None:
+    """This service and the naive ones answer alike, and another model's picture shows."""
     bundle = arithmetic_bundle.write(tmp_path)
     other = arithmetic_bundle.write_bernoulli(tmp_path)
     image = np.full((4, 4, 1), 200, dtype=np.uint8)
-    with running(vaeserve(bundle)) as ours, running(naive_default(bundle)) as plain:
-        agreement.check([ours, plain], bundle, image)
+    with (
+        running(vaeserve(bundle)) as ours,
+        running(naive_default(bundle)) as plain,
+        running(naive_tuned(bundle)) as tuned,
+    ):
+        agreement.check([ours, plain, tuned], bundle, image)
         with pytest.raises(agreement.AgreementError, match="naive /reconstruct differs by"):
             agreement.check([plain], other, image)
+
+
+def test_what_a_server_cannot_be_asked_is_left_out(tmp_path: Path) -> None:
+    """A system without any of the verbs agrees, and asking it all the same is an error."""
+    bundle = arithmetic_bundle.write(tmp_path)
+    image = np.full((4, 4, 1), 200, dtype=np.uint8)
+    with running(replace(naive_default(bundle), adapt=lambda workload: None)) as server:
+        agreement.check([server], bundle, image)
+        with pytest.raises(ServerError, match="naive has no /reconstruct"):
+            server.ask(workloads.reconstruct(image))
+
+
+def test_a_wrong_posterior_shows(tmp_path: Path) -> None:
+    """Means and log-variances are compared, not only pictures."""
+    bundle = arithmetic_bundle.write(tmp_path)
+    image = np.full((4, 4, 1), 200, dtype=np.uint8)
+    wrong = replace(
+        naive_default(bundle),
+        adapt=lambda workload: workload if workload.verb == "encode" else None,
+        answer=lambda workload, content: b'{"mean":[[0.0,0.0]],"logvar":[[0.0,0.0]]}',
+    )
+    with (
+        running(wrong) as server,
+        pytest.raises(agreement.AgreementError, match=r"/encode mean differs by 0\.78"),
+    ):
+        agreement.check([server], bundle, image)
