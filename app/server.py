@@ -18,6 +18,9 @@ from app.protocol import BoundedProtocol
 from app.settings import Settings
 from app.worker import Worker
 
+_YOUNG_OBJECTS = 20_000
+"""After so many new objects the collector looks for cycles; Python's default is 700."""
+
 
 class _Server(uvicorn.Server):
     def __init__(
@@ -68,6 +71,8 @@ def serve(
     # A full collection walks some 70,000 objects that stay for good, and answers wait meanwhile.
     gc.collect()
     gc.freeze()
+    # The few hundred objects of a young generation would be walked several times a request.
+    gc.set_threshold(_YOUNG_OBJECTS)
     config = uvicorn.Config(
         app,
         loop="uvloop",
