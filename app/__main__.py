@@ -32,10 +32,16 @@ def main() -> None:
         signal.signal(number, lambda number, frame: os._exit(0))
     try:
         reserved = ports.reserve(settings.host, settings.port)
-        if settings.workers == 1:
+        # Read when numpy is imported: a process that has threads can't be forked safely.
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
+        from app.worker_count import worker_count
+
+        workers = worker_count(settings)
+        settings = settings.model_copy(update={"workers": workers})
+        if workers == 1:
             _serve_alone(settings, reserved)
         else:
-            _serve_together(settings, reserved)
+            _serve_together(settings, workers, reserved)
     except ports.PortError as error:
         logger.error("%s", error)
         sys.exit(1)
@@ -50,14 +56,11 @@ def _serve_alone(settings: Settings, sockets: list[socket.socket]) -> None:
     serve(settings, sockets, listening=lambda: logger.info("vaeserve running on %s", url))
 
 
-def _serve_together(settings: Settings, reserved: list[socket.socket]) -> None:
+def _serve_together(settings: Settings, workers: int, reserved: list[socket.socket]) -> None:
     ports.share(reserved)
-    supervisor = Supervisor(
-        settings.workers, ports.url(settings.host, reserved), settings.shutdown_grace
-    )
-    # Both are read at the import: where figures are added up, and that numpy starts no thread.
+    supervisor = Supervisor(workers, ports.url(settings.host, reserved), settings.shutdown_grace)
+    # prometheus_client reads it when it is imported: where figures are added up.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(supervisor.shared)
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     # Once for all: what is imported before the fork is in memory once, and a worker starts fast.
     from app.server import serve
 

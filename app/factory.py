@@ -51,7 +51,7 @@ problem document (RFC 9457) with a `code`, and the `X-Request-ID` that the log h
 
 def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     """The application; models are loaded when its lifespan begins, beside the first requests."""
-    cores = max(1, available_cores() // settings.workers)
+    cores = max(1, available_cores() // (settings.workers or 1))
     lanes = Lanes(settings.lanes or cores)
     offload = Offload(cores)
     metrics = Metrics(worker.shared if worker else None)

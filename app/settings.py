@@ -44,11 +44,11 @@ class Settings(BaseSettings):
         "`cuda` refuses to serve without it.",
     )
     workers: int = Field(
-        1,
-        ge=1,
+        0,
+        ge=0,
         le=64,
         description="Processes that serve the port, each with its share of the cores, its own "
-        "models and its own limits.",
+        "models and its own limits; 0: one for each core, at most 8, and one in all on a GPU.",
     )
     lanes: int = Field(
         0,

@@ -104,7 +104,7 @@ PEERS = Effort(
     },
     rivals_bundles=("heavy",),
     starts_bundles=("heavy", "small"),
-    workers=(2,),
+    workers=(1,),
 )
 
 

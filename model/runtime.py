@@ -70,18 +70,23 @@ TensorInfo = tuple[str, str, tuple[int | str | None, ...]]
 """(name, onnxruntime's type such as "tensor(float)", shape with the batch axis)."""
 
 
+def offers_cuda() -> bool:
+    """Whether this onnxruntime was built for CUDA; says nothing of a device."""
+    return CUDA in ort.get_available_providers()
+
+
 def choose_provider(wanted: Literal["auto", "cpu", "cuda"]) -> str:
     """The provider to load graphs with.
 
     Raises:
         GraphError: CUDA was asked for and this onnxruntime does not offer it.
     """
-    available = ort.get_available_providers()
-    if wanted == "cpu" or (wanted == "auto" and CUDA not in available):
+    if wanted == "cpu" or (wanted == "auto" and not offers_cuda()):
         return CPU
-    if CUDA not in available:
+    if not offers_cuda():
+        offered = ", ".join(ort.get_available_providers())
         msg = (
-            f"CUDA was asked for, and this onnxruntime offers only {', '.join(available)}; "
+            f"CUDA was asked for, and this onnxruntime offers only {offered}; "
             "install onnxruntime-gpu, or ask for auto or cpu"
         )
         raise GraphError(msg)
