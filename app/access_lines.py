@@ -7,12 +7,15 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import BinaryIO
 
 import orjson
 
 LOGGER = "vaeserve.access"
+
+WHOLE_BYTES = 4096
+"""What a pipe takes whole (PIPE_BUF on Linux), so that workers who share one mix no lines."""
 
 
 def standard_output() -> BinaryIO:
@@ -60,8 +63,9 @@ class AccessLines:
         lines, self._lines = self._lines, []
         with contextlib.suppress(OSError, ValueError):  # a broken pipe, a closed file
             stream = self._stream()
-            stream.write(b"".join(lines))
-            stream.flush()
+            for piece in _pieces(lines):
+                stream.write(piece)
+                stream.flush()
 
     def _now(self) -> str:
         now = int(time.time())
@@ -69,3 +73,15 @@ class AccessLines:
             self._second = now
             self._time = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(now))
         return self._time
+
+
+def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Whole lines joined to at most `WHOLE_BYTES`; a longer line is alone."""
+    piece = b""
+    for line in lines:
+        if piece and len(piece) + len(line) > WHOLE_BYTES:
+            yield piece
+            piece = b""
+        piece += line
+    if piece:
+        yield piece

@@ -79,7 +79,9 @@ class Deadline:
         elif self._reading:
             self._look_again(UNWATCHED_SECONDS)
         else:
-            self._watcher = self._loop.create_task(self._watch())
+            # A timer may fire a little early, and then looks once more.
+            if self._watcher is None:
+                self._watcher = self._loop.create_task(self._watch())
             self._look_again(self._seconds)
 
     async def _watch(self) -> None:

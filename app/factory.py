@@ -51,12 +51,13 @@ problem document (RFC 9457) with a `code`, and the `X-Request-ID` that the log h
 
 def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     """The application; models are loaded when its lifespan begins, beside the first requests."""
-    cores = max(1, available_cores() // (settings.workers or 1))
+    workers = settings.workers or 1
+    cores = -(-available_cores() // workers)
     lanes = Lanes(settings.lanes or cores)
     offload = Offload(cores)
     metrics = Metrics(worker.shared if worker else None)
     admission = Admission(settings.queue_pixels)
-    decoding = Admission(max(settings.decode_pixels, settings.max_picture_pixels))
+    decoding = Admission(max(settings.decode_pixels // workers, settings.max_picture_pixels))
     registry = _registry(settings, lanes, metrics, cores)
     service = Service(
         admission, offload, max_n=settings.max_n, max_elbo_samples=settings.max_elbo_samples
@@ -84,7 +85,7 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     app.add_middleware(
         BodyLimit,
         max_body_bytes=settings.max_body_bytes,
-        max_buffered_bytes=settings.max_buffered_bytes,
+        max_buffered_bytes=max(settings.max_buffered_bytes // workers, settings.max_body_bytes),
     )
     app.add_middleware(HeadAsGet)
     lines = AccessLines(worker.number if worker else 0)

@@ -82,16 +82,16 @@ class Supervisor:
         gc.collect()
         gc.freeze()
         while True:
-            self._wait()
-            self._reap()
-            self._announce()
-            if self._deadline is not None:
-                self._finish(self._deadline)
             for slot in self._slots:
                 if slot.due is not None and slot.due <= time.monotonic():
                     worker = self._start(slot)
                     if worker is not None:
                         return worker
+            if self._deadline is not None:
+                self._finish(self._deadline)
+            self._wait()
+            self._reap()
+            self._announce()
 
     def _start(self, slot: Slot) -> Worker | None:
         """Forks; the worker in the new process, None in this one."""

@@ -1,12 +1,15 @@
 """A ceiling: what a FastAPI route costs that does nothing.
 
 It takes the same body as `/sample`, `{"n": 1}`, through pydantic, and answers with 400 fixed
-bytes, about a small PNG's size; uvicorn with uvloop and httptools, without an access log.
+bytes, about a small PNG's size; uvicorn with uvloop and httptools, without an access log. Each
+of its processes has a listening socket of its own, as the service's have.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import socket
 import sys
 
 import uvicorn
@@ -65,15 +68,22 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
-    uvicorn.run(
-        "benchmarks.bare:create_app",
-        factory=True,
-        host="127.0.0.1",
-        port=options.port,
-        workers=options.workers,
-        access_log=False,
-        log_level="warning",
-    )
+    others = [
+        multiprocessing.Process(target=serve, args=(options.port,), daemon=True)
+        for _ in range(options.workers - 1)
+    ]
+    for other in others:
+        other.start()
+    serve(options.port)
+
+
+def serve(port: int) -> None:
+    """Serves on a socket of this process's own, until it is told to stop."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(("127.0.0.1", port))
+    config = uvicorn.Config(create_app(), access_log=False, log_level="warning")
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ class Effort:
     loads: Mapping[str, tuple[Row, ...]]
     """By bundle."""
     parts: tuple[str, ...] = PARTS
-    seconds: float = 1
+    seconds: float = 2
     warm_up: float = 1
     rest_starts: int = 3
     idle: float = 5
@@ -35,13 +35,11 @@ class Effort:
     """Bundles with which the rivals, too, are started and watched at rest."""
     batches: tuple[int, ...] = BATCHES
     engine_rounds: int = 3
-    engine_seconds: float = 0.1
+    engine_seconds: float = 0.4
     open_rounds: int = 3
     open_seconds: float = 2
     mixed_rounds: int = 3
     mixed_seconds: float = 2
-    rivals_bundles: tuple[str, ...] = ()
-    """Those with which the rivals, too, are put under fixed rates and mixed loads."""
     starts: int = 16
     starts_bundles: tuple[str, ...] = ("heavy",)
     workers: tuple[int, ...] = ()
@@ -88,21 +86,21 @@ PEERS = Effort(
     "peers",
     {
         "heavy": (
-            ("/sample n=1", (1, 16, 64, 256), 5),
-            ("/reconstruct", (1, 16, 64, 256), 5),
-            ("/reconstruct multipart", (16, 64), 3),
-            ("/encode", (16, 64), 3),
+            ("/sample n=1", (1, 16, 256), 3),
+            ("/sample n=1", (64,), 5),
+            ("/reconstruct", (16,), 3),
+            ("/reconstruct", (64,), 5),
+            ("/reconstruct multipart", (16,), 3),
+            ("/encode", (16,), 3),
             ("/sample n=64", (4,), 3),
             ("/sample n=1024", (4,), 3),
         ),
         "small": (
-            ("/sample n=1", (1, 16, 64, 256), 5),
-            ("/reconstruct", (16, 64), 3),
-            ("/encode", (16,), 3),
-            ("/sample n=64", (4,), 3),
+            ("/sample n=1", (1, 16), 5),
+            ("/sample n=1", (64, 256), 3),
+            ("/reconstruct", (16,), 3),
         ),
     },
-    rivals_bundles=("heavy",),
     starts_bundles=("heavy", "small"),
     workers=(1,),
 )

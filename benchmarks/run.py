@@ -183,8 +183,7 @@ def _loaded(
             found.cells.extend(one for one in cells if one.system not in known)
         fresh = [one for one in servers if one.system.name not in found.loaded_pss]
         found.loaded_pss.update({one.system.name: memory(one.pid).pss for one in fresh})
-        compared = name in effort.rivals_bundles
-        asked = [one for one in fresh if compared or one is servers[0]]
+        asked = [one for one in fresh if one is servers[0]]
         if bench.wants("open"):
             found.open_loops.extend(
                 open_loop(

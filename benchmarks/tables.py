@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -150,7 +151,7 @@ def starts(found: Sequence[Starts]) -> Table:
             str(one.connections),
             str(len(one.requests_per_second)),
             f"{min(one.requests_per_second):.0f}",
-            f"{sorted(one.requests_per_second)[len(one.requests_per_second) // 2]:.0f}",
+            f"{statistics.median(one.requests_per_second):.0f}",
             f"{max(one.requests_per_second):.0f}",
             f"{one.lowest_over_median:.2f}",
         )

@@ -7,27 +7,32 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from app.access_lines import LOGGER, AccessLines
+from app.access_lines import LOGGER, WHOLE_BYTES, AccessLines
 from app.logs import JsonFormatter
 from tests.app.loops import in_loop
 
 
 class Recorder(io.BytesIO):
-    """Counts its writes, and fails if it is told to."""
+    """Keeps the sizes of its writes, and fails if it is told to."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.writes = 0
+        self.sizes: list[int] = []
         self.broken = False
 
-    def write(self, data: object, /) -> int:
+    @property
+    def writes(self) -> int:
+        return len(self.sizes)
+
+    def write(self, data: Any, /) -> int:
         if self.broken:
             raise BrokenPipeError
-        self.writes += 1
-        return super().write(data)  # type: ignore[arg-type]
+        self.sizes.append(len(data))
+        return super().write(data)
 
 
 @pytest.fixture(autouse=True)
@@ -94,3 +99,17 @@ async def test_a_log_that_nobody_takes_is_no_error() -> None:
     lines.add(logging.INFO, {"path": "/kept"})
     await asyncio.sleep(0)
     assert b"/kept" in stream.getvalue()
+
+
+@in_loop
+async def test_no_write_is_cut_by_a_pipe() -> None:
+    """Many lines are written in pieces of whole lines that a pipe takes at once."""
+    stream = Recorder()
+    lines = AccessLines(stream=lambda: stream)
+    for number in range(100):
+        lines.add(logging.INFO, {"path": f"/{number}"})
+    await asyncio.sleep(0)
+    paths = [json.loads(line)["path"] for line in stream.getvalue().splitlines()]
+    assert paths == [f"/{number}" for number in range(100)]
+    assert stream.sizes
+    assert max(stream.sizes) <= WHOLE_BYTES

@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 import pytest
+import uvloop
 from starlette.requests import Request
 
 from app.deadline import UNWATCHED_SECONDS, Deadline
@@ -151,3 +152,17 @@ async def test_errors_of_the_verb_pass_through() -> None:
 
     with pytest.raises(KeyError):
         await answer(Channel().request(), 5, fail())
+
+
+def test_a_timer_that_fires_early_starts_no_second_watch() -> None:
+    """uvloop rounds the time down, so the last look may come twice; nothing is left of either."""
+
+    async def many() -> int:
+        for _ in range(20):
+            with pytest.raises(DeadlineExceededError):
+                await answer(Channel().request(), 1.5 * UNWATCHED_SECONDS, stuck([]))
+        await settle_down()
+        return len(asyncio.all_tasks())
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(many()) == 1

@@ -21,6 +21,11 @@ def engine_of(repository: Path) -> Engine:
     return Engine(loaded, Lanes(1), lambda model, program, report: None)
 
 
+def _take_and_fail(permit: Permit, engine: Engine) -> None:
+    permit.take(engine, 7)
+    raise ZeroDivisionError
+
+
 @in_loop
 async def test_everything_comes_back_at_the_end(repository: Path) -> None:
     """An error inside, a refusal or nothing at all: the place and the engine are free again."""
@@ -33,7 +38,7 @@ async def test_everything_comes_back_at_the_end(repository: Path) -> None:
             refused.take(engine, 4)
         assert admission.used == 7
     with pytest.raises(ZeroDivisionError), Permit(admission) as permit:
-        permit.take(engine, 7 // (admission.capacity - 10))
+        _take_and_fail(permit, engine)
     assert admission.used == 0
     await engine.close()
 

@@ -36,7 +36,7 @@ def test_the_page_is_what_its_result_says() -> None:
     charts = document.charts(sources)
     assert {path.name: path.read_text() for path in folder.iterdir()} == charts
     shown = set(re.findall(r"images/performance/([a-z-]+\.svg)", page))
-    assert set(charts) <= shown
+    assert set(charts) == shown
 
 
 def test_the_kept_results_are_small() -> None:
