@@ -20,6 +20,8 @@ from app.problems import CLIENT_CLOSED_REQUEST, problem
 logger = logging.getLogger("vaeserve")
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+# So that the line is one that a pipe takes whole.
+_LONGEST_PATH = 800
 _QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
 
 
@@ -86,7 +88,7 @@ class AccessLog:
             level,
             {
                 "method": scope["method"],
-                "path": scope["path"],
+                "path": scope["path"][:_LONGEST_PATH],
                 "status": status,
                 "milliseconds": round(seconds * 1000, 3),
                 "request_id": request_id,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import select
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 import orjson
@@ -18,9 +19,9 @@ WHOLE_BYTES = 4096
 """What a pipe takes whole (PIPE_BUF on Linux), so that workers who share one mix no lines."""
 
 
-def standard_output() -> BinaryIO:
-    """What `sys.stdout` writes to now."""
-    return sys.stdout.buffer
+def standard_output() -> BinaryIO | None:
+    """What `sys.stdout` writes to now; None where the process was started without it."""
+    return sys.stdout.buffer if sys.stdout else None
 
 
 class AccessLines:
@@ -29,16 +30,22 @@ class AccessLines:
     They look as `app.logs` has them and heed the level of the logger `vaeserve.access`, but do not
     pass through `logging`, which takes as long for a line as FastAPI does to route a request.
 
+    A log that nobody reads must keep no one waiting: lines are dropped as long as it is full, and
+    the next one has their number as `dropped`.
+
     Args:
         worker: the number that each line names as its `worker`, or 0 for none.
         stream: asked for what to write to.
     """
 
-    def __init__(self, worker: int = 0, stream: Callable[[], BinaryIO] = standard_output) -> None:
+    def __init__(
+        self, worker: int = 0, stream: Callable[[], BinaryIO | None] = standard_output
+    ) -> None:
         self._logger = logging.getLogger(LOGGER)
-        self._own = {"worker": worker} if worker else {}
+        self._own: dict[str, object] = {"worker": worker} if worker else {}
         self._stream = stream
         self._lines: list[bytes] = []
+        self._dropped = 0
         self._second = 0
         self._time = ""
 
@@ -56,16 +63,20 @@ class AccessLines:
             **self._own,
             **members,
         }
+        if self._dropped and not self._lines:
+            line["dropped"] = self._dropped
         self._lines.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
     def flush(self) -> None:
         """Writes what waits. Where nobody takes the log, requests are answered all the same."""
         lines, self._lines = self._lines, []
+        before, self._dropped = self._dropped, 0
         with contextlib.suppress(OSError, ValueError):  # a broken pipe, a closed file
-            stream = self._stream()
-            for piece in _pieces(lines):
-                stream.write(piece)
-                stream.flush()
+            if stream := self._stream():
+                written = _write(stream, lines)
+                if written < len(lines):
+                    # None of the lines that told of the earlier ones may have got through.
+                    self._dropped = len(lines) - written + (0 if written else before)
 
     def _now(self) -> str:
         now = int(time.time())
@@ -75,13 +86,35 @@ class AccessLines:
         return self._time
 
 
-def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Whole lines joined to at most `WHOLE_BYTES`; a longer line is alone."""
-    piece = b""
+def _write(stream: BinaryIO, lines: Sequence[bytes]) -> int:
+    """Writes until the stream would make it wait, and returns how many lines it took."""
+    written = 0
+    for piece in _pieces(lines):
+        if not _is_ready(stream):
+            break
+        stream.write(b"".join(piece))
+        stream.flush()
+        written += len(piece)
+    return written
+
+
+def _pieces(lines: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """Lines in groups of at most `WHOLE_BYTES`; a longer line is alone."""
+    piece: list[bytes] = []
+    size = 0
     for line in lines:
-        if piece and len(piece) + len(line) > WHOLE_BYTES:
+        if piece and size + len(line) > WHOLE_BYTES:
             yield piece
-            piece = b""
-        piece += line
+            piece, size = [], 0
+        piece.append(line)
+        size += len(line)
     if piece:
         yield piece
+
+
+def _is_ready(stream: BinaryIO) -> bool:
+    """Whether a pipe takes `WHOLE_BYTES` at once; files and streams in memory always do."""
+    try:
+        return bool(select.select((), (stream.fileno(),), (), 0)[1])
+    except (OSError, ValueError):
+        return True

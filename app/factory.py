@@ -44,7 +44,7 @@ _DESCRIPTION = """\
 Variational autoencoders over HTTP: draw pictures from the prior, encode pictures to latents,
 decode latents, and reconstruct pictures with their figures.
 
-Every verb answers by `Accept`: JSON, `image/png` or `application/x-npy`. Every error is a
+Verbs answer by `Accept`: JSON, `image/png` or `application/x-npy`. Every error is a
 problem document (RFC 9457) with a `code`, and the `X-Request-ID` that the log has it under.
 """
 

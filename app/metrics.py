@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,14 @@ from app.batcher import BatchReport
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+_FILES = {
+    "counter": 1 << 16,
+    "histogram": 1 << 18,
+    "gauge_livesum": 1 << 16,
+    "gauge_livemin": 1 << 16,
+}
+"""What prometheus_client calls its files, and bytes for more labels than there will be."""
 
 
 class Metrics:
@@ -24,6 +33,8 @@ class Metrics:
 
     def __init__(self, shared: Path | None = None) -> None:
         self._shared = shared
+        if shared:
+            _reserve(shared)
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "vae_requests",
@@ -128,3 +139,17 @@ class Metrics:
         together = CollectorRegistry()
         MultiProcessCollector(together, str(self._shared))  # type: ignore[no-untyped-call]
         return generate_latest(together)
+
+
+def _reserve(folder: Path) -> None:
+    """Has the disk set this process's files aside.
+
+    prometheus_client maps files that have no blocks yet. On a full disk the first figure that
+    comes to a new page would kill the process.
+
+    Raises:
+        OSError: there is no room.
+    """
+    for name, size in _FILES.items():
+        with (folder / f"{name}_{os.getpid()}.db").open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)

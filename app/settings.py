@@ -13,7 +13,7 @@ MiB = 1024 * 1024
 
 
 class Settings(BaseSettings):
-    """Settings of one server process; immutable, with safe defaults."""
+    """Settings of the service; immutable, with safe defaults."""
 
     model_config = SettingsConfigDict(
         env_prefix="VAE_",
@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     queue_pixels: int = Field(
         16 * MiB,
         ge=1,
-        description="Pixels that all admitted requests together may have in work; "
+        description="Pixels that the admitted requests of each worker may have in work; "
         "above it callers get 429.",
     )
     max_n: int = Field(

@@ -6,12 +6,14 @@ import asyncio
 import io
 import json
 import logging
+import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from app.access_lines import LOGGER, WHOLE_BYTES, AccessLines
+from app.access_lines import LOGGER, WHOLE_BYTES, AccessLines, standard_output
 from app.logs import JsonFormatter
 from tests.app.loops import in_loop
 
@@ -113,3 +115,35 @@ async def test_no_write_is_cut_by_a_pipe() -> None:
     assert paths == [f"/{number}" for number in range(100)]
     assert stream.sizes
     assert max(stream.sizes) <= WHOLE_BYTES
+
+
+@in_loop
+async def test_a_full_pipe_keeps_nobody_waiting() -> None:
+    """While nobody reads the log its lines are dropped; the first after that says how many."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "wb") as writer:
+        lines = AccessLines(stream=lambda: writer)
+        sent = 0
+        while sent < 5000:
+            lines.add(logging.INFO, {"path": "/" + "x" * 500})
+            sent += 1
+            await asyncio.sleep(0)
+        first = os.read(reader.fileno(), 1 << 20)
+        lines.add(logging.INFO, {"path": "/again"})
+        lines.add(logging.INFO, {"path": "/and again"})
+        await asyncio.sleep(0)
+        later = [json.loads(line) for line in os.read(reader.fileno(), 1 << 20).splitlines()]
+    kept = [json.loads(line) for line in first.splitlines()]
+    assert 0 < len(kept) < sent
+    assert later[0]["dropped"] == sent - len(kept)
+    assert [line["path"] for line in later] == ["/again", "/and again"]
+
+
+@in_loop
+async def test_there_may_be_no_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was started without it serves without an access log."""
+    monkeypatch.setattr(sys, "stdout", None)
+    lines = AccessLines()
+    lines.add(logging.INFO, {})
+    lines.flush()
+    assert standard_output() is None

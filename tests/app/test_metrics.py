@@ -72,3 +72,11 @@ def test_failed_batches_are_counted(failed: bool) -> None:
     text = metrics.render().decode()
     assert 'vae_batch_seconds_count{model="m",program="g"} 1.0' in text
     assert ('vae_batches_failed_total{model="m",program="g"} 1.0' in text) is failed
+
+
+def test_shared_figures_have_their_room_on_the_disk(tmp_path: Path) -> None:
+    """A disk that fills up later can't take the pages away that figures are written to."""
+    Metrics(tmp_path)
+    files = {path.name.rpartition("_")[0]: path.stat() for path in tmp_path.iterdir()}
+    assert set(files) == {"counter", "histogram", "gauge_livesum", "gauge_livemin"}
+    assert all(found.st_blocks * 512 >= found.st_size > 0 for found in files.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 
 import pytest
@@ -42,4 +43,12 @@ def test_one_without_a_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(module, "available_cores", lambda: 4)
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)
+    assert worker_count(Settings(provider="cpu")) == 1
+
+
+def test_one_where_the_temporary_folder_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures that find no room later would end the workers."""
+    monkeypatch.setattr(module, "available_cores", lambda: 4)
+    usage = shutil.disk_usage(".")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=1_000_000))
     assert worker_count(Settings(provider="cpu")) == 1
