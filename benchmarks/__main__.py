@@ -59,7 +59,7 @@ def find_bundle(named: str) -> tuple[str, Bundle]:
     command = [sys.executable, "-m", "benchmarks.bundles", "--model", named]
     exported = subprocess.run(command, check=False)
     if exported.returncode:
-        msg = f"the {named} model was not exported; `python -m benchmarks.bundles` needs torch (make setup)"
+        msg = f"the {named} model was not exported; that needs torch, which `make setup` installs"
         raise BundleError(msg)
     return named, open_bundle(_FOLDER / "bundles" / named / "1")
 
