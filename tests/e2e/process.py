@@ -21,14 +21,17 @@ PATIENCE = 90.0
 
 
 class Server:
-    """`python -m app` on a free port; every line that it writes is kept."""
+    """`python -m app` on a free port; every line that it writes is kept.
+
+    It is one process unless VAE_WORKERS is given, whatever cores the machine has.
+    """
 
     def __init__(self, repository: Path, *flags: str, **environment: str) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("VAE_")}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "app", "--port", "0", "--repository", str(repository), *flags],
             cwd=ROOT,
-            env=clean | environment,
+            env=clean | {"VAE_WORKERS": "1"} | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

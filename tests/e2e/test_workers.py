@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from model.bundle import DECODER
+from model.cores import available_cores
 from tests import arithmetic_bundle
 from tests.e2e.process import PATIENCE, Server, server
 
@@ -154,3 +155,14 @@ def test_ends_while_it_starts(repository: Path, tmp_path: Path) -> None:
     while not list(tmp_path.iterdir()):  # the supervisor is there, and imports the rest
         time.sleep(0.01)
     assert process.stop() == 0
+
+
+def test_each_core_has_a_worker(repository: Path) -> None:
+    """Nobody needs to configure it: the cores are counted, up to eight."""
+    expected = min(available_cores(), 8)
+    with server(repository, VAE_WORKERS="0", VAE_PROVIDER="cpu") as (process, port):
+        [line] = [json.loads(line) for line in process.lines if "running on" in line]
+        assert ("workers" in line["message"]) == (expected > 1)
+        if expected > 1:
+            assert f"with {expected} workers" in line["message"]
+        assert httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200
