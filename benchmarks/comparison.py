@@ -83,7 +83,11 @@ def server_contestant(server: Server, *, runs_network: bool = True) -> Contestan
 
     def run(workload: Workload, connections: int, seconds: float) -> Run | None:
         adapted = server.system.adapt(workload)
-        return None if adapted is None else load(server, adapted, connections, seconds)
+        try:
+            return None if adapted is None else load(server, adapted, connections, seconds)
+        except wrk.LoadError:
+            # Too slow for a single answer in this time: not measured, and no reason to stop.
+            return None
 
     return Contestant(server.system.name, run, runs_network)
 
@@ -158,10 +162,13 @@ def _cells(
     contestants: Sequence[Contestant], one: Load, rounds: list[list[Run | None]]
 ) -> Iterator[Cell]:
     taken = {
-        contestant.name: [run for run in runs if run is not None]
+        contestant.name: [run for run in runs if run is not None] if None not in runs else []
         for contestant, runs in zip(contestants, zip(*rounds, strict=True), strict=True)
     }
     ours = taken[contestants[0].name]
+    if not ours:
+        msg = f"{contestants[0].name} has no figure for {one.workload.name}"
+        raise wrk.LoadError(msg)
     for contestant in contestants:
         if runs := taken[contestant.name]:
             engine = taken.get(ENGINE) if contestant.runs_network else None
