@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,8 +27,10 @@ def tree(pid: int, proc: Path = PROC) -> tuple[int, ...]:
     """The process and all its living descendants."""
     found = [pid]
     for parent in found:
-        for children in (proc / str(parent) / "task").glob("*/children"):
-            found.extend(int(child) for child in _read(children).split())
+        # It may end between being listed and being read.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for children in (proc / str(parent) / "task").glob("*/children"):
+                found.extend(int(child) for child in _read(children).split())
     return tuple(found)
 
 
