@@ -39,7 +39,8 @@ class Effort:
     open_rounds: int = 3
     open_seconds: float = 2
     mixed_rounds: int = 3
-    mixed_seconds: float = 2
+    mixed_seconds: float = 12
+    """Long enough for a heavy model to answer the large request beside the small ones."""
     starts: int = 16
     starts_bundles: tuple[str, ...] = ("heavy",)
     workers: tuple[int, ...] = ()
