@@ -54,7 +54,7 @@ reproduce: $(ALL) ## train mnist with another seed, compare its figure with the 
 bench: $(ALL) ## measure the service beside naive servers and ceilings, eight minutes
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-peers: $(ALL) ## the same beside other model servers too, 40 minutes
+bench-peers: $(ALL) ## the same beside other model servers too, an hour
 	$(BIN)/python -m benchmarks.peers install $(PIP_ARGS)
 	$(BIN)/python -m benchmarks --peers $(ARGS)
 

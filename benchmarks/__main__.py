@@ -102,7 +102,7 @@ def _rivals(*, peers: bool) -> tuple[Callable[[Bundle], list[System]], dict[str,
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two minutes, one round each")
-    parser.add_argument("--peers", action="store_true", help="other model servers too; 40 minutes")
+    parser.add_argument("--peers", action="store_true", help="other model servers too; an hour")
     parser.add_argument(
         "--bundle",
         nargs="+",

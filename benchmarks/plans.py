@@ -87,19 +87,23 @@ PEERS = Effort(
     "peers",
     {
         "heavy": (
-            ("/sample n=1", (16,), 3),
+            ("/sample n=1", (1, 16, 256), 3),
             ("/sample n=1", (64,), 5),
             ("/reconstruct", (16,), 3),
             ("/reconstruct", (64,), 5),
             ("/reconstruct multipart", (16,), 3),
+            ("/encode", (16,), 3),
+            ("/sample n=64", (4,), 3),
+            ("/sample n=1024", (4,), 3),
         ),
         "small": (
-            ("/sample n=1", (1,), 3),
-            ("/sample n=1", (16,), 5),
+            ("/sample n=1", (1, 16), 5),
+            ("/sample n=1", (64, 256), 3),
+            ("/reconstruct", (16,), 3),
         ),
     },
-    rest_rivals=(),
     starts_bundles=("heavy", "small"),
+    workers=(1,),
 )
 
 
