@@ -13,6 +13,8 @@ from typing import BinaryIO
 
 import orjson
 
+from app.logs import TIME_FORMAT
+
 LOGGER = "vaeserve.access"
 
 WHOLE_BYTES = 4096
@@ -82,7 +84,7 @@ class AccessLines:
         now = int(time.time())
         if now != self._second:
             self._second = now
-            self._time = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(now))
+            self._time = time.strftime(TIME_FORMAT, time.localtime(now))
         return self._time
 
 

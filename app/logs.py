@@ -8,6 +8,8 @@ import sys
 
 import orjson
 
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
+
 
 def log_as_json(level: str, *, worker: int = 0) -> None:
     """Has all loggers write to standard output from `level` on; may be called again.
@@ -30,7 +32,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "time": self.formatTime(record, TIME_FORMAT),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),

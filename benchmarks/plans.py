@@ -60,19 +60,21 @@ QUICK = Effort(
     engine_rounds=1,
 )
 
+_HEAVY: tuple[Row, ...] = (
+    ("/sample n=1", (64,), 5),
+    ("/reconstruct", (16,), 3),
+    ("/reconstruct", (64,), 5),
+    ("/reconstruct multipart", (16,), 3),
+    ("/encode", (16,), 3),
+    ("/sample n=64", (4,), 3),
+    ("/sample n=1024", (4,), 3),
+)
+"""What every full run asks of the heavy model."""
+
 STANDARD = Effort(
     "standard",
     {
-        "heavy": (
-            ("/sample n=1", (1, 16), 3),
-            ("/sample n=1", (64,), 5),
-            ("/reconstruct", (16,), 3),
-            ("/reconstruct", (64,), 5),
-            ("/reconstruct multipart", (16,), 3),
-            ("/encode", (16,), 3),
-            ("/sample n=64", (4,), 3),
-            ("/sample n=1024", (4,), 3),
-        ),
+        "heavy": (("/sample n=1", (1, 16), 3), *_HEAVY),
         "small": (
             ("/sample n=1", (1, 16), 5),
             ("/sample n=1", (64,), 3),
@@ -86,16 +88,7 @@ STANDARD = Effort(
 PEERS = Effort(
     "peers",
     {
-        "heavy": (
-            ("/sample n=1", (1, 16, 256), 3),
-            ("/sample n=1", (64,), 5),
-            ("/reconstruct", (16,), 3),
-            ("/reconstruct", (64,), 5),
-            ("/reconstruct multipart", (16,), 3),
-            ("/encode", (16,), 3),
-            ("/sample n=64", (4,), 3),
-            ("/sample n=1024", (4,), 3),
-        ),
+        "heavy": (("/sample n=1", (1, 16, 256), 3), *_HEAVY),
         "small": (
             ("/sample n=1", (1, 16), 5),
             ("/sample n=1", (64, 256), 3),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -16,6 +17,8 @@ from benchmarks.mixed import Mixed
 from benchmarks.open_loop import OpenLoop
 from benchmarks.png_alone import Coding
 from benchmarks.starts import Starts
+
+T = TypeVar("T")
 
 
 class ResultError(Exception):
@@ -82,10 +85,19 @@ def read(path: Path) -> Result:
     Raises:
         ResultError: it is no such file.
     """
+    return parse(path, Result, "python -m benchmarks")
+
+
+def parse(path: Path, kind: type[T], command: str) -> T:
+    """A file that `command` wrote, as the dataclass that it was.
+
+    Raises:
+        ResultError: it is no such file.
+    """
     try:
-        return TypeAdapter(Result).validate_json(path.read_bytes())
+        return TypeAdapter(kind).validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        msg = f"{path}: no result of `python -m benchmarks`: {error}"
+        msg = f"{path}: no result of `{command}`: {error}"
         raise ResultError(msg) from error
 
 

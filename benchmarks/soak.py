@@ -18,13 +18,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
 
 from benchmarks import plans, workloads, wrk
 from benchmarks.__main__ import find_bundle
 from benchmarks.machine import Machine, describe
 from benchmarks.processes import cpu_seconds, memory, tree
-from benchmarks.result import ResultError
+from benchmarks.result import parse
 from benchmarks.run import golden_image, progress_on_stderr
 from benchmarks.servers import Server, ServerError, running, vaeserve
 from benchmarks.workloads import Workload
@@ -177,11 +176,7 @@ def read(path: Path) -> Soak:
     Raises:
         ResultError: it is no such file.
     """
-    try:
-        return TypeAdapter(Soak).validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        msg = f"{path}: no result of `python -m benchmarks.soak`: {error}"
-        raise ResultError(msg) from error
+    return parse(path, Soak, "python -m benchmarks.soak")
 
 
 def _descriptors(pid: int) -> int:
