@@ -132,7 +132,10 @@ def compare(
             return contestant.run(one.workload, one.connections, seconds)
 
         rounds = [in_turn(contestants, number, measure) for number in range(one.rounds)]
-        cells.extend(_cells(contestants, one, rounds))
+        measured = list(_cells(contestants, one, rounds))
+        if not measured:
+            progress(f"not measured: {contestants[0].name} did not answer in {seconds:g} s")
+        cells.extend(measured)
     return cells
 
 
@@ -167,8 +170,7 @@ def _cells(
     }
     ours = taken[contestants[0].name]
     if not ours:
-        msg = f"{contestants[0].name} has no figure for {one.workload.name}"
-        raise wrk.LoadError(msg)
+        return
     for contestant in contestants:
         if runs := taken[contestant.name]:
             engine = taken.get(ENGINE) if contestant.runs_network else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks import workloads
@@ -105,7 +105,7 @@ class Selection:
     """What of it is wanted; empty members select everything."""
 
     workloads: tuple[str, ...] = ()
-    """Parts of their names."""
+    """Their names, or parts of several names."""
     connections: tuple[int, ...] = ()
     systems: tuple[str, ...] = ()
     """Parts of their names; the service itself is always there."""
@@ -121,6 +121,12 @@ class Selection:
         """Whether any selected part is in the name."""
         return not self.systems or any(part in name.lower() for part in self.systems)
 
+    def takes_workload(self, name: str, known: Collection[str]) -> bool:
+        """Whether any selected part is in the name; what is the name of a known one means it."""
+        return not self.workloads or any(
+            part == name if part in known else part in name for part in self.workloads
+        )
+
 
 def loads(effort: Effort, selection: Selection, bundle: str, image: Images) -> list[Load]:
     """The effort's loads for a bundle, as far as they are selected.
@@ -132,7 +138,7 @@ def loads(effort: Effort, selection: Selection, bundle: str, image: Images) -> l
     rows = effort.loads.get(bundle, effort.loads["heavy"])
     found: dict[tuple[str, int], Load] = {}
     for name, connections, rounds in rows:
-        if selection.workloads and not any(part in name for part in selection.workloads):
+        if not selection.takes_workload(name, known):
             continue
         for number in selection.connections or connections:
             wanted = selection.rounds or rounds
