@@ -1,7 +1,7 @@
 """Small, plain PNG files, handed to Pillow's decoder without what Pillow does around it.
 
 Around it are a file, a search for the plugin, a walk through the chunks and a loop over pieces:
-for a small picture several times the work of the decoder itself.
+for a small picture twice the work of the decoder itself.
 """
 
 from __future__ import annotations
