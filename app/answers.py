@@ -106,7 +106,7 @@ def _figure_headers(result: Reconstructed) -> dict[str, str]:
 
 
 def _numbers(values: NDArray[np.float64]) -> str:
-    return ",".join(f"{value:.6g}" for value in values)
+    return ",".join(f"{value:.6g}" for value in values.tolist())
 
 
 def _identity(engine: Engine) -> Members:

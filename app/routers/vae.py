@@ -185,4 +185,7 @@ async def _fitted(context: Context, engine: Engine, files: list[bytes]) -> list[
 
 
 def _stacked(fitted: list[Fitted]) -> Images:
+    if len(fitted) == 1:  # np.stack takes a tenth of what decoding a small picture does
+        only: Images = fitted[0].pixels[np.newaxis]
+        return only
     return np.stack([picture.pixels for picture in fitted])
