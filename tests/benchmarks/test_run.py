@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import run
-from benchmarks.__main__ import find_bundle
+from benchmarks import run, workloads
 from benchmarks.bars import OURS
+from benchmarks.bench import Bench
 from benchmarks.comparison import ENGINE
+from benchmarks.exported import find_bundle
 from benchmarks.plans import Effort, Selection
 from benchmarks.servers import System
 from model.bundle import Bundle, BundleError, open_bundle
@@ -37,7 +38,7 @@ SHORTEST = Effort(
 def test_every_part_of_a_run_has_figures(tmp_path: Path) -> None:
     """The service alone, beside the ceilings, without a failed request."""
     bundle = arithmetic_bundle.write(tmp_path)
-    bench = run.Bench(SHORTEST, Selection(), lambda bundle: [], lambda text: None)
+    bench = Bench(SHORTEST, Selection(), lambda bundle: [], lambda text: None)
     measured = run.measure({"arithmetic": bundle}, bench, {"other": "not here"})
     found = measured.bundles["arithmetic"]
     assert measured.errors == 0
@@ -70,7 +71,7 @@ def test_restless_systems_run_beside_ours_alone() -> None:
 def test_the_golden_picture_is_the_bundle_s(tmp_path: Path) -> None:
     """The picture that is uploaded has the size that the model takes."""
     bundle: Bundle = open_bundle(arithmetic_bundle.write(tmp_path).folder)
-    assert run.golden_image(bundle).shape == (4, 4, 1)
+    assert workloads.golden_image(bundle).shape == (4, 4, 1)
 
 
 def test_other_bundles_are_given_by_their_folders(tmp_path: Path) -> None:
