@@ -64,7 +64,8 @@ def _bench(options: argparse.Namespace) -> tuple[Bench, dict[str, str]]:
     rivals, missing = _rivals(peers=options.peers)
     effort = _effort(options)
     if options.workers:
-        effort = replace(effort, workers=tuple(options.workers))
+        # Who names them wants to see them everywhere.
+        effort = replace(effort, workers=tuple(options.workers), workers_at=())
     return Bench(effort, selection, rivals, run.progress_on_stderr()), missing
 
 
@@ -89,8 +90,10 @@ def _rivals(*, peers: bool) -> tuple[Callable[[Bundle], list[System]], dict[str,
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two minutes, one round each")
-    parser.add_argument("--peers", action="store_true", help="other model servers too; an hour")
+    parser.add_argument("--quick", action="store_true", help="one round each, two minutes")
+    parser.add_argument(
+        "--peers", action="store_true", help="other model servers too, 40 minutes (without it 15)"
+    )
     parser.add_argument(
         "--bundle",
         nargs="+",

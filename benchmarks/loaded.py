@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks import agreement, plans, workloads
 from benchmarks.bare import bare
+from benchmarks.bars import OURS
 from benchmarks.bench import Bench
 from benchmarks.comparison import (
     Cell,
@@ -48,7 +49,7 @@ def loaded(
             _compared(name, bundle, servers, bench, record)
         fresh = [one for one in servers if one.system.name not in found.loaded_pss]
         found.loaded_pss.update({one.system.name: memory(one.pid).pss for one in fresh})
-        _beside(name, [one for one in fresh if one is servers[0]], bench, record)
+        _beside(name, [one for one in fresh if one.system.name.startswith(OURS)], bench, record)
 
 
 def _started(
@@ -95,12 +96,14 @@ def _compared(
 
 
 def _contestant(server: Server, bench: Bench, record: Record) -> Contestant:
-    """The server, and once it has failed, nothing."""
+    """The server, as long as it has not failed, and under the loads that it is wanted for."""
     asked = server_contestant(server)
     name = server.system.name
+    wanted = bench.effort.workers_at if name != OURS and name.startswith(OURS) else ()
 
     def run(workload: Workload, connections: int, seconds: float) -> Run | None:
-        if name not in record.missing:
+        asks = not wanted or (workload.name, connections) in wanted
+        if asks and name not in record.missing:
             with record.forgiving(name):
                 return asked.run(workload, connections, seconds)
         return None
@@ -113,7 +116,7 @@ def _beside(name: str, asked: Sequence[Server], bench: Bench, record: Record) ->
     if bench.wants("open") and asked:
         found.open_loops.extend(
             open_loop(
-                asked,
+                asked[:1],
                 workloads.sample(),
                 rounds=effort.open_rounds,
                 seconds=effort.open_seconds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks import workloads
+from benchmarks.bars import OURS
 from benchmarks.bench import Bench
 from benchmarks.engine_alone import ceilings
 from benchmarks.footprint import footprint
@@ -44,7 +45,9 @@ def unloaded(
         found.ceilings.extend(alone)
         record.part(name, "engine")
     if bench.wants("rest"):
-        for system in systems if name in effort.rest_rivals else systems[:1]:
+        # With other numbers of workers the service is under load only, where that is the question.
+        rivals = [one for one in systems[1:] if not one.name.startswith(OURS)]
+        for system in (systems[0], *(rivals if name in effort.rest_rivals else ())):
             _at_rest(found, system, bench, record)
         record.part(name, "rest")
     if bench.wants("starts") and name in effort.starts_bundles:
@@ -55,21 +58,22 @@ def unloaded(
 def _at_rest(found: BundleResult, system: System, bench: Bench, record: Record) -> None:
     bench.progress(f"{system.name} at rest")
     with record.forgiving(system.name):
-        effort = bench.effort
+        effort, ours = bench.effort, system.name.startswith(OURS)
+        starts = effort.rest_starts if ours else effort.rest_rivals_starts
         found.footprints.append(
-            footprint(system, workloads.sample(), starts=effort.rest_starts, idle=effort.idle)
+            footprint(system, workloads.sample(), starts=starts, idle=effort.idle)
         )
 
 
 def _many_starts(found: BundleResult, bundle: Bundle, bench: Bench) -> None:
-    for system in bench.ours(bundle):
-        found.starts.extend(
-            starts(
-                system,
-                workloads.sample(),
-                _STARTS_CONNECTIONS,
-                count=bench.effort.starts,
-                seconds=bench.effort.seconds,
-                progress=bench.progress,
-            )
+    # With its defaults alone: one worker has nobody to share connections unevenly with.
+    found.starts.extend(
+        starts(
+            bench.ours(bundle)[0],
+            workloads.sample(),
+            _STARTS_CONNECTIONS,
+            count=bench.effort.starts,
+            seconds=bench.effort.seconds,
+            progress=bench.progress,
         )
+    )
