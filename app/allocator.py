@@ -14,8 +14,8 @@ TRIM_SECONDS = 5.0
 def trim_now_and_then(every: float = TRIM_SECONDS) -> bool:
     """Gives free pages back every so many seconds, in a thread; False where the library can't.
 
-    By itself glibc gives back the end of a heap only, never what is free in its middle: thousands of
-    pictures at once leave tens of MB behind there, for as long as the process lives.
+    By itself glibc gives back the end of a heap only, never what is free in its middle: thousands
+    of pictures at once leave tens of MB behind there, for as long as the process lives.
     """
     # Called without the interpreter's lock, so that the event loop goes on meanwhile.
     trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round each, two minutes")
     parser.add_argument(
-        "--peers", action="store_true", help="other model servers too, 40 minutes (without it 15)"
+        "--peers", action="store_true", help="other model servers too, 40 minutes (without it 16)"
     )
     parser.add_argument(
         "--bundle",

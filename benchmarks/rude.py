@@ -24,7 +24,6 @@ MANY_PICTURES = 64
 
 _PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 0.02
-_RECEIVED = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +93,7 @@ def once(address: tuple[str, int], request: bytes, kind: Kind) -> Seen:
                 return Seen(requests=1)
             response = http.client.HTTPResponse(connection)
             response.begin()
-            while response.read(_RECEIVED):
-                pass
+            response.read()
     except (OSError, http.client.HTTPException):
         return Seen(requests=1, failures=1)
     ours = response.status >= 500 and response.status != http.client.SERVICE_UNAVAILABLE
