@@ -38,6 +38,35 @@ sys.exit(0 if resident() <= before - 40_000_000 else f"{before} -> {resident()}"
 """
 
 
+_MAPPED = """
+import ctypes, sys
+from app import allocator
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+mapped = allocator.map_large_blocks()
+libc.free(libc.malloc(20_000_000))
+address = libc.malloc(10_000_000)
+# A block that is mapped by itself begins right behind the two words at the start of a page.
+sys.exit(0 if (mapped, address % 4096) == (True, 16) else f"{mapped} {address % 4096}")
+"""
+
+
+def test_large_blocks_are_mapped_by_themselves() -> None:
+    """Even after a larger one was freed, from which glibc would learn to keep such blocks."""
+    finished = subprocess.run(
+        [sys.executable, "-c", _MAPPED], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_what_the_environment_chooses_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sets glibc's own variables is not overruled."""
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=4194304")
+    assert not allocator.map_large_blocks()
+
+
 def test_free_pages_in_the_middle_of_a_heap_are_given_back() -> None:
     """50 MB that lie free below one block in use leave the process."""
     finished = subprocess.run(
@@ -47,6 +76,7 @@ def test_free_pages_in_the_middle_of_a_heap_are_given_back() -> None:
 
 
 def test_other_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """musl has no such function: no thread is started."""
+    """musl has neither function: nothing is done, and no thread started."""
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    assert not allocator.map_large_blocks()
     assert not allocator.trim_now_and_then()
