@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 TRIM_SECONDS = 5.0
-"""How often what lies free in the heaps is given back: it takes about a millisecond."""
+"""How often what lies free in the heaps is given back."""
 
 # <malloc.h>
 _M_MMAP_THRESHOLD = -3
