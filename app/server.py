@@ -12,6 +12,7 @@ from typing import cast
 
 import uvicorn
 
+from app.allocator import trim_now_and_then
 from app.factory import create_app
 from app.listener import Listener, listen
 from app.protocol import BoundedProtocol
@@ -102,6 +103,7 @@ def serve(
     gc.freeze()
     # The few hundred objects of a young generation would be walked several times a request.
     gc.set_threshold(_YOUNG_OBJECTS)
+    trim_now_and_then()
     config = uvicorn.Config(
         app,
         loop="uvloop",
