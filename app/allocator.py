@@ -13,12 +13,12 @@ TRIM_SECONDS = 5.0
 
 # <malloc.h>
 _M_MMAP_THRESHOLD = -3
-_OWN_PAGES = 256 * 1024
+_OWN_PAGES = 1024 * 1024
 _CHOSEN = ("GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_")
 
 
 def map_large_blocks() -> bool:
-    """Maps every block above 256 KiB by itself, for all that this process forks too.
+    """Maps every block above 1 MiB by itself, for all that this process forks too.
 
     By itself glibc learns from the first large block that is freed to take the next ones from its
     heaps, where small blocks come to lie between them. Other C libraries are left alone, and so is
