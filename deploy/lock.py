@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
-PROJECT = ".[train,dev,gpu]"
+PROJECT = ".[train,dev,gpu,s3,gs,hf,parquet,diffusers]"
 
 # Moved by hand, after the exported graphs were checked again.
 HELD = {"torch": "2.13.0"}
