@@ -35,5 +35,5 @@ def test_binarisation_is_for_bernoulli_models() -> None:
 
 def test_the_elbo_is_the_difference_of_its_parts() -> None:
     """ELBO = E[log p(x|z)] − KL."""
-    bounds = Bounds(np.array([-3.0]), np.array([2.0]), np.array([-4.0]), options(), None, GAUSSIAN)
+    bounds = bounds_of(GAUSSIAN)
     assert bounds.elbo.tolist() == [-5.0]
