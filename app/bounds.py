@@ -151,8 +151,9 @@ def _join(
         importance_weighted=weighted,
         standard_error=np.array([one.standard_error for one in found]),
         effective_sample_size=np.array([one.effective_sample_size for one in found]),
-        percentile=reference
-        and reference.percentiles(weighted, how or "none", options.samples),
+        percentile=reference.percentiles(weighted, how or "none", options.samples)
+        if reference
+        else None,
         options=options,
         binarise=how,
         likelihood=spec,

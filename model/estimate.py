@@ -47,9 +47,7 @@ def prepare(images: Images, how: Binarise | None, seed: int) -> tuple[Images, Fl
     return shown, pixels.to_float(shown)
 
 
-def draw(
-    samples: int, seed: int, row: int, mean: Floats, logvar: Floats
-) -> tuple[Floats, Floats]:
+def draw(samples: int, seed: int, row: int, mean: Floats, logvar: Floats) -> tuple[Floats, Floats]:
     """K latents [K, *latent_shape] of one picture's posterior, and the noise they came from.
 
     They depend on (seed, row, K): another K draws all anew.

@@ -40,8 +40,7 @@ class Reference:
         if stored is None or samples != self.spec.samples:
             return None
         below = np.searchsorted(stored, values, "left") + np.searchsorted(stored, values, "right")
-        percent: Nats = below * (50 / len(stored))
-        return percent
+        return np.asarray(below * (50 / len(stored)), dtype=np.float64)
 
 
 def write_reference(bounds: Mapping[Binarisation, Nats]) -> bytes:
