@@ -100,8 +100,7 @@ async def estimate(
 ) -> Bounds:
     """Bounds of pictures uint8 [n, h, w, c] with K draws from the posterior of each.
 
-    Picture i's draws depend on (seed, i, K) alone: other pictures do not change them, and another
-    K draws all anew.
+    Picture i's draws depend on (seed, i, K) alone: other pictures do not change them.
 
     Raises:
         UnsupportedByModelError, InvalidFieldError: as `check` raises.

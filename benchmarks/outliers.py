@@ -51,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.digits, options.others, manifest.reference, manifest.input, options.count
         )
         pictures = {**pictures, "blank": [blank(manifest.input)]}
-        scored = asyncio.run(_score(options.bundle, pictures))
+        folder = options.bundle.resolve()
+        settings = Settings(repository=str(folder.parents[1]), default_model=folder.parent.name)
+        scored = asyncio.run(_score(settings, pictures))
     except (BundleError, TrainingError, httpx.HTTPError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
@@ -59,9 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _score(bundle: Path, pictures: Mapping[str, Sequence[bytes]]) -> dict[str, Figures]:
-    root, name = bundle.resolve().parent.parent, bundle.resolve().parent.name
-    app = create_app(Settings(repository=str(root), default_model=name))
+async def _score(settings: Settings, pictures: Mapping[str, Sequence[bytes]]) -> dict[str, Figures]:
+    app = create_app(settings)
     transport = httpx.ASGITransport(app=app)
     async with (
         app.router.lifespan_context(app),

@@ -24,7 +24,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -49,7 +49,7 @@ class Bundle:
 
     folder: Path
     manifest: Manifest
-    reference: Reference | None = None
+    reference: Reference | None = field(default=None, compare=False)
     """The bounds to compare with, where the bundle has them."""
 
     def read(self, name: str) -> bytes:

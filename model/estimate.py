@@ -50,7 +50,7 @@ def prepare(images: Images, how: Binarise | None, seed: int) -> tuple[Images, Fl
 def draw(samples: int, seed: int, row: int, mean: Floats, logvar: Floats) -> tuple[Floats, Floats]:
     """K latents [K, *latent_shape] of one picture's posterior, and the noise they came from.
 
-    They depend on (seed, row, K): another K draws all anew.
+    They depend on (seed, row, K) alone; those of another K may be others altogether.
     """
     shape = (samples, *mean.shape)
     drawn = noise.standard_normal(seed, Purpose.POSTERIOR, row, 1, shape)

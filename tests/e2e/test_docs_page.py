@@ -17,7 +17,7 @@ from tests import arithmetic_bundle
 from tests.e2e.process import server
 
 PICTURE = Path(__file__).parent.parent / "data" / "pictures" / "digit.png"
-VERBS = ("/sample", "/encode", "/decode", "/reconstruct")
+VERBS = ("/sample", "/encode", "/decode", "/reconstruct", "/score")
 PATIENCE = 30_000  # milliseconds; a busy machine renders slowly
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
