@@ -84,6 +84,7 @@ async def _score_set(client: httpx.AsyncClient, name: str, files: Sequence[bytes
     return {
         figure: np.concatenate([answer[figure] for answer in answers]).astype(np.float64)
         for figure in FIGURES
+        if answers[0][figure] is not None
     }
 
 
@@ -95,16 +96,17 @@ def _render(scored: Mapping[str, Figures]) -> str:
         "| figure | " + " | ".join(name for name in scored if _is_set(name)) + " |",
         "| --- |" + " --- |" * sum(map(_is_set, scored)),
     ]
-    for figure, sign in FIGURES.items():
+    shown = {figure: sign for figure, sign in FIGURES.items() if figure in usual}
+    for figure, sign in shown.items():
         cells = []
         for name in filter(_is_set, scored):
             area = auroc(sign * usual[figure], sign * scored[name][figure])
             cells.append(f"{area.value:.4f} ± {area.standard_error:.4f}")
         lines.append(f"| `{figure}` | " + " | ".join(cells) + " |")
-    lines += ["", "| pictures | n | " + " | ".join(f"`{figure}`" for figure in FIGURES) + " |"]
-    lines += ["| --- |" + " --- |" * (1 + len(FIGURES))]
+    lines += ["", "| pictures | n | " + " | ".join(f"`{figure}`" for figure in shown) + " |"]
+    lines += ["| --- |" + " --- |" * (1 + len(shown))]
     for name, figures in scored.items():
-        cells = [_quartiles(figures[figure]) for figure in FIGURES]
+        cells = [_quartiles(figures[figure]) for figure in shown]
         lines.append(f"| {name} | {len(figures['elbo'])} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
