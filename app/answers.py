@@ -16,7 +16,7 @@ from app import npy
 from app.bounds import Bounds
 from app.engine import Engine
 from app.negotiate import JSON, NPY, PNG
-from app.service import Decoded, Encoded, Reconstructed, Sampled
+from app.service import Decoded, Encoded, Reconstructed, Sampled, Scored
 from app.timing import Timing
 from model.pictures import Fitted
 from model.pixels import Images
@@ -82,12 +82,25 @@ def reconstruct(
     return _json(members, headers)
 
 
+def score(engine: Engine, result: Scored, fitted: Sequence[Fitted]) -> Response:
+    """`/score`: JSON."""
+    headers = _headers(engine, result.timing)
+    headers["X-VAE-Seed"] = str(result.bounds.options.seed)
+    members = _identity(engine) | _bounds(result.bounds) | {"pictures": _as_found(fitted)}
+    return _json(members, headers)
+
+
 def _bounds(bounds: Bounds) -> Members:
     return {
         "elbo": bounds.elbo,
         "reconstruction": bounds.reconstruction,
         "kl": bounds.kl,
         "importance_weighted": bounds.importance_weighted,
+        "standard_error": bounds.standard_error,
+        "effective_sample_size": bounds.effective_sample_size,
+        "bits_per_dimension": bounds.bits_per_dimension,
+        "nats_per_dimension": bounds.nats_per_dimension,
+        "percentile": bounds.percentile,
         "samples": bounds.options.samples,
         "seed": bounds.options.seed,
         "likelihood": bounds.likelihood.family,

@@ -28,6 +28,7 @@ def requests(latent_shape: tuple[int, ...]) -> dict[str, Example]:
         "/encode": images,
         "/decode": {"latents": _zeros(latent_shape)},
         "/reconstruct": images,
+        "/score": images,
     }
 
 
@@ -48,6 +49,7 @@ def answers(latent_shape: tuple[int, ...]) -> dict[str, Example]:
             "pictures": [_FITTED],
             "bounds": _bounds(),
         },
+        "/score": _IDENTITY | _bounds() | {"pictures": [_FITTED]},
     }
 
 
@@ -69,6 +71,11 @@ def _bounds() -> Example:
         "reconstruction": [-63.7],
         "kl": [25.4],
         "importance_weighted": [-86.0],
+        "standard_error": [0.41],
+        "effective_sample_size": [5.5],
+        "bits_per_dimension": [0.158],
+        "nats_per_dimension": None,
+        "percentile": [47.6],
         "samples": 64,
         "seed": 7,
         "likelihood": "bernoulli",

@@ -46,7 +46,7 @@ LOADING_GRACE = 3.0
 
 _DESCRIPTION = """\
 Variational autoencoders over HTTP: draw pictures from the prior, encode pictures to latents,
-decode latents, and reconstruct pictures with their figures.
+decode latents, reconstruct pictures with their figures, and score how likely pictures are.
 
 Verbs answer by `Accept`: JSON, `image/png` or `application/x-npy`. Every error is a
 problem document (RFC 9457) with a `code`, and the `X-Request-ID` that the log has it under.

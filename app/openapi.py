@@ -80,7 +80,8 @@ def responses(
     binary = {media_type: {"schema": _BINARY} for media_type in formats if media_type != JSON}
     success = {
         "model": answer,
-        "description": "JSON, or by `Accept`: " + ", ".join(formats[1:]),
+        "description": "JSON"
+        + (", or by `Accept`: " + ", ".join(formats[1:]) if formats[1:] else ""),
         "content": binary,
     }
     return {200: success, **errors(codes)}

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from model.noise import MAX_SEED
+from model.reference import SAMPLES
 
 Seed = Annotated[
     int,
@@ -60,6 +61,23 @@ class ReconstructOptions(Options):
         None,
         description="How grey pixels are made binary for the bound of a Bernoulli model; "
         "as it was trained when not given.",
+    )
+    seed: Seed | None = None
+
+
+class ScoreOptions(Options):
+    """How `/score` estimates its bounds."""
+
+    samples: int = Field(
+        SAMPLES,
+        ge=1,
+        description="Number K of importance samples; the server's `VAE_MAX_ELBO_SAMPLES` bounds "
+        "it. Percentiles are there for the default alone.",
+    )
+    binarise: Literal["sample", "threshold"] | None = Field(
+        None,
+        description="How grey pixels are made binary for a Bernoulli model; as it was trained "
+        "when not given.",
     )
     seed: Seed | None = None
 
@@ -128,6 +146,27 @@ class BoundsAnswer(Answer):
     importance_weighted: Annotated[
         list[float], Field(description="logsumexp(log w) − log K, tighter than the ELBO.")
     ]
+    standard_error: Annotated[
+        list[float | None],
+        Field(
+            description="Of `importance_weighted` over its K samples, by the delta method; "
+            "null where K is 1."
+        ),
+    ]
+    effective_sample_size: Annotated[
+        list[float],
+        Field(description="(Σ w)² / Σ w² of the importance weights, 1 … K: how many count."),
+    ]
+    bits_per_dimension: list[float] | None = Field(
+        description="−importance_weighted / (dimensions · ln 2); null for a density."
+    )
+    nats_per_dimension: list[float] | None = Field(
+        description="−importance_weighted / dimensions of a density; null for other likelihoods."
+    )
+    percentile: list[float] | None = Field(
+        description="Per cent of the bundle's reference pictures whose `importance_weighted` is "
+        "lower; null where the bundle has none, or none with these samples and binarisation."
+    )
     samples: int
     seed: int
     likelihood: str
@@ -137,6 +176,14 @@ class BoundsAnswer(Answer):
     )
     dimensions: int = Field(description="Pixel values that each figure is a sum over.")
     unit: Literal["nats"] = "nats"
+
+
+class ScoreAnswer(BoundsAnswer):
+    """How likely the model finds each picture."""
+
+    model: str
+    version: int
+    pictures: list[Picture]
 
 
 class ReconstructAnswer(Answer):

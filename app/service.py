@@ -7,7 +7,6 @@ permit is the caller's, who holds it until the answer is formatted.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from app.permit import Permit
 from app.prior import draw_seed
 from app.programs import draws
 from app.timing import Timing
+from model.estimate import Binarise
 from model.likelihood import Nats
 from model.pixels import Floats, Images
 
@@ -62,6 +62,14 @@ class Reconstructed:
     squared_error: Nats
     kl: Nats
     bounds: Bounds | None
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Bounds on log p(x) of each picture."""
+
+    bounds: Bounds
     timing: Timing
 
 
@@ -144,7 +152,7 @@ class Service:
         images: Images,
         *,
         elbo_samples: int | None = None,
-        binarise: Literal["sample", "threshold"] | None = None,
+        binarise: Binarise | None = None,
         seed: int | None = None,
     ) -> Reconstructed:
         """Encodes pictures and decodes their posterior means.
@@ -171,6 +179,31 @@ class Service:
             )
         return Reconstructed(pictures, mean, squared_error, kl, estimated, timing)
 
+    async def score(
+        self,
+        engine: Engine,
+        permit: Permit,
+        images: Images,
+        *,
+        samples: int,
+        binarise: Binarise | None = None,
+        seed: int | None = None,
+    ) -> Scored:
+        """Bounds on log p(x) of pictures, uint8 [n, h, w, c], as `app.bounds` estimates them.
+
+        Raises:
+            InvalidFieldError: an option is out of range or does not fit the model.
+            UnsupportedByModelError: the model has no likelihood.
+            ServiceError: as the permit and the batchers raise.
+        """
+        options = self._checked(engine, samples, binarise, seed, "samples")
+        permit.take(engine, len(images) * engine.row_pixels * (1 + samples))
+        timing = Timing()
+        estimated = await bounds.estimate(
+            engine, images, options, offload=self._offload, timing=timing
+        )
+        return Scored(estimated, timing)
+
     def _check_count(self, count: int, field: str) -> None:
         if not 1 <= count <= self._max_n:
             detail = f"{field} must be 1 … {self._max_n}, got {count}"
@@ -180,7 +213,7 @@ class Service:
         self,
         engine: Engine,
         samples: int | None,
-        binarise: Literal["sample", "threshold"] | None,
+        binarise: Binarise | None,
         seed: int | None,
     ) -> BoundOptions | None:
         if samples is None:
@@ -189,11 +222,24 @@ class Service:
                     detail = f"{field} only has a meaning together with elbo_samples"
                     raise InvalidFieldError(detail, field=field)
             return None
+        return self._checked(engine, samples, binarise, seed, "elbo_samples")
+
+    def _checked(
+        self,
+        engine: Engine,
+        samples: int,
+        binarise: Binarise | None,
+        seed: int | None,
+        field: str,
+    ) -> BoundOptions:
+        """The options of a bound; `field` is what its number of samples is called."""
         if not 1 <= samples <= self._max_elbo_samples:
-            detail = f"elbo_samples must be 1 … {self._max_elbo_samples}, got {samples}"
-            raise InvalidFieldError(detail, field="elbo_samples", bound=self._max_elbo_samples)
+            detail = f"{field} must be 1 … {self._max_elbo_samples}, got {samples}"
+            raise InvalidFieldError(detail, field=field, bound=self._max_elbo_samples)
         options = BoundOptions(samples, binarise, draw_seed() if seed is None else seed)
-        bounds.check(engine.manifest.likelihood, options)
+        # `/score` has nothing to leave out.
+        wanted_by = None if field == "samples" else field
+        bounds.check(engine.manifest.likelihood, options, field=wanted_by)
         return options
 
 

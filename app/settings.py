@@ -79,7 +79,11 @@ class Settings(BaseSettings):
         4096, ge=1, description="Largest `n` of `/sample` and number of latents of `/decode`."
     )
     max_pictures: int = Field(64, ge=1, description="Most pictures in one request.")
-    max_elbo_samples: int = Field(1024, ge=1, description="Largest `elbo_samples`.")
+    max_elbo_samples: int = Field(
+        1024,
+        ge=1,
+        description="Largest `elbo_samples` of `/reconstruct` and `samples` of `/score`.",
+    )
     max_body_bytes: int = Field(
         32 * MiB, ge=1024, description="Bytes that a request body may have."
     )

@@ -11,6 +11,8 @@ The graphs (no random node, no batch normalisation, the first axis is the batch)
 
 `pixels` is for showing. `params` is what a likelihood is computed from: logits for a Bernoulli,
 the unclamped mean otherwise.
+
+`reference.npz` is there if the manifest has a `reference`: see `model.reference`.
 """
 
 from __future__ import annotations
@@ -22,12 +24,13 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from model.manifest import SCHEMA_VERSION, FileEntry, Manifest
+from model.reference import REFERENCE, Reference, parse_reference
 
 MANIFEST = "manifest.json"
 ENCODER = "encoder.onnx"
@@ -46,6 +49,8 @@ class Bundle:
 
     folder: Path
     manifest: Manifest
+    reference: Reference | None = field(default=None, compare=False)
+    """The bounds to compare with, where the bundle has them."""
 
     def read(self, name: str) -> bytes:
         """The verified content of one of the bundle's files.
@@ -76,7 +81,7 @@ def open_bundle(folder: Path) -> Bundle:
     bundle = Bundle(folder, read_manifest(folder))
     for name in (*REQUIRED_FILES, *bundle.manifest.files):
         bundle.read(name)
-    return bundle
+    return replace(bundle, reference=_reference(bundle))
 
 
 def write_bundle(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
@@ -145,6 +150,17 @@ def read_manifest(folder: Path) -> Manifest:
             msg = f"{path}: {name!r} is not a plain file name"
             raise BundleError(msg)
     return manifest
+
+
+def _reference(bundle: Bundle) -> Reference | None:
+    spec = bundle.manifest.reference
+    if spec is None:
+        return None
+    try:
+        return parse_reference(bundle.read(REFERENCE), spec)
+    except ValueError as error:
+        msg = f"{bundle.folder / REFERENCE}: {error}"
+        raise BundleError(msg) from error
 
 
 def _read(path: Path) -> bytes:

@@ -100,7 +100,7 @@ def test_options_are_those_of_the_verbs() -> None:
 def test_members_are_those_of_the_answers() -> None:
     """Every member of every verb's answer stands in the document where it is, and no other."""
     told: set[tuple[str, str]] = set()
-    verbs = ("/sample", "/encode", "/decode", "/reconstruct")
+    verbs = ("/sample", "/encode", "/decode", "/reconstruct", "/score")
     for member, places, _ in rows("Answers", "member"):
         where = verbs if places == "every verb" else [code(place) for place in places.split(", ")]
         told |= {(place, code(member)) for place in where}
@@ -109,6 +109,7 @@ def test_members_are_those_of_the_answers() -> None:
         "/encode": schemas.EncodeAnswer,
         "/decode": schemas.DecodeAnswer,
         "/reconstruct": schemas.ReconstructAnswer,
+        "/score": schemas.ScoreAnswer,
         "bounds": schemas.BoundsAnswer,
     }
     assert told == {

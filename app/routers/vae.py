@@ -22,6 +22,8 @@ from app.schemas import (
     ReconstructOptions,
     SampleAnswer,
     SampleOptions,
+    ScoreAnswer,
+    ScoreOptions,
 )
 from app.uploads import parse_latents, parse_options, parse_pictures
 from app.verb_route import VerbRoute
@@ -32,6 +34,7 @@ router = APIRouter(tags=["VAE"], route_class=VerbRoute)
 
 _IMAGES = (JSON, PNG, NPY)
 _LATENTS = (JSON, NPY)
+_FIGURES = (JSON,)
 
 
 @router.post(
@@ -129,6 +132,34 @@ async def reconstruct(request: Request) -> Response:
         )
         size = len(fitted) * engine.row_pixels
         return await context.offload(size, answers.reconstruct, engine, result, fitted, media_type)
+
+
+@router.post(
+    "/score",
+    summary="Estimate how likely the model finds pictures",
+    responses=openapi.responses(
+        ScoreAnswer, _FIGURES, (*openapi.PICTURE_ERRORS, "unsupported_by_model")
+    ),
+    openapi_extra=openapi.pictures_body(ScoreOptions),
+)
+async def score(request: Request) -> Response:
+    """The ELBO, the importance-weighted bound on log p(x) and its percentile, in nats."""
+    context = context_of(request)
+    choose(accept_of(request), _FIGURES)
+    engine = _engine(request, context)
+    with _deadline(request, context) as deadline, context.service.permit() as permit:
+        body = await _body(request, context, deadline)
+        options, files = await _pictures(request, context, body, ScoreOptions)
+        fitted = await _fitted(context, engine, files)
+        result = await context.service.score(
+            engine,
+            permit,
+            _stacked(fitted),
+            samples=options.samples,
+            binarise=options.binarise,
+            seed=options.seed,
+        )
+        return answers.score(engine, result, fitted)
 
 
 def _engine(request: Request, context: Context) -> Engine:
