@@ -28,6 +28,7 @@ def requests(latent_shape: tuple[int, ...]) -> dict[str, Example]:
         "/encode": images,
         "/decode": {"latents": _zeros(latent_shape)},
         "/reconstruct": images,
+        "/interpolate": {"seeds": [7, 8], "steps": 4},
     }
 
 
@@ -36,7 +37,8 @@ def answers(latent_shape: tuple[int, ...]) -> dict[str, Example]:
     images, latents = [base64_png(picture())], _zeros(latent_shape)
     return {
         "/sample": _IDENTITY
-        | {"n": 1, "seed": 7, "temperature": 1.0, "images": images, "latents": latents},
+        | {"n": 1, "seed": 7, "temperature": 1.0, "images": images, "latents": latents}
+        | {"latents_near": None},
         "/encode": _IDENTITY | {"mean": latents, "logvar": latents, "pictures": [_FITTED]},
         "/decode": _IDENTITY | {"images": images},
         "/reconstruct": _IDENTITY
@@ -47,6 +49,15 @@ def answers(latent_shape: tuple[int, ...]) -> dict[str, Example]:
             "kl": [25.4],
             "pictures": [_FITTED],
             "bounds": _bounds(),
+        },
+        "/interpolate": _IDENTITY
+        | {
+            "path": "spherical",
+            "steps": 2,
+            "images": images * 2,
+            "latents": latents * 2,
+            "seeds": [7, 8],
+            "pictures": None,
         },
     }
 

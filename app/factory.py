@@ -29,9 +29,10 @@ from app.loader import Loaded, load
 from app.metrics import Metrics
 from app.offload import Offload
 from app.registry import Registry
-from app.routers import health, models, vae
+from app.routers import health, interpolate, models, vae
 from app.service import Service
 from app.settings import Settings
+from app.streams import Streams
 from app.worker import Worker
 from model.cores import available_cores
 
@@ -62,7 +63,13 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     service = Service(
         admission, offload, max_n=settings.max_n, max_elbo_samples=settings.max_elbo_samples
     )
-    context = Context(settings, registry, service, offload, decoding, metrics, worker)
+    streams = Streams(
+        offload,
+        capacity=settings.queue_pixels,
+        max_n=settings.max_n,
+        max_stream_n=settings.max_stream_n,
+    )
+    context = Context(settings, registry, service, streams, offload, decoding, metrics, worker)
     metrics.watch(lambda: admission.used, lambda: not registry.problems())
 
     app = FastAPIOffline(
@@ -79,7 +86,7 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     _add_openapi(app, registry)
     _add_handlers(app)
     # The hot routes first, and not by include_router: it matches routers and then routes again.
-    for module in (vae, models, health):
+    for module in (vae, interpolate, models, health):
         app.router.routes.extend(module.router.routes)
     # The last one added is the outermost.
     app.add_middleware(

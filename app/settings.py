@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     max_n: int = Field(
         4096, ge=1, description="Largest `n` of `/sample` and number of latents of `/decode`."
     )
+    max_stream_n: int = Field(
+        100_000, ge=1, description="Largest `n` of `/sample` as `application/zip`."
+    )
     max_pictures: int = Field(64, ge=1, description="Most pictures in one request.")
     max_elbo_samples: int = Field(1024, ge=1, description="Largest `elbo_samples`.")
     max_body_bytes: int = Field(

@@ -70,7 +70,8 @@ def _spherical(start: _Vector, end: _Vector, times: _Vector) -> _Vector:
         side = _orthogonal(axis, direction)
     angles = times * np.arctan2(sine, cosine)
     turned = np.cos(angles) * direction + np.sin(angles) * (side / np.linalg.norm(side))
-    return turned * _linear(from_norm, to_norm, times)
+    spherical: _Vector = turned * (from_norm + times * (to_norm - from_norm))
+    return spherical
 
 
 def _orthogonal(vector: _Vector, unit: _Vector) -> _Vector:

@@ -12,7 +12,7 @@ from app.schemas import ModelAnswer, ModelsAnswer, VersionAnswer
 
 router = APIRouter(tags=["Models"])
 
-VERBS = ("sample", "encode", "decode", "reconstruct")
+VERBS = ("sample", "encode", "decode", "reconstruct", "interpolate")
 
 
 @router.get("/models", summary="List the models")
