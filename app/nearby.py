@@ -20,9 +20,9 @@ from app.uploads import (
     check_pictures,
     from_base64,
     members_of,
+    parse_options,
     parse_pictures,
 )
-from app.uploads import parse_options as parse_plain
 from model.pixels import Floats
 
 FIELD = "latents_near"
@@ -62,7 +62,7 @@ def parse_sample(
         options, pictures = parse_pictures(request, body, SampleOptions, 1)
         near = NearSent(_radius(options), picture=pictures[0])
     elif not body.content:
-        options = parse_plain(request, body, SampleOptions)
+        options = parse_options(request, body, SampleOptions)
     else:
         options, near = _from_json(request, body, tuple(shape))
     _check_together(options, near)

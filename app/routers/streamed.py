@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import ExitStack
 
 from fastapi import Request, Response
 
 from app import answers, intake, zip_answer
 from app.context import Context
+from app.deadline import Deadline
 from app.engine import Engine
 from app.schemas import ReconstructOptions
 from app.streams import in_windows
 from app.zip_answer import ZipAnswer
+from model.pixels import Images
 
 
 async def sample(request: Request, context: Context, engine: Engine) -> Response:
@@ -26,19 +29,12 @@ async def sample(request: Request, context: Context, engine: Engine) -> Response
             engine, permit, n=n, seed=options.seed, temperature=temperature, near=near
         )
         about = answers.sample_members(engine, n, drawn.seed, temperature, drawn.around, fitted)
-        pieces = zip_answer.pieces(context.offload, drawn.windows, n, about)
-        first = await anext(pieces)
-        headers = answers.seeded(engine, drawn.timing, drawn.seed)
-        if fitted:
-            headers |= answers.fit_header([fitted])
-        return ZipAnswer(
-            first,
-            pieces,
-            headers=headers,
-            deadline=deadline,
-            observe=context.metrics.observe_cut,
-            held=held.pop_all(),
-        )
+
+        def headers() -> dict[str, str]:
+            seeded = answers.seeded(engine, drawn.timing, drawn.seed)
+            return seeded | answers.fit_header([fitted]) if fitted else seeded
+
+        return await _begun(context, deadline, held, drawn.windows, n, about, headers)
 
 
 async def decode(request: Request, context: Context, engine: Engine) -> Response:
@@ -49,17 +45,13 @@ async def decode(request: Request, context: Context, engine: Engine) -> Response
         body = await intake.body(request, context, deadline)
         latents = await intake.latents(request, context, engine, body)
         decoded = context.streams.decode(engine, permit, latents)
-        about = answers.identity(engine) | {"n": len(latents)}
-        pieces = zip_answer.pieces(context.offload, decoded.windows, len(latents), about)
-        first = await anext(pieces)
-        return ZipAnswer(
-            first,
-            pieces,
-            headers=answers.raw(engine, decoded.timing),
-            deadline=deadline,
-            observe=context.metrics.observe_cut,
-            held=held.pop_all(),
-        )
+        n = len(latents)
+        about = answers.identity(engine) | {"n": n}
+
+        def headers() -> dict[str, str]:
+            return answers.raw(engine, decoded.timing)
+
+        return await _begun(context, deadline, held, decoded.windows, n, about, headers)
 
 
 async def reconstruct(request: Request, context: Context, engine: Engine) -> Response:
@@ -79,14 +71,32 @@ async def reconstruct(request: Request, context: Context, engine: Engine) -> Res
             seed=options.seed,
         )
         about = answers.reconstruct_members(engine, result, fitted)
-        windows = in_windows(result.images)
-        pieces = zip_answer.pieces(context.offload, windows, len(fitted), about)
-        first = await anext(pieces)
-        return ZipAnswer(
-            first,
-            pieces,
-            headers=answers.reconstruct_headers(engine, result, fitted),
-            deadline=deadline,
-            observe=context.metrics.observe_cut,
-            held=held.pop_all(),
-        )
+        windows, n = in_windows(result.images), len(fitted)
+
+        def headers() -> dict[str, str]:
+            return answers.reconstruct_headers(engine, result, fitted)
+
+        return await _begun(context, deadline, held, windows, n, about, headers)
+
+
+async def _begun(
+    context: Context,
+    deadline: Deadline,
+    held: ExitStack,
+    windows: AsyncGenerator[Images, None],
+    n: int,
+    about: Mapping[str, object],
+    headers: Callable[[], Mapping[str, str]],
+) -> ZipAnswer:
+    """Awaits the first window; the answer takes over what the request holds."""
+    pieces = zip_answer.pieces(context.offload, windows, n, about)
+    first = await anext(pieces)
+    return ZipAnswer(
+        first,
+        pieces,
+        # They tell of the first window's time.
+        headers=headers(),
+        deadline=deadline,
+        observe=context.metrics.observe_cut,
+        held=held.pop_all(),
+    )
