@@ -1,4 +1,7 @@
-"""Pictures as one animated file, GIF or WebP, that loops for ever. Synchronous; any thread."""
+"""Pictures as one animated file, GIF or WebP, that loops for ever. Synchronous; any thread.
+
+Equal frames that follow each other are joined to one that stays as long.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,7 @@ def gif(frames: Images, milliseconds: int) -> bytes:
     """uint8 [n, h, w, c], c being 1 or 3, as an animated GIF.
 
     Grey levels are kept exactly; of colours each frame has the 256 that suit it. Times are kept
-    in hundredths of a second, rounded down. Equal frames that follow each other are joined to one
-    that stays as long.
+    in hundredths of a second, rounded down.
     """
     return _save(frames, "GIF", milliseconds // 10 * 10)
 

@@ -43,9 +43,9 @@ LOADING_GRACE = 3.0
 
 _DESCRIPTION = """\
 Variational autoencoders over HTTP: draw pictures from the prior, encode pictures to latents,
-decode latents, and reconstruct pictures with their figures.
+decode latents, reconstruct pictures with their figures, and go from one to another.
 
-Verbs answer by `Accept`: JSON, `image/png` or `application/x-npy`. Every error is a
+Verbs answer by `Accept`: JSON, `image/png`, `application/x-npy` and more. Every error is a
 problem document (RFC 9457) with a `code`, and the `X-Request-ID` that the log has it under.
 """
 

@@ -66,7 +66,10 @@ class Settings(BaseSettings):
         "above it callers get 429.",
     )
     max_n: int = Field(
-        4096, ge=1, description="Largest `n` of `/sample` and number of latents of `/decode`."
+        4096,
+        ge=1,
+        description="Largest `n` of `/sample`, `steps` of `/interpolate` and number of latents of "
+        "`/decode`.",
     )
     max_stream_n: int = Field(
         100_000, ge=1, description="Largest `n` of `/sample` as `application/zip`."

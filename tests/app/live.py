@@ -18,7 +18,9 @@ from tests.app.serving import loaded, running
 
 
 @asynccontextmanager
-async def live(repository: Path, **changes: Any) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
+async def live(
+    repository: Path, **changes: Any
+) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
     """The application with its models loaded, and a client that calls it over HTTP."""
     async with running(repository, **changes) as app:
         await loaded(app)

@@ -47,7 +47,7 @@ def test_gif_keeps_grey_levels_and_few_colours(channels: int, mode: str) -> None
     assert times == [40] * 5
 
 
-def test_equal_frames_of_a_gif_stay_as_long() -> None:
+def test_equal_frames_stay_as_long() -> None:
     """A picture that is given three times is shown once, for three times as long."""
     shown, times = read(animations.gif(np.repeat(frames(1, 1), 3, axis=0), 100), "L")
     assert (len(shown), sum(times)) == (1, 300)

@@ -43,7 +43,11 @@ async def test_around_a_latent_the_unit_is_the_priors(repository: Path) -> None:
         near = Near(3, latent=np.array([2, 5], np.float32))
         around = await near.find(engine, Timing())
     assert near.rows == 0
-    assert (around.center.tolist(), around.spread.tolist(), around.unit) == ([2, 5], [3, 3], "prior")
+    assert (around.center.tolist(), around.spread.tolist(), around.unit) == (
+        [2, 5],
+        [3, 3],
+        "prior",
+    )
 
 
 @in_loop

@@ -36,7 +36,9 @@ def files(*contents: bytes, name: str = "images") -> list[tuple[str, tuple[str, 
 
 def test_two_pictures_come_as_files_or_in_json() -> None:
     """Both are the same two files, in their order; options stand in the query or beside them."""
-    by_query, uploaded = post(read, "/?steps=5&bounce=true&path=linear", files=files(b"one", b"two"))
+    by_query, uploaded = post(
+        read, "/?steps=5&bounce=true&path=linear", files=files(b"one", b"two")
+    )
     body = {"images": [ONE, f"data:image/png;base64,{TWO}"], "steps": 5, "bounce": True}
     by_member, listed = post(read, json=body | {"path": "linear"})
     assert uploaded.pictures == listed.pictures == [b"one", b"two"]

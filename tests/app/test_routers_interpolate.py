@@ -28,20 +28,20 @@ def levels(content: bytes) -> list[int]:
 @in_loop
 async def test_seeds_in_every_format(repository: Path) -> None:
     """Two seeds give the same pictures as JSON, a strip, an array and both animations."""
-    body = {"seeds": [3, 4], "steps": 5, "path": "linear", "milliseconds": 40}
+    body = {"seeds": [2, 3], "steps": 5, "path": "linear", "milliseconds": 40}
     async with serving(repository) as client:
         answers = {
             media: await client.post("/interpolate", json=body, headers={"Accept": media})
             for media in (JSON, PNG, NPY, GIF, WEBP)
         }
-        ends = [(await client.post("/sample", json={"seed": seed})).json() for seed in (3, 4)]
+        ends = [(await client.post("/sample", json={"seed": seed})).json() for seed in (2, 3)]
     told = answers[JSON].json()
     assert {name: told[name] for name in ("model", "version", "path", "steps", "seeds")} == {
         "model": "arithmetic",
         "version": 1,
         "path": "linear",
         "steps": 5,
-        "seeds": [3, 4],
+        "seeds": [2, 3],
     }
     assert told["pictures"] is None
     assert [told["latents"][0], told["latents"][-1]] == [end["latents"][0] for end in ends]
