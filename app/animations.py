@@ -11,6 +11,9 @@ from PIL import Image
 
 from model.pixels import Images
 
+WEIGHT = 16
+"""How many times as long a pixel takes here as in a PNG, about: what to offload by."""
+
 
 def gif(frames: Images, milliseconds: int) -> bytes:
     """uint8 [n, h, w, c], c being 1 or 3, as an animated GIF.

@@ -8,7 +8,6 @@ other caller of the batchers.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +80,8 @@ class Streams:
             ServiceError: as the permit and the batchers raise; the windows raise the same.
         """
         check_count(n, "n", self._max_stream_n)
-        size = self._take(engine, permit, n)
+        # The picture to draw around is a row too, encoded before the others.
+        size = self._take(engine, permit, n + near.rows if near else n)
         timing = Timing()
         around = await near.find(engine, timing) if near else None
         seed = draw_seed() if seed is None else seed
@@ -109,11 +109,11 @@ class Streams:
 
         return DecodedStream(_one_ahead(window, len(latents), size), timing)
 
-    def _take(self, engine: Engine, permit: Permit, n: int) -> int:
-        """Admits a stream, and says how many rows its windows have."""
+    def _take(self, engine: Engine, permit: Permit, rows: int) -> int:
+        """Admits a stream of rows, and says how many its windows have."""
         fitting = min(WINDOW_PIXELS, self._capacity // _HELD) // engine.row_pixels
         size = max(1, min(WINDOW_ROWS, fitting))
-        permit.take(engine, min(n, _HELD * size) * engine.row_pixels)
+        permit.take(engine, min(rows, _HELD * size) * engine.row_pixels)
         return size
 
 
@@ -140,5 +140,5 @@ async def _one_ahead(
     finally:
         if coming is not None:
             coming.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await coming
+            # Not awaited itself: a cancel of this task while it ends must stay one.
+            await asyncio.gather(coming, return_exceptions=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from app import answers, intake, openapi
+from app import animations, answers, intake, openapi
 from app.context import Context, context_of
 from app.ends import Ends, parse_ends
 from app.engine import Engine
@@ -41,8 +41,9 @@ async def interpolate(request: Request) -> Response:
         result = await context.service.interpolate(
             engine, permit, between, steps=options.steps, path=options.path
         )
+        weight = animations.WEIGHT if media_type in (GIF, WEBP) else 1
         return await context.offload(
-            result.images.size,
+            weight * result.images.size,
             answers.interpolate,
             engine,
             result,

@@ -96,6 +96,10 @@ async def test_a_stream_holds_its_windows_and_no_more(repository: Path) -> None:
         with Permit(admission) as permit:
             await streamed.sample(engine, permit, n=3, **DRAW)
             assert admission.used == 3 * PIXELS
+        with Permit(admission) as permit:
+            near = Near(1, images=grey(9))
+            await streamed.sample(engine, permit, n=3, **DRAW | {"near": near})
+            assert admission.used == 4 * PIXELS
     assert admission.used == 0
 
 
