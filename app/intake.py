@@ -23,6 +23,12 @@ from model.pixels import Floats, Images
 
 
 def engine(request: Request, context: Context) -> Engine:
+    """The engine of the model that the query names, or of the default model.
+
+    Raises:
+        InvalidFieldError: it is named twice, or not at all where there is no default.
+        UnknownModelError, ModelUnavailableError: as the registry raises.
+    """
     names = query_of(request).getlist(MODEL_PARAMETER)
     if len(names) > 1:
         detail = f"{MODEL_PARAMETER} is given {len(names)} times; send it once"
@@ -31,10 +37,12 @@ def engine(request: Request, context: Context) -> Engine:
 
 
 def deadline(request: Request, context: Context) -> Deadline:
+    """What ends the request's work when it is late or its caller has left."""
     return Deadline(request, context.settings.timeout)
 
 
 async def body(request: Request, context: Context, deadline: Deadline) -> Body:
+    """The whole body, of which the deadline is told; errors as `read_body` raises."""
     complete = await read_body(request, context.settings.max_json_bytes)
     deadline.body_is_complete()
     return complete
@@ -43,11 +51,13 @@ async def body(request: Request, context: Context, deadline: Deadline) -> Body:
 async def pictures(
     request: Request, context: Context, body: Body, model: type[OptionsT]
 ) -> tuple[OptionsT, list[bytes]]:
+    """The options and picture files of a body; errors as `parse_pictures` raises."""
     limit = context.settings.max_pictures
     return await context.offload(len(body.content), parse_pictures, request, body, model, limit)
 
 
 async def latents(request: Request, context: Context, engine: Engine, body: Body) -> Floats:
+    """The latents of a body, float32 [n, *latent_shape]; errors as `parse_latents` raises."""
     shape, max_n = engine.manifest.latent.shape, context.settings.max_n
     _, found = await context.offload(
         len(body.content), parse_latents, request, body, DecodeOptions, shape, max_n
@@ -58,7 +68,11 @@ async def latents(request: Request, context: Context, engine: Engine, body: Body
 async def sample(
     request: Request, context: Context, engine: Engine, body: Body
 ) -> tuple[SampleOptions, Near | None, Fitted | None]:
-    """The options of `/sample`, what to draw around, and the picture that this came from."""
+    """The options of `/sample`, what to draw around, and the picture that this came from.
+
+    Raises:
+        ServiceError: as `parse_sample` and `fitted` raise.
+    """
     shape = engine.manifest.latent.shape
     options, sent = await context.offload(len(body.content), parse_sample, request, body, shape)
     if sent is None:
@@ -96,4 +110,5 @@ async def fitted(context: Context, engine: Engine, files: list[bytes]) -> list[F
 
 
 def stacked(fitted: list[Fitted]) -> Images:
+    """Fitted pictures as one array, uint8 [n, h, w, c]."""
     return np.stack([picture.pixels for picture in fitted])

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import json
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from starlette.requests import Request
 
 from app.bodies import read_body
@@ -15,6 +19,7 @@ from app.errors import (
     InvalidFieldError,
     InvalidPictureError,
     MalformedRequestError,
+    ServiceError,
     UnsupportedMediaTypeError,
 )
 from app.npy import dump
@@ -115,3 +120,24 @@ def test_broken_bodies_are_refused() -> None:
         post(read, content=b"x", headers={"content-type": "image/png"})
     with pytest.raises(InvalidFieldError, match="holds more than"):
         post(read, json={"seeds": [[]] * 2000})
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    members=st.dictionaries(
+        st.sampled_from(["images", "latents", "seeds", "steps", "path", "bounce", "x"]),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner),
+            max_leaves=6,
+        ),
+        max_size=3,
+    )
+)
+def test_whatever_json_comes_is_a_pair_or_an_error_of_the_service(members: dict[str, Any]) -> None:
+    """No JSON raises anything else, and what is taken is exactly one pair."""
+    content = json.dumps(members).encode()
+    with contextlib.suppress(ServiceError):
+        _, ends = post(read, content=content, headers={"content-type": "application/json"})
+        given = [one for one in (ends.pictures, ends.latents, ends.seeds) if one is not None]
+        assert [len(one) for one in given] == [2]

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from starlette.requests import Request
 
 from app.bodies import read_body
-from app.errors import InvalidFieldError, InvalidPictureError, UnsupportedMediaTypeError
+from app.errors import (
+    InvalidFieldError,
+    InvalidPictureError,
+    ServiceError,
+    UnsupportedMediaTypeError,
+)
 from app.nearby import NearSent, parse_sample
 from app.schemas import SampleOptions
 from tests.app.asgi import post
@@ -97,3 +106,23 @@ def test_bad_pictures_are_refused() -> None:
         post(read, **near(image=""))
     with pytest.raises(UnsupportedMediaTypeError, match="text/plain is not taken"):
         post(read, content=b"x", headers={"content-type": "text/plain"})
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    near=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["image", "latent", "radius", "x"]), inner)
+        ),
+        max_leaves=8,
+    )
+)
+def test_whatever_json_comes_is_taken_or_an_error_of_the_service(near: Any) -> None:
+    """No JSON raises anything else, and what is taken has a radius within its bounds."""
+    content = json.dumps({"latents_near": near}).encode()
+    with contextlib.suppress(ServiceError):
+        _, found = post(read, content=content, headers={"content-type": "application/json"})
+        assert 0 <= found.radius <= 100
+        assert (found.picture is None) != (found.latent is None)
