@@ -29,6 +29,7 @@ def requests(latent_shape: tuple[int, ...]) -> dict[str, Example]:
         "/decode": {"latents": _zeros(latent_shape)},
         "/reconstruct": images,
         "/score": images,
+        "/interpolate": {"seeds": [7, 8], "steps": 4},
     }
 
 
@@ -37,7 +38,8 @@ def answers(latent_shape: tuple[int, ...]) -> dict[str, Example]:
     images, latents = [base64_png(picture())], _zeros(latent_shape)
     return {
         "/sample": _IDENTITY
-        | {"n": 1, "seed": 7, "temperature": 1.0, "images": images, "latents": latents},
+        | {"n": 1, "seed": 7, "temperature": 1.0, "images": images, "latents": latents}
+        | {"latents_near": None},
         "/encode": _IDENTITY | {"mean": latents, "logvar": latents, "pictures": [_FITTED]},
         "/decode": _IDENTITY | {"images": images},
         "/reconstruct": _IDENTITY
@@ -50,6 +52,15 @@ def answers(latent_shape: tuple[int, ...]) -> dict[str, Example]:
             "bounds": _bounds(),
         },
         "/score": _IDENTITY | _bounds() | {"pictures": [_FITTED]},
+        "/interpolate": _IDENTITY
+        | {
+            "path": "spherical",
+            "steps": 2,
+            "images": images * 2,
+            "latents": latents * 2,
+            "seeds": [7, 8],
+            "pictures": None,
+        },
     }
 
 

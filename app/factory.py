@@ -30,9 +30,10 @@ from app.offload import Offload
 from app.orders import Orders
 from app.registry import Registry
 from app.roots import Roots
-from app.routers import health, models, vae
+from app.routers import health, interpolate, models, vae
 from app.service import Service
 from app.settings import Settings
+from app.streams import Streams
 from app.watching import watch
 from app.worker import Worker
 from model.cores import available_cores
@@ -46,9 +47,10 @@ LOADING_GRACE = 3.0
 
 _DESCRIPTION = """\
 Variational autoencoders over HTTP: draw pictures from the prior, encode pictures to latents,
-decode latents, reconstruct pictures with their figures, and score how likely pictures are.
+decode latents, reconstruct pictures with their figures, go from one picture to another, and score
+how likely pictures are.
 
-Verbs answer by `Accept`: JSON, `image/png` or `application/x-npy`. Every error is a
+Verbs answer by `Accept`: JSON, `image/png`, `application/x-npy` and more. Every error is a
 problem document (RFC 9457) with a `code`, and the `X-Request-ID` that the log has it under.
 """
 
@@ -74,7 +76,13 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     service = Service(
         admission, offload, max_n=settings.max_n, max_elbo_samples=settings.max_elbo_samples
     )
-    context = Context(settings, registry, service, offload, decoding, metrics, worker)
+    streams = Streams(
+        offload,
+        capacity=settings.queue_pixels,
+        max_n=settings.max_n,
+        max_stream_n=settings.max_stream_n,
+    )
+    context = Context(settings, registry, service, streams, offload, decoding, metrics, worker)
     metrics.watch(lambda: admission.used, lambda: not registry.problems())
 
     app = FastAPIOffline(
@@ -91,7 +99,7 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     _add_openapi(app, registry)
     _add_handlers(app)
     # The hot routes first, and not by include_router: it matches routers and then routes again.
-    for module in (vae, models, health):
+    for module in (vae, interpolate, models, health):
         app.router.routes.extend(module.router.routes)
     # The last one added is the outermost.
     app.add_middleware(

@@ -84,7 +84,11 @@ def from_query(request: Request, model: type[OptionsT]) -> OptionsT:
 
 
 def from_members(
-    request: Request, model: type[OptionsT], members: Mapping[str, object], *, other: str = ""
+    request: Request,
+    model: type[OptionsT],
+    members: Mapping[str, object],
+    *,
+    other: str | tuple[str, ...] = (),
 ) -> OptionsT:
     """The options that stand in a JSON body; types are taken as they are, so "1" is no number.
 
@@ -92,7 +96,7 @@ def from_members(
         request: the query must name no option beside such a body.
         model: the options.
         members: the body's members.
-        other: a member that the body also may have, and that is no option.
+        other: members that the body also may have, and that are no options.
 
     Raises:
         MalformedRequestError: there are options in the query too.
@@ -105,11 +109,12 @@ def from_members(
                 "send every option as a member of the body"
             )
             raise MalformedRequestError(msg, field=_shown(name))
-    known = (other, *model.model_fields) if other else tuple(model.model_fields)
+    others = (other,) if isinstance(other, str) else other
+    known = (*others, *model.model_fields)
     for name in members:
         if name not in known:
             raise _unknown("member", name, known)
-    values = {name: value for name, value in members.items() if name != other}
+    values = {name: value for name, value in members.items() if name not in others}
     return _validate(model, values, strict=True)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from model.interpolation import Path
 from model.noise import MAX_SEED
 from model.reference import SAMPLES
 
@@ -37,6 +38,38 @@ class SampleOptions(Options):
         le=10,
         allow_inf_nan=False,
         description="Standard deviation of the latents; below 1 draws more typical pictures.",
+    )
+    radius: float | None = Field(
+        None,
+        ge=0,
+        le=100,
+        allow_inf_nan=False,
+        description="How far around one uploaded picture to draw, in standard deviations of its "
+        "posterior, 1 unless given; a JSON body has it inside `latents_near`.",
+    )
+
+
+class InterpolateOptions(Options):
+    """Which way `/interpolate` goes, and how it shows it."""
+
+    steps: int = Field(
+        8, ge=2, description="How many pictures, both ends included; at most `VAE_MAX_N`."
+    )
+    path: Path = Field(
+        "spherical",
+        description="`spherical` turns the latent at equal angles while its norm changes evenly, "
+        "and stays where latents are likely; `linear` is the straight line.",
+    )
+    milliseconds: int = Field(
+        100,
+        ge=20,
+        le=10_000,
+        description="How long an animated answer shows each picture; GIF keeps hundredths of a "
+        "second.",
+    )
+    bounce: bool = Field(
+        False,
+        description="Whether an animated answer also goes back, so that it repeats without a jump.",
     )
 
 
@@ -103,9 +136,26 @@ class SampleAnswer(Answer):
     version: int
     n: int
     seed: int
-    temperature: float
+    temperature: float | None = Field(description="Null beside `latents_near`.")
     images: list[Png]
     latents: Latents
+    latents_near: NearAnswer | None = Field(
+        description="What was drawn around; null where it was the prior."
+    )
+
+
+class NearAnswer(Answer):
+    """Where the latents were drawn: z = center + radius · unit · ε with ε ~ N(0, I)."""
+
+    center: list[float] = Field(
+        description="The picture's posterior mean, or the latent as sent; nested as the model's "
+        "latent shape is."
+    )
+    radius: float
+    unit: Literal["posterior", "prior"] = Field(
+        description="Standard deviations of the picture's posterior, or 1 around a bare latent."
+    )
+    picture: Picture | None = Field(description="Null for a bare latent.")
 
 
 class Picture(Answer):
@@ -125,6 +175,21 @@ class EncodeAnswer(Answer):
     mean: Latents
     logvar: Latents
     pictures: list[Picture]
+
+
+class InterpolateAnswer(Answer):
+    """The pictures on the way from one latent to another, both ends included."""
+
+    model: str
+    version: int
+    path: Path
+    steps: int
+    images: list[Png]
+    latents: Latents
+    seeds: list[int] | None = Field(description="The seeds of the ends; null for other ends.")
+    pictures: list[Picture] | None = Field(
+        description="The pictures at the ends; null for other ends."
+    )
 
 
 class DecodeAnswer(Answer):

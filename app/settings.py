@@ -76,7 +76,13 @@ class Settings(BaseSettings):
         "above it callers get 429.",
     )
     max_n: int = Field(
-        4096, ge=1, description="Largest `n` of `/sample` and number of latents of `/decode`."
+        4096,
+        ge=1,
+        description="Largest `n` of `/sample`, `steps` of `/interpolate` and number of latents of "
+        "`/decode`.",
+    )
+    max_stream_n: int = Field(
+        100_000, ge=1, description="Largest `n` of `/sample` as `application/zip`."
     )
     max_pictures: int = Field(64, ge=1, description="Most pictures in one request.")
     max_elbo_samples: int = Field(

@@ -13,7 +13,7 @@ from app.versions import Model
 
 router = APIRouter(tags=["Models"])
 
-VERBS = ("sample", "encode", "decode", "reconstruct", "score")
+VERBS = ("sample", "encode", "decode", "reconstruct", "interpolate", "score")
 
 
 @router.get("/models", summary="List the models")

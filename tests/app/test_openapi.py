@@ -14,7 +14,7 @@ from tests import arithmetic_bundle
 from tests.app.loops import in_loop
 from tests.app.serving import client_of, loaded, running, serving
 
-VERBS = ("/sample", "/encode", "/decode", "/reconstruct", "/score")
+VERBS = ("/sample", "/encode", "/decode", "/reconstruct", "/interpolate", "/score")
 
 
 @in_loop

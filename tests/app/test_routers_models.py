@@ -20,7 +20,8 @@ async def test_lists_and_describes(repository: Path) -> None:
     [model] = listed["models"]
     assert (model["serving"], model["ready"], model["default"]) == (1, True, True)
     assert model["provider"] == "CPUExecutionProvider"
-    assert model["verbs"] == ["sample", "encode", "decode", "reconstruct", "score"]
+    every = ["sample", "encode", "decode", "reconstruct", "interpolate", "score"]
+    assert model["verbs"] == every
     assert model["manifest"] is None
     assert described["manifest"]["latent"]["shape"] == [2]
 
