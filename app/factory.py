@@ -153,7 +153,7 @@ def _add_openapi(app: FastAPI, registry: Registry) -> None:
     def document() -> dict[str, Any]:
         model = registry.models.get(registry.default_name or "")
         engine = model.engine if model else None
-        shape = engine.manifest.latent.shape if engine else (openapi.EXAMPLE_LATENT_DIM,)
+        shape = engine.manifest.smallest_latent if engine else (openapi.EXAMPLE_LATENT_DIM,)
         return openapi.with_examples(base(), shape)
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way

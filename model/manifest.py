@@ -34,6 +34,19 @@ def _not_reserved(name: str) -> str:
 Name = Annotated[str, Field(pattern=NAME_PATTERN), AfterValidator(_not_reserved)]
 Shape = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
+VARIES = -1
+"""An axis of a graph's tensor whose length is the caller's choice."""
+
+
+def _fixed_or_varying(length: int) -> int:
+    if length < 1 and length != VARIES:
+        msg = f"an axis has a length of at least 1, or {VARIES} where it varies; got {length}"
+        raise ValueError(msg)
+    return length
+
+
+Axes = Annotated[tuple[Annotated[int, AfterValidator(_fixed_or_varying)], ...], Field(min_length=1)]
+
 
 class FileEntry(Frozen):
     """What a file of the bundle must be."""
@@ -42,12 +55,41 @@ class FileEntry(Frozen):
     bytes: NonNegativeInt
 
 
+class SizesSpec(Frozen):
+    """Heights and widths that a model takes: `min` … `max`, in steps of `multiple`.
+
+    Raises:
+        pydantic.ValidationError: `min` or `max` is no multiple, or `max` is below `min`.
+    """
+
+    min: PositiveInt
+    max: PositiveInt
+    multiple: PositiveInt
+
+    def take(self, length: int) -> bool:
+        """Whether a height or a width is one of these."""
+        return self.min <= length <= self.max and length % self.multiple == 0
+
+    @model_validator(mode="after")
+    def _ends_are_multiples(self) -> Self:
+        if self.min % self.multiple or self.max % self.multiple or self.max < self.min:
+            msg = (
+                f"min and max must be multiples of {self.multiple} with min ≤ max, "
+                f"got {self.min} and {self.max}"
+            )
+            raise ValueError(msg)
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.min} … {self.max} in steps of {self.multiple}"
+
+
 class InputSpec(Frozen):
     """The pictures that the encoder takes: float32 [n, channels, height, width].
 
     Raises:
-        pydantic.ValidationError: `order` is not one of so many channels, or `value_range` does not
-            increase.
+        pydantic.ValidationError: `order` is not one of so many channels, `value_range` does not
+            increase, or `sizes` leave out `height` or `width`.
     """
 
     channels: Literal[1, 3]
@@ -55,11 +97,21 @@ class InputSpec(Frozen):
     width: PositiveInt
     order: Literal["L", "RGB"]
     value_range: tuple[float, float] = (0.0, 1.0)
+    sizes: SizesSpec | None = None
+    """What heights and widths may be; `height` and `width` are then those that are taken where
+    nobody names any. None: they are the only ones."""
 
     @property
     def dimensions(self) -> int:
-        """The number of values of a picture."""
+        """The number of values of a picture of `height` and `width`."""
         return self.channels * self.height * self.width
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The shape of a picture inside, (channels, height, width), as a graph states it."""
+        if self.sizes:
+            return (self.channels, VARIES, VARIES)
+        return (self.channels, self.height, self.width)
 
     @model_validator(mode="after")
     def _order_fits_channels(self) -> Self:
@@ -77,6 +129,13 @@ class InputSpec(Frozen):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _default_size_is_taken(self) -> Self:
+        if self.sizes and not (self.sizes.take(self.height) and self.sizes.take(self.width)):
+            msg = f"height and width must be {self.sizes}, got {self.height}×{self.width}"
+            raise ValueError(msg)
+        return self
+
 
 class Preprocessing(Frozen):
     """How any picture is fitted to the model, in training and in serving alike."""
@@ -90,19 +149,42 @@ class Preprocessing(Frozen):
 
 
 class LatentSpec(Frozen):
-    """A vector (d,) or a map (c, h, w); what is served is (z − shift) · scaling."""
+    """A vector (d,) or a map (c, h, w); what is served is (z − shift) · scaling.
+
+    Raises:
+        pydantic.ValidationError: `factor` is given for a vector, or `scaling` is 0.
+    """
 
     shape: Shape
+    """Of a picture of the input's `height` and `width`."""
+    factor: PositiveInt | None = None
+    """Pixels a side for each of a map's entries: a picture of h×w has a map of h/f×w/f."""
     scaling: float = 1.0
     shift: float = 0.0
 
+    @property
+    def is_map(self) -> bool:
+        """Whether latents have a height and a width."""
+        return len(self.shape) == 3
+
+    @model_validator(mode="after")
+    def _members_fit_the_shape(self) -> Self:
+        if self.factor is not None and not self.is_map:
+            msg = f"factor belongs to a map (c, h, w), got the shape {list(self.shape)}"
+            raise ValueError(msg)
+        if self.scaling == 0:
+            msg = "scaling must not be 0, as nothing could be decoded"
+            raise ValueError(msg)
+        return self
+
 
 class TensorSpec(Frozen):
-    """A graph's input or output; the batch axis is left out of `shape`."""
+    """A graph's input or output; the batch axis is left out of `shape`, and an axis is −1 where
+    its length varies."""
 
     name: str
     dtype: Literal["float32"] = "float32"
-    shape: Shape
+    shape: Axes
 
 
 class GraphSpec(Frozen):
@@ -217,3 +299,50 @@ class Manifest(Frozen):
             )
             raise ValueError(msg)
         return self
+
+    @model_validator(mode="after")
+    def _latents_follow_the_sizes(self) -> Self:
+        sizes, factor = self.input.sizes, self.latent.factor
+        if sizes is None:
+            return self
+        if factor is None or sizes.multiple % factor:
+            msg = (
+                "with input.sizes, latent.factor must be given and divide sizes.multiple, "
+                f"{sizes.multiple}, got {factor}"
+            )
+            raise ValueError(msg)
+        wanted = (self.latent.shape[0], self.input.height // factor, self.input.width // factor)
+        if self.latent.shape != wanted:
+            msg = f"latent.shape must be {list(wanted)}, got {list(self.latent.shape)}"
+            raise ValueError(msg)
+        if self.likelihood:
+            msg = "a likelihood is defined for pictures of one size, so leave out input.sizes"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def latent_axes(self) -> tuple[int, ...]:
+        """The shape of a latent as a graph states it: −1 where its length varies."""
+        if self.input.sizes:
+            return (self.latent.shape[0], VARIES, VARIES)
+        return self.latent.shape
+
+    def latent_shape(self, height: int, width: int) -> tuple[int, ...]:
+        """The shape of the latent of a picture of that size, which is one that the model takes."""
+        factor = self.latent.factor
+        if self.input.sizes is None or factor is None:
+            return self.latent.shape
+        return (self.latent.shape[0], height // factor, width // factor)
+
+    def picture_size(self, latent: tuple[int, ...]) -> tuple[int, int]:
+        """Height and width of the picture of a latent of that shape."""
+        factor = self.latent.factor
+        if self.input.sizes is None or factor is None:
+            return self.input.height, self.input.width
+        return latent[1] * factor, latent[2] * factor
+
+    @property
+    def smallest_latent(self) -> tuple[int, ...]:
+        """The shape of the latent of the smallest picture."""
+        sizes = self.input.sizes
+        return self.latent_shape(sizes.min, sizes.min) if sizes else self.latent.shape
