@@ -68,8 +68,8 @@ def check_alike(fitted: Sequence[Fitted]) -> None:
         height, width, _ = picture.pixels.shape
         if (height, width) != first[:2]:
             msg = (
-                f"picture {index} is {width}×{height} when fitted, picture 0 {first[1]}×{first[0]}; "
-                "send pictures of different sizes in requests of their own"
+                f"picture {index} is {width}×{height} when fitted, picture 0 is "
+                f"{first[1]}×{first[0]}; send pictures of different sizes in requests of their own"
             )
             raise InvalidFieldError(msg, field="images", index=index)
 
