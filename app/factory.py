@@ -29,7 +29,7 @@ from app.loader import Loaded, load
 from app.metrics import Metrics
 from app.offload import Offload
 from app.registry import Registry
-from app.routers import health, models, vae
+from app.routers import health, models, remote_vae, vae
 from app.service import Service
 from app.settings import Settings
 from app.worker import Worker
@@ -79,7 +79,7 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     _add_openapi(app, registry)
     _add_handlers(app)
     # The hot routes first, and not by include_router: it matches routers and then routes again.
-    for module in (vae, models, health):
+    for module in (vae, remote_vae, models, health):
         app.router.routes.extend(module.router.routes)
     # The last one added is the outermost.
     app.add_middleware(
