@@ -67,7 +67,7 @@ class Engine:
         self.sample = batcher("sample", program, programs.DRAW_SHAPE, decoding)
         program = programs.reconstructing(encoder, decoder, value_range, scaling)
         self.reconstruct = batcher("reconstruct", program, image, encoding + decoding)
-        self.params = batcher("params", programs.params(decoder), latent, decoding)
+        self.params = batcher("params", programs.params(decoder, scaling), latent, decoding)
         floats = (self.manifest.input.channels, height, width)
         program = programs.encoding_floats(encoder, scaling)
         self.encode_floats = batcher("encode_floats", program, floats, encoding)

@@ -111,13 +111,13 @@ def reconstructing(
     return run
 
 
-def params(decoder: Graph) -> Run:
+def params(decoder: Graph, scaling: Scaling = UNSCALED) -> Run:
     """Latents → the likelihood's parameters, shaped like images inside."""
-    return partial(_params, decoder)
+    return partial(_params, decoder, scaling)
 
 
-def _params(decoder: Graph, latents: Floats) -> Outputs:
-    return tuple(decoder.run(latents, ("params",)))
+def _params(decoder: Graph, scaling: Scaling, latents: Floats) -> Outputs:
+    return tuple(decoder.run(scaling.trained(latents), ("params",)))
 
 
 def _shown(decoded: Floats, value_range: Range) -> tuple[Images, NDArray[np.bool_]]:

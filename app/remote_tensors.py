@@ -39,8 +39,8 @@ def latents(data: bytes, query: DecodeQuery, manifest: Manifest, max_n: int) -> 
     if packed:
         rows = _unpack(rows, shape)
     own = own_scaling(manifest)
-    if query.scaling not in (None, own):
-        rows = own.served((query.scaling or own).trained(rows))
+    if query.scaling is not None and query.scaling != own:
+        rows = own.served(query.scaling.trained(rows))
     _check_finite(rows)
     return rows
 
@@ -71,6 +71,14 @@ def to_range(rows: Floats, came: Range, wanted: Range) -> Floats:
     slope = (wanted[1] - wanted[0]) / (came[1] - came[0])
     with np.errstate(over="ignore", invalid="ignore"):
         return (rows - np.float32(came[0])) * np.float32(slope) + np.float32(wanted[0])
+
+
+def finite_rows(rows: Floats) -> NDArray[np.bool_]:
+    """Whether all values of each row are finite, bool [n]."""
+    finite: NDArray[np.bool_] = np.logical_and.reduce(
+        np.isfinite(rows), axis=tuple(range(1, rows.ndim))
+    )
+    return finite
 
 
 def own_scaling(manifest: Manifest) -> Scaling:
@@ -128,7 +136,7 @@ def _check_count(n: int, max_n: int) -> None:
 
 
 def _check_finite(rows: Floats) -> None:
-    finite: NDArray[np.bool_] = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
+    finite = finite_rows(rows)
     if not finite.all():
         index = int(np.argmin(finite))
         msg = f"row {index} of the body has a value that is no finite float32"

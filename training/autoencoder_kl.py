@@ -7,15 +7,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from training.errors import ForeignModelError
-
-if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
 
 _CLASS = "AutoencoderKL"
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -105,7 +102,7 @@ def read_model(
 class _Encoder(nn.Module):
     """image → mean, logvar."""
 
-    def __init__(self, vae: AutoencoderKL) -> None:
+    def __init__(self, vae: Any) -> None:  # noqa: ANN401 an AutoencoderKL, which has no types
         super().__init__()
         self.encoder = vae.encoder
         self.quant = nn.Identity() if vae.quant_conv is None else vae.quant_conv
@@ -118,7 +115,7 @@ class _Encoder(nn.Module):
 class _Decoder(nn.Module):
     """latent → pixels, params: the same, as nothing is clamped and there is no likelihood."""
 
-    def __init__(self, vae: AutoencoderKL) -> None:
+    def __init__(self, vae: Any) -> None:  # noqa: ANN401 an AutoencoderKL, which has no types
         super().__init__()
         self.post_quant = nn.Identity() if vae.post_quant_conv is None else vae.post_quant_conv
         self.decoder = vae.decoder

@@ -40,7 +40,7 @@ async def decode(request: Request) -> Response:
     context = context_of(request)
     engine = _engine(request, context)
     query = decode_query(request)
-    as_file = query.output_type == "pil" and TENSOR not in accept_of(request).lower()
+    as_file = query.output_type == "pil" and TENSOR not in (accept_of(request) or "").lower()
     with _deadline(request, context) as deadline, context.service.permit() as permit:
         body = await _body(request, context, deadline)
         latents = await context.offload(
