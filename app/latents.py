@@ -26,11 +26,11 @@ def from_lists(value: object, shape: Shape, max_n: int) -> Floats:
         raise _error(msg, shape)
     rows = [value] if value and _depth(value) == len(shape) else value
     _check_count(len(rows), shape, max_n)
-    shape = _as_first(rows[0], shape)
+    axes = _as_first(rows[0], shape)
     numbers: list[float] = []
     for index, row in enumerate(rows):
-        _flatten(row, shape, index, shape, numbers)
-    return _finite(np.array(numbers, dtype=np.float64).reshape(-1, *shape))
+        _flatten(row, axes, index, shape, numbers)
+    return _finite(np.array(numbers, dtype=np.float64).reshape(-1, *axes))
 
 
 def from_array(array: Floats, shape: Shape, max_n: int) -> Floats:
