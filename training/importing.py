@@ -80,6 +80,11 @@ def import_diffusers(
             written under that name, version or sizes.
         ParityError: torch and onnxruntime disagree; nothing is written.
     """
+    folder = target.root / target.name / str(target.version)
+    if folder.exists():
+        # `write_bundle` would say so too, after minutes of exporting.
+        msg = f"{folder}: exists already, and a bundle is immutable; choose another version"
+        raise ForeignModelError(msg)
     model = read_model(source, subfolder=subfolder, revision=revision)
     spec = _input(model, target)
     encoder = to_onnx(
