@@ -30,7 +30,7 @@ from app.offload import Offload
 from app.orders import Orders
 from app.registry import Registry
 from app.roots import Roots
-from app.routers import health, interpolate, models, vae
+from app.routers import health, interpolate, models, remote_vae, vae
 from app.service import Service
 from app.settings import Settings
 from app.streams import Streams
@@ -99,7 +99,7 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     _add_openapi(app, registry)
     _add_handlers(app)
     # The hot routes first, and not by include_router: it matches routers and then routes again.
-    for module in (vae, interpolate, models, health):
+    for module in (vae, interpolate, remote_vae, models, health):
         app.router.routes.extend(module.router.routes)
     # The last one added is the outermost.
     app.add_middleware(
@@ -200,7 +200,7 @@ def _add_openapi(app: FastAPI, registry: Registry) -> None:
     def document() -> dict[str, Any]:
         model = registry.models.get(registry.default_name or "")
         engine = model.engine if model else None
-        shape = engine.manifest.latent.shape if engine else (openapi.EXAMPLE_LATENT_DIM,)
+        shape = engine.manifest.smallest_latent if engine else (openapi.EXAMPLE_LATENT_DIM,)
         return openapi.with_examples(base(), shape)
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way

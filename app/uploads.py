@@ -16,6 +16,7 @@ from app.errors import InvalidFieldError, InvalidPictureError
 from app.multipart import parts
 from app.negotiate import JSON, NPY
 from app.options import OptionsT, from_members, from_query
+from model.manifest import VARIES
 from model.pixels import Floats
 
 MULTIPART = "multipart/form-data"
@@ -94,12 +95,12 @@ def parse_latents(
         options = from_query(request, model)
         array = npy.load(body.content, field=latents.FIELD)
         return options, latents.from_array(array, tuple(shape), max_n)
-    values, lists = latents.json_size(tuple(shape))
+    values, lists = latents.json_size(tuple(shape), max_n)
     members = members_of(
         body,
         (JSON, NPY),
-        max_values=max_n * values + OPTION_VALUES,
-        max_containers=max_n * lists + OPTION_VALUES,
+        max_values=values + OPTION_VALUES,
+        max_containers=lists + OPTION_VALUES,
     )
     options = from_members(request, model, members, other=latents.FIELD)
     if latents.FIELD not in members:

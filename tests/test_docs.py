@@ -35,7 +35,7 @@ def code(cell: str) -> str:
 
 def _routes(app: FastAPI) -> list[APIRoute]:
     found: list[APIRoute] = []
-    for module in ("health", "interpolate", "models", "vae"):
+    for module in ("health", "interpolate", "models", "remote_vae", "vae"):
         routers = __import__(f"app.routers.{module}", fromlist=["router"])
         found += [route for route in routers.router.routes if isinstance(route, APIRoute)]
     assert {route.path for route in found} >= set(app.openapi()["paths"]) - {"/docs"}

@@ -32,7 +32,16 @@ async def test_a_model_without_likelihood_is_listed_without_score(tmp_path: Path
     arithmetic_bundle.write(tmp_path, likelihood=None)
     async with serving(tmp_path) as client:
         model = (await client.get("/models/arithmetic")).json()
-    assert model["verbs"] == ["sample", "encode", "decode", "reconstruct"]
+    assert model["verbs"] == ["sample", "encode", "decode", "reconstruct", "interpolate"]
+
+
+@in_loop
+async def test_a_model_of_latent_maps_offers_remote_vae(maps: Path) -> None:
+    """Which verbs there are depends on the model."""
+    async with serving(maps) as client:
+        model = (await client.get("/models/maps")).json()
+    assert model["verbs"][-2:] == ["remote-vae/decode", "remote-vae/encode"]
+    assert model["manifest"]["input"]["sizes"] == {"min": 4, "max": 32, "multiple": 4}
 
 
 @in_loop
