@@ -8,7 +8,6 @@ less than n times one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,11 +84,27 @@ def reconstructing(encoder: Graph, decoder: Graph, value_range: Range) -> Run:
 
 def params(decoder: Graph) -> Run:
     """Latents → the likelihood's parameters, shaped like images inside."""
-    return partial(_params, decoder)
+    return tensors(decoder, ("params",))
 
 
-def _params(decoder: Graph, latents: Floats) -> Outputs:
-    return tuple(decoder.run(latents, ("params",)))
+def tensors(graph: Graph, names: tuple[str, ...]) -> Run:
+    """Rows as the graph takes them → its named outputs as they are, float32 [n, …]."""
+
+    def run(rows: Floats) -> Outputs:
+        return tuple(graph.run(rows, names))
+
+    return run
+
+
+def reconstructing_tensors(encoder: Graph, decoder: Graph) -> Run:
+    """Images inside, float32 [n, c, h, w] → the pixels of their posterior means, the means and the
+    log-variances."""
+
+    def run(rows: Floats) -> Outputs:
+        mean, logvar = encoder.run(rows, ("mean", "logvar"))
+        return (*decoder.run(mean, ("pixels",)), mean, logvar)
+
+    return run
 
 
 def _shown(decoded: Floats, value_range: Range) -> tuple[Images, NDArray[np.bool_]]:
