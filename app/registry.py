@@ -15,12 +15,12 @@ from app.engine import Engine
 from app.errors import InvalidFieldError, ModelUnavailableError, UnknownModelError
 from app.loader import Loaded
 from model.bundle import Bundle, BundleError, open_bundle
-from model.manifest import NAME_PATTERN, RESERVED_NAMES
+from model.manifest import name_problem
 from model.runtime import GraphError
 
 logger = logging.getLogger(__name__)
 
-State = Literal["unloaded", "loading", "ready", "unavailable"]
+State = Literal["unloaded", "loading", "ready", "unloading", "unavailable"]
 
 Load = Callable[[Bundle], Loaded]
 Start = Callable[[Loaded], Engine]
@@ -34,6 +34,7 @@ class Version:
     folder: Path
     state: State = "unloaded"
     reason: str = ""
+    engine: Engine | None = None
 
 
 @dataclass(slots=True)
@@ -116,12 +117,12 @@ class Registry:
             return self._default
         return next(iter(self.models)) if len(self.models) == 1 else None
 
-    def engine(self, name: str | None) -> Engine:
-        """The engine of the named model, or of the default model.
+    def engine(self, name: str | None, version: int | None = None) -> Engine:
+        """The engine of the named model, or of the default model; of one version, or the highest.
 
         Raises:
             InvalidFieldError: no name was given and there is no default.
-            UnknownModelError: there is no model of that name.
+            UnknownModelError: there is no model of that name, or no such version.
             ModelUnavailableError: it is loading, or none of its versions can serve.
         """
         wanted = name or self.default_name
@@ -131,10 +132,51 @@ class Registry:
         model = self.models.get(wanted or "")
         if model is None:
             raise self._absent(wanted)
+        if version is not None:
+            return self._engine_of(model, version)
         if model.engine is None:
             detail = f"the model {wanted!r} can't serve: {model.why_not_serving}"
             raise ModelUnavailableError(detail, field="model", retry_after=5)
         return model.engine
+
+    async def load(self, name: str) -> None:
+        """Loads a model again.
+
+        Raises:
+            UnknownModelError: there is no model of that name.
+            ModelUnavailableError: no version could be loaded.
+        """
+        await self.unload(name)
+        await self._open_model(self.models[name])
+        self.engine(name)
+
+    async def unload(self, name: str) -> None:
+        """Takes a model out of service.
+
+        Raises:
+            UnknownModelError: there is no model of that name.
+        """
+        model = self.models.get(name)
+        if model is None:
+            raise self._absent(name)
+        model.engine = None
+        for version in model.versions:
+            engine, version.engine = version.engine, None
+            version.state, version.reason = "unloaded", ""
+            if engine is not None:
+                await engine.close()
+
+    @staticmethod
+    def _engine_of(model: Model, number: int) -> Engine:
+        for version in model.versions:
+            if version.number == number and version.engine is not None:
+                return version.engine
+            if version.number == number:
+                detail = f"{model.name}/{number} can't serve: {version.reason or version.state}"
+                raise ModelUnavailableError(detail, field="version", retry_after=5)
+        known = ", ".join(str(version.number) for version in model.versions)
+        detail = f"{model.name!r} has no version {number}; there is {known}"
+        raise UnknownModelError(detail, field="version")
 
     def problems(self) -> list[str]:
         """Why the server is not ready, a sentence for each reason; empty when it is."""
@@ -182,7 +224,7 @@ class Registry:
             version.state = "loading"
             try:
                 loaded = await in_daemon_thread(self._open_version, version.folder)
-                model.engine = self._start(loaded)
+                model.engine = version.engine = self._start(loaded)
             except (BundleError, GraphError) as error:
                 version.state, version.reason = "unavailable", str(error)
                 logger.error("%s/%d does not serve: %s", model.name, version.number, error)
@@ -211,8 +253,8 @@ def _scan(roots: Sequence[Path]) -> dict[str, Model]:
     for root in roots:
         for folder in _folders(root):
             name, number = folder.parent.name, int(folder.name)
-            if not re.fullmatch(NAME_PATTERN, name) or name in RESERVED_NAMES:
-                logger.warning("%s is left out: %r is no model name", folder, name)
+            if problem := name_problem(name):
+                logger.warning("%s is left out: %s", folder, problem)
                 continue
             found.setdefault(name, {}).setdefault(number, Version(number, folder))
     return {
