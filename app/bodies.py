@@ -57,14 +57,24 @@ async def read_body(request: Request, max_json_bytes: int) -> Body:
     for announced in lines(request.scope, b"content-length"):
         if announced.isdigit():
             _check_json(Body(b"", media_type, boundary), int(announced), max_json_bytes)
+    body = Body(await read_content(request), media_type, boundary)
+    _check_json(body, len(body.content), max_json_bytes)
+    return body
+
+
+async def read_content(request: Request) -> bytes:
+    """Reads the whole body, whatever it is.
+
+    Raises:
+        BodyTooLargeError: it is above the limit for all bodies.
+        QueueFullError: the bodies of all requests together leave no room for it.
+        ClientDisconnectedError: the client left before it had sent all of it.
+    """
     try:
-        content = await request.body()
+        return await request.body()
     except ClientDisconnect as error:
         msg = "the client left before its body was complete"
         raise ClientDisconnectedError(msg) from error
-    body = Body(content, media_type, boundary)
-    _check_json(body, len(content), max_json_bytes)
-    return body
 
 
 def _check_json(body: Body, length: int, limit: int) -> None:

@@ -44,6 +44,14 @@ class Deadline:
         """From here on the caller is waiting for the answer."""
         self._reading = False
 
+    def shorten(self, seconds: float) -> None:
+        """Ends the block `seconds` after the request began, where that is earlier."""
+        if seconds < self._seconds:
+            self._due -= self._seconds - seconds
+            self._seconds = seconds
+            self._timer.cancel()
+            self._look_again(UNWATCHED_SECONDS)
+
     def __enter__(self) -> Deadline:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 a request is always handled in a task

@@ -21,7 +21,8 @@ Observe = Callable[[str, str, BatchReport], None]
 
 class Engine:
     """A served bundle. Its batchers run the functions of `app.programs`, which say what rows they
-    take and what they answer: `encode`, `decode`, `sample`, `reconstruct` and `params`.
+    take and what they answer: `encode`, `decode`, `sample`, `reconstruct` and `params`, and
+    `encode_tensors`, `decode_tensors` and `reconstruct_tensors` on floats.
     """
 
     def __init__(self, loaded: Loaded, shared: Lanes, observe: Observe) -> None:
@@ -63,6 +64,15 @@ class Engine:
         reconstructing = programs.reconstructing(encoder, decoder, value_range)
         self.reconstruct = batcher("reconstruct", reconstructing, image, encoding + decoding)
         self.params = batcher("params", programs.params(decoder), latent, decoding)
+        inside = (image[-1], *image[:-1])
+        both = programs.reconstructing_tensors(encoder, decoder)
+        self.encode_tensors = batcher(
+            "encode_tensors", programs.tensors(encoder, ("mean", "logvar")), inside, encoding
+        )
+        self.decode_tensors = batcher(
+            "decode_tensors", programs.tensors(decoder, ("pixels", "params")), latent, decoding
+        )
+        self.reconstruct_tensors = batcher("reconstruct_tensors", both, inside, encoding + decoding)
 
     @property
     def manifest(self) -> Manifest:

@@ -19,6 +19,7 @@ from app import openapi, problems
 from app.access import AccessLog
 from app.access_lines import AccessLines
 from app.admission import Admission
+from app.batcher import BatchReport
 from app.context import Context
 from app.engine import Engine
 from app.errors import ServiceError
@@ -28,8 +29,9 @@ from app.limits import BodyLimit
 from app.loader import Loaded, load
 from app.metrics import Metrics
 from app.offload import Offload
+from app.oip.statistics import Statistics
 from app.registry import Registry
-from app.routers import health, models, vae
+from app.routers import health, inference_protocol, inference_repository, models, vae
 from app.service import Service
 from app.settings import Settings
 from app.worker import Worker
@@ -58,11 +60,16 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     metrics = Metrics(worker.shared if worker else None)
     admission = Admission(settings.queue_pixels)
     decoding = Admission(max(settings.decode_pixels // workers, settings.max_picture_pixels))
-    registry = _registry(settings, lanes, metrics, cores)
+    max_buffered_bytes = max(settings.max_buffered_bytes // workers, settings.max_body_bytes)
+    inflated = Admission(max_buffered_bytes)
+    statistics = Statistics()
+    registry = _registry(settings, lanes, metrics, statistics, cores)
     service = Service(
         admission, offload, max_n=settings.max_n, max_elbo_samples=settings.max_elbo_samples
     )
-    context = Context(settings, registry, service, offload, decoding, metrics, worker)
+    context = Context(
+        settings, registry, service, offload, decoding, inflated, metrics, statistics, worker
+    )
     metrics.watch(lambda: admission.used, lambda: not registry.problems())
 
     app = FastAPIOffline(
@@ -79,13 +86,13 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     _add_openapi(app, registry)
     _add_handlers(app)
     # The hot routes first, and not by include_router: it matches routers and then routes again.
-    for module in (vae, models, health):
+    for module in (vae, inference_protocol, inference_repository, models, health):
         app.router.routes.extend(module.router.routes)
     # The last one added is the outermost.
     app.add_middleware(
         BodyLimit,
         max_body_bytes=settings.max_body_bytes,
-        max_buffered_bytes=max(settings.max_buffered_bytes // workers, settings.max_body_bytes),
+        max_buffered_bytes=max_buffered_bytes,
     )
     app.add_middleware(HeadAsGet)
     lines = AccessLines(worker.number if worker else 0)
@@ -124,12 +131,20 @@ async def _end(opening: asyncio.Task[None], grace: float) -> None:
     await asyncio.gather(opening, return_exceptions=True)
 
 
-def _registry(settings: Settings, lanes: Lanes, metrics: Metrics, cores: int) -> Registry:
+def _registry(
+    settings: Settings, lanes: Lanes, metrics: Metrics, statistics: Statistics, cores: int
+) -> Registry:
     shipped = str(Path(__file__).parent.parent / "model" / "bundles")
     roots = settings.repository_roots or (shipped,)
 
     def start(loaded: Loaded) -> Engine:
-        return Engine(loaded, lanes, metrics.observe_batch)
+        version = loaded.version
+
+        def observe(model: str, program: str, report: BatchReport) -> None:
+            metrics.observe_batch(model, program, report)
+            statistics.observe_batch(model, version, program, report)
+
+        return Engine(loaded, lanes, observe)
 
     return Registry(
         [Path(root) for root in roots],
