@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import shutil
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import tritonclient.http as triton
@@ -22,10 +25,11 @@ from model.runtime import Graph
 from tests import arithmetic_bundle
 from tests.app.loops import in_loop
 from tests.arithmetic_bundle import LATENT, SIZE
-from tests.e2e.process import Server, server
+from tests.e2e.process import Server, exchange, server
 
 SHIPPED = Path(__file__).parents[2] / "model" / "bundles" / "mnist" / "1"
 KINDS = ("encoder", "decoder", "reconstruct")
+MiB = 1 << 20
 
 
 @pytest.fixture(scope="module", name="live")
@@ -371,3 +375,88 @@ async def test_callers_who_share_batches_get_their_own_rows(live: tuple[Server, 
             np.stack([rows.mean(axis=(1, 2, 3)), rows[:, 0, 0, 0]], axis=1),
             rtol=1e-6,
         )
+
+
+def resident(process: Server) -> int:
+    """Bytes of the server's memory."""
+    fields = Path(f"/proc/{process.process.pid}/statm").read_text().split()
+    return int(fields[1]) * 4096
+
+
+@pytest.fixture(scope="module", name="narrow")
+def _narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, int]]:
+    root = tmp_path_factory.mktemp("repository")
+    arithmetic_bundle.write(root)
+    with server(root, "--max-body-bytes", str(4 * MiB), VAE_TIMEOUT="2") as (process, port):
+        process.wait_for("serves on")
+        yield process, port
+
+
+def error_of(response: bytes) -> str:
+    """The sentence of a response's error, once it was found to be the only member."""
+    document = json.loads(response.partition(b"\r\n\r\n")[2])
+    assert list(document) == ["error"]
+    sentence: str = document["error"]
+    return sentence
+
+
+def request(*headers: str, body: bytes = b"") -> bytes:
+    lines = ("POST /v2/models/arithmetic-encoder/infer HTTP/1.1", "Host: x", *headers)
+    return "\r\n".join((*lines, "", "")).encode() + body
+
+
+def test_memory_does_not_grow_with_refused_requests(narrow: tuple[Server, int]) -> None:
+    """Bombs, long JSON, lists without end and tensors that don't add up leave nothing behind."""
+    process, port = narrow
+    infer = f"http://127.0.0.1:{port}/v2/models/arithmetic-encoder/infer"
+    json_ = b'{"inputs":[' + b"[]," * MiB + b"[]]}"
+    refused = [
+        ({"Content-Encoding": "gzip"}, gzip.compress(bytes(64 * MiB)), 413),
+        ({"Content-Encoding": "deflate"}, zlib.compress(bytes(64 * MiB)), 413),
+        ({}, json_, 400),
+        ({}, b" " * (5 * MiB), 413),
+        ({"Inference-Header-Content-Length": "0"}, bytes(3 * MiB), 400),
+        ({"Content-Encoding": "gzip"}, gzip.compress(bytes(3 * MiB)), 400),
+    ]
+    with httpx.Client(timeout=60) as client:
+
+        def ask(rounds: int) -> int:
+            for _ in range(rounds):
+                for headers, body, status in refused:
+                    answer = client.post(infer, content=body, headers=headers)
+                    assert answer.status_code == status
+                    assert list(answer.json()) == ["error"]
+            return resident(process)
+
+        before = ask(5)
+        after = ask(20)
+    # One body that stayed each time would be 20 times 3 MiB at least.
+    assert after - before < 16 * MiB
+
+
+def test_a_body_that_is_announced_too_large_is_refused_at_once(narrow: tuple[Server, int]) -> None:
+    """The answer does not wait for the body, and is the protocol's."""
+    answer = exchange(narrow[1], request(f"Content-Length: {8 * MiB}", "Expect: 100-continue"))
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert str(4 * MiB) in error_of(answer)
+
+
+def test_a_large_body_that_is_sent_all_the_same_is_answered(narrow: tuple[Server, int]) -> None:
+    """A client that writes everything before it reads gets its answer, not a broken pipe."""
+    answer = exchange(narrow[1], request(f"Content-Length: {8 * MiB}", body=bytes(8 * MiB)))
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert "4194304" in error_of(answer)
+
+
+def test_a_body_that_never_ends_is_given_up(narrow: tuple[Server, int]) -> None:
+    """A body that stops arriving is a 408 of the protocol when the deadline has passed."""
+    answer = exchange(narrow[1], request("Content-Length: 100", body=b"{"))
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert "2 s" in error_of(answer)
+
+
+def test_chunks_are_taken(narrow: tuple[Server, int]) -> None:
+    """A body without a length is read to its end."""
+    body = b"5\r\n{}   \r\n0\r\n\r\n"
+    sent = request("Transfer-Encoding: chunked", "Connection: close", body=body)
+    assert "inputs must be a list" in error_of(exchange(narrow[1], sent))
