@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import cache, partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -30,14 +29,19 @@ from app.loader import Loaded, load
 from app.metrics import Metrics
 from app.offload import Offload
 from app.oip.statistics import Statistics
+from app.orders import Orders
 from app.registry import Registry
+from app.roots import Roots
 from app.routers import health, inference_protocol, inference_repository, models, vae
 from app.service import Service
 from app.settings import Settings
+from app.watching import watch
 from app.worker import Worker
 from model.cores import available_cores
 
 logger = logging.getLogger(__name__)
+
+_Following = list[Callable[[], Coroutine[Any, Any, None]]]
 
 LOADING_GRACE = 3.0
 """Seconds that a model which is loading is waited for when the server stops."""
@@ -63,7 +67,10 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     max_buffered_bytes = max(settings.max_buffered_bytes // workers, settings.max_body_bytes)
     inflated = Admission(max_buffered_bytes)
     statistics = Statistics()
-    registry = _registry(settings, lanes, metrics, statistics, cores)
+    roots = Roots(settings.repository_roots, settings.cache)
+    orders = Orders(worker.shared, worker.number, timeout=settings.timeout) if worker else None
+    start = partial(_start, lanes, metrics, statistics)
+    registry = _registry(settings, roots, orders, start, cores)
     service = Service(
         admission, offload, max_n=settings.max_n, max_elbo_samples=settings.max_elbo_samples
     )
@@ -80,7 +87,7 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
         redoc_url=None,
         # A redirect would drop the body of many clients and trust the Host header.
         redirect_slashes=False,
-        lifespan=partial(_lifespan, context, lanes),
+        lifespan=partial(_lifespan, context, lanes, _following(settings, roots, orders, registry)),
     )
     app.state.context = context
     _add_openapi(app, registry)
@@ -101,26 +108,36 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
 
 
 @contextlib.asynccontextmanager
-async def _lifespan(context: Context, lanes: Lanes, app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(
+    context: Context, lanes: Lanes, following: _Following, app: FastAPI
+) -> AsyncIterator[None]:
     registry, worker = context.registry, context.worker
     # Beside the server, which is live at once and says on /readyz what it waits for.
     opening = asyncio.create_task(registry.open())
-    reporting = worker and asyncio.create_task(
-        worker.report(opening, lambda: not registry.problems(), context.metrics.refresh)
-    )
+    beside = [asyncio.create_task(_keep_up(following, opening))]
+    if worker:
+        report = worker.report(opening, lambda: not registry.problems(), context.metrics.refresh)
+        beside.append(asyncio.create_task(report))
     if worker and worker.replaces:
         # The others answer meanwhile, so connections come to this one once it can serve them.
         await asyncio.wait({opening})
     try:
         yield
     finally:
-        if reporting:
-            reporting.cancel()
         registry.halt()
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await _end(opening, min(LOADING_GRACE, context.settings.shutdown_grace))
         await registry.close()
         lanes.close()
         context.offload.close()
+
+
+async def _keep_up(following: _Following, opening: asyncio.Task[None]) -> None:
+    """Once the models are open, follows what becomes of their folders and what others are told."""
+    await asyncio.wait({opening})
+    await asyncio.gather(*(begin() for begin in following))
 
 
 async def _end(opening: asyncio.Task[None], grace: float) -> None:
@@ -131,28 +148,47 @@ async def _end(opening: asyncio.Task[None], grace: float) -> None:
     await asyncio.gather(opening, return_exceptions=True)
 
 
+def _start(lanes: Lanes, metrics: Metrics, statistics: Statistics, loaded: Loaded) -> Engine:
+    number = loaded.version
+
+    def observe(model: str, program: str, report: BatchReport) -> None:
+        metrics.observe_batch(model, program, report)
+        statistics.observe_batch(model, number, program, report)
+
+    return Engine(loaded, lanes, observe)
+
+
 def _registry(
-    settings: Settings, lanes: Lanes, metrics: Metrics, statistics: Statistics, cores: int
+    settings: Settings,
+    roots: Roots,
+    orders: Orders | None,
+    start: Callable[[Loaded], Engine],
+    cores: int,
 ) -> Registry:
-    shipped = str(Path(__file__).parent.parent / "model" / "bundles")
-    roots = settings.repository_roots or (shipped,)
-
-    def start(loaded: Loaded) -> Engine:
-        version = loaded.version
-
-        def observe(model: str, program: str, report: BatchReport) -> None:
-            metrics.observe_batch(model, program, report)
-            statistics.observe_batch(model, version, program, report)
-
-        return Engine(loaded, lanes, observe)
-
     return Registry(
-        [Path(root) for root in roots],
+        roots.folders,
         default=settings.default_model,
         required=settings.required_names,
         load=partial(load, wanted=settings.provider, cores=cores),
         start=start,
+        fetch=roots.fetch,
+        orders=orders,
+        places=roots.places,
     )
+
+
+def _following(
+    settings: Settings, roots: Roots, orders: Orders | None, registry: Registry
+) -> _Following:
+    """What the registry goes by once it is open."""
+    poll = settings.watch == "poll"
+    watched = roots.watched if settings.watch != "off" else ()
+    following: _Following = [
+        partial(watch, folder, registry.changed, poll=poll) for folder in watched
+    ]
+    if orders is not None:
+        following.append(partial(orders.follow, registry.apply))
+    return following
 
 
 def _add_handlers(app: FastAPI) -> None:

@@ -21,6 +21,7 @@ Document = dict[str, Any]
 VERB_ERRORS = (
     "malformed_request",
     "unknown_model",
+    "unknown_version",
     "not_acceptable",
     "body_timeout",
     "body_too_large",
@@ -36,13 +37,22 @@ VERB_ERRORS = (
 )
 PICTURE_ERRORS: tuple[str, ...] = (*VERB_ERRORS, "invalid_picture", "picture_too_large")
 
-_MODEL_PARAMETER: Document = {
-    "name": "model",
-    "in": "query",
-    "required": False,
-    "description": "Which model answers; the default model when not given.",
-    "schema": {"type": "string"},
-}
+_TARGET_PARAMETERS: tuple[Document, ...] = (
+    {
+        "name": "model",
+        "in": "query",
+        "required": False,
+        "description": "Which model answers; the default model when not given.",
+        "schema": {"type": "string"},
+    },
+    {
+        "name": "version",
+        "in": "query",
+        "required": False,
+        "description": "Which of its versions; the highest one that serves when not given.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+)
 _BINARY: Document = {"type": "string", "format": "binary"}
 EXAMPLE_LATENT_DIM = 32
 
@@ -81,7 +91,7 @@ def options_body(options: type[Options]) -> Document:
     schema = {"$ref": f"#/components/schemas/{options.__name__}"}
     content = {JSON: {"schema": schema}}
     return {
-        "parameters": [_MODEL_PARAMETER, *_parameters(options)],
+        "parameters": [*_TARGET_PARAMETERS, *_parameters(options)],
         "requestBody": {"required": False, "content": content},
     }
 
@@ -107,7 +117,7 @@ def pictures_body(options: type[Options]) -> Document:
     }
     content |= {media_type: {"schema": _BINARY} for media_type in PICTURE_TYPES}
     return {
-        "parameters": [_MODEL_PARAMETER, *_parameters(options)],
+        "parameters": [*_TARGET_PARAMETERS, *_parameters(options)],
         "requestBody": {"required": True, "content": content},
     }
 
@@ -120,7 +130,7 @@ def latents_body(options: type[Options]) -> Document:
         NPY: {"schema": _BINARY},
     }
     return {
-        "parameters": [_MODEL_PARAMETER, *_parameters(options)],
+        "parameters": [*_TARGET_PARAMETERS, *_parameters(options)],
         "requestBody": {"required": True, "content": content},
     }
 

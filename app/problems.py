@@ -25,6 +25,7 @@ STATUS: dict[str, int] = {
     "forbidden": 403,
     "not_found": 404,
     "unknown_model": 404,
+    "unknown_version": 404,
     "method_not_allowed": 405,
     "not_acceptable": 406,
     "body_timeout": 408,

@@ -161,8 +161,10 @@ class VersionAnswer(Answer):
     """One version on disk."""
 
     version: int
-    state: Literal["unloaded", "loading", "ready", "unavailable"]
-    reason: str
+    state: Literal["loading", "ready", "unloading", "unavailable", "unloaded"]
+    reason: str = Field(
+        description="Why it does not serve, or could not be replaced by what is on disk."
+    )
 
 
 class ModelAnswer(Answer):
@@ -171,7 +173,9 @@ class ModelAnswer(Answer):
     name: str
     default: bool
     ready: bool
-    serving: int | None = Field(description="The version that answers; null when none does.")
+    serving: int | None = Field(
+        description="The version that answers unless another is asked for; null when none does."
+    )
     provider: str | None
     versions: list[VersionAnswer]
     verbs: list[str]

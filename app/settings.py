@@ -27,8 +27,18 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     repository: str = Field(
         "",
-        description="Comma-separated folders of bundles, `<root>/<name>/<version>/`; "
-        "empty serves the bundles that ship with the package.",
+        description="Comma-separated folders or fsspec addresses (`s3://bucket/prefix`) of "
+        "bundles, `<root>/<name>/<version>/`; empty serves the bundles that ship with the package.",
+    )
+    watch: Literal["on", "off", "poll"] = Field(
+        "on",
+        description="Whether changes in the repository's folders are followed: `on` as the file "
+        "system tells them, `poll` by comparing files, which network file systems need.",
+    )
+    cache: str = Field(
+        "",
+        description="Folder for the copies of bundles from fsspec addresses; empty takes "
+        "`vaeserve` in the user's cache directory.",
     )
     default_model: str = Field(
         "", description="Model used where a request names none; empty takes the only one there is."

@@ -73,7 +73,7 @@ def open_bundle(folder: Path) -> Bundle:
     Raises:
         BundleError: a file is missing, damaged or not described, or the schema is unknown.
     """
-    bundle = Bundle(folder, _parse_manifest(folder / MANIFEST))
+    bundle = Bundle(folder, read_manifest(folder))
     for name in (*REQUIRED_FILES, *bundle.manifest.files):
         bundle.read(name)
     return bundle
@@ -107,8 +107,23 @@ def write_bundle(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
     return open_bundle(folder)
 
 
-def _parse_manifest(path: Path) -> Manifest:
-    content = _read(path)
+def manifest_bytes(folder: Path) -> bytes:
+    """The manifest as it stands on disk, which tells one state of a bundle from another.
+
+    Raises:
+        BundleError: it is missing or can't be read.
+    """
+    return _read(folder / MANIFEST)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What the manifest says; the files that it lists are not looked at.
+
+    Raises:
+        BundleError: it is missing or no manifest, its schema is unknown, or it lists a file by
+            anything else than a plain name.
+    """
+    path, content = folder / MANIFEST, manifest_bytes(folder)
     try:
         document = json.loads(content)
     except ValueError as error:

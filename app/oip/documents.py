@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from app.engine import Engine
 from app.oip.signatures import Derived, Tensor, derived_of
 from app.oip.tensors import DATATYPE
-from app.registry import Model, Version
+from app.versions import Model, Version
 from model.runtime import CUDA
 
 SERVER = "vaeserve"

@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from app import openapi
 from app.context import Context, ContextDep
 from app.errors import UnknownModelError
-from app.registry import Model
 from app.schemas import ModelAnswer, ModelsAnswer, VersionAnswer
+from app.versions import Model
 
 router = APIRouter(tags=["Models"])
 

@@ -10,11 +10,9 @@ from app.bodies import Body, read_body
 from app.context import Context, context_of
 from app.deadline import Deadline
 from app.engine import Engine
-from app.errors import InvalidFieldError
-from app.fields import query_of
 from app.negotiate import JSON, NPY, PNG, accept_of, choose
 from app.offload import INLINE_SIZE
-from app.options import MODEL_PARAMETER, OptionsT
+from app.options import OptionsT, target_of
 from app.schemas import (
     DecodeAnswer,
     DecodeOptions,
@@ -134,11 +132,7 @@ async def reconstruct(request: Request) -> Response:
 
 
 def _engine(request: Request, context: Context) -> Engine:
-    names = query_of(request).getlist(MODEL_PARAMETER)
-    if len(names) > 1:
-        detail = f"{MODEL_PARAMETER} is given {len(names)} times; send it once"
-        raise InvalidFieldError(detail, field=MODEL_PARAMETER)
-    return context.registry.engine(names[0] if names else None)
+    return context.registry.engine(*target_of(request))
 
 
 def _deadline(request: Request, context: Context) -> Deadline:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from app.oip import documents
-from app.registry import Model, Version
+from app.versions import Model, Version
 
 
 def test_the_index_has_every_version_of_every_model() -> None:
     """States are those of the protocol, and what does not serve says why."""
     folder = Path("x")
     versions = [
-        Version(3, folder, "unavailable", "damaged"),
-        Version(2, folder, "ready"),
-        Version(1, folder, "unloaded"),
-        Version(4, folder, "loading"),
-        Version(5, folder, "unloading"),
+        Version("a", 3, folder, "unavailable", "damaged"),
+        Version("a", 2, folder, "ready"),
+        Version("a", 1, folder, "unloaded"),
+        Version("a", 4, folder, "loading"),
+        Version("a", 5, folder, "unloading"),
     ]
     model = Model("a", versions)
     index = documents.index([model], only_ready=False)
