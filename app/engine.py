@@ -24,7 +24,8 @@ Observe = Callable[[str, str, BatchReport], None]
 class Engine:
     """A served bundle. Its batchers run the functions of `app.programs`, which say what rows they
     take and what they answer: `encode`, `decode`, `sample`, `reconstruct` and `params`, and with
-    pixels as numbers in the model's own range `encode_floats` and `decode_floats`.
+    pixels as numbers in the model's own range `encode_floats`, `decode_floats`, and for tensor
+    protocols `encode_tensors`, `decode_tensors` and `reconstruct_tensors`.
     """
 
     def __init__(self, loaded: Loaded, shared: Lanes, observe: Observe) -> None:
@@ -79,6 +80,16 @@ class Engine:
         self.encode_floats = batcher("encode_floats", program, floats, encoding)
         program = programs.decoding_floats(decoder, scaling)
         self.decode_floats = batcher("decode_floats", program, latent, decoding)
+        self.encode_tensors = batcher(
+            "encode_tensors", programs.encoding_floats(encoder, scaling), floats, encoding
+        )
+        self.decode_tensors = batcher(
+            "decode_tensors", programs.decoding_tensors(decoder, scaling), latent, decoding
+        )
+        program = programs.reconstructing_tensors(encoder, decoder, scaling)
+        self.reconstruct_tensors = batcher(
+            "reconstruct_tensors", program, floats, encoding + decoding
+        )
 
     @property
     def manifest(self) -> Manifest:

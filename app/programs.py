@@ -120,6 +120,27 @@ def _params(decoder: Graph, scaling: Scaling, latents: Floats) -> Outputs:
     return tuple(decoder.run(scaling.trained(latents), ("params",)))
 
 
+def decoding_tensors(decoder: Graph, scaling: Scaling = UNSCALED) -> Run:
+    """Latents → pixels and the likelihood's parameters, each float32 [n, c, h, w], as they are."""
+
+    def run(latents: Floats) -> Outputs:
+        return tuple(decoder.run(scaling.trained(latents), ("pixels", "params")))
+
+    return run
+
+
+def reconstructing_tensors(encoder: Graph, decoder: Graph, scaling: Scaling = UNSCALED) -> Run:
+    """Images inside, float32 [n, c, h, w] → the pixels of their posterior means, the means and the
+    log-variances."""
+
+    def run(rows: Floats) -> Outputs:
+        mean, logvar = encoder.run(rows, ("mean", "logvar"))
+        pixels = decoder.run(mean, ("pixels",))[0]
+        return pixels, scaling.served(mean), scaling.served_logvar(logvar)
+
+    return run
+
+
 def _shown(decoded: Floats, value_range: Range) -> tuple[Images, NDArray[np.bool_]]:
     # Beyond float32 is beyond white; what is no number is told by the second output.
     with np.errstate(over="ignore", invalid="ignore"):

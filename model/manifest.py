@@ -5,6 +5,7 @@ Its parts that describe arrays are defined in `model.layout`, and found here too
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -31,12 +32,28 @@ SCHEMA_VERSION = 1
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
 RESERVED_NAMES = frozenset({"stats"})
 """Names that would collide with a route of the inference protocol."""
+DERIVED_KINDS = ("encoder", "decoder", "reconstruct")
+"""The inference protocol serves each bundle as three models, `<name>-<kind>`."""
+
+
+def name_problem(name: str) -> str:
+    """Why no bundle may be called so, in a sentence; empty when it may."""
+    if name in RESERVED_NAMES:
+        return f"{name!r} is reserved; choose another name"
+    for kind in DERIVED_KINDS:
+        if name.endswith(f"-{kind}"):
+            return (
+                f"{name!r} ends in -{kind}, which the inference protocol appends to the names of "
+                "bundles; choose another name"
+            )
+    if not re.fullmatch(NAME_PATTERN, name):
+        return f"{name!r} is no model name; names match {NAME_PATTERN}"
+    return ""
 
 
 def _not_reserved(name: str) -> str:
-    if name in RESERVED_NAMES:
-        msg = f"{name!r} is reserved; choose another name"
-        raise ValueError(msg)
+    if problem := name_problem(name):
+        raise ValueError(problem)
     return name
 
 

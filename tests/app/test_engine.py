@@ -26,7 +26,7 @@ def ignore(model: str, program: str, report: BatchReport) -> None:
 
 @in_loop
 async def test_each_program_has_a_batcher(repository: Path) -> None:
-    """Encode, decode, sample, reconstruct and params answer, and are counted by these names."""
+    """Every program answers, and is counted by its name."""
     seen: list[tuple[str, str]] = []
     lanes = Lanes(1)
     loaded = load(open_bundle(repository / "arithmetic" / "1"), "cpu", cores=1)
@@ -38,15 +38,23 @@ async def test_each_program_has_a_batcher(repository: Path) -> None:
     drawn = (await engine.sample(draws(7, 2, 0.0))).outputs[2]
     again = (await engine.reconstruct(images)).outputs[0]
     params = (await engine.params(latents)).outputs[0]
+    inside = np.full((2, 1, SIZE, SIZE), 0.5, np.float32)
+    means, _ = (await engine.encode_tensors(inside)).outputs
+    pixels, _ = (await engine.decode_tensors(latents)).outputs
+    whole, _, _ = (await engine.reconstruct_tensors(inside)).outputs
     assert mean.tolist() == [[1, 1]] * 3
     assert logvar.shape == (3, LATENT)
     assert (shown == 255).all()
     assert not drawn.any()
     assert (again == images).all()
     assert (params == 2).all()
+    assert (means == 0.5).all()
+    assert (pixels == 1).all()
+    assert (whole == inside).all()
     assert engine.row_pixels == SIZE * SIZE
     assert (engine.name, engine.version) == ("arithmetic", 1)
-    programs = ("encode", "decode", "sample", "reconstruct", "params")
+    programs = ["encode", "decode", "sample", "reconstruct", "params"]
+    programs += ["encode_tensors", "decode_tensors", "reconstruct_tensors"]
     assert seen == [("arithmetic", name) for name in programs]
     await engine.close()
     lanes.close()

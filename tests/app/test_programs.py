@@ -74,6 +74,18 @@ def test_errors_are_in_units_of_one() -> None:
         assert (mean.shape, kl.shape) == ((1, LATENT), (1,))
 
 
+def test_tensors_are_what_the_graphs_answer() -> None:
+    """Floats go through the graphs as they are, beyond the range of pixels too."""
+    latents = np.array([[2.5, 0], [-1, 7]], np.float32)
+    pixels, params = programs.tensors(decoder(), ("pixels", "params"))(latents)
+    assert (pixels[:, 0, 0, 0].tolist(), params[:, 0, 0, 0].tolist()) == ([1, 0], [2.5, -1])
+    images = np.full((1, 1, SIZE, SIZE), 3, np.float32)
+    images[0, 0, 0, 0] = -13
+    again, mean, logvar = programs.reconstructing_tensors(encoder(), decoder())(images)
+    assert (mean.tolist(), logvar.tolist()) == ([[2, -13]], [[0, 0]])
+    assert (again == 1).all()
+
+
 @given(
     st.lists(
         st.tuples(st.integers(0, MAX_SEED), st.integers(1, 5), st.sampled_from([0.0, 0.5, 1.0])),

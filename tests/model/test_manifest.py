@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from model.bundle import MANIFEST, BundleError, open_bundle
-from model.manifest import InputSpec, LatentSpec, LikelihoodSpec, Manifest
+from model.manifest import InputSpec, LatentSpec, LikelihoodSpec, Manifest, name_problem
 from tests import arithmetic_bundle, arithmetic_maps
 
 SHIPPED = Path(__file__).parents[2] / "model" / "bundles" / "mnist" / "1"
@@ -31,6 +31,24 @@ def test_a_value_range_is_finite_and_increases(value_range: tuple[float, float])
     """Pixels can't be scaled to a range that is empty, upside down or endless."""
     with pytest.raises(ValidationError, match=r"value_range|finite"):
         InputSpec(channels=1, height=4, width=4, order="L", value_range=value_range)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("stats", "reserved"),
+        ("faces-encoder", "ends in -encoder"),
+        ("faces-decoder", "ends in -decoder"),
+        ("a-reconstruct", "ends in -reconstruct"),
+    ],
+)
+def test_names_of_the_inference_protocol_are_no_names_of_bundles(name: str, words: str) -> None:
+    """A bundle can't be called as a route or as one of the models that bundles are served as."""
+    assert words in name_problem(name)
+    with pytest.raises(ValidationError, match=words):
+        arithmetic_bundle.manifest(name)
+    for fine in ("faces", "encoder", "my-encoders", "reconstruct-1"):
+        assert name_problem(fine) == ""
 
 
 @pytest.mark.parametrize(("channels", "order"), [(1, "RGB"), (3, "L")])
