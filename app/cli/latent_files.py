@@ -38,7 +38,7 @@ def check(path: Path) -> None:
     Raises:
         UsageError: an unknown ending, no such folder, or Parquet without its package.
     """
-    ending = check_ending(path, tuple(_KINDS))
+    ending = check_ending(path, ENDINGS)
     if ending == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         msg = (
             "to write Parquet install pyarrow: pip install 'vaeserve[parquet]'; "
@@ -202,3 +202,4 @@ class _Npz:
 
 
 _KINDS = {".parquet": _Parquet, ".csv": _Csv, ".npy": _Npy, ".npz": _Npz}
+ENDINGS = tuple(_KINDS)
