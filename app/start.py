@@ -83,4 +83,3 @@ def _sentences(error: ValidationError) -> str:
         f"got {item['input']!r}"
         for item in error.errors()
     )
-

@@ -34,7 +34,8 @@ def sample(options: argparse.Namespace) -> Exit:
         output.write(options.output, npy.dump(drawn.images))
     else:
         output.write(options.output, images.png(images.grid(drawn.images)))
-    note(f"{options.output}: {options.n} pictures of {drawn.model}/{drawn.version}, seed {drawn.seed}")
+    whose = f"{drawn.model}/{drawn.version}"
+    note(f"{options.output}: {options.n} pictures of {whose}, seed {drawn.seed}")
     return Exit.DONE
 
 

@@ -34,5 +34,5 @@ def encode(options: argparse.Namespace) -> Exit:
                 raise CommandError(msg)
             identity = answered
             file.add(there, latents)
-        ended = summary(batches, "encoded")
-    return ended
+        # Before the file is finished: without a row there is to be none.
+        return summary(batches, "encoded")

@@ -56,7 +56,7 @@ class InProcess(httpx.BaseTransport):
         """Begins the lifespan, and waits until every model serves or has said why it does not."""
         await self._lifespan.__aenter__()
         async with httpx.AsyncClient(transport=self._transport, base_url=_BASE) as http:
-            while await _is_loading(http):
+            while await _is_loading(http):  # noqa: ASYNC110 the service tells nobody
                 await asyncio.sleep(_POLL_SECONDS)
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:

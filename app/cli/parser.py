@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from app.cli.exits import MEANINGS
@@ -28,7 +29,7 @@ def parser(environment: Mapping[str, str] = os.environ) -> argparse.ArgumentPars
         prog="vaeserve",
         description="Variational autoencoders: serve them over HTTP, or use them from here.",
         epilog=_epilog(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=28),
     )
     made.add_argument("--version", action="store_true", help="print the version and exit")
     commands = made.add_subparsers(dest="command", metavar="COMMAND", title="commands")
@@ -49,7 +50,7 @@ def _epilog() -> str:
     codes = "\n".join(f"  {code.value:<4}{meaning}" for code, meaning in MEANINGS.items())
     return (
         "`vaeserve COMMAND --help` says more; without a command, `vaeserve --port 8001` serves.\n"
-        f"Without --url and {URL_VARIABLE} a command loads the models itself and needs no service.\n"
+        f"Without --url and {URL_VARIABLE} a command loads models itself and needs no service.\n"
         f"\nexit codes:\n{codes}"
     )
 
@@ -116,9 +117,7 @@ def _add_pictures(command: argparse.ArgumentParser) -> None:
 
 
 def _add_output(command: argparse.ArgumentParser, endings: str) -> None:
-    command.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FILE", help=endings
-    )
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=endings)
 
 
 def _add_service(command: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:

@@ -66,9 +66,7 @@ def score(options: argparse.Namespace) -> Exit:
     return ended
 
 
-def _rows(
-    batches: Batches[Scores], paths: Sequence[Path], about: dict[str, Any]
-) -> Iterator[Row]:
+def _rows(batches: Batches[Scores], paths: Sequence[Path], about: dict[str, Any]) -> Iterator[Row]:
     """A row for each picture; `about` gets what is the same for all."""
     for there, scores in batches.answers(pictures_below(paths)):
         said = _about(scores)
@@ -99,7 +97,7 @@ def _row(path: Path, scores: Scores, index: int) -> Row:
     return Row(
         path=shown(path),
         importance_weighted=float(bounds.importance_weighted[index]),
-        standard_error=error if error == error else None,  # noqa: PLR0124 NaN is not itself
+        standard_error=error if error == error else None,
         effective_sample_size=float(scores.effective_sample_size[index]),
         elbo=float(bounds.elbo[index]),
         reconstruction=float(bounds.reconstruction[index]),

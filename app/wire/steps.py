@@ -14,6 +14,11 @@ import httpx
 
 T = TypeVar("T")
 
+LOCAL = "http://127.0.0.1:8000"
+"""Where the service listens unless it is told otherwise."""
+
+_CONNECT_SECONDS = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -41,7 +46,8 @@ class Call:
             json=self.json,
             content=self.npy,
             files=[("images", ("picture", file)) for file in self.pictures] or None,
-            timeout=timeout,
+            # A host that answers nothing is tried again, which one attempt leaves time for.
+            timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS)),
         )
 
 

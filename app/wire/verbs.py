@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Literal, TypeVar
 from urllib.parse import quote
 
 import numpy as np
 
-from app.npy import dump
 from app.wire import parsing, pictures, results
 from app.wire.errors import AnswerError, ProblemError
 from app.wire.limits import Limits
 from app.wire.parsing import joined, parsed
+from app.wire.parts import NPY, Parts
 from app.wire.patience import Patience, Retries
 from app.wire.pictures import Pictures
 from app.wire.results import Binarise
@@ -25,8 +24,6 @@ from model.noise import Purpose
 from model.pixels import Floats
 
 PartT = TypeVar("PartT", bound=results.Answer)
-
-_NPY = "application/x-npy"
 
 
 class Verbs:
@@ -52,6 +49,7 @@ class Verbs:
         self._retries = retries or Retries()
         self._clock = clock
         self._limits = Limits()
+        self._parts = Parts(self._limits)
 
     def sample(
         self,
@@ -77,7 +75,7 @@ class Verbs:
         path, patience = "/sample", self._patience()
         options = _given(n=n, seed=seed, temperature=temperature)
         if n <= self._limits.rows(path):
-            accept = "application/json" if latents else _NPY
+            accept = "application/json" if latents else NPY
             call = Call(path, accept, query=self._query(model), json=options)
             parse = parsing.samples if latents else _samples_as_npy(temperature)
             try:
@@ -88,7 +86,7 @@ class Verbs:
         first = Call(path, query=self._query(model), json={**options, "n": 1})
         row = parsed((yield from patience.reply(first)), parsing.samples)
         drawn = _drawn(row, n)
-        images = yield from self._decode(drawn, self._query(model), patience)
+        images = yield from self._parts.of_latents(drawn, self._query(model), patience)
         parts = joined([images, results.Decodings(row.model, row.version, images.images[:0])])
         return results.Samples(
             row.model, row.version, parts.images, row.seed, temperature, drawn if latents else None
@@ -100,7 +98,7 @@ class Verbs:
 
     def decode(self, latents: Floats, *, model: str | None = None) -> Steps[results.Decodings]:
         """The picture of each latent, float32 [n, *latent_shape]."""
-        return (yield from self._decode(latents, self._query(model), self._patience()))
+        return (yield from self._parts.of_latents(latents, self._query(model), self._patience()))
 
     def reconstruct(
         self,
@@ -117,9 +115,8 @@ class Verbs:
         depends on its place in the request.
         """
         options = _given(elbo_samples=elbo_samples, binarise=binarise, seed=seed)
-        whole = seed is not None
-        path, parse = "/reconstruct", parsing.reconstructions
-        return (yield from self._ask(path, images, options, model, parse, whole=whole))
+        parse = parsing.reconstructions
+        return (yield from self._ask("/reconstruct", images, options, model, parse))
 
     def score(
         self,
@@ -133,9 +130,7 @@ class Verbs:
         """How likely the model finds each picture; with a seed, all in one request."""
         options = _given(samples=samples, binarise=binarise, seed=seed)
         whole = seed is not None
-        return (
-            yield from self._ask("/score", images, options, model, parsing.scores, whole=whole)
-        )
+        return (yield from self._ask("/score", images, options, model, parsing.scores, whole=whole))
 
     def interpolate(
         self,
@@ -187,58 +182,12 @@ class Verbs:
         options: Mapping[str, object],
         model: str | None,
         parse: Callable[[Reply], PartT],
-        *,
-        whole: bool = False,
     ) -> Steps[PartT]:
-        """Sends pictures in as few requests as there is room in, or as one."""
-        pictures.check(images)
-        query, patience = self._query(model, options), self._patience()
-        parts: list[PartT] = []
-        start = 0
-        while start < len(images):
-            files = tuple(self._fitting(path, pictures.files(images, start), whole=whole))
-            try:
-                reply = yield from patience.reply(Call(path, query=query, pictures=files))
-            except ProblemError as problem:
-                if not whole and self._limits.learn(problem, path, len(files)):
-                    continue
-                raise problem.behind(start) from problem.__cause__
-            parts.append(parsed(reply, parse))
-            start += len(files)
-        return joined(parts)
-
-    def _fitting(self, path: str, files: Iterator[bytes], *, whole: bool) -> Iterator[bytes]:
-        """The files that one request has room for, at least one; all of them if it is `whole`."""
-        total = 0
-        for file in files if whole else itertools.islice(files, self._limits.rows(path)):
-            if total and not whole and not self._limits.has_room(total, len(file)):
-                return
-            total += len(file)
-            yield file
-
-    def _decode(
-        self, latents: Floats, query: Mapping[str, str], patience: Patience
-    ) -> Steps[results.Decodings]:
-        path = "/decode"
-        array = np.asarray(latents, dtype=np.float32)
-        if array.ndim < 2 or not len(array):
-            msg = f"latents are [n, *latent_shape] with n of at least 1, not {list(array.shape)}"
-            raise ValueError(msg)
-        parts: list[results.Decodings] = []
-        start = 0
-        while start < len(array):
-            fitting = max(1, self._limits.body_bytes // (array[0].nbytes + 1))
-            rows = array[start : start + min(fitting, self._limits.rows(path))]
-            call = Call(path, _NPY, query=query, npy=dump(rows))
-            try:
-                reply = yield from patience.reply(call)
-            except ProblemError as problem:
-                if self._limits.learn(problem, path, len(rows)):
-                    continue
-                raise problem.behind(start) from problem.__cause__
-            parts.append(parsed(reply, parsing.decodings))
-            start += len(rows)
-        return joined(parts)
+        # What is drawn for a picture depends on the seed and on its place in the request.
+        whole = "seed" in options
+        query = self._query(model, options)
+        parts = self._parts.of_pictures(path, images, query, self._patience(), parse, whole=whole)
+        return (yield from parts)
 
     def _interpolate(
         self,

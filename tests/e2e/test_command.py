@@ -70,7 +70,8 @@ def test_a_running_service_and_this_process_give_the_same(
     there, here = tmp_path / "there.npz", tmp_path / "here.npz"
     remote = run("encode", folder, "-o", there, VAE_URL=url)
     local = run("encode", folder, "-o", here, VAE_REPOSITORY=str(repository))
-    assert [(one.returncode, one.stdout, one.stderr) for one in (remote, local)] == [(0, "", "")] * 2
+    for one in (remote, local):
+        assert (one.returncode, one.stdout, one.stderr) == (0, "", "")
     with np.load(there) as first, np.load(here) as second:
         for name in ("path", "mean", "logvar"):
             np.testing.assert_array_equal(first[name], second[name])

@@ -49,9 +49,7 @@ def test_a_broken_picture_is_named(
     assert not (tmp_path / "out.png").exists()
 
 
-def test_a_refusal_is_told(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_refusal_is_told(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What the service refuses ends with 1 and its own sentence."""
     assert run("sample", "-o", tmp_path / "a.png", "--temperature", 11) == Exit.FAILED
     assert "temperature must be at most 10" in capsys.readouterr().err

@@ -29,9 +29,7 @@ def test_help_names_commands_and_exit_codes(capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "serve"])
-def test_each_command_explains_itself(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`vaeserve COMMAND --help` has the options, and how to reach a service."""
     assert _exit_code(command, "--help") == 0
     assert "--url" in capsys.readouterr().out

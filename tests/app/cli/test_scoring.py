@@ -37,7 +37,12 @@ class _Scores(BaseHTTPRequestHandler):
                 detail = f"picture {index}: it is broken"
                 self._answer(
                     422,
-                    {"code": "invalid_picture", "detail": detail, "field": "images", "index": index},
+                    {
+                        "code": "invalid_picture",
+                        "detail": detail,
+                        "field": "images",
+                        "index": index,
+                    },
                 )
                 return
         self._answer(200, _scores(bounds))
@@ -115,6 +120,4 @@ def test_tables_and_json_have_the_same_rows(
     assert [float(row["importance_weighted"]) for row in table] == [-255, -51, 0]
     assert document["pictures"][0]["standard_error"] is None
     assert (document["scored"], document["samples"]) == (3, 64)
-    assert document["skipped"] == [
-        {"path": str(folder / "broken.png"), "reason": "it is broken"}
-    ]
+    assert document["skipped"] == [{"path": str(folder / "broken.png"), "reason": "it is broken"}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -108,7 +109,7 @@ def test_an_answer_that_dribbles_ends_at_the_deadline() -> None:
     time = Time()
 
     class Dribble(httpx.SyncByteStream):
-        def __iter__(self):  # type: ignore[no-untyped-def]  # as httpx has it
+        def __iter__(self) -> Iterator[bytes]:
             while True:
                 time.now += 10
                 yield b" "
