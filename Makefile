@@ -51,10 +51,10 @@ reproduce: $(ALL) ## train mnist with another seed, compare its figure with the 
 		$(if $(DATA),--data $(DATA)) $(ARGS)
 	$(BIN)/python -m training.reproduction runs/reproduce model/bundles/mnist/1
 
-bench: $(ALL) ## measure the service beside naive servers and ceilings, eight minutes
+bench: $(ALL) ## measure the service beside naive servers and ceilings, 16 minutes
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-peers: $(ALL) ## the same beside other model servers too, an hour
+bench-peers: $(ALL) ## the same beside other model servers too, 40 minutes
 	$(BIN)/python -m benchmarks.peers install $(PIP_ARGS)
 	$(BIN)/python -m benchmarks --peers $(ARGS)
 

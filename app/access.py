@@ -19,6 +19,9 @@ from app.problems import CLIENT_CLOSED_REQUEST, problem
 
 logger = logging.getLogger("vaeserve")
 
+CUT = "cut"
+"""Where a request's state has the code of what cut its answer off, if anything did."""
+
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 # So that the line is one that a pipe takes whole.
 _LONGEST_PATH = 800
@@ -84,17 +87,17 @@ class AccessLog:
         self._observe(route, status, seconds)
         level = logging.DEBUG if route in _QUIET_ROUTES and status < 400 else logging.INFO
         client = scope.get("client")
-        self._lines.add(
-            level,
-            {
-                "method": scope["method"],
-                "path": scope["path"][:_LONGEST_PATH],
-                "status": status,
-                "milliseconds": round(seconds * 1000, 3),
-                "request_id": request_id,
-                "client": client[0] if client else None,
-            },
-        )
+        line = {
+            "method": scope["method"],
+            "path": scope["path"][:_LONGEST_PATH],
+            "status": status,
+            "milliseconds": round(seconds * 1000, 3),
+            "request_id": request_id,
+            "client": client[0] if client else None,
+        }
+        if CUT in scope["state"]:
+            line["cut"] = scope["state"][CUT]
+        self._lines.add(level, line)
 
 
 def _request_id(scope: Scope) -> str:

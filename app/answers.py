@@ -11,41 +11,118 @@ import orjson
 from fastapi import Response
 from numpy.typing import NDArray
 
+from app import animations, npy
 from app import images as pictures
-from app import npy
 from app.bounds import Bounds
+from app.drawing import Around
 from app.engine import Engine
-from app.negotiate import JSON, NPY, PNG
-from app.service import Decoded, Encoded, Reconstructed, Sampled
+from app.negotiate import GIF, JSON, NPY, PNG, WEBP
+from app.schemas import InterpolateOptions
+from app.service import Decoded, Encoded, Interpolated, Reconstructed, Sampled, Scored
 from app.timing import Timing
 from model.pictures import Fitted
 from model.pixels import Images
 
 Members = dict[str, object]
 
+_ANIMATIONS = {GIF: animations.gif, WEBP: animations.webp}
 
-def sample(engine: Engine, result: Sampled, temperature: float, media_type: str) -> Response:
-    """`/sample`: JSON, one PNG (a grid when n > 1), or uint8 [n, h, w, c]."""
-    headers = _headers(engine, result.timing) | {"X-VAE-Seed": str(result.seed)}
+
+def sample(
+    engine: Engine, result: Sampled, temperature: float, fitted: Fitted | None, media_type: str
+) -> Response:
+    """`/sample`: JSON, one PNG (a grid when n > 1), or uint8 [n, h, w, c].
+
+    Args:
+        engine: that answered.
+        result: what it answered.
+        temperature: as it was used, where the draws are from the prior.
+        fitted: the picture around which was drawn, if it was one.
+        media_type: of the answer.
+    """
+    headers = seeded(engine, result.timing, result.seed)
+    if fitted:
+        headers |= fit_header([fitted])
     if media_type != JSON:
         return _images(result.images, media_type, headers)
-    members = _identity(engine) | {
-        "n": len(result.images),
-        "seed": result.seed,
-        "temperature": temperature,
+    members = sample_members(
+        engine, len(result.images), result.seed, temperature, result.around, fitted
+    )
+    members |= {"images": _base64(result.images), "latents": result.latents}
+    return _json(members, headers)
+
+
+def sample_members(
+    engine: Engine,
+    n: int,
+    seed: int,
+    temperature: float,
+    around: Around | None,
+    fitted: Fitted | None,
+) -> Members:
+    """What `/sample` says of its pictures: enough to draw them again."""
+    return identity(engine) | {
+        "n": n,
+        "seed": seed,
+        "temperature": None if around else temperature,
+        "latents_near": around
+        and {
+            "center": around.center,
+            "radius": around.radius,
+            "unit": around.unit,
+            "picture": _as_found([fitted])[0] if fitted else None,
+        },
+    }
+
+
+def interpolate(
+    engine: Engine,
+    result: Interpolated,
+    options: InterpolateOptions,
+    seeds: tuple[int, int] | None,
+    fitted: Sequence[Fitted] | None,
+    media_type: str,
+) -> Response:
+    """`/interpolate`: JSON, a PNG of one row, uint8 [steps, h, w, c], or an animation.
+
+    Args:
+        engine: that answered.
+        result: what it answered.
+        options: of the request.
+        seeds: of the ends, where they came from seeds.
+        fitted: the pictures at the ends, where they were pictures.
+        media_type: of the answer.
+    """
+    headers = raw(engine, result.timing) | (fit_header(fitted) if fitted else {})
+    if media_type in _ANIMATIONS:
+        frames = result.images
+        if options.bounce:
+            frames = np.concatenate([frames, frames[-2:0:-1]])
+        content = _ANIMATIONS[media_type](frames, options.milliseconds)
+        return Response(content, headers=headers, media_type=media_type)
+    if media_type == PNG:
+        content = pictures.png(pictures.strip(result.images))
+        return Response(content, headers=headers, media_type=PNG)
+    if media_type == NPY:
+        return _images(result.images, NPY, headers)
+    members = identity(engine) | {
+        "path": options.path,
+        "steps": options.steps,
         "images": _base64(result.images),
         "latents": result.latents,
+        "seeds": seeds,
+        "pictures": _as_found(fitted) if fitted else None,
     }
     return _json(members, headers)
 
 
 def encode(engine: Engine, result: Encoded, fitted: Sequence[Fitted], media_type: str) -> Response:
     """`/encode`: JSON, or the means as float32 [n, *latent_shape]."""
-    headers = _headers(engine, result.timing)
+    headers = raw(engine, result.timing)
     if media_type != JSON:
-        headers |= _fit_header(fitted)
+        headers |= fit_header(fitted)
         return Response(npy.dump(result.mean), headers=headers, media_type=NPY)
-    members = _identity(engine) | {
+    members = identity(engine) | {
         "mean": result.mean,
         "logvar": result.logvar,
         "pictures": _as_found(fitted),
@@ -55,30 +132,51 @@ def encode(engine: Engine, result: Encoded, fitted: Sequence[Fitted], media_type
 
 def decode(engine: Engine, result: Decoded, media_type: str) -> Response:
     """`/decode`: JSON, one PNG (a grid when n > 1), or uint8 [n, h, w, c]."""
-    headers = _headers(engine, result.timing)
+    headers = raw(engine, result.timing)
     if media_type != JSON:
         return _images(result.images, media_type, headers)
-    return _json(_identity(engine) | {"images": _base64(result.images)}, headers)
+    return _json(identity(engine) | {"images": _base64(result.images)}, headers)
 
 
 def reconstruct(
     engine: Engine, result: Reconstructed, fitted: Sequence[Fitted], media_type: str
 ) -> Response:
     """`/reconstruct`: JSON, one PNG (a grid when n > 1), or uint8 [n, h, w, c]."""
-    headers = _headers(engine, result.timing)
-    if result.bounds:
-        headers["X-VAE-Seed"] = str(result.bounds.options.seed)
     if media_type != JSON:
-        headers |= _fit_header(fitted) | _figure_headers(result)
-        return _images(result.images, media_type, headers)
-    members = _identity(engine) | {
-        "images": _base64(result.images),
+        return _images(result.images, media_type, reconstruct_headers(engine, result, fitted))
+    headers = _bound_headers(engine, result)
+    members = reconstruct_members(engine, result, fitted) | {"images": _base64(result.images)}
+    return _json(members, headers)
+
+
+def reconstruct_members(engine: Engine, result: Reconstructed, fitted: Sequence[Fitted]) -> Members:
+    """What `/reconstruct` says beside its pictures."""
+    return identity(engine) | {
         "mean": result.mean,
         "squared_error": result.squared_error,
         "kl": result.kl,
         "pictures": _as_found(fitted),
         "bounds": _bounds(result.bounds) if result.bounds else None,
     }
+
+
+def reconstruct_headers(
+    engine: Engine, result: Reconstructed, fitted: Sequence[Fitted]
+) -> dict[str, str]:
+    """The headers of a raw answer, which has no other place for its figures."""
+    return _bound_headers(engine, result) | fit_header(fitted) | _figure_headers(result)
+
+
+def _bound_headers(engine: Engine, result: Reconstructed) -> dict[str, str]:
+    if result.bounds is None:
+        return raw(engine, result.timing)
+    return seeded(engine, result.timing, result.bounds.options.seed)
+
+
+def score(engine: Engine, result: Scored, fitted: Sequence[Fitted]) -> Response:
+    """`/score`: JSON."""
+    headers = seeded(engine, result.timing, result.bounds.options.seed)
+    members = identity(engine) | _bounds(result.bounds) | {"pictures": _as_found(fitted)}
     return _json(members, headers)
 
 
@@ -88,6 +186,11 @@ def _bounds(bounds: Bounds) -> Members:
         "reconstruction": bounds.reconstruction,
         "kl": bounds.kl,
         "importance_weighted": bounds.importance_weighted,
+        "standard_error": bounds.standard_error,
+        "effective_sample_size": bounds.effective_sample_size,
+        "bits_per_dimension": bounds.bits_per_dimension,
+        "nats_per_dimension": bounds.nats_per_dimension,
+        "percentile": bounds.percentile,
         "samples": bounds.options.samples,
         "seed": bounds.options.seed,
         "likelihood": bounds.likelihood.family,
@@ -106,21 +209,27 @@ def _figure_headers(result: Reconstructed) -> dict[str, str]:
 
 
 def _numbers(values: NDArray[np.float64]) -> str:
-    return ",".join(f"{value:.6g}" for value in values)
+    return ",".join(f"{value:.6g}" for value in values.tolist())
 
 
-def _identity(engine: Engine) -> Members:
+def identity(engine: Engine) -> Members:
     return {"model": engine.name, "version": engine.version}
 
 
-def _headers(engine: Engine, timing: Timing) -> dict[str, str]:
+def seeded(engine: Engine, timing: Timing, seed: int) -> dict[str, str]:
+    """The headers of an answer that a seed was used for."""
+    return raw(engine, timing) | {"X-VAE-Seed": str(seed)}
+
+
+def raw(engine: Engine, timing: Timing) -> dict[str, str]:
+    """The headers of every verb's answer."""
     return {
         "X-VAE-Model": engine.identity,
         "Server-Timing": f"queue;dur={timing.queue * 1e3:.3f}, run;dur={timing.run * 1e3:.3f}",
     }
 
 
-def _fit_header(fitted: Sequence[Fitted]) -> dict[str, str]:
+def fit_header(fitted: Sequence[Fitted]) -> dict[str, str]:
     """What was done to the pictures, as ASCII JSON: header values carry nothing wider."""
     return {"X-VAE-Fit": _fit_text(tuple(picture.steps for picture in fitted))}
 

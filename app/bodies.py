@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import orjson
 from python_multipart.multipart import parse_options_header
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from app.errors import (
     BodyTooLargeError,
@@ -18,6 +19,8 @@ from app.errors import (
 from app.fields import lines
 
 _LONGEST_CONTENT_TYPE = 1024
+# As most clients write it, and as parsing it in full would find it.
+_PLAIN_FORM = re.compile(r"(multipart/form-data); ?boundary=([A-Za-z0-9'()+_,./:=?-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +60,23 @@ async def read_body(request: Request, max_json_bytes: int) -> Body:
     for announced in lines(request.scope, b"content-length"):
         if announced.isdigit():
             _check_json(Body(b"", media_type, boundary), int(announced), max_json_bytes)
-    try:
-        content = await request.body()
-    except ClientDisconnect as error:
-        msg = "the client left before its body was complete"
-        raise ClientDisconnectedError(msg) from error
+    content = await _content(request)
     body = Body(content, media_type, boundary)
     _check_json(body, len(content), max_json_bytes)
     return body
+
+
+async def _content(request: Request) -> bytes:
+    # Starlette's passes each chunk through three generators.
+    chunks: list[bytes] = []
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            msg = "the client left before its body was complete"
+            raise ClientDisconnectedError(msg)
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(chunks)
 
 
 def _check_json(body: Body, length: int, limit: int) -> None:
@@ -88,6 +100,9 @@ def _content_type(request: Request) -> tuple[str, bytes]:
         raise MalformedRequestError(msg, field="Content-Type", bound=_LONGEST_CONTENT_TYPE)
     if ";" not in values[0]:
         return values[0].strip().lower(), b""
+    plain = _PLAIN_FORM.fullmatch(values[0])
+    if plain:
+        return plain[1], plain[2].encode()
     media_type, parameters = parse_options_header(values[0])
     return media_type.decode("latin-1").strip(), parameters.get(b"boundary", b"")
 

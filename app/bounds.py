@@ -7,22 +7,22 @@ encoder and scored.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from app.engine import Engine
-from app.errors import InvalidFieldError, UnsupportedByModelError
+from app.errors import EngineFailedError, InvalidFieldError, UnsupportedByModelError
 from app.offload import Offload
 from app.timing import Timing
-from model import likelihood, noise, pixels
+from model import estimate as estimates
+from model import likelihood
+from model.estimate import Binarise, Estimate
 from model.likelihood import Nats
 from model.manifest import LikelihoodSpec
-from model.noise import Purpose
-from model.pixels import Floats, Images
-
-Binarise = Literal["sample", "threshold"]
+from model.pixels import Images
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,18 @@ class Bounds:
 
     `reconstruction` is log p(x|z) averaged over the K samples. `importance_weighted` is
     logsumexp(log w) − log K; its expectation is never below the ELBO and rises with K (Burda
-    et al. 2016).
+    et al. 2016). Its `standard_error` is over the K samples and NaN where K is 1;
+    `effective_sample_size` is that of the weights, 1 … K.
     """
 
     reconstruction: Nats
     kl: Nats
     importance_weighted: Nats
+    standard_error: Nats
+    effective_sample_size: Nats
+    percentile: Nats | None
+    """0 … 100, of `importance_weighted` among the bundle's reference; None where the bundle has
+    none that is comparable."""
     options: BoundOptions
     binarise: Binarise | None
     """How the pictures were made binary; None when they were scored as they are."""
@@ -55,9 +61,26 @@ class Bounds:
     def elbo(self) -> Nats:
         return self.reconstruction - self.kl
 
+    @property
+    def bits_per_dimension(self) -> Nats | None:
+        """−bound/(D ln 2) of the importance-weighted bound; None for a density, which has none."""
+        if self.likelihood.family != "bernoulli":
+            return None
+        bits: Nats = -self.importance_weighted / (self.likelihood.dimensions * math.log(2))
+        return bits
 
-def check(spec: LikelihoodSpec | None, options: BoundOptions) -> LikelihoodSpec:
-    """The likelihood that the bounds are computed with.
+    @property
+    def nats_per_dimension(self) -> Nats | None:
+        """−bound/D of a density on pixels in [0, 1], which may be negative; None for others."""
+        if self.likelihood.family == "bernoulli":
+            return None
+        return -self.importance_weighted / self.likelihood.dimensions
+
+
+def check(
+    spec: LikelihoodSpec | None, options: BoundOptions, *, field: str | None = None
+) -> LikelihoodSpec:
+    """The likelihood that the bounds are computed with; `field` is the option that asked for them.
 
     Raises:
         UnsupportedByModelError: the model has no likelihood.
@@ -65,7 +88,7 @@ def check(spec: LikelihoodSpec | None, options: BoundOptions) -> LikelihoodSpec:
     """
     if spec is None:
         detail = "the model's manifest states no likelihood, so there is no bound on log p(x)"
-        raise UnsupportedByModelError(detail, field="elbo_samples")
+        raise UnsupportedByModelError(detail, field=field)
     if spec.family != "bernoulli" and options.binarise is not None:
         detail = f"binarise is for Bernoulli models, this one is {spec.family}"
         raise InvalidFieldError(detail, field="binarise")
@@ -77,58 +100,60 @@ async def estimate(
 ) -> Bounds:
     """Bounds of pictures uint8 [n, h, w, c] with K draws from the posterior of each.
 
-    Picture i's draws depend on (seed, i, K) alone: other pictures do not change them, and another
-    K draws all anew. Errors as `check` raises.
+    Picture i's draws depend on (seed, i, K) alone: other pictures do not change them.
+
+    Raises:
+        UnsupportedByModelError, InvalidFieldError: as `check` raises.
+        EngineFailedError: the graphs answered with what gives no finite bound.
     """
-    spec = check(engine.manifest.likelihood, options)
-    how = _binarisation(spec, options.binarise)
+    spec, seed = check(engine.manifest.likelihood, options), options.seed
+    how = estimates.binarisation(spec, options.binarise)
     shown, targets = await offload(
-        len(images) * engine.row_pixels, _prepare, images, how, options.seed
+        len(images) * engine.row_pixels, estimates.prepare, images, how, seed
     )
     mean, logvar = timing.add(await engine.encode(shown)).outputs
     size = options.samples * engine.row_pixels
-    reconstruction, weighted = np.empty(len(images)), np.empty(len(images))
+    found = []
     # One picture after the other: memory stays at K decoded rows, whatever the request.
     for row in range(len(images)):
-        latents, epsilon = await offload(size, _draw, options, row, mean[row], logvar[row])
-        params = timing.add(await engine.params(latents)).outputs[0]
-        reconstruction[row], weighted[row] = await offload(
-            size, _score, spec, targets[row], params, latents, epsilon, logvar[row]
+        latents, epsilon = await offload(
+            size, estimates.draw, options.samples, seed, row, mean[row], logvar[row]
         )
-    return Bounds(reconstruction, likelihood.kl(mean, logvar), weighted, options, how, spec)
+        params = timing.add(await engine.params(latents)).outputs[0]
+        one = await offload(
+            size, estimates.estimate, spec, targets[row], params, latents, epsilon, logvar[row]
+        )
+        found.append(_finite(one, row))
+    return _join(engine, found, likelihood.kl(mean, logvar), options, how, spec)
 
 
-def _prepare(images: Images, how: Binarise | None, seed: int) -> tuple[Images, Floats]:
-    """What the encoder is shown, and what is scored, in [0, 1]."""
-    shown = images if how is None else pixels.binarise(images, how, seed=seed)
-    return shown, pixels.to_float(shown)
+def _finite(figures: Estimate, row: int) -> Estimate:
+    if math.isfinite(figures.importance_weighted) and math.isfinite(figures.reconstruction):
+        return figures
+    msg = f"the model's answer to picture {row} gives no finite bound on log p(x)"
+    raise EngineFailedError(msg, index=row)
 
 
-def _draw(options: BoundOptions, row: int, mean: Floats, logvar: Floats) -> tuple[Floats, Floats]:
-    """K latents [K, *latent_shape] of one picture's posterior, and the noise they came from."""
-    shape = (options.samples, *mean.shape)
-    drawn = noise.standard_normal(options.seed, Purpose.POSTERIOR, row, 1, shape)
-    epsilon = drawn.reshape(shape)
-    return likelihood.reparameterize(mean, logvar, epsilon), epsilon
-
-
-def _score(
+def _join(
+    engine: Engine,
+    found: Sequence[Estimate],
+    kl: Nats,
+    options: BoundOptions,
+    how: Binarise | None,
     spec: LikelihoodSpec,
-    target: Floats,
-    params: Floats,
-    latents: Floats,
-    epsilon: Floats,
-    logvar: Floats,
-) -> tuple[float, float]:
-    """(reconstruction term, importance-weighted bound) of one picture."""
-    log_likelihood = likelihood.log_likelihood(spec.family, spec.scale, target, params)
-    log_weights = likelihood.log_importance_weight(log_likelihood, latents, epsilon, logvar)
-    bound = likelihood.importance_weighted_bound(log_weights[None])
-    return float(log_likelihood.mean()), float(bound[0])
-
-
-def _binarisation(spec: LikelihoodSpec, wanted: Binarise | None) -> Binarise | None:
-    if spec.family != "bernoulli" or wanted is not None:
-        return wanted
-    # Data that was binary already passes a threshold unchanged.
-    return "sample" if spec.binarise == "sample" else "threshold"
+) -> Bounds:
+    weighted = np.array([one.importance_weighted for one in found])
+    reference = engine.bundle.reference
+    return Bounds(
+        reconstruction=np.array([one.reconstruction for one in found]),
+        kl=kl,
+        importance_weighted=weighted,
+        standard_error=np.array([one.standard_error for one in found]),
+        effective_sample_size=np.array([one.effective_sample_size for one in found]),
+        percentile=reference.percentiles(weighted, how or "none", options.samples)
+        if reference
+        else None,
+        options=options,
+        binarise=how,
+        likelihood=spec,
+    )

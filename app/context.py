@@ -13,6 +13,7 @@ from app.offload import Offload
 from app.registry import Registry
 from app.service import Service
 from app.settings import Settings
+from app.streams import Streams
 from app.worker import Worker
 
 
@@ -23,6 +24,7 @@ class Context:
     settings: Settings
     registry: Registry
     service: Service
+    streams: Streams
     offload: Offload
     decoding: Admission
     """Bounds the pixels of the pictures that are decoded, or wait for it."""

@@ -44,6 +44,10 @@ class Deadline:
         """From here on the caller is waiting for the answer."""
         self._reading = False
 
+    def renew(self) -> None:
+        """Begins the time anew, for the next part of an answer that is sent in parts."""
+        self._due = time.perf_counter() + self._seconds
+
     def __enter__(self) -> Deadline:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 a request is always handled in a task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from collections.abc import Callable
 
 from app import programs
@@ -34,12 +35,17 @@ class Engine:
         """What one row costs: its pixels."""
         self.prior = Prior(self.manifest.latent.shape)
         self._own_lanes = Lanes(1) if loaded.own_lane else None
+        if self._own_lanes:
+            # Not joined there: what a caller who left had asked for may still be running.
+            weakref.finalize(self, self._own_lanes.close, join=False).atexit = False
         self._verbs = 0
         self._closing = False
         self._unused = asyncio.Event()
         self._unused.set()
         self._batchers: list[MicroBatcher] = []
         lanes = self._own_lanes or shared
+        # Without a way back to the engine: one that is replaced is freed by its last reference.
+        model = self.name
 
         def batcher(name: str, run: Run, shape: tuple[int, ...], seconds: float) -> MicroBatcher:
             made = MicroBatcher(
@@ -47,7 +53,7 @@ class Engine:
                 lanes,
                 seconds_per_row={shape: seconds},
                 work_clock=time.perf_counter if self._own_lanes else time.thread_time,
-                observe=lambda report: observe(self.name, name, report),
+                observe=lambda report: observe(model, name, report),
             )
             self._batchers.append(made)
             return made
@@ -87,10 +93,18 @@ class Engine:
         if not self._verbs:
             self._unused.set()
 
+    async def drain(self) -> None:
+        """Returns when no verb uses it.
+
+        Nothing is refused: a request that had found the engine before it was replaced, and reads
+        its body since, is still answered. The sessions are freed with the last reference.
+        """
+        await self._unused.wait()
+
     async def close(self) -> None:
         """Answers every verb that uses it, then frees the threads that are the engine's own."""
         self._closing = True
-        await self._unused.wait()
+        await self.drain()
         await asyncio.gather(*(batcher.close() for batcher in self._batchers))
         if self._own_lanes:
             self._own_lanes.close()

@@ -89,8 +89,14 @@ class UnknownModelError(ServiceError):
     code = "unknown_model"
 
 
+class UnknownVersionError(ServiceError):
+    """The model has no such version."""
+
+    code = "unknown_version"
+
+
 class ModelUnavailableError(ServiceError):
-    """The model is known and can't serve, or is still loading."""
+    """The model is known and can't serve, is still loading, or was unloaded."""
 
     code = "model_unavailable"
 

@@ -28,6 +28,8 @@ def requests(latent_shape: tuple[int, ...]) -> dict[str, Example]:
         "/encode": images,
         "/decode": {"latents": _zeros(latent_shape)},
         "/reconstruct": images,
+        "/score": images,
+        "/interpolate": {"seeds": [7, 8], "steps": 4},
     }
 
 
@@ -36,7 +38,8 @@ def answers(latent_shape: tuple[int, ...]) -> dict[str, Example]:
     images, latents = [base64_png(picture())], _zeros(latent_shape)
     return {
         "/sample": _IDENTITY
-        | {"n": 1, "seed": 7, "temperature": 1.0, "images": images, "latents": latents},
+        | {"n": 1, "seed": 7, "temperature": 1.0, "images": images, "latents": latents}
+        | {"latents_near": None},
         "/encode": _IDENTITY | {"mean": latents, "logvar": latents, "pictures": [_FITTED]},
         "/decode": _IDENTITY | {"images": images},
         "/reconstruct": _IDENTITY
@@ -47,6 +50,16 @@ def answers(latent_shape: tuple[int, ...]) -> dict[str, Example]:
             "kl": [25.4],
             "pictures": [_FITTED],
             "bounds": _bounds(),
+        },
+        "/score": _IDENTITY | _bounds() | {"pictures": [_FITTED]},
+        "/interpolate": _IDENTITY
+        | {
+            "path": "spherical",
+            "steps": 2,
+            "images": images * 2,
+            "latents": latents * 2,
+            "seeds": [7, 8],
+            "pictures": None,
         },
     }
 
@@ -69,6 +82,11 @@ def _bounds() -> Example:
         "reconstruction": [-63.7],
         "kl": [25.4],
         "importance_weighted": [-86.0],
+        "standard_error": [0.41],
+        "effective_sample_size": [5.5],
+        "bits_per_dimension": [0.158],
+        "nats_per_dimension": None,
+        "percentile": [47.6],
         "samples": 64,
         "seed": 7,
         "likelihood": "bernoulli",

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import cache, partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -28,23 +27,30 @@ from app.limits import BodyLimit
 from app.loader import Loaded, load
 from app.metrics import Metrics
 from app.offload import Offload
+from app.orders import Orders
 from app.registry import Registry
-from app.routers import health, models, vae
+from app.roots import Roots
+from app.routers import health, interpolate, models, vae
 from app.service import Service
 from app.settings import Settings
+from app.streams import Streams
+from app.watching import watch
 from app.worker import Worker
 from model.cores import available_cores
 
 logger = logging.getLogger(__name__)
+
+_Following = list[Callable[[], Coroutine[Any, Any, None]]]
 
 LOADING_GRACE = 3.0
 """Seconds that a model which is loading is waited for when the server stops."""
 
 _DESCRIPTION = """\
 Variational autoencoders over HTTP: draw pictures from the prior, encode pictures to latents,
-decode latents, and reconstruct pictures with their figures.
+decode latents, reconstruct pictures with their figures, go from one picture to another, and score
+how likely pictures are.
 
-Verbs answer by `Accept`: JSON, `image/png` or `application/x-npy`. Every error is a
+Verbs answer by `Accept`: JSON, `image/png`, `application/x-npy` and more. Every error is a
 problem document (RFC 9457) with a `code`, and the `X-Request-ID` that the log has it under.
 """
 
@@ -58,11 +64,25 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     metrics = Metrics(worker.shared if worker else None)
     admission = Admission(settings.queue_pixels)
     decoding = Admission(max(settings.decode_pixels // workers, settings.max_picture_pixels))
-    registry = _registry(settings, lanes, metrics, cores)
+    roots = Roots(settings.repository_roots, settings.cache)
+    orders = Orders(worker.shared, worker.number, timeout=settings.timeout) if worker else None
+    registry = _registry(
+        settings,
+        roots,
+        orders,
+        lambda loaded: Engine(loaded, lanes, metrics.observe_batch),
+        cores,
+    )
     service = Service(
         admission, offload, max_n=settings.max_n, max_elbo_samples=settings.max_elbo_samples
     )
-    context = Context(settings, registry, service, offload, decoding, metrics, worker)
+    streams = Streams(
+        offload,
+        capacity=settings.queue_pixels,
+        max_n=settings.max_n,
+        max_stream_n=settings.max_stream_n,
+    )
+    context = Context(settings, registry, service, streams, offload, decoding, metrics, worker)
     metrics.watch(lambda: admission.used, lambda: not registry.problems())
 
     app = FastAPIOffline(
@@ -73,13 +93,13 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
         redoc_url=None,
         # A redirect would drop the body of many clients and trust the Host header.
         redirect_slashes=False,
-        lifespan=partial(_lifespan, context, lanes),
+        lifespan=partial(_lifespan, context, lanes, _following(settings, roots, orders, registry)),
     )
     app.state.context = context
     _add_openapi(app, registry)
     _add_handlers(app)
     # The hot routes first, and not by include_router: it matches routers and then routes again.
-    for module in (vae, models, health):
+    for module in (vae, interpolate, models, health):
         app.router.routes.extend(module.router.routes)
     # The last one added is the outermost.
     app.add_middleware(
@@ -94,26 +114,36 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
 
 
 @contextlib.asynccontextmanager
-async def _lifespan(context: Context, lanes: Lanes, app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(
+    context: Context, lanes: Lanes, following: _Following, app: FastAPI
+) -> AsyncIterator[None]:
     registry, worker = context.registry, context.worker
     # Beside the server, which is live at once and says on /readyz what it waits for.
     opening = asyncio.create_task(registry.open())
-    reporting = worker and asyncio.create_task(
-        worker.report(opening, lambda: not registry.problems(), context.metrics.refresh)
-    )
+    beside = [asyncio.create_task(_keep_up(following, opening))]
+    if worker:
+        report = worker.report(opening, lambda: not registry.problems(), context.metrics.refresh)
+        beside.append(asyncio.create_task(report))
     if worker and worker.replaces:
         # The others answer meanwhile, so connections come to this one once it can serve them.
         await asyncio.wait({opening})
     try:
         yield
     finally:
-        if reporting:
-            reporting.cancel()
         registry.halt()
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await _end(opening, min(LOADING_GRACE, context.settings.shutdown_grace))
         await registry.close()
         lanes.close()
         context.offload.close()
+
+
+async def _keep_up(following: _Following, opening: asyncio.Task[None]) -> None:
+    """Once the models are open, follows what becomes of their folders and what others are told."""
+    await asyncio.wait({opening})
+    await asyncio.gather(*(begin() for begin in following))
 
 
 async def _end(opening: asyncio.Task[None], grace: float) -> None:
@@ -124,20 +154,37 @@ async def _end(opening: asyncio.Task[None], grace: float) -> None:
     await asyncio.gather(opening, return_exceptions=True)
 
 
-def _registry(settings: Settings, lanes: Lanes, metrics: Metrics, cores: int) -> Registry:
-    shipped = str(Path(__file__).parent.parent / "model" / "bundles")
-    roots = settings.repository_roots or (shipped,)
-
-    def start(loaded: Loaded) -> Engine:
-        return Engine(loaded, lanes, metrics.observe_batch)
-
+def _registry(
+    settings: Settings,
+    roots: Roots,
+    orders: Orders | None,
+    start: Callable[[Loaded], Engine],
+    cores: int,
+) -> Registry:
     return Registry(
-        [Path(root) for root in roots],
+        roots.folders,
         default=settings.default_model,
         required=settings.required_names,
         load=partial(load, wanted=settings.provider, cores=cores),
         start=start,
+        fetch=roots.fetch,
+        orders=orders,
+        places=roots.places,
     )
+
+
+def _following(
+    settings: Settings, roots: Roots, orders: Orders | None, registry: Registry
+) -> _Following:
+    """What the registry goes by once it is open."""
+    poll = settings.watch == "poll"
+    watched = roots.watched if settings.watch != "off" else ()
+    following: _Following = [
+        partial(watch, folder, registry.changed, poll=poll) for folder in watched
+    ]
+    if orders is not None:
+        following.append(partial(orders.follow, registry.apply))
+    return following
 
 
 def _add_handlers(app: FastAPI) -> None:

@@ -138,11 +138,19 @@ def grid(images: Images) -> Images:
         uint8 [H, W, c] with ⌈√n⌉ columns, black gaps of two pixels between the pictures, and
         black where the last row is short. One picture is itself.
     """
+    return _sheet(images, math.ceil(math.sqrt(len(images))))
+
+
+def strip(images: Images) -> Images:
+    """Pictures uint8 [n, h, w, c] in one row, uint8 [h, W, c], with gaps as in a `grid`."""
+    return _sheet(images, len(images))
+
+
+def _sheet(images: Images, columns: int) -> Images:
     n, height, width, channels = images.shape
     if n == 1:
         only: Images = images[0]
         return only
-    columns = math.ceil(math.sqrt(n))
     rows = -(-n // columns)
     cells = np.zeros(
         (rows * columns, height + _GRID_PADDING, width + _GRID_PADDING, channels), dtype=np.uint8

@@ -73,11 +73,14 @@ class Lanes:
             self._line.append(source)
         self._schedule()
 
-    def close(self) -> None:
-        """Ends the threads once what they run has finished; the sources are drained before."""
+    def close(self, *, join: bool = True) -> None:
+        """Ends the threads once what they run has finished; the sources are drained before.
+
+        Waits for them if `join`.
+        """
         for _ in self._threads:
             self._jobs.put(None)
-        for thread in self._threads:
+        for thread in self._threads if join else ():
             thread.join()
         self._threads.clear()
         self._loop = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from app.errors import InvalidFieldError
@@ -10,6 +12,11 @@ from model.pixels import Floats
 FIELD = "latents"
 
 Shape = tuple[int, ...]
+
+
+def json_size(shape: Shape) -> tuple[int, int]:
+    """How many numbers and how many lists one latent takes as JSON."""
+    return math.prod(shape), 1 + sum(math.prod(shape[:axis]) for axis in range(1, len(shape)))
 
 
 def from_lists(value: object, shape: Shape, max_n: int) -> Floats:

@@ -21,6 +21,8 @@ def log_as_json(level: str, *, worker: int = 0) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter(worker))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # It counts every batch of file changes, among them those that concern no model.
+    logging.getLogger("watchfiles").setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 class JsonFormatter(logging.Formatter):

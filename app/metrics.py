@@ -76,6 +76,12 @@ class Metrics:
             ("model", "program"),
             registry=self.registry,
         )
+        self._cut_answers = Counter(
+            "vae_answers_cut",
+            "Streamed answers that were cut off.",
+            ("route", "code"),
+            registry=self.registry,
+        )
         # Of several processes, the sum of those that live, or the least.
         self._queued_pixels = Gauge(
             "vae_queued_pixels",
@@ -125,6 +131,10 @@ class Metrics:
         ran.observe(report.seconds)
         for seconds in report.queue_seconds:
             waited.observe(seconds)
+
+    def observe_cut(self, route: str, code: str) -> None:
+        """Counts one answer that had begun and was cut off, by the code of what went wrong."""
+        self._cut_answers.labels(route, code).inc()
 
     def refresh(self) -> None:
         """Takes the gauges anew; the other processes see what they were the last time."""

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from python_multipart.multipart import parse_options_header
 
 from app.errors import InvalidFieldError, MalformedRequestError
 
 _LONGEST_BOUNDARY = 70  # RFC 2046 §5.1.1
 _LONGEST_HEADERS = 4096
+# As most clients write them, and as parsing them in full would find them.
+_PLAIN_HEADERS = re.compile(
+    rb"""Content-Disposition: form-data; name="([A-Za-z0-9_]+)"(?:; filename="[^"\\;\r\n]*")?"""
+    rb"(?:\r\nContent-Type: [!-~]+)?"
+)
 
 
 def parts(content: bytes, boundary: bytes, *, field: str, max_parts: int) -> list[bytes]:
@@ -57,6 +64,9 @@ def _after_headers(content: bytes, position: int, index: int, field: str) -> int
     if end < 0 or content[position:line_end].strip(b" \t"):
         msg = f"part {index} does not start with headers of at most {_LONGEST_HEADERS} bytes"
         raise MalformedRequestError(msg, field="body", index=index)
+    plain = _PLAIN_HEADERS.fullmatch(content, line_end + 2, end)
+    if plain and plain[1] == field.encode():
+        return end + 4
     headers = _headers(content[line_end + 2 : end], index)
     disposition, parameters = parse_options_header(headers.get(b"content-disposition", b""))
     if disposition != b"form-data" or b"name" not in parameters:

@@ -13,6 +13,9 @@ from app.fields import lines
 JSON = "application/json"
 PNG = "image/png"
 NPY = "application/x-npy"
+ZIP = "application/zip"
+GIF = "image/gif"
+WEBP = "image/webp"
 
 _LONGEST_CACHED = 512
 # Commas and semicolons inside a quoted parameter separate nothing.

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from app import examples
 from app.negotiate import JSON, NPY
 from app.problems import MEDIA_TYPE, STATUS, title
-from app.schemas import Options, ProblemAnswer
+from app.schemas import InterpolateOptions, Options, ProblemAnswer, SampleOptions
 from app.uploads import MULTIPART, PICTURE_TYPES
 
 Document = dict[str, Any]
@@ -21,6 +21,7 @@ Document = dict[str, Any]
 VERB_ERRORS = (
     "malformed_request",
     "unknown_model",
+    "unknown_version",
     "not_acceptable",
     "body_timeout",
     "body_too_large",
@@ -36,14 +37,25 @@ VERB_ERRORS = (
 )
 PICTURE_ERRORS: tuple[str, ...] = (*VERB_ERRORS, "invalid_picture", "picture_too_large")
 
-_MODEL_PARAMETER: Document = {
-    "name": "model",
-    "in": "query",
-    "required": False,
-    "description": "Which model answers; the default model when not given.",
-    "schema": {"type": "string"},
-}
+_TARGET_PARAMETERS: tuple[Document, ...] = (
+    {
+        "name": "model",
+        "in": "query",
+        "required": False,
+        "description": "Which model answers; the default model when not given.",
+        "schema": {"type": "string"},
+    },
+    {
+        "name": "version",
+        "in": "query",
+        "required": False,
+        "description": "Which of its versions; the highest one that serves when not given.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+)
 _BINARY: Document = {"type": "string", "format": "binary"}
+_BASE64: Document = {"type": "string", "contentEncoding": "base64"}
+_LATENTS: Document = {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}
 EXAMPLE_LATENT_DIM = 32
 
 
@@ -70,59 +82,70 @@ def responses(
     binary = {media_type: {"schema": _BINARY} for media_type in formats if media_type != JSON}
     success = {
         "model": answer,
-        "description": "JSON, or by `Accept`: " + ", ".join(formats[1:]),
+        "description": "JSON"
+        + (", or by `Accept`: " + ", ".join(formats[1:]) if formats[1:] else ""),
         "content": binary,
     }
     return {200: success, **errors(codes)}
 
 
-def options_body(options: type[Options]) -> Document:
-    """A verb that takes options alone: JSON, or query parameters."""
-    schema = {"$ref": f"#/components/schemas/{options.__name__}"}
-    content = {JSON: {"schema": schema}}
-    return {
-        "parameters": [_MODEL_PARAMETER, *_parameters(options)],
-        "requestBody": {"required": False, "content": content},
+def sample_body() -> Document:
+    """`/sample`: options as JSON or query parameters, and maybe what to draw around."""
+    near = {
+        "type": "object",
+        "description": "Draw around this instead of from the prior: a picture or a latent.",
+        "properties": {
+            "image": _BASE64,
+            "latent": {"type": "array", "items": {"type": "number"}},
+            "radius": SampleOptions.model_json_schema()["properties"]["radius"],
+        },
+        "oneOf": [{"required": ["image"]}, {"required": ["latent"]}],
+        "additionalProperties": False,
     }
+    schema = _with_members(SampleOptions, {"latents_near": near}, required=())
+    # In JSON it stands inside `latents_near`.
+    del schema["properties"]["radius"]
+    content: Document = {JSON: {"schema": schema}, MULTIPART: {"schema": _upload(1, 1)}}
+    content |= {media_type: {"schema": _BINARY} for media_type in PICTURE_TYPES}
+    return _operation(SampleOptions, content, required=False)
+
+
+def ends_body() -> Document:
+    """`/interpolate`: two pictures, latents or seeds."""
+    kinds: Document = {
+        "images": {"type": "array", "items": _BASE64},
+        "latents": _LATENTS,
+        "seeds": {"type": "array", "items": {"type": "integer"}},
+    }
+    two = {name: kind | {"minItems": 2, "maxItems": 2} for name, kind in kinds.items()}
+    schema = _with_members(InterpolateOptions, two, required=())
+    schema["oneOf"] = [{"required": [name]} for name in two]
+    content: Document = {
+        JSON: {"schema": schema},
+        MULTIPART: {"schema": _upload(2, 2)},
+        NPY: {"schema": _BINARY},
+    }
+    return _operation(InterpolateOptions, content)
 
 
 def pictures_body(options: type[Options]) -> Document:
     """A verb that takes pictures: multipart, one raw file, or JSON with base64."""
-    upload = {"type": "array", "items": _BINARY, "minItems": 1}
+    images = {"images": {"type": "array", "items": _BASE64}}
     content: Document = {
-        MULTIPART: {
-            "schema": {
-                "type": "object",
-                "properties": {"images": upload},
-                "required": ["images"],
-            }
-        },
-        JSON: {
-            "schema": _with_member(
-                options,
-                "images",
-                {"type": "array", "items": {"type": "string", "contentEncoding": "base64"}},
-            ),
-        },
+        MULTIPART: {"schema": _upload(1)},
+        JSON: {"schema": _with_members(options, images)},
     }
     content |= {media_type: {"schema": _BINARY} for media_type in PICTURE_TYPES}
-    return {
-        "parameters": [_MODEL_PARAMETER, *_parameters(options)],
-        "requestBody": {"required": True, "content": content},
-    }
+    return _operation(options, content)
 
 
 def latents_body(options: type[Options]) -> Document:
     """A verb that takes latents: JSON or `.npy`."""
-    latents = {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}
     content: Document = {
-        JSON: {"schema": _with_member(options, "latents", latents)},
+        JSON: {"schema": _with_members(options, {"latents": _LATENTS})},
         NPY: {"schema": _BINARY},
     }
-    return {
-        "parameters": [_MODEL_PARAMETER, *_parameters(options)],
-        "requestBody": {"required": True, "content": content},
-    }
+    return _operation(options, content)
 
 
 def with_examples(base: Document, latent_shape: tuple[int, ...]) -> Document:
@@ -160,14 +183,32 @@ def document(app: FastAPI) -> Document:
     return built
 
 
-def _with_member(options: type[Options], name: str, schema: Document) -> Document:
-    whole = options.model_json_schema()
+def _operation(options: type[Options], content: Document, *, required: bool = True) -> Document:
     return {
+        "parameters": [*_TARGET_PARAMETERS, *_parameters(options)],
+        "requestBody": {"required": required, "content": content},
+    }
+
+
+def _upload(fewest: int, most: int | None = None) -> Document:
+    images: Document = {"type": "array", "items": _BINARY, "minItems": fewest}
+    if most:
+        images["maxItems"] = most
+    return {"type": "object", "properties": {"images": images}, "required": ["images"]}
+
+
+def _with_members(
+    options: type[Options], members: Document, required: Sequence[str] | None = None
+) -> Document:
+    """The options and the members beside them, all of which are required unless said."""
+    schema: Document = {
         "type": "object",
-        "properties": {name: schema, **whole.get("properties", {})},
-        "required": [name],
+        "properties": {**members, **options.model_json_schema().get("properties", {})},
         "additionalProperties": False,
     }
+    if wanted := list(members if required is None else required):
+        schema["required"] = wanted
+    return schema
 
 
 def _parameters(options: type[Options]) -> list[Document]:

@@ -18,6 +18,10 @@ OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
 MODEL_PARAMETER = "model"
 """Names the bundle, on every verb; always a query parameter and never an option."""
+VERSION_PARAMETER = "version"
+"""Names its version, in the same way."""
+
+_TARGET = (MODEL_PARAMETER, VERSION_PARAMETER)
 
 _LONGEST_SHOWN = 40
 _BOUNDS = {
@@ -40,6 +44,22 @@ _TYPES = {
 }
 
 
+def target_of(request: Request) -> tuple[str | None, int | None]:
+    """The model and the version that the query names, None where it does not.
+
+    Raises:
+        InvalidFieldError: one is given more than once, or the version is no positive integer.
+    """
+    query = query_of(request)
+    if not query:
+        return None, None
+    name, version = (_once(query.getlist(parameter), parameter) for parameter in _TARGET)
+    if version is not None and not re.fullmatch(r"[1-9][0-9]{0,17}", version):
+        detail = f'version must be a positive integer, got "{_shown(version)}"'
+        raise InvalidFieldError(detail, field=VERSION_PARAMETER)
+    return name, None if version is None else int(version)
+
+
 def from_query(request: Request, model: type[OptionsT]) -> OptionsT:
     """The options that stand in the query; numbers are parsed from their text.
 
@@ -47,7 +67,7 @@ def from_query(request: Request, model: type[OptionsT]) -> OptionsT:
         InvalidFieldError: an unknown parameter, one given twice, or a value out of its range.
     """
     values: dict[str, object] = {}
-    known = (*model.model_fields, MODEL_PARAMETER)
+    known = (*model.model_fields, *_TARGET)
     for name, value in query_of(request).multi_items():
         if name not in known:
             raise _unknown("query parameter", name, known)
@@ -55,7 +75,8 @@ def from_query(request: Request, model: type[OptionsT]) -> OptionsT:
             msg = f"query parameter {name} is given more than once; send it once"
             raise InvalidFieldError(msg, field=name)
         values[name] = value
-    values.pop(MODEL_PARAMETER, None)
+    for name in _TARGET:
+        values.pop(name, None)
     options = _validate(model, values, strict=False)
     for name, text in values.items():
         _check_notation(name, str(text), getattr(options, name))
@@ -63,7 +84,11 @@ def from_query(request: Request, model: type[OptionsT]) -> OptionsT:
 
 
 def from_members(
-    request: Request, model: type[OptionsT], members: Mapping[str, object], *, other: str = ""
+    request: Request,
+    model: type[OptionsT],
+    members: Mapping[str, object],
+    *,
+    other: str | tuple[str, ...] = (),
 ) -> OptionsT:
     """The options that stand in a JSON body; types are taken as they are, so "1" is no number.
 
@@ -71,25 +96,33 @@ def from_members(
         request: the query must name no option beside such a body.
         model: the options.
         members: the body's members.
-        other: a member that the body also may have, and that is no option.
+        other: members that the body also may have, and that are no options.
 
     Raises:
         MalformedRequestError: there are options in the query too.
         InvalidFieldError: an unknown member, or a value of the wrong type or out of its range.
     """
     for name in query_of(request):
-        if name != MODEL_PARAMETER:
+        if name not in _TARGET:
             msg = (
                 f"query parameter {_shown(name)} stands beside a JSON body; "
                 "send every option as a member of the body"
             )
             raise MalformedRequestError(msg, field=_shown(name))
-    known = (other, *model.model_fields) if other else tuple(model.model_fields)
+    others = (other,) if isinstance(other, str) else other
+    known = (*others, *model.model_fields)
     for name in members:
         if name not in known:
             raise _unknown("member", name, known)
-    values = {name: value for name, value in members.items() if name != other}
+    values = {name: value for name, value in members.items() if name not in others}
     return _validate(model, values, strict=True)
+
+
+def _once(values: list[str], name: str) -> str | None:
+    if len(values) > 1:
+        detail = f"{name} is given {len(values)} times; send it once"
+        raise InvalidFieldError(detail, field=name)
+    return values[0] if values else None
 
 
 def _validate(model: type[OptionsT], values: Mapping[str, object], *, strict: bool) -> OptionsT:

@@ -23,6 +23,7 @@ STATUS: dict[str, int] = {
     "malformed_request": 400,
     "not_found": 404,
     "unknown_model": 404,
+    "unknown_version": 404,
     "method_not_allowed": 405,
     "not_acceptable": 406,
     "body_timeout": 408,

@@ -26,11 +26,11 @@ Draws = NDArray[np.float64]
 DRAW_SHAPE = (3,)
 
 
-def draws(seed: int, n: int, temperature: float) -> Draws:
-    """Rows 0 … n−1 of a seed."""
+def draws(seed: int, n: int, temperature: float, first: int = 0) -> Draws:
+    """Rows first … first + n − 1 of a seed."""
     rows = np.empty((n, *DRAW_SHAPE))
     rows[:, 0] = seed
-    rows[:, 1] = np.arange(n)
+    rows[:, 1] = np.arange(first, first + n)
     rows[:, 2] = temperature
     return rows
 

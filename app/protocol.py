@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -23,14 +24,23 @@ class BoundedProtocol(HttpToolsProtocol):
     reads keeps its answer there. A slow reader is waited for as long as it takes something.
 
     Whoever asks for another protocol is answered in this one; tunnels (CONNECT) are refused.
+
+    Args:
+        ended: called when the connection is lost.
     """
 
     head_seconds = HEAD_SECONDS
     head_bytes = HEAD_BYTES
     stall_seconds = STALL_SECONDS
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 uvicorn's arguments
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401 uvicorn's arguments
+        ended: Callable[[], None] | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self._ended = ended
         self.parser = PlainParser(self, self._parse_again)
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_received = 0
@@ -42,6 +52,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._ended is not None:
+            self._ended()
         self._head_complete()
         self._reader_went_on()
         super().connection_lost(exc)

@@ -1,71 +1,41 @@
-"""The registry: which bundles there are, which of them serve, and why the others do not."""
+"""The registry: loads, replaces and unloads bundles, while requests go on."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Collection, Coroutine, Sequence
 from pathlib import Path
-from typing import Literal
 
+from app.catalog import Catalog
 from app.daemon import in_daemon_thread
-from app.engine import Engine
-from app.errors import InvalidFieldError, ModelUnavailableError, UnknownModelError
-from app.loader import Loaded
-from model.bundle import Bundle, BundleError, open_bundle
-from model.manifest import NAME_PATTERN, RESERVED_NAMES
-from model.runtime import GraphError
+from app.disk import Disk, Fetch
+from app.errors import ModelUnavailableError, ServiceError, UnknownModelError
+from app.orders import Orders, Wanted
+from app.repository import Found, is_name
+from app.versions import Load, Model, Start, Version
 
 logger = logging.getLogger(__name__)
 
-State = Literal["unloaded", "loading", "ready", "unavailable"]
-
-Load = Callable[[Bundle], Loaded]
-Start = Callable[[Loaded], Engine]
+LOADS_AT_ONCE = 4
+REMOVAL_SECONDS = 1.0
 
 
-@dataclass(slots=True)
-class Version:
-    """One version of a model on disk."""
+class Registry(Catalog):
+    """Keeps the models what the repository roots hold.
 
-    number: int
-    folder: Path
-    state: State = "unloaded"
-    reason: str = ""
-
-
-@dataclass(slots=True)
-class Model:
-    """A name and its versions, highest first; `engine` is the one that serves."""
-
-    name: str
-    versions: list[Version] = field(default_factory=list)
-    engine: Engine | None = None
-
-    @property
-    def reason(self) -> str:
-        """Why nothing serves, or why not the highest version; empty when all is well."""
-        return "; ".join(version.reason for version in self.versions if version.reason)
-
-    @property
-    def why_not_serving(self) -> str:
-        """Why nothing serves: it is still loading, or every version has a reason."""
-        tried = all(version.state == "unavailable" for version in self.versions)
-        return self.reason if tried else "it is still loading"
-
-
-class Registry:
-    """Opens the bundles of the repository roots.
+    What is new is loaded beside what serves, and put in its place once it is checked and warm.
+    Changes of one model follow each other, those of several go side by side.
 
     Args:
         roots: folders with `<name>/<version>/`; of one version in two roots the first counts.
-        default: the model for requests that name none; empty takes the only one there is.
-        required: models that must serve before `problems` is empty; empty takes the default
-            model, or all models when there is no default.
-        load: bundle → checked graphs; blocking, runs in a thread.
-        start: checked graphs → engine; runs on the event loop.
+        default, required: as for `Catalog`.
+        load, start: a bundle → checked graphs → an engine.
+        fetch: called at the start and before a model is loaded on demand.
+        orders: what several workers do together; None for a process that is alone.
+        places: what to call the roots in messages; by default their paths.
+        removal_seconds: how long a version may be missing before it is let go.
     """
 
     def __init__(
@@ -76,159 +46,209 @@ class Registry:
         required: Sequence[str],
         load: Load,
         start: Start,
+        fetch: Fetch = lambda name: (),
+        orders: Orders | None = None,
+        places: Sequence[str] = (),
+        removal_seconds: float = REMOVAL_SECONDS,
     ) -> None:
-        self._roots = tuple(roots)
-        self._default = default
-        self._required = tuple(required)
-        self._load = load
-        self._start = start
-        self._scanned = False
+        names = places or [str(root) for root in roots]
+        super().__init__(names, default=default, required=required)
+        self._disk = Disk(roots, fetch, removal_seconds)
+        self._load, self._start = load, start
+        self._orders = orders
         self._halted = False
-        self.models: dict[str, Model] = {}
+        self._held: set[str] = set()
+        """Unloaded by order, until they are loaded by order."""
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._loading = asyncio.Semaphore(LOADS_AT_ONCE)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._awaited: set[str] = set()
 
     async def open(self) -> None:
-        """Finds all bundles and loads each model's highest version that can serve.
+        """Finds all bundles and loads them, the highest versions of required models first.
 
-        Required models come first. Whatever goes wrong is kept as a reason and logged; nothing
-        is raised.
+        Whatever goes wrong is kept as a reason and logged; nothing is raised.
         """
-        self.models = await in_daemon_thread(_scan, self._roots)
-        self._scanned = True
+        if self._orders is not None:
+            self._held |= await in_daemon_thread(self._orders.join)
+        await self._fetch(None)
+        found = await self._disk.all()
+        for name in found:
+            self._adopt(name, found[name])
+        self._at_start = tuple(self.models)
         required = self._required_names()
-        for model in sorted(self.models.values(), key=lambda model: model.name not in required):
-            await self._open_model(model)
+        jobs = [
+            (model.name not in required, rank, version)
+            for model in self.models.values()
+            for rank, version in enumerate(model.versions)
+        ]
+        for _, _, version in sorted(jobs, key=lambda job: job[:2]):
+            async with self._locks[version.name]:
+                if version.state == "loading":
+                    await self._open(version, found.get(version.name, {}).get(version.number))
         for problem in self.problems():
             logger.error("not ready: %s", problem)
 
     def halt(self) -> None:
-        """Makes `open` end after the version that it is loading."""
+        """Has nothing loaded any more after the version that is being loaded."""
         self._halted = True
 
     async def close(self) -> None:
         """Lets every engine answer its callers, and drops it."""
-        engines = [model.engine for model in self.models.values() if model.engine]
-        await asyncio.gather(*(engine.close() for engine in engines))
+        self._halted = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        versions = [version for model in self.models.values() for version in model.versions]
+        await asyncio.gather(*(one.engine.close() for one in versions if one.engine))
 
-    @property
-    def default_name(self) -> str | None:
-        """The model for requests that name none, or None when there is no such model."""
-        if self._default:
-            return self._default
-        return next(iter(self.models)) if len(self.models) == 1 else None
+    async def load(self, name: str) -> None:
+        """Loads what is new or changed of a model, in every worker, and ends an `unload`.
 
-    def engine(self, name: str | None) -> Engine:
-        """The engine of the named model, or of the default model.
+        It goes on when the caller leaves.
 
         Raises:
-            InvalidFieldError: no name was given and there is no default.
             UnknownModelError: there is no model of that name.
-            ModelUnavailableError: it is loading, or none of its versions can serve.
+            ModelUnavailableError: the highest version could not be loaded; what served before
+                serves on.
         """
-        wanted = name or self.default_name
-        if wanted is None and self._scanned and self.models:
-            detail = f"name one of the models with ?model=: {self._names()}"
-            raise InvalidFieldError(detail, field="model")
-        model = self.models.get(wanted or "")
+        if not is_name(name):
+            raise self._nowhere(name)
+        await asyncio.shield(self._spawn(self._carry_out(name, "loaded")))
+
+    async def unload(self, name: str) -> None:
+        """Takes a model out of service, in every worker, and returns when its requests are
+        answered. Changes of its folder don't bring it back, only `load` does.
+
+        Raises:
+            UnknownModelError: there is no model of that name.
+            ModelUnavailableError: not every worker has done so in time.
+        """
+        if name not in self.models:
+            raise self._nowhere(name)
+        await asyncio.shield(self._spawn(self._carry_out(name, "unloaded")))
+
+    async def apply(self, name: str, wanted: Wanted) -> None:
+        """Loads or unloads a model in this process alone; errors as of these two."""
+        if wanted == "loaded":
+            await self._load_here(name)
+        else:
+            await self._unload_here(name)
+
+    def changed(self, names: Collection[str] | None) -> None:
+        """Has the folders of these models looked at again, or of all; returns at once."""
+        if names is None:
+            self._spawn(self._refresh_all())
+            return
+        for name in set(names) - self._awaited:
+            self._awaited.add(name)
+            self._spawn(self._refresh(name))
+
+    async def _carry_out(self, name: str, wanted: Wanted) -> None:
+        if self._orders is None:
+            await self.apply(name, wanted)
+        else:
+            await self._orders.give(name, wanted, self.apply)
+
+    async def _load_here(self, name: str) -> None:
+        async with self._locks[name]:
+            self._held.discard(name)
+            await self._fetch(name)
+            await self._sync(name)
+            versions = self.models[name].versions if name in self.models else []
+        highest = next((one for one in versions if one.state != "unloading"), None)
+        if highest is None:
+            raise self._nowhere(name)
+        if highest.reason:
+            detail = f"{name}/{highest.number} did not load: {highest.reason}"
+            raise ModelUnavailableError(detail, field="model")
+
+    async def _unload_here(self, name: str) -> None:
+        async with self._locks[name]:
+            self._held.add(name)
+            versions = self.models[name].versions if name in self.models else []
+            closing = [version.close() for version in versions]
+        await asyncio.gather(*closing)
+
+    async def _refresh_all(self) -> None:
+        self.changed({*await self._disk.all(), *self.models})
+
+    async def _refresh(self, name: str) -> None:
+        async with self._locks[name]:
+            self._awaited.discard(name)
+            await self._sync(name)
+
+    async def _sync(self, name: str) -> None:
+        """Makes a model what is on disk: opens what is new, and then lets go of what is gone."""
+        known = self.models[name].versions if name in self.models else []
+        found = await self._disk.versions(name, known)
+        model = self._adopt(name, found)
         if model is None:
-            raise self._absent(wanted)
-        if model.engine is None:
-            detail = f"the model {wanted!r} can't serve: {model.why_not_serving}"
-            raise ModelUnavailableError(detail, field="model", retry_after=5)
-        return model.engine
+            return
+        there = {*found, *self._disk.unfetched(name)}
+        for version in tuple(model.versions):
+            if version.number in there and name not in self._held:
+                await self._open(version, found.get(version.number))
+        for version in tuple(model.versions):
+            if version.number not in there:
+                self._spawn(self._remove(model, version, version.close()))
 
-    def problems(self) -> list[str]:
-        """Why the server is not ready, a sentence for each reason; empty when it is."""
-        if not self._scanned:
-            return ["the models are still loading"]
-        if not self.models:
-            roots = ", ".join(str(root) for root in self._roots)
-            return [f"there is no bundle, <name>/<version>/manifest.json, in {roots}"]
-        return [sentence for name in self._required_names() if (sentence := self._problem(name))]
-
-    def warnings(self) -> list[str]:
-        """Why versions do not serve, of every model, a sentence for each; ready or not."""
-        return [
-            f"{model.name}/{version.number}: {version.reason}"
-            for model in self.models.values()
-            for version in model.versions
-            if version.reason
-        ]
-
-    def _required_names(self) -> tuple[str, ...]:
-        default = self.default_name
-        return self._required or ((default,) if default else tuple(self.models))
-
-    def _problem(self, name: str) -> str:
+    def _adopt(self, name: str, found: Collection[int]) -> Model | None:
+        """The model, with a version for each number; None when there is nothing of it."""
+        numbers = {*found, *self._disk.unfetched(name)}
         model = self.models.get(name)
         if model is None:
-            return f"the model {name!r} is required and not there; found: {self._names()}"
-        return "" if model.engine else f"{name}: {model.why_not_serving}"
+            if not numbers:
+                return None
+            model = Model(name)
+            self.models = dict(sorted([*self.models.items(), (name, model)]))
+        for number in numbers:
+            if model.version(number) is None:
+                held = name in self._held
+                folder = Path(name, str(number))
+                model.add(Version(name, number, folder, "unloaded" if held else "loading"))
+        return model
 
-    def _absent(self, wanted: str | None) -> UnknownModelError | ModelUnavailableError:
-        if not self._scanned:
-            return ModelUnavailableError("the models are still loading", retry_after=1)
-        if not self.models:
-            return ModelUnavailableError(self.problems()[0], field="model", retry_after=5)
-        detail = f"there is no model {wanted!r}; there is {self._names()}"
-        return UnknownModelError(detail, field="model")
+    async def _open(self, version: Version, found: Found | None) -> None:
+        """Loads what was found unless it serves already, or says why it could not be fetched."""
+        if found is not None and version.differs_from(found):
+            async with self._loading:
+                if self._halted:
+                    return
+                replaced = await version.open(found, self._load, self._start)
+            if replaced is not None:
+                self._spawn(replaced.drain())
+        elif found is not None:
+            version.reason = ""
+        reason = self._disk.unfetched(version.name).get(version.number)
+        if reason is not None:
+            version.blame(reason)
 
-    def _names(self) -> str:
-        return ", ".join(sorted(self.models))
+    async def _remove(
+        self, model: Model, version: Version, closing: Coroutine[None, None, None]
+    ) -> None:
+        await closing
+        if version.state == "unloaded" and version in model.versions:
+            model.versions.remove(version)
+            if not model.versions and self.models.get(model.name) is model:
+                del self.models[model.name]
 
-    async def _open_model(self, model: Model) -> None:
-        for version in model.versions:
-            if self._halted:
-                return
-            version.state = "loading"
-            try:
-                loaded = await in_daemon_thread(self._open_version, version.folder)
-                model.engine = self._start(loaded)
-            except (BundleError, GraphError) as error:
-                version.state, version.reason = "unavailable", str(error)
-                logger.error("%s/%d does not serve: %s", model.name, version.number, error)
-                continue
-            except Exception as error:  # a defect of one version must not stop the others
-                version.state = "unavailable"
-                version.reason = f"{version.folder}: {type(error).__name__}: {error}"
-                logger.exception("%s/%d does not serve", model.name, version.number)
-                continue
-            version.state = "ready"
-            logger.info(
-                "%s/%d serves on %s, %.3f ms to decode a row",
-                model.name,
-                version.number,
-                loaded.provider,
-                loaded.decoder_row_seconds * 1000,
-            )
-            return
+    async def _fetch(self, name: str | None) -> None:
+        await self._disk.fetch(name)
+        self._remarks = self._disk.remarks
 
-    def _open_version(self, folder: Path) -> Loaded:
-        return self._load(open_bundle(folder))
+    def _nowhere(self, name: str) -> UnknownModelError:
+        places = "; ".join((", ".join(self._places), *self._remarks))
+        return UnknownModelError(f"there is no model {name!r} in {places}", field="model")
 
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
 
-def _scan(roots: Sequence[Path]) -> dict[str, Model]:
-    found: dict[str, dict[int, Version]] = {}
-    for root in roots:
-        for folder in _folders(root):
-            name, number = folder.parent.name, int(folder.name)
-            if not re.fullmatch(NAME_PATTERN, name) or name in RESERVED_NAMES:
-                logger.warning("%s is left out: %r is no model name", folder, name)
-                continue
-            found.setdefault(name, {}).setdefault(number, Version(number, folder))
-    return {
-        name: Model(name, [versions[number] for number in sorted(versions, reverse=True)])
-        for name, versions in sorted(found.items())
-    }
-
-
-def _folders(root: Path) -> list[Path]:
-    """The folders `<root>/*/<positive integer>`, none where the root can't be read."""
-    try:
-        return [
-            folder
-            for folder in sorted(root.glob("*/*"))
-            if re.fullmatch(r"[1-9][0-9]{0,17}", folder.name) and folder.is_dir()
-        ]
-    except OSError as error:
-        logger.error("%s can't be searched for bundles: %s", root, error)
-        return []
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, ServiceError):
+            logger.error("a model could not be brought up to date", exc_info=error)

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from model.interpolation import Path
 from model.noise import MAX_SEED
+from model.reference import SAMPLES
 
 Seed = Annotated[
     int,
@@ -37,6 +39,38 @@ class SampleOptions(Options):
         allow_inf_nan=False,
         description="Standard deviation of the latents; below 1 draws more typical pictures.",
     )
+    radius: float | None = Field(
+        None,
+        ge=0,
+        le=100,
+        allow_inf_nan=False,
+        description="How far around one uploaded picture to draw, in standard deviations of its "
+        "posterior, 1 unless given; a JSON body has it inside `latents_near`.",
+    )
+
+
+class InterpolateOptions(Options):
+    """Which way `/interpolate` goes, and how it shows it."""
+
+    steps: int = Field(
+        8, ge=2, description="How many pictures, both ends included; at most `VAE_MAX_N`."
+    )
+    path: Path = Field(
+        "spherical",
+        description="`spherical` turns the latent at equal angles while its norm changes evenly, "
+        "and stays where latents are likely; `linear` is the straight line.",
+    )
+    milliseconds: int = Field(
+        100,
+        ge=20,
+        le=10_000,
+        description="How long an animated answer shows each picture; GIF keeps hundredths of a "
+        "second.",
+    )
+    bounce: bool = Field(
+        False,
+        description="Whether an animated answer also goes back, so that it repeats without a jump.",
+    )
 
 
 class EncodeOptions(Options):
@@ -64,6 +98,23 @@ class ReconstructOptions(Options):
     seed: Seed | None = None
 
 
+class ScoreOptions(Options):
+    """How `/score` estimates its bounds."""
+
+    samples: int = Field(
+        SAMPLES,
+        ge=1,
+        description="Number K of importance samples; the server's `VAE_MAX_ELBO_SAMPLES` bounds "
+        "it. Percentiles are there for the default alone.",
+    )
+    binarise: Literal["sample", "threshold"] | None = Field(
+        None,
+        description="How grey pixels are made binary for a Bernoulli model; as it was trained "
+        "when not given.",
+    )
+    seed: Seed | None = None
+
+
 class Answer(BaseModel):
     """Base of the JSON answers."""
 
@@ -85,9 +136,26 @@ class SampleAnswer(Answer):
     version: int
     n: int
     seed: int
-    temperature: float
+    temperature: float | None = Field(description="Null beside `latents_near`.")
     images: list[Png]
     latents: Latents
+    latents_near: NearAnswer | None = Field(
+        description="What was drawn around; null where it was the prior."
+    )
+
+
+class NearAnswer(Answer):
+    """Where the latents were drawn: z = center + radius · unit · ε with ε ~ N(0, I)."""
+
+    center: list[float] = Field(
+        description="The picture's posterior mean, or the latent as sent; nested as the model's "
+        "latent shape is."
+    )
+    radius: float
+    unit: Literal["posterior", "prior"] = Field(
+        description="Standard deviations of the picture's posterior, or 1 around a bare latent."
+    )
+    picture: Picture | None = Field(description="Null for a bare latent.")
 
 
 class Picture(Answer):
@@ -109,6 +177,21 @@ class EncodeAnswer(Answer):
     pictures: list[Picture]
 
 
+class InterpolateAnswer(Answer):
+    """The pictures on the way from one latent to another, both ends included."""
+
+    model: str
+    version: int
+    path: Path
+    steps: int
+    images: list[Png]
+    latents: Latents
+    seeds: list[int] | None = Field(description="The seeds of the ends; null for other ends.")
+    pictures: list[Picture] | None = Field(
+        description="The pictures at the ends; null for other ends."
+    )
+
+
 class DecodeAnswer(Answer):
     """The picture of each latent."""
 
@@ -128,6 +211,27 @@ class BoundsAnswer(Answer):
     importance_weighted: Annotated[
         list[float], Field(description="logsumexp(log w) − log K, tighter than the ELBO.")
     ]
+    standard_error: Annotated[
+        list[float | None],
+        Field(
+            description="Of `importance_weighted` over its K samples, by the delta method; "
+            "null where K is 1."
+        ),
+    ]
+    effective_sample_size: Annotated[
+        list[float],
+        Field(description="(Σ w)² / Σ w² of the importance weights, 1 … K: how many count."),
+    ]
+    bits_per_dimension: list[float] | None = Field(
+        description="−importance_weighted / (dimensions · ln 2); null for a density."
+    )
+    nats_per_dimension: list[float] | None = Field(
+        description="−importance_weighted / dimensions of a density; null for other likelihoods."
+    )
+    percentile: list[float] | None = Field(
+        description="Per cent of the bundle's reference pictures whose `importance_weighted` is "
+        "lower; null where the bundle has none, or none with these samples and binarisation."
+    )
     samples: int
     seed: int
     likelihood: str
@@ -137,6 +241,14 @@ class BoundsAnswer(Answer):
     )
     dimensions: int = Field(description="Pixel values that each figure is a sum over.")
     unit: Literal["nats"] = "nats"
+
+
+class ScoreAnswer(BoundsAnswer):
+    """How likely the model finds each picture."""
+
+    model: str
+    version: int
+    pictures: list[Picture]
 
 
 class ReconstructAnswer(Answer):
@@ -161,8 +273,10 @@ class VersionAnswer(Answer):
     """One version on disk."""
 
     version: int
-    state: Literal["unloaded", "loading", "ready", "unavailable"]
-    reason: str
+    state: Literal["loading", "ready", "unloading", "unavailable", "unloaded"]
+    reason: str = Field(
+        description="Why it does not serve, or could not be replaced by what is on disk."
+    )
 
 
 class ModelAnswer(Answer):
@@ -171,7 +285,9 @@ class ModelAnswer(Answer):
     name: str
     default: bool
     ready: bool
-    serving: int | None = Field(description="The version that answers; null when none does.")
+    serving: int | None = Field(
+        description="The version that answers unless another is asked for; null when none does."
+    )
     provider: str | None
     versions: list[VersionAnswer]
     verbs: list[str]

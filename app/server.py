@@ -12,10 +12,12 @@ from typing import cast
 
 import uvicorn
 
+from app.allocator import trim_now_and_then
 from app.factory import create_app
-from app.listener import Listener
+from app.listener import Listener, listen
 from app.protocol import BoundedProtocol
 from app.settings import Settings
+from app.share import Share
 from app.worker import Worker
 
 _YOUNG_OBJECTS = 20_000
@@ -28,22 +30,50 @@ class _Server(uvicorn.Server):
         config: uvicorn.Config,
         sockets: Sequence[socket.socket],
         listening: Callable[[], None],
+        share: Share | None,
     ) -> None:
         super().__init__(config)
         self._bound = sockets
         self._listening = listening
+        self._share = share
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         # With no socket at all it starts the application, and leaves listening to others.
         await super().startup([])
-        listeners = [Listener(bound, self._protocol) for bound in self._bound]
+        sockets = [listen(bound) for bound in self._bound]
+        share = self._share
+        if share is None:
+            listeners = [Listener(sock, self._protocol) for sock in sockets]
+        else:
+            listeners = [Listener(sock, self._protocol, share.settle) for sock in sockets]
+            listeners.append(Listener(share.inbox, self._protocol, share.receive))
         self.servers = cast("list[asyncio.base_events.Server]", listeners)
         self._listening()
 
-    def _protocol(self) -> asyncio.Protocol:
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._share is not None:
+            self._share.leave()
+        for listener in self.servers:
+            listener.close()
+            await _turn()  # who did not know that this worker leaves has handed over by now
+        for listener in self.servers:
+            await listener.wait_closed()
+        await _turn()  # a request that came with the last connections is under way now
+        await super().shutdown(sockets)
+
+    def _protocol(self, ended: Callable[[], None]) -> asyncio.Protocol:
         return BoundedProtocol(
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+            ended=ended,
         )
+
+
+async def _turn() -> None:
+    """Lets everything that is readable be read."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def serve(
@@ -73,6 +103,7 @@ def serve(
     gc.freeze()
     # The few hundred objects of a young generation would be walked several times a request.
     gc.set_threshold(_YOUNG_OBJECTS)
+    trim_now_and_then()
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -83,7 +114,7 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace,
     )
-    server = _Server(config, sockets, listening)
+    server = _Server(config, sockets, listening, worker.share if worker else None)
     server.run([])
     if not server.started:
         sys.exit(1)

@@ -7,32 +7,35 @@ permit is the caller's, who holds it until the answer is formatted.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app import bounds
 from app.admission import Admission
 from app.bounds import BoundOptions, Bounds
+from app.checks import check_count, check_finite
+from app.drawing import Around, Drawing, Near
 from app.engine import Engine
-from app.errors import EngineFailedError, InvalidFieldError
+from app.errors import InvalidFieldError
 from app.offload import Offload
 from app.permit import Permit
 from app.prior import draw_seed
-from app.programs import draws
 from app.timing import Timing
+from model.estimate import Binarise
+from model.interpolation import Path, between
 from model.likelihood import Nats
 from model.pixels import Floats, Images
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """Pictures drawn from the prior: uint8 [n, h, w, c], their latents, and the seed used."""
+    """Pictures uint8 [n, h, w, c], their latents, the seed used, and where they were drawn."""
 
     images: Images
     latents: Floats
     seed: int
+    around: Around | None
     timing: Timing
 
 
@@ -65,6 +68,23 @@ class Reconstructed:
     timing: Timing
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Bounds on log p(x) of each picture."""
+
+    bounds: Bounds
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Interpolated:
+    """Pictures uint8 [steps, h, w, c] on the way between two latents, and all their latents."""
+
+    images: Images
+    latents: Floats
+    timing: Timing
+
+
 class Service:
     """The verbs of one process.
 
@@ -88,29 +108,63 @@ class Service:
         return Permit(self._admission)
 
     async def sample(
-        self, engine: Engine, permit: Permit, *, n: int, seed: int | None, temperature: float
+        self,
+        engine: Engine,
+        permit: Permit,
+        *,
+        n: int,
+        seed: int | None,
+        temperature: float = 1.0,
+        near: Near | None = None,
     ) -> Sampled:
-        """Draws z ~ N(0, temperature² I) and decodes it.
+        """Draws latents and decodes them: z ~ N(0, temperature² I), or around what is `near`.
 
-        Row i depends on the seed and i alone, whatever n is and whoever shares its batch.
+        Row i depends on the seed, `near` and i alone, whatever n is and whoever shares its batch.
 
         Raises:
-            InvalidFieldError: n is out of range.
+            InvalidFieldError: n is out of range, or rows near a latent decode to no numbers.
             ServiceError: as the permit and the batchers raise.
         """
-        self._check_count(n, "n")
-        permit.take(engine, n * engine.row_pixels)
+        check_count(n, "n", self._max_n)
+        rows = n if near is None else n + near.rows
+        permit.take(engine, rows * engine.row_pixels)
         timing = Timing()
-        if seed is None and n == 1:
+        if seed is None and n == 1 and near is None:
             seed, normal = engine.prior.take()
             latents = normal * np.float32(temperature)
             images, finite = timing.add(await engine.decode(latents)).outputs
-        else:
-            seed = draw_seed() if seed is None else seed
-            answer = timing.add(await engine.sample(draws(seed, n, temperature)))
-            images, finite, latents = answer.outputs
-        _check_finite(finite)
-        return Sampled(images, latents, seed, timing)
+            check_finite(finite)
+            return Sampled(images, latents, seed, None, timing)
+        around = await near.find(engine, timing) if near else None
+        seed = draw_seed() if seed is None else seed
+        drawing = Drawing(engine, seed, temperature, around, self._offload)
+        images, finite, latents = timing.add(await drawing.rows(0, n)).outputs
+        check_finite(finite, "latents_near" if near else None)
+        return Sampled(images, latents, seed, around, timing)
+
+    async def interpolate(
+        self, engine: Engine, permit: Permit, ends: Images | Floats, *, steps: int, path: Path
+    ) -> Interpolated:
+        """Decodes `steps` latents on the way between two ends.
+
+        The ends are pictures uint8 [2, h, w, c], taken at their posterior means, or latents
+        float32 [2, *latent_shape]. `model.interpolation` says how each path goes.
+
+        Raises:
+            InvalidFieldError: too many steps, or latents that decode to no numbers.
+            ServiceError: as the permit and the batchers raise.
+        """
+        check_count(steps, "steps", self._max_n)
+        pictures = ends.dtype == np.uint8
+        permit.take(engine, (steps + 2 * pictures) * engine.row_pixels)
+        timing = Timing()
+        encoded = timing.add(await engine.encode(ends)).outputs[0] if pictures else ends
+        both = cast("Floats", encoded)
+        size = steps * both[0].size
+        latents = await self._offload(size, between, both[0], both[1], steps, path)
+        images, finite = timing.add(await engine.decode(latents)).outputs
+        check_finite(finite, None if pictures else "latents")
+        return Interpolated(images, latents, timing)
 
     async def encode(self, engine: Engine, permit: Permit, images: Images) -> Encoded:
         """The posterior of each picture, uint8 [n, h, w, c].
@@ -130,11 +184,11 @@ class Service:
             InvalidFieldError: more latents than are allowed, or pixels that are no numbers.
             ServiceError: as the permit and the batchers raise.
         """
-        self._check_count(len(latents), "latents")
+        check_count(len(latents), "latents", self._max_n)
         permit.take(engine, len(latents) * engine.row_pixels)
         timing = Timing()
         images, finite = timing.add(await engine.decode(latents)).outputs
-        _check_finite(finite, "latents")
+        check_finite(finite, "latents")
         return Decoded(images, timing)
 
     async def reconstruct(
@@ -144,7 +198,7 @@ class Service:
         images: Images,
         *,
         elbo_samples: int | None = None,
-        binarise: Literal["sample", "threshold"] | None = None,
+        binarise: Binarise | None = None,
         seed: int | None = None,
     ) -> Reconstructed:
         """Encodes pictures and decodes their posterior means.
@@ -163,7 +217,7 @@ class Service:
         timing = Timing()
         answer = timing.add(await engine.reconstruct(images))
         pictures, finite, mean, squared_error, kl = answer.outputs
-        _check_finite(finite)
+        check_finite(finite)
         estimated = None
         if options is not None:
             estimated = await bounds.estimate(
@@ -171,16 +225,36 @@ class Service:
             )
         return Reconstructed(pictures, mean, squared_error, kl, estimated, timing)
 
-    def _check_count(self, count: int, field: str) -> None:
-        if not 1 <= count <= self._max_n:
-            detail = f"{field} must be 1 … {self._max_n}, got {count}"
-            raise InvalidFieldError(detail, field=field, bound=self._max_n)
+    async def score(
+        self,
+        engine: Engine,
+        permit: Permit,
+        images: Images,
+        *,
+        samples: int,
+        binarise: Binarise | None = None,
+        seed: int | None = None,
+    ) -> Scored:
+        """Bounds on log p(x) of pictures, uint8 [n, h, w, c], as `app.bounds` estimates them.
+
+        Raises:
+            InvalidFieldError: an option is out of range or does not fit the model.
+            UnsupportedByModelError: the model has no likelihood.
+            ServiceError: as the permit and the batchers raise.
+        """
+        options = self._checked(engine, samples, binarise, seed, "samples")
+        permit.take(engine, len(images) * engine.row_pixels * (1 + samples))
+        timing = Timing()
+        estimated = await bounds.estimate(
+            engine, images, options, offload=self._offload, timing=timing
+        )
+        return Scored(estimated, timing)
 
     def _bound_options(
         self,
         engine: Engine,
         samples: int | None,
-        binarise: Literal["sample", "threshold"] | None,
+        binarise: Binarise | None,
         seed: int | None,
     ) -> BoundOptions | None:
         if samples is None:
@@ -189,26 +263,22 @@ class Service:
                     detail = f"{field} only has a meaning together with elbo_samples"
                     raise InvalidFieldError(detail, field=field)
             return None
+        return self._checked(engine, samples, binarise, seed, "elbo_samples")
+
+    def _checked(
+        self,
+        engine: Engine,
+        samples: int,
+        binarise: Binarise | None,
+        seed: int | None,
+        field: str,
+    ) -> BoundOptions:
+        """The options of a bound; `field` is what its number of samples is called."""
         if not 1 <= samples <= self._max_elbo_samples:
-            detail = f"elbo_samples must be 1 … {self._max_elbo_samples}, got {samples}"
-            raise InvalidFieldError(detail, field="elbo_samples", bound=self._max_elbo_samples)
+            detail = f"{field} must be 1 … {self._max_elbo_samples}, got {samples}"
+            raise InvalidFieldError(detail, field=field, bound=self._max_elbo_samples)
         options = BoundOptions(samples, binarise, draw_seed() if seed is None else seed)
-        bounds.check(engine.manifest.likelihood, options)
+        # `/score` has nothing to leave out.
+        wanted_by = None if field == "samples" else field
+        bounds.check(engine.manifest.likelihood, options, field=wanted_by)
         return options
-
-
-def _check_finite(finite: NDArray[np.bool_], field: str | None = None) -> None:
-    """Holds that every picture consists of numbers, bool [n].
-
-    Raises:
-        InvalidFieldError: one does not, with `field`: the caller's own latents are at fault.
-        EngineFailedError: one does not, without it.
-    """
-    if finite.all():
-        return
-    row = int(np.argmin(finite))
-    if field is None:
-        msg = f"the decoder answered picture {row} with pixels that are no finite numbers"
-        raise EngineFailedError(msg, index=row)
-    msg = f"{field}[{row}] decodes to pixels that are no finite numbers; send smaller values"
-    raise InvalidFieldError(msg, field=field, index=row)

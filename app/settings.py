@@ -27,8 +27,18 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     repository: str = Field(
         "",
-        description="Comma-separated folders of bundles, `<root>/<name>/<version>/`; "
-        "empty serves the bundles that ship with the package.",
+        description="Comma-separated folders or fsspec addresses (`s3://bucket/prefix`) of "
+        "bundles, `<root>/<name>/<version>/`; empty serves the bundles that ship with the package.",
+    )
+    watch: Literal["on", "off", "poll"] = Field(
+        "on",
+        description="Whether changes in the repository's folders are followed: `on` as the file "
+        "system tells them, `poll` by comparing files, which network file systems need.",
+    )
+    cache: str = Field(
+        "",
+        description="Folder for the copies of bundles from fsspec addresses; empty takes "
+        "`vaeserve` in the user's cache directory.",
     )
     default_model: str = Field(
         "", description="Model used where a request names none; empty takes the only one there is."
@@ -66,10 +76,20 @@ class Settings(BaseSettings):
         "above it callers get 429.",
     )
     max_n: int = Field(
-        4096, ge=1, description="Largest `n` of `/sample` and number of latents of `/decode`."
+        4096,
+        ge=1,
+        description="Largest `n` of `/sample`, `steps` of `/interpolate` and number of latents of "
+        "`/decode`.",
+    )
+    max_stream_n: int = Field(
+        100_000, ge=1, description="Largest `n` of `/sample` as `application/zip`."
     )
     max_pictures: int = Field(64, ge=1, description="Most pictures in one request.")
-    max_elbo_samples: int = Field(1024, ge=1, description="Largest `elbo_samples`.")
+    max_elbo_samples: int = Field(
+        1024,
+        ge=1,
+        description="Largest `elbo_samples` of `/reconstruct` and `samples` of `/score`.",
+    )
     max_body_bytes: int = Field(
         32 * MiB, ge=1024, description="Bytes that a request body may have."
     )

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_settings import CliApp
 
 from app import ports
+from app.allocator import map_large_blocks
 from app.logs import log_as_json
 from app.settings import Settings
 from app.supervisor import Supervisor
@@ -35,6 +36,7 @@ def start(arguments: Sequence[str]) -> None:
         reserved = ports.reserve(settings.host, settings.port)
         # Read when numpy is imported: a process that has threads can't be forked safely.
         os.environ["OPENBLAS_NUM_THREADS"] = "1"
+        map_large_blocks()
         from app.worker_count import worker_count
 
         workers = worker_count(settings)

@@ -21,7 +21,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.balance import Balance
 from app.child import Child
+from app.share import Share
 from app.signals import Signals
 from app.worker import STARTED, Worker
 
@@ -72,6 +74,7 @@ class Supervisor:
         except OSError as error:
             logger.error("several workers need a temporary folder (TMPDIR): %s", error)
             sys.exit(1)
+        self._balance = Balance(workers)
         self._signals = Signals(signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._signals, selectors.EVENT_READ)
@@ -123,7 +126,12 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, frame: os._exit(0))
         worker = Worker(
-            slot.number, channel, self.shared, replaces=self._started, patience=self._patience
+            slot.number,
+            channel,
+            self.shared,
+            Share(self._balance, slot.number),
+            replaces=self._started,
+            patience=self._patience,
         )
         worker.follow()
         return worker
@@ -176,6 +184,7 @@ class Supervisor:
             self._selector.unregister(child.channel)
         child.channel.close()
         slot.child = None
+        self._balance.bury(slot.number)
         # As prometheus_client's mark_process_dead does.
         for file in self.shared.glob(f"gauge_live*_{child.pid}.db"):
             file.unlink(missing_ok=True)
@@ -214,6 +223,7 @@ class Supervisor:
         """Leaves when no worker lives any more."""
         if not any(slot.child for slot in self._slots):
             shutil.rmtree(self.shared, ignore_errors=True)
+            self._balance.close()
             sys.exit(self._status)
         if time.monotonic() >= deadline:
             logger.error("workers did not stop within %g s and are killed", self._patience)

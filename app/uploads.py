@@ -6,7 +6,6 @@ Synchronous, and safe in any thread: long bodies are parsed beside the event loo
 from __future__ import annotations
 
 import binascii
-import math
 from collections.abc import Sequence
 
 from starlette.requests import Request
@@ -24,7 +23,7 @@ PICTURE_TYPES = ("image/png", "image/jpeg", "image/webp")
 
 _IMAGES = "images"
 # Room for the options beside the pictures or latents of a JSON body.
-_OPTION_VALUES = 256
+OPTION_VALUES = 256
 # A multiple of four, so that each piece is base64 by itself; about a millisecond of decoding.
 _BASE64_PIECE = 1024 * 1024
 
@@ -40,7 +39,7 @@ def parse_options(request: Request, body: Body, model: type[OptionsT]) -> Option
     """
     if not body.content:
         return from_query(request, model)
-    members = _members(body, (JSON,), max_values=_OPTION_VALUES, max_containers=_OPTION_VALUES)
+    members = members_of(body, (JSON,), max_values=OPTION_VALUES, max_containers=OPTION_VALUES)
     return from_members(request, model, members)
 
 
@@ -61,11 +60,10 @@ def parse_pictures(
     """
     if body.is_json:
         # Base64 has no comma, a data: URL one.
-        limit = 2 * max_pictures + _OPTION_VALUES
-        members = parse_object(body.content, max_values=limit, max_containers=_OPTION_VALUES)
+        limit = 2 * max_pictures + OPTION_VALUES
+        members = parse_object(body.content, max_values=limit, max_containers=OPTION_VALUES)
         options = from_members(request, model, members, other=_IMAGES)
-        encoded = enumerate(_encoded_pictures(members, max_pictures))
-        pictures = [_from_base64(text, index) for index, text in encoded]
+        pictures = encoded_pictures(members, max_pictures)
     elif body.media_type == MULTIPART:
         options = from_query(request, model)
         pictures = parts(body.content, body.boundary, field=_IMAGES, max_parts=max_pictures)
@@ -74,7 +72,7 @@ def parse_pictures(
         pictures = [body.content]
     else:
         raise unsupported(body, (MULTIPART, *PICTURE_TYPES, JSON))
-    _check_pictures(pictures)
+    check_pictures(pictures)
     return options, pictures
 
 
@@ -96,12 +94,12 @@ def parse_latents(
         options = from_query(request, model)
         array = npy.load(body.content, field=latents.FIELD)
         return options, latents.from_array(array, tuple(shape), max_n)
-    lists = 1 + sum(math.prod(shape[:axis]) for axis in range(1, len(shape)))
-    members = _members(
+    values, lists = latents.json_size(tuple(shape))
+    members = members_of(
         body,
         (JSON, NPY),
-        max_values=max_n * math.prod(shape) + _OPTION_VALUES,
-        max_containers=max_n * lists + _OPTION_VALUES,
+        max_values=max_n * values + OPTION_VALUES,
+        max_containers=max_n * lists + OPTION_VALUES,
     )
     options = from_members(request, model, members, other=latents.FIELD)
     if latents.FIELD not in members:
@@ -110,15 +108,27 @@ def parse_latents(
     return options, latents.from_lists(members[latents.FIELD], tuple(shape), max_n)
 
 
-def _members(
+def members_of(
     body: Body, taken: tuple[str, ...], *, max_values: int, max_containers: int
 ) -> dict[str, object]:
+    """The members of a JSON body; a body without Content-Type is taken as JSON.
+
+    Raises:
+        UnsupportedMediaTypeError: another Content-Type; the error names the `taken` ones.
+        MalformedRequestError, InvalidFieldError: as `parse_object` raises.
+    """
     if body.media_type and not body.is_json:
         raise unsupported(body, taken)
     return parse_object(body.content, max_values=max_values, max_containers=max_containers)
 
 
-def _encoded_pictures(members: dict[str, object], max_pictures: int) -> list[object]:
+def encoded_pictures(members: dict[str, object], max_pictures: int) -> list[bytes]:
+    """The files of the member `images`, base64 strings or data: URLs.
+
+    Raises:
+        InvalidFieldError: no list of strings, or more than `max_pictures`.
+        InvalidPictureError: bad base64.
+    """
     encoded = members.get(_IMAGES)
     if not isinstance(encoded, list):
         msg = f"{_IMAGES} must be a list of pictures in base64"
@@ -126,23 +136,32 @@ def _encoded_pictures(members: dict[str, object], max_pictures: int) -> list[obj
     if len(encoded) > max_pictures:
         msg = f"at most {max_pictures} pictures are taken in one request, got {len(encoded)}"
         raise InvalidFieldError(msg, field=_IMAGES, bound=max_pictures)
-    return encoded
+    return [_listed(text, index) for index, text in enumerate(encoded)]
 
 
-def _from_base64(encoded: object, index: int) -> bytes:
+def _listed(encoded: object, index: int) -> bytes:
     if not isinstance(encoded, str):
         msg = f"{_IMAGES} must be a list of strings in base64; entry {index} is none"
         raise InvalidFieldError(msg, field=_IMAGES, index=index)
+    return from_base64(encoded, index)
+
+
+def from_base64(encoded: str, index: int) -> bytes:
+    """The file in a base64 string or data: URL.
+
+    Raises:
+        InvalidPictureError: it is none; `index` is the picture's position.
+    """
     text = encoded
     if encoded.startswith("data:"):
         head, comma, text = encoded.partition(",")
         if not comma or not head.endswith(";base64"):
-            raise _invalid_picture(index, "a data: URL must be data:image/…;base64,…")
+            raise invalid_picture(index, "a data: URL must be data:image/…;base64,…")
     try:
         # Wrapped lines, as MIME and many tools write them, are taken; nothing else is skipped.
         return _decode_base64("".join(text.split()))
     except ValueError:
-        raise _invalid_picture(index, "it is not valid base64") from None
+        raise invalid_picture(index, "it is not valid base64") from None
 
 
 def _decode_base64(text: str) -> bytes:
@@ -156,14 +175,15 @@ def _decode_base64(text: str) -> bytes:
     return b"".join(binascii.a2b_base64(piece, strict_mode=True) for piece in pieces)
 
 
-def _check_pictures(pictures: list[bytes]) -> None:
+def check_pictures(pictures: list[bytes]) -> None:
+    """Holds that there is a picture, and none is empty; errors as `parse_pictures` raises."""
     if not pictures:
         msg = f"no picture came; send at least one as {_IMAGES}"
         raise InvalidFieldError(msg, field=_IMAGES)
     for index, picture in enumerate(pictures):
         if not picture:
-            raise _invalid_picture(index, "it is empty")
+            raise invalid_picture(index, "it is empty")
 
 
-def _invalid_picture(index: int, why: str) -> InvalidPictureError:
+def invalid_picture(index: int, why: str) -> InvalidPictureError:
     return InvalidPictureError(f"picture {index}: {why}", field=_IMAGES, index=index)

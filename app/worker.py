@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from app.share import Share
+
 logger = logging.getLogger("vaeserve")
 
 LISTENING = b"l"
@@ -31,6 +33,7 @@ class Worker:
         number: 1 … the number of workers.
         channel: to the supervisor, which alone holds the other end.
         shared: folder in which the workers add up their figures.
+        share: its connections among those of all.
         replaces: whether all workers were ready before this one came, in place of one of them.
         patience: seconds that stopping may take once the supervisor is gone.
     """
@@ -40,18 +43,20 @@ class Worker:
         number: int,
         channel: socket.socket,
         shared: Path,
+        share: Share,
         *,
         replaces: bool,
         patience: float,
     ) -> None:
         self.number = number
         self.shared = shared
+        self.share = share
         self.replaces = replaces
         self._channel = channel
         self._started = replaces
         self._patience = patience
         self._told: set[bytes] = set()
-        self._orphaned = False
+        self._orphaned = self._tried = False
 
     def follow(self) -> None:
         """Ends this process when the supervisor ends, from now on and in whatever way it does."""
@@ -64,6 +69,7 @@ class Worker:
             # A supervisor that is gone need not know; this worker is told to stop elsewhere.
             with contextlib.suppress(ConnectionError):
                 self._channel.send(state)
+            self._offer()
 
     def problems(self) -> list[str]:
         """Why the service is not ready though this worker may be; empty from its start on."""
@@ -78,9 +84,16 @@ class Worker:
             if ready():
                 self.tell(READY)
             if opening.done():
+                self._tried = True
+                self._offer()
                 await asyncio.sleep(REFRESH_SECONDS)
             else:
                 await asyncio.wait({opening}, timeout=REFRESH_SECONDS)
+
+    def _offer(self) -> None:
+        """Takes connections from others once it listens, and its models are open or can't be."""
+        if self._tried and LISTENING in self._told:
+            self.share.open()
 
     def leave(self) -> None:
         """Removes what the supervisor would have removed, had it not been killed."""

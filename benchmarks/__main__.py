@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,57 +10,46 @@ from pathlib import Path
 
 from benchmarks import bars, plans, report, result, run, servers
 from benchmarks.agreement import AgreementError
+from benchmarks.bench import Bench
+from benchmarks.exported import EXPORTED, find_bundle
 from benchmarks.peers.environments import EnvironmentMissingError
 from benchmarks.peers.systems import systems
 from benchmarks.plans import PARTS, Effort, Selection
-from benchmarks.run import Bench
+from benchmarks.result import Result
 from benchmarks.servers import ServerError, System
 from benchmarks.wrk import LoadError, require_wrk
-from model.bundle import Bundle, BundleError, open_bundle
+from model.bundle import Bundle, BundleError
 
 _FOLDER = Path(__file__).parent
-_EXPORTED = ("heavy", "small")
 _FAILURES = (BundleError, LoadError, ServerError, AgreementError, EnvironmentMissingError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the tables and writes the JSON.
+    """Prints the tables and writes the JSON, anew after each part of the run.
 
-    1 when something could not be measured or a request failed; a bar that is missed is no failure
-    of the run.
+    1 when the service could not be measured or a request failed; a bar that is missed is no
+    failure of the run, and neither is a rival that fails.
     """
     options = _parser().parse_args(arguments)
+    written: list[Path] = []
+
+    def keep(found: Result) -> None:
+        written[:] = [result.write(found, options.results)]
+
     try:
         require_wrk()
-        bundles = dict(map(find_bundle, options.bundle or _EXPORTED))
+        bundles = dict(map(find_bundle, options.bundle or EXPORTED))
         bench, missing = _bench(options)
-        measured = run.measure(bundles, bench, missing)
+        measured = run.measure(bundles, bench, missing, keep)
     except _FAILURES as error:
         print(f"benchmarks: {error}", file=sys.stderr)
+        print(*(f"what was measured before is in {path}" for path in written), file=sys.stderr)
         return 1
     print(report.render(measured, bars.verdicts(measured)))
-    print(f"\nwritten to {result.write(measured, options.results)}")
+    print(*(f"\nwritten to {path}" for path in written))
     if measured.errors:
         print(f"benchmarks: {measured.errors} requests failed", file=sys.stderr)
     return 1 if measured.errors else 0
-
-
-def find_bundle(named: str) -> tuple[str, Bundle]:
-    """`heavy` and `small`, exported first where they are missing, or a bundle's folder.
-
-    Raises:
-        BundleError: there is no bundle in the folder, or it is damaged; or exporting failed.
-    """
-    if named not in _EXPORTED:
-        bundle = open_bundle(Path(named))
-        return bundle.manifest.name, bundle
-    # In a process of its own: torch is large, and its threads have no place in this one.
-    command = [sys.executable, "-m", "benchmarks.bundles", "--model", named]
-    exported = subprocess.run(command, check=False)
-    if exported.returncode:
-        msg = f"the {named} model was not exported; that needs torch, which `make setup` installs"
-        raise BundleError(msg)
-    return named, open_bundle(_FOLDER / "bundles" / named / "1")
 
 
 def _bench(options: argparse.Namespace) -> tuple[Bench, dict[str, str]]:
@@ -76,7 +64,8 @@ def _bench(options: argparse.Namespace) -> tuple[Bench, dict[str, str]]:
     rivals, missing = _rivals(peers=options.peers)
     effort = _effort(options)
     if options.workers:
-        effort = replace(effort, workers=tuple(options.workers))
+        # Who names them wants to see them everywhere.
+        effort = replace(effort, workers=tuple(options.workers), workers_at=())
     return Bench(effort, selection, rivals, run.progress_on_stderr()), missing
 
 
@@ -101,8 +90,10 @@ def _rivals(*, peers: bool) -> tuple[Callable[[Bundle], list[System]], dict[str,
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two minutes, one round each")
-    parser.add_argument("--peers", action="store_true", help="other model servers too; an hour")
+    parser.add_argument("--quick", action="store_true", help="one round each, two minutes")
+    parser.add_argument(
+        "--peers", action="store_true", help="other model servers too, 40 minutes (without it 16)"
+    )
     parser.add_argument(
         "--bundle",
         nargs="+",

@@ -3,8 +3,11 @@
 A closed loop such as `wrk` waits for an answer before it asks again, so a server that stalls is
 asked less, and the wait of everybody who would have come meanwhile goes uncounted ("coordinated
 omission"). Here a request's latency counts from the moment it was due. If no connection is idle
-then, another one is opened. `python -m benchmarks.arrivals`, a process of its own, prints one line
-of JSON.
+then, another one is opened.
+
+The same client is a closed loop when it is given connections in place of a rate: what it gets out
+of a server is what it and the server can do together, which on shared cores is less than what a
+cheaper client gets. `python -m benchmarks.arrivals`, a process of its own, prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -39,11 +42,13 @@ _CONNECT_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """What was seen of one fixed rate."""
+    """What was seen of one fixed rate, or of one closed loop."""
 
     requests: int
+    """That were due; of a closed loop, that came to an end."""
     errors: int
-    """Answers other than 200, broken connections, and what was unanswered 10 s after the end."""
+    """Answers other than 200, broken connections, and what was unanswered 10 s after the end; of a
+    closed loop, what is under way at its end counts nowhere."""
     seconds: float
     p50: float | None
     """Milliseconds from when it was due to the whole answer, as are `p99` and `longest`; None
@@ -53,6 +58,11 @@ class Arrivals:
     connections: int
     client_cpu: float
     """Microseconds of the client's own CPU time for each request."""
+
+    @property
+    def answers_per_second(self) -> float:
+        """Answers of 200 over the whole time."""
+        return (self.requests - self.errors) / self.seconds
 
 
 class _Connection:
@@ -96,20 +106,15 @@ class _Connection:
 
 
 class Client:
-    """Sends one request at a fixed rate.
+    """Sends one request again and again, at a fixed rate or in a closed loop.
 
     Args:
         address: host and port.
         request: the whole request, head and body.
-        rate: requests a second.
-        seconds: how long they go on being due.
     """
 
-    def __init__(
-        self, address: tuple[str, int], request: bytes, *, rate: float, seconds: float
-    ) -> None:
+    def __init__(self, address: tuple[str, int], request: bytes) -> None:
         self._address, self._request = address, request
-        self._rate, self._count = rate, max(1, round(rate * seconds))
         self._poll = select.epoll()
         self._open: dict[int, _Connection] = {}
         self._idle: deque[_Connection] = deque()
@@ -118,29 +123,53 @@ class Client:
         self.opened = 0
         self._latencies: list[float] = []
 
-    def run(self) -> Arrivals:
-        """Until all are answered, or 10 s after the last was due.
+    def at_rate(self, rate: float, seconds: float) -> Arrivals:
+        """`rate` requests a second for so long, until all are answered or 10 s are over.
 
         Raises:
             OSError: the server takes no connections at all.
         """
-        for _ in range(_ALREADY_OPEN):
-            self._idle.append(self._connect())
+        count = max(1, round(rate * seconds))
+        self._open_beforehand(_ALREADY_OPEN)
         cpu, started = time.process_time(), time.perf_counter()
-        sent, last = 0, started + self._count / self._rate + _GRACE_SECONDS
-        while self._finished < self._count and (now := time.perf_counter()) < last:
-            while sent < self._count and (due := started + sent / self._rate) <= now:
+        sent, last = 0, started + count / rate + _GRACE_SECONDS
+        while self._finished < count and (now := time.perf_counter()) < last:
+            while sent < count and (due := started + sent / rate) <= now:
                 if not self._idle and len(self._open) >= MOST_CONNECTIONS:
                     break
                 self._send(due)
                 sent += 1
-            wanted = started + sent / self._rate if sent < self._count else last
+            wanted = started + sent / rate if sent < count else last
             self._wait(max(0.0, wanted - time.perf_counter()))
+        return self._ended(cpu, started, count)
+
+    def in_turn(self, connections: int, seconds: float) -> Arrivals:
+        """The next request leaves when an answer comes, so that always so many are under way.
+
+        Raises:
+            OSError: the server takes no connections at all.
+        """
+        self._open_beforehand(connections)
+        cpu, started = time.process_time(), time.perf_counter()
+        sent, last = 0, started + seconds
+        while (now := time.perf_counter()) < last:
+            while sent - self._finished < connections and now < last:
+                self._send(now)
+                sent += 1
+                now = time.perf_counter()
+            self._wait(max(0.0, last - now))
+        return self._ended(cpu, started, self._finished)
+
+    def _open_beforehand(self, connections: int) -> None:
+        for _ in range(connections):
+            self._idle.append(self._connect())
+
+    def _ended(self, cpu: float, started: float, count: int) -> Arrivals:
         used, elapsed = time.process_time() - cpu, time.perf_counter() - started
         for connection in self._open.values():
             connection.socket.close()
         self._poll.close()
-        return self._summary(used, elapsed)
+        return self._summary(used, elapsed, count)
 
     def _connect(self) -> _Connection:
         connection = _Connection(self._address)
@@ -163,10 +192,12 @@ class Client:
             self._drop(connection)
 
     def _wait(self, seconds: float) -> None:
+        # Under load an answer is there already, and one call to the kernel tells which.
+        events = self._poll.poll(0)
         # epoll rounds to milliseconds, select doesn't; an epoll descriptor can be selected.
-        if not select.select([self._poll], [], [], seconds)[0]:
-            return
-        for descriptor, _ in self._poll.poll(0):
+        if not events and select.select([self._poll], [], [], seconds)[0]:
+            events = self._poll.poll(0)
+        for descriptor, _ in events:
             self._receive(self._open[descriptor])
 
     def _receive(self, connection: _Connection) -> None:
@@ -193,18 +224,18 @@ class Client:
         del self._open[connection.descriptor]
         connection.socket.close()
 
-    def _summary(self, used: float, elapsed: float) -> Arrivals:
+    def _summary(self, used: float, elapsed: float, count: int) -> Arrivals:
         ordered: list[float | None] = [seconds * 1e3 for seconds in sorted(self._latencies)]
         ordered = ordered or [None]
         return Arrivals(
-            requests=self._count,
-            errors=self._count - len(self._latencies),
+            requests=count,
+            errors=count - len(self._latencies),
             seconds=elapsed,
             p50=percentile(ordered, 50),
             p99=percentile(ordered, 99),
             longest=ordered[-1],
             connections=self._most,
-            client_cpu=used / self._count * 1e6,
+            client_cpu=used / max(1, count) * 1e6,
         )
 
 
@@ -222,10 +253,12 @@ def request_bytes(url: str, method: str, headers: Sequence[str], body: bytes) ->
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """One rate against one server."""
+    """One rate, or one closed loop, against one server."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.arrivals", description=__doc__)
     parser.add_argument("url")
-    parser.add_argument("--rate", type=float, required=True, help="requests a second")
+    pace = parser.add_mutually_exclusive_group(required=True)
+    pace.add_argument("--rate", type=float, help="requests a second")
+    pace.add_argument("--connections", type=int, help="of a closed loop")
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--method", default="POST")
     parser.add_argument("--header", action="append", default=[], help="'Name: value', repeatable")
@@ -235,7 +268,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     request = request_bytes(options.url, options.method, options.header, body)
     parts = urlsplit(options.url)
     address = (parts.hostname or "127.0.0.1", parts.port or 80)
-    seen = Client(address, request, rate=options.rate, seconds=options.seconds).run()
+    client = Client(address, request)
+    seen = (
+        client.at_rate(options.rate, options.seconds)
+        if options.rate
+        else client.in_turn(options.connections, options.seconds)
+    )
     sys.stdout.buffer.write(orjson.dumps(asdict(seen)) + b"\n")
     return 0
 

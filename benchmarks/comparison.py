@@ -79,14 +79,15 @@ class Cell:
 
 
 def server_contestant(server: Server, *, runs_network: bool = True) -> Contestant:
-    """A running server, under the load generator."""
+    """A running server, under the load generator; `run` raises LoadError once it is gone."""
 
     def run(workload: Workload, connections: int, seconds: float) -> Run | None:
         adapted = server.system.adapt(workload)
         try:
             return None if adapted is None else load(server, adapted, connections, seconds)
-        except wrk.LoadError:
-            # Too slow for a single answer in this time: not measured, and no reason to stop.
+        except wrk.NoAnswerError:
+            # Too slow for this load, as thousands of pictures may be: not measured, and no reason
+            # to stop. A server that is gone is another matter.
             return None
 
     return Contestant(server.system.name, run, runs_network)
@@ -110,11 +111,13 @@ def compare(
     seconds: float,
     warm_up: float,
     progress: Callable[[str], None] = lambda text: None,
+    keep: Callable[[Sequence[Cell]], None] = lambda cells: None,
 ) -> list[Cell]:
     """Measures the contestants in turn, A B C, C B A, A B C …; the first is compared with each.
 
     No one always goes first, since what a load leaves behind weighs on the next one. Before the
-    first load of each workload everybody gets `warm_up` seconds of it.
+    first load of each workload everybody gets `warm_up` seconds of it. `keep` is given the cells of
+    each load when it has been measured.
 
     Raises:
         wrk.LoadError: the load generator is missing or failed.
@@ -135,6 +138,7 @@ def compare(
         measured = list(_cells(contestants, one, rounds))
         if not measured:
             progress(f"not measured: {contestants[0].name} did not answer in {seconds:g} s")
+        keep(measured)
         cells.extend(measured)
     return cells
 

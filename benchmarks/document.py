@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import bars, plots, report, result, soak, tables
-from benchmarks.result import Result, ResultError
+from benchmarks.exported import EXPORTED
+from benchmarks.result import BundleResult, Result, ResultError
 from benchmarks.soak import Soak
 from benchmarks.tables import Table
 
@@ -81,7 +82,9 @@ def _sections(sources: Sources) -> dict[str, Callable[[], str]]:
         "settings": lambda: markdown(_settings(bench)),
         "soak": lambda: soak.summary(soaked) if soaked else "",
     }
-    for name, figures in bench.bundles.items():
+    # A run that ended early may not have come to the second one.
+    for name in dict.fromkeys((*EXPORTED, *bench.bundles)):
+        figures = bench.bundles.get(name, BundleResult())
         found |= {
             f"{name} {part}": lambda table=table: markdown(table)  # type: ignore[misc]
             for part, table in {

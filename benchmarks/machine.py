@@ -32,6 +32,11 @@ class Machine:
     load_average: float
     """Of the last minute: above zero, something else was running too."""
 
+    @property
+    def stamp(self) -> str:
+        """The date, in the way in which it stands in the names of files."""
+        return self.date.replace(":", "").replace("+0000", "Z")
+
 
 def describe() -> Machine:
     """This machine, now."""

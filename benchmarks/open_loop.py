@@ -1,4 +1,9 @@
-"""Latency at a fixed rate of arrivals, at parts of the capacity that was measured just before."""
+"""Latency at a fixed rate of arrivals, at parts of the capacity that was measured just before.
+
+Client and server share the machine's cores, so capacity is what this client gets out of the server
+when it is a closed loop. `wrk` takes less for a request and leaves the server more; what it gets is
+kept beside it.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +34,8 @@ class OpenLoop:
     system: str
     workload: str
     part: float
-    """Rate over capacity, which is its requests/s at 64 connections in the same round."""
+    """Rate over capacity, which is what the same client gets as a closed loop over 64 connections
+    in the same round, in requests/s."""
     rate: Spread
     """Requests/s that were due."""
     p50: Spread
@@ -41,12 +47,25 @@ class OpenLoop:
     errors: int
     client_cpu: Spread
     """Microseconds of CPU that the client itself took for each request."""
+    capacity: Spread | None = None
+    """Requests/s; None in results from when it was measured with `wrk`, as is the next."""
+    wrk_capacity: Spread | None = None
+    """Requests/s that `wrk` gets over as many connections in the same round."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Capacity:
+    """What one round found before it sent at fixed rates."""
+
+    service_time: float
+    own: float
+    wrk: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
     rate: float
-    service_time: float
+    capacity: _Capacity
     p50: float
     p99: float
     arrivals: Arrivals
@@ -80,7 +99,25 @@ def open_loop(
 
 
 def arrivals(url: str, workload: Workload, *, rate: float, seconds: float) -> Arrivals:
-    """One run of the client in a process of its own.
+    """One run of the client at a fixed rate, in a process of its own.
+
+    Raises:
+        LoadError: it failed.
+    """
+    return _client(url, workload, ("--rate", f"{rate:.3f}"), seconds)
+
+
+def closed_loop(url: str, workload: Workload, *, connections: int, seconds: float) -> Arrivals:
+    """One run of the client as a closed loop, in a process of its own.
+
+    Raises:
+        LoadError: it failed.
+    """
+    return _client(url, workload, ("--connections", f"{connections}"), seconds)
+
+
+def _client(url: str, workload: Workload, pace: Sequence[str], seconds: float) -> Arrivals:
+    """The client's run in a process of its own, with these arguments.
 
     Raises:
         LoadError: it failed.
@@ -90,36 +127,50 @@ def arrivals(url: str, workload: Workload, *, rate: float, seconds: float) -> Ar
         body.flush()
         command = [
             *(sys.executable, "-m", "benchmarks.arrivals", url + workload.path),
-            *("--rate", f"{rate:.3f}", "--seconds", f"{seconds:g}"),
+            *(*pace, "--seconds", f"{seconds:g}"),
             *("--method", workload.method, "--body", body.name),
         ]
         for name, value in workload.headers.items():
             command += ["--header", f"{name}: {value}"]
-        finished = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=seconds + _GRACE_SECONDS
-        )
+        finished = _finished(command, seconds + _GRACE_SECONDS)
     if finished.returncode:
         msg = f"the open-loop client failed: {finished.stderr.strip()[-500:]}"
         raise LoadError(msg)
     return TypeAdapter(Arrivals).validate_json(finished.stdout)
 
 
+def _finished(command: Sequence[str], limit: float) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
+    except subprocess.TimeoutExpired as error:
+        msg = f"the open-loop client had not ended after {limit:g} s"
+        raise LoadError(msg) from error
+
+
 def _round(server: Server, workload: Workload, seconds: float) -> list[_Seen]:
+    capacity = _capacity(server, workload, seconds)
+    return [_level(server, workload, capacity, part, seconds) for part in PARTS]
+
+
+def _capacity(server: Server, workload: Workload, seconds: float) -> _Capacity:
     service_time = load(server, workload, 1, 1).p50
-    capacity = load(server, workload, CAPACITY_CONNECTIONS, seconds).requests_per_second
-    return [
-        _level(server, workload, capacity * part, service_time or 0.0, seconds) for part in PARTS
-    ]
+    by_wrk = load(server, workload, CAPACITY_CONNECTIONS, seconds).requests_per_second
+    own = closed_loop(server.url, workload, connections=CAPACITY_CONNECTIONS, seconds=seconds)
+    if not own.answers_per_second or not service_time:
+        msg = f"{server.system.name} answered nothing over {CAPACITY_CONNECTIONS} connections"
+        raise LoadError(msg)
+    return _Capacity(service_time, own.answers_per_second, by_wrk)
 
 
 def _level(
-    server: Server, workload: Workload, rate: float, service_time: float, seconds: float
+    server: Server, workload: Workload, capacity: _Capacity, part: float, seconds: float
 ) -> _Seen:
+    rate = capacity.own * part
     seen = arrivals(server.url, workload, rate=rate, seconds=seconds)
     if seen.p50 is None or seen.p99 is None:
         msg = f"{server.system.name} answered none of {rate:.0f} requests/s with 200"
         raise LoadError(msg)
-    return _Seen(rate, service_time, seen.p50, seen.p99, seen)
+    return _Seen(rate, capacity, seen.p50, seen.p99, seen)
 
 
 def _summary(system: str, workload: str, part: float, seen: Sequence[_Seen]) -> OpenLoop:
@@ -130,9 +181,11 @@ def _summary(system: str, workload: str, part: float, seen: Sequence[_Seen]) -> 
         rate=spread([one.rate for one in seen]),
         p50=spread([one.p50 for one in seen]),
         p99=spread([one.p99 for one in seen]),
-        service_time=spread([one.service_time for one in seen]),
-        p99_over_service_time=spread([one.p99 / one.service_time for one in seen]),
+        service_time=spread([one.capacity.service_time for one in seen]),
+        p99_over_service_time=spread([one.p99 / one.capacity.service_time for one in seen]),
         requests=sum(one.arrivals.requests for one in seen),
         errors=sum(one.arrivals.errors for one in seen),
         client_cpu=spread([one.arrivals.client_cpu for one in seen]),
+        capacity=spread([one.capacity.own for one in seen]),
+        wrk_capacity=spread([one.capacity.wrk for one in seen]),
     )

@@ -30,6 +30,8 @@ class Effort:
     seconds: float = 2
     warm_up: float = 1
     rest_starts: int = 3
+    rest_rivals_starts: int = 2
+    """Of each rival, which is held to no bar there."""
     idle: float = 5
     rest_rivals: tuple[str, ...] = ("heavy",)
     """Bundles with which the rivals, too, are started and watched at rest."""
@@ -45,6 +47,8 @@ class Effort:
     starts_bundles: tuple[str, ...] = ("heavy",)
     workers: tuple[int, ...] = ()
     """Numbers of workers that the service is measured with besides its default."""
+    workers_at: tuple[tuple[str, int], ...] = ()
+    """Workloads and connections at which it is; empty for all."""
 
 
 QUICK = Effort(
@@ -61,25 +65,31 @@ QUICK = Effort(
 )
 
 _HEAVY: tuple[Row, ...] = (
+    ("/sample n=1", (1,), 2),
+    ("/sample n=1", (16,), 3),
     ("/sample n=1", (64,), 5),
     ("/reconstruct", (16,), 3),
     ("/reconstruct", (64,), 5),
     ("/reconstruct multipart", (16,), 3),
-    ("/encode", (16,), 3),
+    ("/encode", (16,), 2),
     ("/sample n=64", (4,), 3),
     ("/sample n=1024", (4,), 3),
 )
-"""What every full run asks of the heavy model."""
+"""What every full run asks of the heavy model: three rounds at least where there is a bar, five
+where it is a ratio of requests/s."""
+
+_SMALL: tuple[Row, ...] = (
+    ("/sample n=1", (1, 16), 5),
+    ("/sample n=1", (64,), 2),
+    ("/reconstruct", (16,), 2),
+)
+"""What every full run asks of the small model."""
 
 STANDARD = Effort(
     "standard",
     {
-        "heavy": (("/sample n=1", (1, 16), 3), *_HEAVY),
-        "small": (
-            ("/sample n=1", (1, 16), 5),
-            ("/sample n=1", (64,), 3),
-            ("/reconstruct", (16, 64), 3),
-        ),
+        "heavy": _HEAVY,
+        "small": (*_SMALL, ("/reconstruct", (64,), 2)),
     },
     batches=(1, 4, 16, 64),
     starts=8,
@@ -88,15 +98,15 @@ STANDARD = Effort(
 PEERS = Effort(
     "peers",
     {
-        "heavy": (("/sample n=1", (1, 16, 256), 3), *_HEAVY),
-        "small": (
-            ("/sample n=1", (1, 16), 5),
-            ("/sample n=1", (64, 256), 3),
-            ("/reconstruct", (16,), 3),
-        ),
+        "heavy": (*_HEAVY, ("/sample n=1", (256,), 2)),
+        "small": (*_SMALL, ("/sample n=1", (256,), 2)),
     },
     starts_bundles=("heavy", "small"),
+    batches=(1, 4, 16, 64),
+    starts=12,
+    mixed_seconds=10,
     workers=(1,),
+    workers_at=(("/sample n=1", 16), ("/sample n=1", 64)),
 )
 
 

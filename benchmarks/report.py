@@ -24,15 +24,25 @@ def render(result: Result, verdicts: Sequence[Verdict]) -> str:
 
 
 def measured_on(result: Result) -> str:
-    """Machine, versions, and what else went on, in three lines."""
+    """Machine, versions, and what else went on, in three lines; two more of an unfinished run."""
     machine, disturbance = result.machine, result.disturbance
     versions = ", ".join(f"{name} {number}" for name, number in machine.packages.items())
     return (
         f"{machine.date}, commit {machine.commit}, {machine.cores} cores of {machine.processor}\n"
         f"Python {machine.python}, {versions}\n"
         f"Meanwhile other processes took {disturbance.others:.0f} % of a core and the hypervisor "
-        f"{disturbance.stolen:.0f} %"
+        f"{disturbance.stolen:.0f} %{_unfinished(result)}"
     )
+
+
+def _unfinished(result: Result) -> str:
+    if not result.ended_early:
+        return ""
+    measured = "; ".join(
+        f"{name}: {', '.join(figures.parts) or 'nothing'}"
+        for name, figures in result.bundles.items()
+    )
+    return f"\nThe run ended early: {result.ended_early}\nMeasured to its end: {measured}"
 
 
 def text(table: Table) -> str:

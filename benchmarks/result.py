@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -38,6 +39,8 @@ class BundleResult:
     open_loops: list[OpenLoop] = field(default_factory=list)
     mixed: list[Mixed] = field(default_factory=list)
     starts: list[Starts] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+    """Which parts of the run were measured to their end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,11 @@ class Result:
     settings: dict[str, str]
     """By system, what was chosen for it."""
     missing: dict[str, str]
-    """By system that could not be measured, why."""
+    """By system that could not be measured, or not in all parts, why."""
     bundles: dict[str, BundleResult]
     """By name."""
+    ended_early: str = ""
+    """Why the run did not come to its end; empty where it did."""
 
     @property
     def errors(self) -> int:
@@ -66,10 +71,13 @@ class Result:
 
 
 def write(result: Result, folder: Path) -> Path:
-    """Writes `<date>.json`; units are those of the dataclasses' members."""
+    """Writes `<date>.json`, or writes it anew; units are those of the dataclasses' members."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{result.machine.date.replace(':', '').replace('+0000', 'Z')}.json"
-    path.write_bytes(dumps(result))
+    path = folder / f"{result.machine.stamp}.json"
+    # Whoever reads it meanwhile, or when this is killed, finds the one that was there before.
+    beside = path.with_suffix(".json.part")
+    beside.write_bytes(dumps(result))
+    os.replace(beside, path)
     return path
 
 

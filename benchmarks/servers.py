@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.descendants import adopt_orphans, end
 from benchmarks.workloads import Workload
 from model.bundle import Bundle
+from model.cores import available_cores
 
 PROJECT = Path(__file__).parent.parent
 
@@ -64,6 +65,11 @@ class System:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+def counted(number: int, noun: str) -> str:
+    """`2 workers`, `1 worker`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def vaeserve(bundle: Bundle, *, workers: int | None = None) -> System:
     """This service; with nothing but its defaults, or a number of workers."""
     root, name = bundle.folder.parent.parent, bundle.folder.parent.name
@@ -71,7 +77,7 @@ def vaeserve(bundle: Bundle, *, workers: int | None = None) -> System:
     if workers is None:
         return System("vaeserve", "defaults", lambda port: [*command, "--port", f"{port}"])
     command += ["--workers", f"{workers}"]
-    label = f"{workers} worker{'s' * (workers > 1)}"
+    label = counted(workers, "worker")
     return System(f"vaeserve, {label}", label, lambda port: [*command, "--port", f"{port}"])
 
 
@@ -84,27 +90,30 @@ def naive_default(bundle: Bundle) -> System:
     return _naive("naive", settings, bundle)
 
 
-def naive_tuned(bundle: Bundle, *, workers: int = 2) -> System:
+def naive_tuned(bundle: Bundle, *, workers: int | None = None) -> System:
     """`benchmarks.naive` with as many workers as cores, and nothing in them to fight for one.
 
     Everything runs on the event loop: the way to the thread pool and back costs more than it
     wins, since a worker has no more than one core anyway.
     """
+    number = workers or available_cores()
     settings = (
-        f"FastAPI, work on the event loop, {workers} uvicorn worker{'s' * (workers > 1)} with 1 "
-        "onnxruntime thread each, spinning off, no access log, no batching"
+        f"FastAPI, work on the event loop, {counted(number, 'uvicorn worker')} with 1 onnxruntime "
+        "thread each, spinning off, no access log, no batching"
     )
-    name = "naive, tuned" if workers == 2 else f"naive, tuned, {workers} worker"
-    return _naive(name, settings, bundle, "--workers", f"{workers}", *_TUNED)
+    name = f"naive, tuned, {counted(workers, 'worker')}" if workers else "naive, tuned"
+    return _naive(name, settings, bundle, "--workers", f"{number}", *_TUNED)
 
 
 def naive_torch(bundle: Bundle) -> System:
     """`benchmarks.naive` with torch in onnxruntime's place, tuned the same way."""
+    number = available_cores()
     settings = (
-        "FastAPI, work on the event loop, 2 uvicorn workers with 1 torch thread each, inference "
-        "mode, no access log, no batching"
+        f"FastAPI, work on the event loop, {counted(number, 'uvicorn worker')} with 1 torch thread "
+        "each, inference mode, no access log, no batching"
     )
-    return _naive("torch", settings, bundle, "--workers", "2", "--engine", "torch", *_TUNED)
+    options = ("--workers", f"{number}", "--engine", "torch", *_TUNED)
+    return _naive("torch", settings, bundle, *options)
 
 
 def _naive(name: str, settings: str, bundle: Bundle, *options: str) -> System:
@@ -129,19 +138,28 @@ class Server:
         """One answer's body, as this service would give it.
 
         Raises:
-            ServerError: another status than 200, or the system can't be asked this.
+            ServerError: another status than 200, no answer in half a minute, something that is no
+            answer, or the system can't be asked this.
         """
         adapted = self.system.adapt(workload)
         if adapted is None:
             msg = f"{self.system.name} has no {workload.name}"
             raise ServerError(msg)
-        status, content = _ask(
-            self.port, adapted.method, adapted.path, adapted.body, adapted.headers
-        )
+        try:
+            status, content = _ask(
+                self.port, adapted.method, adapted.path, adapted.body, adapted.headers
+            )
+        except (OSError, http.client.HTTPException) as error:
+            msg = f"{self.system.name} gave no answer to {workload.name}: {error!r}"
+            raise ServerError(msg) from error
         if status != 200:
             msg = f"{self.system.name} answered {workload.name} with {status}: {content[:200]!r}"
             raise ServerError(msg)
-        return self.system.answer(workload, content)
+        try:
+            return self.system.answer(workload, content)
+        except (ValueError, LookupError, TypeError) as error:
+            msg = f"{self.system.name} answered {workload.name} in a way of its own: {error!r}"
+            raise ServerError(msg) from error
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
 """`python -m benchmarks.soak --minutes 10`: does the service fail, or grow, under lasting load?
 
-Many clients ask for everything at once, and every third slice of time 256 more connections flood
-it. All connections are opened anew in each slice and broken off at its end, in the middle of
-requests.
+Many clients ask for everything at once. Of three slices of time one has nobody else, one has
+clients who misbehave (`benchmarks.rude`) beside them, and one 256 more connections that flood it.
+All connections are opened anew in each slice and broken off at its end, in the middle of requests.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 import os
 import statistics
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -19,12 +20,13 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks import plans, workloads, wrk
-from benchmarks.__main__ import find_bundle
+from benchmarks import plans, rude, workloads, wrk
+from benchmarks.exported import find_bundle
 from benchmarks.machine import Machine, describe
 from benchmarks.processes import cpu_seconds, memory, tree
 from benchmarks.result import parse
-from benchmarks.run import golden_image, progress_on_stderr
+from benchmarks.rude import Kind, Seen
+from benchmarks.run import progress_on_stderr
 from benchmarks.servers import Server, ServerError, running, vaeserve
 from benchmarks.workloads import Workload
 from benchmarks.wrk import LoadError
@@ -36,7 +38,7 @@ GROWTH_LIMIT = 0.05
 """Of the resident memory; below it, growth is what allocators do."""
 
 _SLICE_SECONDS = 10
-_FLOOD_EVERY = 3
+_TURNS, _RUDE_TURN, _FLOOD_TURN = 3, 1, 2
 _FEW = 4
 _MB = 1e6
 _RESULTS = Path(__file__).parent / "results"
@@ -49,6 +51,7 @@ class Slice:
     flood: bool
     requests: int
     errors: int
+    """Of those who behave: whatever the others do, none of their requests may fail."""
     slowest_p99: float
     """Milliseconds, the largest among the workloads."""
     cpu: float
@@ -57,6 +60,10 @@ class Slice:
     rss: int
     descriptors: int
     """Open files and sockets of all its processes."""
+    rude: int = 0
+    """Requests of those who misbehave."""
+    failures: int = 0
+    """What of them was answered by a failure of the service's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,7 @@ class Soak:
     @property
     def errors(self) -> int:
         """Requests that failed."""
-        return sum(one.errors for one in self.slices)
+        return sum(one.errors + one.failures for one in self.slices)
 
     @property
     def requests(self) -> int:
@@ -109,41 +116,53 @@ def clients(image: Images) -> dict[Workload, int]:
     }
 
 
-def run_slice(server: Server, asked: dict[Workload, int], *, flood: bool, seconds: float) -> Slice:
+def run_slice(
+    server: Server,
+    asked: dict[Workload, int],
+    *,
+    seconds: float,
+    flood: bool = False,
+    kinds: Sequence[Kind] = (),
+) -> Slice:
     """Every client for so many whole seconds, at once.
 
     Raises:
         LoadError: the load generator failed.
     """
     loads = list(asked.items()) + ([(workloads.sample(), FLOOD)] if flood else [])
-    before = cpu_seconds(server.pid)
-    with ThreadPoolExecutor(len(loads)) as pool:
+    before, started = cpu_seconds(server.pid), time.perf_counter()
+    with ThreadPoolExecutor(len(loads) + 1) as pool:
         # A slice may end before a large request does.
         waiting = [
             pool.submit(wrk.run, server.url, one, connections=number, seconds=seconds, least=0)
             for one, number in loads
         ]
-    seen = [one.result() for one in waiting]
+        misbehaving = pool.submit(rude.misbehave, server.url, kinds, seconds) if kinds else None
+    seen, met = [one.result() for one in waiting], misbehaving.result() if misbehaving else Seen()
     resident = memory(server.pid)
     return Slice(
         flood=flood,
         requests=sum(one.requests for one in seen),
         errors=sum(one.errors for one in seen),
         slowest_p99=max(one.p99 for one in seen),
-        cpu=(cpu_seconds(server.pid) - before) / max(one.seconds for one in seen),
+        cpu=(cpu_seconds(server.pid) - before) / (time.perf_counter() - started),
         pss=resident.pss,
         rss=resident.rss,
         descriptors=sum(_descriptors(pid) for pid in tree(server.pid)),
+        rude=met.requests,
+        failures=met.failures,
     )
 
 
 def line(number: int, one: Slice) -> str:
     """One slice in words."""
-    flood = f" + {FLOOD} connections" if one.flood else ""
+    beside = f" + {FLOOD} connections" if one.flood else ""
+    if one.rude:
+        beside = f" + {one.rude} rude requests, {one.failures} of them failures"
     return (
         f"slice {number}: {one.requests} requests, {one.errors} errors, p99 up to "
         f"{one.slowest_p99:.0f} ms, {one.cpu:.2f} cores, PSS {one.pss / _MB:.1f} MB, "
-        f"{one.descriptors} descriptors{flood}"
+        f"{one.descriptors} descriptors{beside}"
     )
 
 
@@ -157,7 +176,8 @@ def summary(soaked: Soak) -> str:
     return (
         f"{minutes:.0f} minutes with the {soaked.bundle} model ({soaked.settings}): "
         f"{soaked.requests} requests, {soaked.errors} errors, {floods} floods of {FLOOD} "
-        f"connections. PSS went from {pss[0]:.1f} to {pss[-1]:.1f} MB (at equal distances "
+        f"connections, {sum(one.rude for one in soaked.slices)} requests of clients who misbehave. "
+        f"PSS went from {pss[0]:.1f} to {pss[-1]:.1f} MB (at equal distances "
         f"{over_time}, at most {max(pss):.1f}); the last quarter's median lies "
         f"{soaked.growth / _MB:+.1f} MB from the second quarter's. Descriptors between slices: "
         f"{min(one.descriptors for one in soaked.slices)} to "
@@ -199,19 +219,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         wrk.require_wrk()
         name, bundle = find_bundle(options.bundle)
-        asked, system = clients(golden_image(bundle)), vaeserve(bundle, workers=options.workers)
+        image = workloads.golden_image(bundle)
+        asked, kinds = clients(image), rude.kinds(image)
+        system = vaeserve(bundle, workers=options.workers)
         machine = describe()
         with running(system) as server:
             for number in range(math.ceil(options.minutes * 60 / _SLICE_SECONDS)):
-                flood = number % _FLOOD_EVERY == _FLOOD_EVERY - 1
-                slices.append(run_slice(server, asked, flood=flood, seconds=_SLICE_SECONDS))
-                progress(line(number + 1, slices[-1]))
+                turn = number % _TURNS
+                one = run_slice(
+                    server,
+                    asked,
+                    seconds=_SLICE_SECONDS,
+                    flood=turn == _FLOOD_TURN,
+                    kinds=kinds if turn == _RUDE_TURN else (),
+                )
+                slices.append(one)
+                progress(line(number + 1, one))
     except (BundleError, LoadError, ServerError) as error:
         print(f"soak: {error}", file=sys.stderr)
         return 1
     soaked = Soak(machine, name, system.settings, slices)
     options.results.mkdir(parents=True, exist_ok=True)
-    path = options.results / f"soak-{machine.date.replace(':', '').replace('+0000', 'Z')}.json"
+    path = options.results / f"soak-{machine.stamp}.json"
     path.write_bytes(dumps(soaked))
     print(f"{summary(soaked)}\nwritten to {path}")
     return 1 if soaked.errors or soaked.grows else 0

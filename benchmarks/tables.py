@@ -109,12 +109,15 @@ def open_loops(levels: Sequence[OpenLoop]) -> Table:
             spread(one.p99_over_service_time, 1),
             f"{one.errors} of {one.requests}",
             median(one.client_cpu, 0),
+            median(one.capacity, 0),
+            median(one.wrk_capacity, 0),
         )
         for one in levels
     ]
     head = (
         *("system", "workload", "of capacity", "requests/s", "p50 ms", "p99 ms"),
         *("service time ms", "p99 over it", "errors", "client's CPU µs"),
+        *("capacity", "by wrk"),
     )
     return Table("Fixed rate of arrivals, latency from when a request was due", head, rows, texts=2)
 

@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from model.pixels import Images
+from model.bundle import GOLDEN, Bundle
+from model.pixels import Images, to_uint8
 
 PNG = "image/png"
 NPY = "application/x-npy"
@@ -58,20 +59,25 @@ def reconstruct(image: Images) -> Workload:
     return Workload("/reconstruct", "/reconstruct", PNG, file, verb="reconstruct", picture=file)
 
 
-def reconstruct_multipart(image: Images) -> Workload:
-    """The same in the part `images` of a form, as `curl -F` and browsers send it."""
+def reconstruct_multipart(image: Images, *, pictures: int = 1) -> Workload:
+    """The same in parts `images` of a form, as `curl -F` and browsers send it.
+
+    One reconstruction comes as PNG, several in an `.npy` file.
+    """
     file = to_png(image)
-    head = (
+    part = (
         f"--{_BOUNDARY}\r\n"
         'Content-Disposition: form-data; name="images"; filename="picture.png"\r\n'
         f"Content-Type: {PNG}\r\n\r\n"
-    )
+    ).encode() + file
     return Workload(
         "/reconstruct multipart",
         "/reconstruct",
         f"multipart/form-data; boundary={_BOUNDARY}",
-        head.encode() + file + f"\r\n--{_BOUNDARY}--\r\n".encode(),
+        b"\r\n".join([part] * pictures) + f"\r\n--{_BOUNDARY}--\r\n".encode(),
+        PNG if pictures == 1 else NPY,
         verb="reconstruct",
+        n=pictures,
         picture=file,
     )
 
@@ -80,6 +86,14 @@ def encode(image: Images) -> Workload:
     """One picture as a raw PNG body; its posterior's mean and log-variance come as JSON."""
     file = to_png(image)
     return Workload("/encode", "/encode", PNG, file, JSON, verb="encode", picture=file)
+
+
+def golden_image(bundle: Bundle) -> Images:
+    """The first picture of the bundle's golden batch, uint8 [h, w, c]."""
+    with np.load(io.BytesIO(bundle.read(GOLDEN)), allow_pickle=False) as archive:
+        rows = archive["image"][:1]
+    first: Images = to_uint8(rows, bundle.manifest.input.value_range)[0]
+    return first
 
 
 def to_png(image: Images) -> bytes:

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,16 @@ from benchmarks.workloads import Workload
 
 _SCRIPT = Path(__file__).with_name("wrk.lua")
 _FIGURES = re.compile(r"^figures (.*)$", re.MULTILINE)
+_GRACE_SECONDS = 60.0
 _ERRORS = ("connect", "read", "write", "status", "timeout")
 
 
 class LoadError(Exception):
     """`wrk` is missing, failed, or said something unknown."""
+
+
+class NoAnswerError(LoadError):
+    """There were fewer answers in that time than there should have been."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +58,8 @@ def run(url: str, workload: Workload, *, connections: int, seconds: float, least
     """Sends the workload over `connections` connections for whole `seconds`, at least 1.
 
     Raises:
-        LoadError: `wrk` is missing, failed, said something unknown, or saw fewer than `least`
-            answers.
+        LoadError: `wrk` is missing, failed, does not end, or said something unknown.
+        NoAnswerError: it saw fewer than `least` answers.
     """
     with tempfile.NamedTemporaryFile(suffix=".body") as body:
         body.write(workload.body)
@@ -64,15 +70,23 @@ def run(url: str, workload: Workload, *, connections: int, seconds: float, least
             *("--script", str(_SCRIPT), url + workload.path, "--"),
             *(workload.method, workload.accept, workload.content_type, body.name),
         ]
-        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        finished = _finished(command, seconds + _GRACE_SECONDS)
     if finished.returncode:
         msg = f"wrk failed: {finished.stderr.strip() or finished.stdout.strip()}"
         raise LoadError(msg)
     load = parse(finished.stdout)
     if load.requests < least:
         msg = f"{url}{workload.path}: {load.requests} answers in {seconds:g} s"
-        raise LoadError(msg)
+        raise NoAnswerError(msg)
     return load
+
+
+def _finished(command: Sequence[str], limit: float) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
+    except subprocess.TimeoutExpired as error:
+        msg = f"wrk had not ended after {limit:g} s"
+        raise LoadError(msg) from error
 
 
 def parse(output: str) -> Load:

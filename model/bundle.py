@@ -11,6 +11,8 @@ The graphs (no random node, no batch normalisation, the first axis is the batch)
 
 `pixels` is for showing. `params` is what a likelihood is computed from: logits for a Bernoulli,
 the unclamped mean otherwise.
+
+`reference.npz` is there if the manifest has a `reference`: see `model.reference`.
 """
 
 from __future__ import annotations
@@ -22,12 +24,13 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from model.manifest import SCHEMA_VERSION, FileEntry, Manifest
+from model.reference import REFERENCE, Reference, parse_reference
 
 MANIFEST = "manifest.json"
 ENCODER = "encoder.onnx"
@@ -46,6 +49,8 @@ class Bundle:
 
     folder: Path
     manifest: Manifest
+    reference: Reference | None = field(default=None, compare=False)
+    """The bounds to compare with, where the bundle has them."""
 
     def read(self, name: str) -> bytes:
         """The verified content of one of the bundle's files.
@@ -73,10 +78,10 @@ def open_bundle(folder: Path) -> Bundle:
     Raises:
         BundleError: a file is missing, damaged or not described, or the schema is unknown.
     """
-    bundle = Bundle(folder, _parse_manifest(folder / MANIFEST))
+    bundle = Bundle(folder, read_manifest(folder))
     for name in (*REQUIRED_FILES, *bundle.manifest.files):
         bundle.read(name)
-    return bundle
+    return replace(bundle, reference=_reference(bundle))
 
 
 def write_bundle(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
@@ -107,8 +112,23 @@ def write_bundle(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
     return open_bundle(folder)
 
 
-def _parse_manifest(path: Path) -> Manifest:
-    content = _read(path)
+def manifest_bytes(folder: Path) -> bytes:
+    """The manifest as it stands on disk, which tells one state of a bundle from another.
+
+    Raises:
+        BundleError: it is missing or can't be read.
+    """
+    return _read(folder / MANIFEST)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What the manifest says; the files that it lists are not looked at.
+
+    Raises:
+        BundleError: it is missing or no manifest, its schema is unknown, or it lists a file by
+            anything else than a plain name.
+    """
+    path, content = folder / MANIFEST, manifest_bytes(folder)
     try:
         document = json.loads(content)
     except ValueError as error:
@@ -130,6 +150,17 @@ def _parse_manifest(path: Path) -> Manifest:
             msg = f"{path}: {name!r} is not a plain file name"
             raise BundleError(msg)
     return manifest
+
+
+def _reference(bundle: Bundle) -> Reference | None:
+    spec = bundle.manifest.reference
+    if spec is None:
+        return None
+    try:
+        return parse_reference(bundle.read(REFERENCE), spec)
+    except ValueError as error:
+        msg = f"{bundle.folder / REFERENCE}: {error}"
+        raise BundleError(msg) from error
 
 
 def _read(path: Path) -> bytes:

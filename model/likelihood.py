@@ -88,10 +88,44 @@ def log_importance_weight(
 
 def importance_weighted_bound(log_weights: Nats) -> Nats:
     """logsumexp over K of log w [n, K] − log K: [n] (Burda et al. 2016, equation 8)."""
-    peak = log_weights.max(axis=1, keepdims=True)
-    shifted = np.exp(log_weights - peak).mean(axis=1)
-    bound: Nats = peak[:, 0] + np.log(shifted)
+    weights, peak = _scaled_weights(log_weights)
+    bound: Nats = peak + np.log(weights.mean(axis=1))
     return bound
+
+
+def standard_error(log_weights: Nats) -> Nats:
+    """Standard error of `importance_weighted_bound` over its K draws, [n]; NaN where K is 1.
+
+    The delta method (Casella & Berger 2002, theorem 5.5.24): with the mean weight w̄ and its
+    standard error s/√K, s² having the divisor K − 1, that of log w̄ is s/(w̄ √K). It knows only
+    of the weights that were drawn: where a few carry the sum, as a small
+    `effective_sample_size` tells, the bound lies too low by more than this.
+    """
+    weights, _ = _scaled_weights(log_weights)
+    count = weights.shape[1]
+    if count == 1:
+        return np.full(len(weights), np.nan)
+    spread = weights.std(axis=1, ddof=1) / weights.mean(axis=1)
+    error: Nats = spread / math.sqrt(count)
+    return error
+
+
+def effective_sample_size(log_weights: Nats) -> Nats:
+    """(Σ w)² / Σ w² of log w [n, K]: [n], from 1, one weight counts, to K, all are equal.
+
+    Kish 1965, "Survey Sampling", section 11.7; for importance weights Kong 1992 and Owen 2013,
+    "Monte Carlo theory, methods and examples", section 9.3.
+    """
+    weights, _ = _scaled_weights(log_weights)
+    size: Nats = np.square(weights.sum(axis=1)) / np.square(weights).sum(axis=1)
+    return size
+
+
+def _scaled_weights(log_weights: Nats) -> tuple[Nats, Nats]:
+    """Weights [n, K] divided by each row's largest, and the logarithm of that one, [n]."""
+    peak: Nats = log_weights.max(axis=1, keepdims=True)
+    weights: Nats = np.exp(log_weights - peak)
+    return weights, peak[:, 0]
 
 
 def _sum_per_row(terms: NDArray[np.floating]) -> Nats:

@@ -169,6 +169,30 @@ class Metric(Frozen):
     note: str | None = None
 
 
+Binarisation = Literal["sample", "threshold", "none"]
+"""How pictures are made binary before they are scored; `none`: they are scored as they are."""
+
+
+class ReferenceSpec(Frozen):
+    """What the bounds in `reference.npz` are of, sorted arrays [n] by `Binarisation`.
+
+    Importance-weighted bounds of pictures that the model was not trained on, computed from the
+    bundle's graphs: what a picture's bound is compared with.
+    """
+
+    split: str
+    """Which pictures, such as `validation` or `test`."""
+    fingerprint: str
+    """Of the split of the source that they are from, as `DataSpec` has it."""
+    n: PositiveInt
+    """Number of pictures."""
+    samples: PositiveInt
+    """K, the number of importance samples of each picture."""
+    seed: NonNegativeInt
+    """Of the binarisation and the samples; picture i's follow from (seed, i)."""
+    binarised: tuple[Binarisation, ...]
+
+
 class GoldenSpec(Frozen):
     """Largest absolute difference, by provider and output, that the golden batch may show."""
 
@@ -204,6 +228,7 @@ class Manifest(Frozen):
     metrics: Mapping[str, Metric]
     kl_per_dimension: tuple[float, ...] = ()
     golden: GoldenSpec
+    reference: ReferenceSpec | None = None
     licence: str
     card: str
     """A few sentences for people: what the model is, and what it is not for."""
@@ -217,3 +242,24 @@ class Manifest(Frozen):
             )
             raise ValueError(msg)
         return self
+
+    @model_validator(mode="after")
+    def _reference_fits_the_likelihood(self) -> Self:
+        if self.reference is None:
+            return self
+        if self.likelihood is None:
+            msg = "reference: needs a likelihood, whose bounds it holds"
+            raise ValueError(msg)
+        wanted = ways_to_binarise(self.likelihood)
+        if set(self.reference.binarised) != set(wanted):
+            msg = (
+                f"reference.binarised must be {', '.join(wanted)} for a {self.likelihood.family} "
+                f"likelihood, got {', '.join(self.reference.binarised)}"
+            )
+            raise ValueError(msg)
+        return self
+
+
+def ways_to_binarise(likelihood: LikelihoodSpec) -> tuple[Binarisation, ...]:
+    """How pictures may be made binary for a likelihood."""
+    return ("sample", "threshold") if likelihood.family == "bernoulli" else ("none",)

@@ -5,11 +5,17 @@ log-variance is 0. Decoder: `params` is the first latent everywhere, `pixels` th
 [0, 1]. The likelihood is a Gaussian of scale 1. So a picture of one grey level g reconstructs as
 itself, with KL = (g² + g²)/2. The Bernoulli variant takes `params` as logits instead: `pixels` is
 their sigmoid.
+
+The exact variant's encoder gives the true posterior of the first latent, N(16 g/17, 1/17) for grey
+level g, and the prior of the second, which the decoder does not look at. Every importance weight
+is then p(x) itself.
 """
 
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +26,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from model.bundle import DECODER, ENCODER, GOLDEN, Bundle, write_bundle
 from model.manifest import (
+    Binarisation,
     DataSpec,
     GoldenSpec,
     GraphSpec,
@@ -27,9 +34,11 @@ from model.manifest import (
     LatentSpec,
     LikelihoodSpec,
     Manifest,
+    ReferenceSpec,
     TensorSpec,
     WeightsSpec,
 )
+from model.reference import REFERENCE, SAMPLES, write_reference
 from model.runtime import CPU, CUDA
 
 SIZE = 4
@@ -37,13 +46,40 @@ LATENT = 2
 _OPSET = 18
 
 
-def write(root: Path, *, name: str = "arithmetic", version: int = 1, **changes: Any) -> Bundle:
+Stored = Mapping[Binarisation, Sequence[float]]
+"""Bounds for a bundle's reference."""
+
+
+def write(
+    root: Path,
+    *,
+    name: str = "arithmetic",
+    version: int = 1,
+    reference: Stored | None = None,
+    **changes: Any,
+) -> Bundle:
     """Writes the bundle below `root`; `changes` replace members of its manifest."""
     files = {ENCODER: encoder(), DECODER: decoder(), GOLDEN: golden()}
-    return write_bundle(root, manifest(name, version, **changes), files)
+    return _write(root, manifest(name, version, **changes), files, reference)
 
 
-def write_bernoulli(root: Path, *, name: str = "coins", version: int = 1) -> Bundle:
+def write_exact(root: Path, *, name: str = "exact") -> Bundle:
+    """Writes the variant whose encoder gives the true posterior."""
+    with np.load(io.BytesIO(golden())) as arrays:
+        average = arrays["mean"][:, 0]
+    mean = np.stack([average * np.float32(16 / 17), np.zeros_like(average)], axis=1)
+    logvar = np.tile(np.array([-math.log(17), 0], np.float32), (2, 1))
+    files = {
+        ENCODER: encoder(exact=True),
+        DECODER: decoder(),
+        GOLDEN: golden(mean=mean, logvar=logvar),
+    }
+    return write_bundle(root, manifest(name), files)
+
+
+def write_bernoulli(
+    root: Path, *, name: str = "coins", version: int = 1, reference: Stored | None = None
+) -> Bundle:
     """Writes the Bernoulli variant, trained with pixels drawn by their grey value."""
     spec = LikelihoodSpec(family="bernoulli", dimensions=SIZE * SIZE, binarise="sample")
     latent = np.array([[0.25, 9.0], [1.5, -9.0]], dtype=np.float32)
@@ -53,7 +89,21 @@ def write_bernoulli(root: Path, *, name: str = "coins", version: int = 1) -> Bun
         DECODER: decoder(bernoulli=True),
         GOLDEN: golden(pixels=np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)),
     }
-    return write_bundle(root, manifest(name, version, likelihood=spec), files)
+    return _write(root, manifest(name, version, likelihood=spec), files, reference)
+
+
+def _write(
+    root: Path, whole: Manifest, files: dict[str, bytes], reference: Stored | None
+) -> Bundle:
+    if reference is None:
+        return write_bundle(root, whole, files)
+    bounds = {how: np.array(values, dtype=np.float64) for how, values in reference.items()}
+    [n] = {len(values) for values in bounds.values()}
+    spec = ReferenceSpec(
+        split="test", fingerprint="none", n=n, samples=SAMPLES, seed=0, binarised=tuple(bounds)
+    )
+    described = whole.model_copy(update={"reference": spec})
+    return write_bundle(root, described, files | {REFERENCE: write_reference(bounds)})
 
 
 def manifest(name: str = "arithmetic", version: int = 1, **changes: Any) -> Manifest:
@@ -84,21 +134,27 @@ def manifest(name: str = "arithmetic", version: int = 1, **changes: Any) -> Mani
     return Manifest(**members | changes)
 
 
-def encoder() -> bytes:
+def encoder(*, exact: bool = False) -> bytes:
     """image [n, 1, 4, 4] → mean, logvar [n, 2]."""
+    factors = (16 / 17, 0.0) if exact else (1.0, 1.0)
+    offsets = (-math.log(17), 0.0) if exact else (0.0, 0.0)
     nodes = [
         helper.make_node("ReduceMean", ["image", "axes"], ["average"], keepdims=0),
         helper.make_node("Unsqueeze", ["average", "one"], ["first"]),
         helper.make_node("Flatten", ["image"], ["flat"]),
         helper.make_node("Slice", ["flat", "zero", "one", "one"], ["second"]),
-        helper.make_node("Concat", ["first", "second"], ["mean"], axis=1),
-        helper.make_node("Mul", ["mean", "nothing"], ["logvar"]),
+        helper.make_node("Concat", ["first", "second"], ["both"], axis=1),
+        helper.make_node("Mul", ["both", "factors"], ["mean"]),
+        helper.make_node("Mul", ["both", "nothing"], ["nothings"]),
+        helper.make_node("Add", ["nothings", "offsets"], ["logvar"]),
     ]
     constants = [
         helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3]),
         helper.make_tensor("one", TensorProto.INT64, [1], [1]),
         helper.make_tensor("zero", TensorProto.INT64, [1], [0]),
         helper.make_tensor("nothing", TensorProto.FLOAT, [1], [0.0]),
+        helper.make_tensor("factors", TensorProto.FLOAT, [2], factors),
+        helper.make_tensor("offsets", TensorProto.FLOAT, [2], offsets),
     ]
     return _model(
         nodes,

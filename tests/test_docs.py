@@ -42,7 +42,7 @@ def code(cell: str) -> str:
 
 def _routes(app: FastAPI) -> list[APIRoute]:
     found: list[APIRoute] = []
-    for module in ("health", "models", "vae"):
+    for module in ("health", "interpolate", "models", "vae"):
         routers = __import__(f"app.routers.{module}", fromlist=["router"])
         found += [route for route in routers.router.routes if isinstance(route, APIRoute)]
     assert {route.path for route in found} >= set(app.openapi()["paths"]) - {"/docs"}
@@ -80,6 +80,7 @@ def test_metrics_are_those_that_are_exposed() -> None:
     """Every metric stands in the document with its type and labels, and no other."""
     metrics = Metrics()
     metrics.observe_request("/", 200, 0.1)
+    metrics.observe_cut("/", "internal")
     metrics.observe_batch("m", "g", BatchReport(1, 1, 0.1, (0.1,), failed=True))
     exposed: dict[str, tuple[str, set[str]]] = {}
     for family in text_string_to_metric_families(metrics.render().decode()):
@@ -107,7 +108,7 @@ def test_options_are_those_of_the_verbs() -> None:
 def test_members_are_those_of_the_answers() -> None:
     """Every member of every verb's answer stands in the document where it is, and no other."""
     told: set[tuple[str, str]] = set()
-    verbs = ("/sample", "/encode", "/decode", "/reconstruct")
+    verbs = ("/sample", "/encode", "/decode", "/reconstruct", "/interpolate", "/score")
     for member, places, _ in rows("Answers", "member"):
         where = verbs if places == "every verb" else [code(place) for place in places.split(", ")]
         told |= {(place, code(member)) for place in where}
@@ -116,6 +117,9 @@ def test_members_are_those_of_the_answers() -> None:
         "/encode": schemas.EncodeAnswer,
         "/decode": schemas.DecodeAnswer,
         "/reconstruct": schemas.ReconstructAnswer,
+        "/score": schemas.ScoreAnswer,
+        "/interpolate": schemas.InterpolateAnswer,
+        "latents_near": schemas.NearAnswer,
         "bounds": schemas.BoundsAnswer,
     }
     assert told == {

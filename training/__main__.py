@@ -15,6 +15,7 @@ from training.overrides import Override
 _STAGES = {
     "export": "write the ONNX graphs, checked against torch, and the golden batch",
     "evaluate": "measure the graphs on the test pictures",
+    "reference": "measure the bounds of held-out pictures, which /score compares with",
     "figures": "draw loss curves, reconstructions, samples, the latent space and traversals",
     "bundle": "assemble the bundle that the service loads",
 }
@@ -43,8 +44,23 @@ def _run(options: argparse.Namespace) -> None:
         workdir = options.workdir or Path("runs") / Path(options.preset).stem
         stage = stages.run if options.command == "run" else stages.fit
         stage(config, workdir, resume=options.resume)
+    elif options.command == "add-reference":
+        _add_reference(options)
     else:
         stages.STAGES[options.command](options.workdir, options.set)
+
+
+def _add_reference(options: argparse.Namespace) -> None:
+    from training.addition import add_reference
+
+    written = add_reference(
+        options.bundle,
+        options.data,
+        root=options.root,
+        version=options.version,
+        overrides=options.set,
+    )
+    print(written.folder)  # noqa: T201
 
 
 def _config(options: argparse.Namespace) -> TrainingConfig:
@@ -67,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in (
         ("fit", "train; weights, checkpoint and metrics go to the workdir"),
-        ("run", "all stages: fit, export, evaluate, figures, bundle"),
+        ("run", "all stages: fit, export, evaluate, reference, figures, bundle"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         presets = ", ".join(preset_names())
@@ -83,6 +99,13 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--workdir", type=Path, required=True, help="the run's folder")
         _add_set(command)
+    text = "write a bundle's next version: the same graphs, and a reference for /score"
+    command = commands.add_parser("add-reference", help=text, description=text)
+    command.add_argument("bundle", type=Path, help="the bundle's folder, ROOT/NAME/VERSION")
+    command.add_argument("--data", metavar="SOURCE", required=True, help="what it was trained on")
+    command.add_argument("--root", type=Path, help="where to write it (beside the bundle)")
+    command.add_argument("--version", type=int, help="its version (one more than the bundle's)")
+    _add_set(command)
     return parser
 
 

@@ -15,22 +15,24 @@ import numpy as np
 from rich.console import Console
 
 from model.bundle import DECODER, ENCODER, GOLDEN, Bundle, BundleError, open_bundle, write_bundle
-from model.config import BernoulliConfig
 from model.manifest import (
     DataSpec,
     GoldenSpec,
     GraphSpec,
     LatentSpec,
-    LikelihoodSpec,
     Manifest,
     Metric,
+    ReferenceSpec,
     TensorSpec,
     WeightsSpec,
 )
+from model.reference import REFERENCE, parse_reference
 from model.runtime import CPU, CUDA
 from training.config import TrainingConfig
+from training.data import describe_split
 from training.errors import StageError
 from training.export import read_export
+from training.reference import to_likelihood
 from training.workdir import Workdir
 
 TOLERANCES = {CPU: 1e-4, CUDA: 1e-3}
@@ -48,13 +50,20 @@ def bundle(folder: Path, overrides: Sequence[str] = (), console: Console | None 
     workdir = Workdir(folder)
     config = workdir.read_config(overrides)
     exported = read_export(workdir)
-    files = {ENCODER: exported.encoder, DECODER: exported.decoder, GOLDEN: exported.golden}
+    reference, bounds = _reference(workdir)
+    files = {
+        ENCODER: exported.encoder,
+        DECODER: exported.decoder,
+        GOLDEN: exported.golden,
+        REFERENCE: bounds,
+    }
     manifest = _manifest(
         config,
         run=workdir.read_json(workdir.run, "fit"),
         exported=exported.about,
         measured=workdir.read_json(workdir.metrics, "evaluate"),
         golden=exported.golden,
+        reference=reference,
     )
     if there := _same_bundle(workdir.bundles, manifest, files):
         shown = console or Console(stderr=True)
@@ -79,6 +88,18 @@ def golden_tolerance(golden: bytes) -> dict[str, dict[str, float]]:
     }
 
 
+def _reference(workdir: Workdir) -> tuple[ReferenceSpec, bytes]:
+    """What the stage `reference` wrote: what the bounds are of, and their file."""
+    stage = "reference"
+    about = workdir.read_json(workdir.reference_about, stage)
+    with workdir.reading(workdir.reference_about, stage):
+        spec = ReferenceSpec.model_validate(about)
+    with workdir.reading(workdir.reference, stage) as path:
+        content = path.read_bytes()
+        parse_reference(content, spec)
+    return spec, content
+
+
 def _same_bundle(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle | None:
     """What was written before, if writing anew would change no more than when and by what."""
     try:
@@ -100,6 +121,7 @@ def _manifest(
     exported: Mapping[str, Any],
     measured: Mapping[str, Any],
     golden: bytes,
+    reference: ReferenceSpec,
 ) -> Manifest:
     model = config.model
     latent = TensorSpec(name="latent", shape=model.latent_shape)
@@ -122,7 +144,7 @@ def _manifest(
             inputs=(latent,),
             outputs=tuple(image.model_copy(update={"name": n}) for n in ("pixels", "params")),
         ),
-        likelihood=_likelihood(config, exported["scale"]),
+        likelihood=to_likelihood(config, exported["scale"]),
         objective=_objective(config, run),
         network=model.network.model_dump(mode="json"),
         weights=WeightsSpec.model_validate(exported["weights"]),
@@ -130,18 +152,10 @@ def _manifest(
         metrics={n: Metric.model_validate(value) for n, value in measured["metrics"].items()},
         kl_per_dimension=measured["kl_per_dimension"],
         golden=GoldenSpec(tolerance=golden_tolerance(golden)),
+        reference=reference,
         licence=config.bundle.licence,
         card=config.bundle.card.strip(),
     )
-
-
-def _likelihood(config: TrainingConfig, scale: float | None) -> LikelihoodSpec:
-    likelihood = config.model.likelihood
-    if isinstance(likelihood, BernoulliConfig):
-        return LikelihoodSpec(
-            family="bernoulli", dimensions=config.model.dimensions, binarise=likelihood.binarise
-        )
-    return LikelihoodSpec(family="gaussian", dimensions=config.model.dimensions, scale=scale)
 
 
 def _objective(config: TrainingConfig, run: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,11 +177,10 @@ def _objective(config: TrainingConfig, run: Mapping[str, Any]) -> dict[str, Any]
 
 def _data(config: TrainingConfig, run: Mapping[str, Any]) -> DataSpec:
     split = config.data.train_split
-    counts = ", ".join(f"{count} {name}" for name, count in run["pictures"].items())
     return DataSpec(
         id=config.data.id or run["data_id"],
         revision=config.data.revision,
         licence=config.data.licence,
         fingerprint=run["fingerprints"][split],
-        split=f"{split}: {counts}",
+        split=describe_split(split, run["pictures"]),
     )

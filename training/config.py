@@ -82,6 +82,10 @@ class EvaluationConfig(Frozen):
     """How many test pictures; 0 takes all."""
     binarise_seed: Seed = 20151
     importance_seed: Seed = 20152
+    reference_pictures: NonNegativeInt = 5000
+    """How many held-out pictures the bundle's reference is of; 0 takes all."""
+    reference_seed: Seed = 20153
+    """Of the reference's binarisation and importance samples."""
 
 
 class BundleConfig(Frozen):

@@ -48,6 +48,11 @@ class Data:
     skipped: tuple[str, ...]
     """Names of the pictures that were left out as unreadable."""
 
+    def counts(self) -> dict[str, int]:
+        """By split, how many pictures."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: len(part) for name, part in parts.items()}
+
 
 def load_data(config: TrainingConfig) -> Data:
     """Reads, decodes and splits the pictures.
@@ -121,6 +126,17 @@ def reload_data(workdir: Workdir, config: TrainingConfig) -> Data:
         msg = f"{config.data.source}: not the pictures that {workdir.folder} was trained with"
         raise DataError(msg)
     return data
+
+
+def describe_split(name: str, counts: Mapping[str, int]) -> str:
+    """How the source's split `name` was divided, for the manifest."""
+    return f"{name}: " + ", ".join(f"{count} {part}" for part, count in counts.items())
+
+
+def spread_rows(available: int, wanted: int) -> NDArray[np.int64]:
+    """All rows, or `wanted` of them spread evenly; 0 takes all."""
+    count = min(wanted, available) if wanted else available
+    return np.linspace(0, available, count, endpoint=False).astype(np.int64)
 
 
 def is_binary(images: Images) -> bool:

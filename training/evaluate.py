@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
@@ -24,7 +23,7 @@ from model.cores import available_cores
 from model.manifest import Metric
 from model.pixels import Floats, Images
 from training.config import EvaluationConfig, TrainingConfig
-from training.data import reload_data
+from training.data import reload_data, spread_rows
 from training.errors import DataError
 from training.export import Graphs, load_graphs, read_export
 from training.metrics import Measured, to_metrics
@@ -50,7 +49,7 @@ def evaluate(folder: Path, overrides: Sequence[str] = (), console: Console | Non
     if not len(test):
         msg = "there are no test pictures: set data.test_share above 0 and train anew"
         raise DataError(msg)
-    rows = _chosen_rows(len(test), config.evaluation.pictures)
+    rows = spread_rows(len(test), config.evaluation.pictures)
     targets, digest = to_test_targets(np.asarray(test.images[rows]), config)
     threads = config.threads or available_cores()
     measured = measure(graphs, targets, config.evaluation, scale, threads=threads, console=console)
@@ -138,12 +137,6 @@ def _log_likelihood(
         else:
             parts.append(elbo.gaussian_log_likelihood(targets, params, scale))
     return torch.cat(parts)
-
-
-def _chosen_rows(available: int, wanted: int) -> NDArray[np.int64]:
-    """All rows, or `wanted` of them spread evenly."""
-    count = min(wanted, available) if wanted else available
-    return np.linspace(0, available, count, endpoint=False).astype(np.int64)
 
 
 @contextmanager

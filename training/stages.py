@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from training import bundling, evaluate, export, figures, trainer
+from training import bundling, evaluate, export, figures, reference, trainer
 from training.config import TrainingConfig
 
 Stage = Callable[[Path, Sequence[str]], object]
@@ -15,6 +15,7 @@ Stage = Callable[[Path, Sequence[str]], object]
 STAGES: Mapping[str, Stage] = {
     "export": export.export,
     "evaluate": evaluate.evaluate,
+    "reference": reference.reference,
     "figures": figures.figures,
     "bundle": bundling.bundle,
 }

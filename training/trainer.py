@@ -227,11 +227,7 @@ def _about(trainer: Trainer) -> dict[str, object]:
         # Noted now: later the folder may be gone, and its path must not end up in a bundle.
         "data_id": source_name(trainer.config.data),
         "fingerprints": dict(data.fingerprints),
-        "pictures": {
-            "train": len(data.train),
-            "validation": len(data.validation),
-            "test": len(data.test),
-        },
+        "pictures": data.counts(),
         "device": compute.device.type,
         "threads": compute.threads,
         "precision": "bfloat16" if compute.bfloat16 else "float32",

@@ -36,6 +36,8 @@ class Workdir:
         self.export = folder / "export.json"
         self.metrics = folder / "metrics.json"
         self.posterior = folder / "posterior.npz"
+        self.reference = folder / "reference.npz"
+        self.reference_about = folder / "reference.json"
         self.figures = folder / "figures"
         self.bundles = folder / "bundles"
 

@@ -6,13 +6,14 @@ from fastapi import APIRouter
 
 from app import openapi
 from app.context import Context, ContextDep
+from app.engine import Engine
 from app.errors import UnknownModelError
-from app.registry import Model
 from app.schemas import ModelAnswer, ModelsAnswer, VersionAnswer
+from app.versions import Model
 
 router = APIRouter(tags=["Models"])
 
-VERBS = ("sample", "encode", "decode", "reconstruct")
+VERBS = ("sample", "encode", "decode", "reconstruct", "interpolate", "score")
 
 
 @router.get("/models", summary="List the models")
@@ -50,5 +51,11 @@ def _describe(context: Context, model: Model) -> ModelAnswer:
             VersionAnswer(version=version.number, state=version.state, reason=version.reason)
             for version in model.versions
         ],
-        verbs=list(VERBS) if engine else [],
+        verbs=_verbs(engine) if engine else [],
     )
+
+
+def _verbs(engine: Engine) -> list[str]:
+    """Those that the bundle has all of what they need."""
+    scored = engine.manifest.likelihood is not None
+    return [verb for verb in VERBS if scored or verb != "score"]

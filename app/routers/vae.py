@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from app import answers, images, openapi
-from app.bodies import Body, read_body
-from app.context import Context, context_of
-from app.deadline import Deadline
-from app.engine import Engine
-from app.errors import InvalidFieldError
-from app.fields import query_of
-from app.negotiate import JSON, NPY, PNG, accept_of, choose
-from app.offload import INLINE_SIZE
-from app.options import MODEL_PARAMETER, OptionsT
+from app import answers, intake, openapi
+from app.context import context_of
+from app.negotiate import JSON, NPY, PNG, ZIP, accept_of, choose
+from app.routers import streamed
 from app.schemas import (
     DecodeAnswer,
     DecodeOptions,
@@ -23,41 +16,48 @@ from app.schemas import (
     ReconstructAnswer,
     ReconstructOptions,
     SampleAnswer,
-    SampleOptions,
+    ScoreAnswer,
+    ScoreOptions,
 )
-from app.uploads import parse_latents, parse_options, parse_pictures
 from app.verb_route import VerbRoute
-from model.pictures import Fitted
-from model.pixels import Images
 
 router = APIRouter(tags=["VAE"], route_class=VerbRoute)
 
-_IMAGES = (JSON, PNG, NPY)
+_IMAGES = (JSON, PNG, NPY, ZIP)
 _LATENTS = (JSON, NPY)
+_FIGURES = (JSON,)
 
 
 @router.post(
     "/sample",
     summary="Draw pictures from the prior",
-    responses=openapi.responses(SampleAnswer, _IMAGES, openapi.VERB_ERRORS),
-    openapi_extra=openapi.options_body(SampleOptions),
+    responses=openapi.responses(SampleAnswer, _IMAGES, openapi.PICTURE_ERRORS),
+    openapi_extra=openapi.sample_body(),
 )
 async def sample(request: Request) -> Response:
-    """Draws z ~ N(0, I) and decodes it. Row i depends on the seed and i alone."""
+    """Draws z ~ N(0, I), or around a picture or latent, and decodes it.
+
+    Row i depends on the seed and i alone.
+    """
     context = context_of(request)
     media_type = choose(accept_of(request), _IMAGES)
-    engine = _engine(request, context)
-    with _deadline(request, context) as deadline, context.service.permit() as permit:
-        body = await _body(request, context, deadline)
-        options = await context.offload(
-            len(body.content), parse_options, request, body, SampleOptions
-        )
+    engine = intake.engine(request, context)
+    if media_type == ZIP:
+        return await streamed.sample(request, context, engine)
+    with intake.deadline(request, context) as deadline, context.service.permit() as permit:
+        body = await intake.body(request, context, deadline)
+        options, near, fitted = await intake.sample(request, context, engine, body)
         result = await context.service.sample(
-            engine, permit, n=options.n, seed=options.seed, temperature=options.temperature
+            engine,
+            permit,
+            n=options.n,
+            seed=options.seed,
+            temperature=options.temperature,
+            near=near,
         )
         size = options.n * engine.row_pixels
         return await context.offload(
-            size, answers.sample, engine, result, options.temperature, media_type
+            size, answers.sample, engine, result, options.temperature, fitted, media_type
         )
 
 
@@ -71,12 +71,12 @@ async def encode(request: Request) -> Response:
     """The mean and log-variance of each picture's posterior. As `.npy`: the means."""
     context = context_of(request)
     media_type = choose(accept_of(request), _LATENTS)
-    engine = _engine(request, context)
-    with _deadline(request, context) as deadline, context.service.permit() as permit:
-        body = await _body(request, context, deadline)
-        _, files = await _pictures(request, context, body, EncodeOptions)
-        fitted = await _fitted(context, engine, files)
-        result = await context.service.encode(engine, permit, _stacked(fitted))
+    engine = intake.engine(request, context)
+    with intake.deadline(request, context) as deadline, context.service.permit() as permit:
+        body = await intake.body(request, context, deadline)
+        _, files = await intake.pictures(request, context, body, EncodeOptions)
+        fitted = await intake.fitted(context, engine, files)
+        result = await context.service.encode(engine, permit, intake.stacked(fitted))
         return await context.offload(
             result.mean.size, answers.encode, engine, result, fitted, media_type
         )
@@ -92,13 +92,12 @@ async def decode(request: Request) -> Response:
     """The picture of each latent, from JSON or a `.npy` body."""
     context = context_of(request)
     media_type = choose(accept_of(request), _IMAGES)
-    engine = _engine(request, context)
-    shape, max_n = engine.manifest.latent.shape, context.settings.max_n
-    with _deadline(request, context) as deadline, context.service.permit() as permit:
-        body = await _body(request, context, deadline)
-        _, latents = await context.offload(
-            len(body.content), parse_latents, request, body, DecodeOptions, shape, max_n
-        )
+    engine = intake.engine(request, context)
+    if media_type == ZIP:
+        return await streamed.decode(request, context, engine)
+    with intake.deadline(request, context) as deadline, context.service.permit() as permit:
+        body = await intake.body(request, context, deadline)
+        latents = await intake.latents(request, context, engine, body)
         result = await context.service.decode(engine, permit, latents)
         size = len(latents) * engine.row_pixels
         return await context.offload(size, answers.decode, engine, result, media_type)
@@ -116,15 +115,17 @@ async def reconstruct(request: Request) -> Response:
     """Each picture's reconstruction, its squared error and KL; bounds with `elbo_samples`."""
     context = context_of(request)
     media_type = choose(accept_of(request), _IMAGES)
-    engine = _engine(request, context)
-    with _deadline(request, context) as deadline, context.service.permit() as permit:
-        body = await _body(request, context, deadline)
-        options, files = await _pictures(request, context, body, ReconstructOptions)
-        fitted = await _fitted(context, engine, files)
+    engine = intake.engine(request, context)
+    if media_type == ZIP:
+        return await streamed.reconstruct(request, context, engine)
+    with intake.deadline(request, context) as deadline, context.service.permit() as permit:
+        body = await intake.body(request, context, deadline)
+        options, files = await intake.pictures(request, context, body, ReconstructOptions)
+        fitted = await intake.fitted(context, engine, files)
         result = await context.service.reconstruct(
             engine,
             permit,
-            _stacked(fitted),
+            intake.stacked(fitted),
             elbo_samples=options.elbo_samples,
             binarise=options.binarise,
             seed=options.seed,
@@ -133,56 +134,29 @@ async def reconstruct(request: Request) -> Response:
         return await context.offload(size, answers.reconstruct, engine, result, fitted, media_type)
 
 
-def _engine(request: Request, context: Context) -> Engine:
-    names = query_of(request).getlist(MODEL_PARAMETER)
-    if len(names) > 1:
-        detail = f"{MODEL_PARAMETER} is given {len(names)} times; send it once"
-        raise InvalidFieldError(detail, field=MODEL_PARAMETER)
-    return context.registry.engine(names[0] if names else None)
-
-
-def _deadline(request: Request, context: Context) -> Deadline:
-    return Deadline(request, context.settings.timeout)
-
-
-async def _body(request: Request, context: Context, deadline: Deadline) -> Body:
-    body = await read_body(request, context.settings.max_json_bytes)
-    deadline.body_is_complete()
-    return body
-
-
-async def _pictures(
-    request: Request, context: Context, body: Body, model: type[OptionsT]
-) -> tuple[OptionsT, list[bytes]]:
-    limit = context.settings.max_pictures
-    return await context.offload(len(body.content), parse_pictures, request, body, model, limit)
-
-
-async def _fitted(context: Context, engine: Engine, files: list[bytes]) -> list[Fitted]:
-    """Decodes and fits pictures one by one, so that a caller who leaves stops the work.
-
-    Raises:
-        QueueFullError: too many large pictures are being decoded, or wait for it.
-    """
-
-    def fit(index: int) -> Fitted:
-        return images.decode(
-            files[index],
-            index=index,
-            spec=engine.manifest.input,
-            preprocessing=engine.manifest.preprocessing,
-            max_pixels=context.settings.max_picture_pixels,
+@router.post(
+    "/score",
+    summary="Estimate how likely the model finds pictures",
+    responses=openapi.responses(
+        ScoreAnswer, _FIGURES, (*openapi.PICTURE_ERRORS, "unsupported_by_model")
+    ),
+    openapi_extra=openapi.pictures_body(ScoreOptions),
+)
+async def score(request: Request) -> Response:
+    """The ELBO, the importance-weighted bound on log p(x) and its percentile, in nats."""
+    context = context_of(request)
+    choose(accept_of(request), _FIGURES)
+    engine = intake.engine(request, context)
+    with intake.deadline(request, context) as deadline, context.service.permit() as permit:
+        body = await intake.body(request, context, deadline)
+        options, files = await intake.pictures(request, context, body, ScoreOptions)
+        fitted = await intake.fitted(context, engine, files)
+        result = await context.service.score(
+            engine,
+            permit,
+            intake.stacked(fitted),
+            samples=options.samples,
+            binarise=options.binarise,
+            seed=options.seed,
         )
-
-    sizes = [images.decoding_size(file) for file in files]
-    if max(sizes) <= INLINE_SIZE:
-        return [fit(index) for index in range(len(files))]
-    limit = context.settings.max_picture_pixels
-    # One after the other, so that no more than the largest is in memory.
-    largest = min(limit, max(images.announced_pixels(file) for file in files))
-    with context.decoding.admit(largest):
-        return [await context.offload(size, fit, index) for index, size in enumerate(sizes)]
-
-
-def _stacked(fitted: list[Fitted]) -> Images:
-    return np.stack([picture.pixels for picture in fitted])
+        return answers.score(engine, result, fitted)

@@ -80,14 +80,14 @@ def reconstructions(reply: Reply) -> results.Reconstructions:
 
 def scores(reply: Reply) -> results.Scores:
     members = _members(reply)
-    bits, percentile = members["bits_per_dimension"], members["percentile"]
     return results.Scores(
         *_named(members),
         bounds=_bounds(members),
         standard_error=_figures(members["standard_error"]),
         effective_sample_size=_figures(members["effective_sample_size"]),
-        bits_per_dimension=_figures(bits) if bits is not None else None,
-        percentile=_figures(percentile) if percentile is not None else None,
+        bits_per_dimension=_figures_or_none(members["bits_per_dimension"]),
+        nats_per_dimension=_figures_or_none(members["nats_per_dimension"]),
+        percentile=_figures_or_none(members["percentile"]),
         pictures=_pictures(members),
     )
 
@@ -178,6 +178,10 @@ def _floats(values: object) -> Floats:
 def _figures(values: object) -> NDArray[np.float64]:
     """float64 [n]; null is NaN."""
     return np.asarray(values, dtype=np.float64)
+
+
+def _figures_or_none(values: object) -> NDArray[np.float64] | None:
+    return _figures(values) if values is not None else None
 
 
 def _bounds(members: Members) -> results.Bounds:

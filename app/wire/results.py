@@ -99,6 +99,8 @@ class Scores(Answer):
     effective_sample_size: Figures
     bits_per_dimension: Figures | None
     """None for a density."""
+    nats_per_dimension: Figures | None
+    """None but for a density."""
     percentile: Figures | None
     """Among the bundle's reference pictures; None without a reference for these options."""
     pictures: tuple[Picture, ...]

@@ -1,4 +1,4 @@
-"""The peers, set up as their documentation says for two cores, and then by what was fastest.
+"""The peers, set up as their documentation says, and then by what was fastest on two cores.
 
 Everywhere: as many workers as cores, one onnxruntime thread in each with spinning off, no access
 log, no metrics. Figures are of short runs of `/sample` n=1 at 64 connections with the heavy bundle
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from benchmarks.peers.environments import program
 from benchmarks.peers.translations import from_mlserver, to_litserve, to_mlserver
-from benchmarks.servers import PROJECT, System, forms_apart
+from benchmarks.servers import PROJECT, System, counted, forms_apart
 from model.bundle import Bundle
+from model.cores import available_cores
 
 _IMPORTABLE = {"PYTHONPATH": str(PROJECT)}
 
@@ -28,17 +29,20 @@ def systems(bundle: Bundle) -> list[System]:
 def litserve(bundle: Bundle) -> System:
     """LitServe, batching: 507 requests/s, at 3.9 ms of CPU a request.
 
-    Two API servers, as one is full before both workers are (375), and two workers rather than one
-    (405). Batches of up to 64 (468), which leave a worker without work, and longer timeouts won
-    nothing; without batching a request cost a quarter more.
+    As many API servers as workers, as one is full before two workers are (375), and two workers
+    rather than one (405). Batches of up to 64 (468), which leave a worker without work, and longer
+    timeouts won nothing; without batching a request cost a quarter more.
     """
     command = [program("litserve"), "-m", "benchmarks.peers.litserve_server"]
-    command += ["--bundle", str(bundle.folder), "--workers", "2", "--api-servers", "2"]
+    cores = available_cores()
+    command += ["--bundle", str(bundle.folder), "--workers", f"{cores}"]
+    command += ["--api-servers", f"{cores}"]
     command += ["--max-batch-size", "16", "--batch-timeout", "0.002"]
     return System(
         "LitServe",
-        "2 workers, 2 API servers, fast_queue, max_batch_size 16, batch_timeout 2 ms; one route, "
-        "JSON with the picture in base64 or a form, answers in PNG and .npy",
+        f"{counted(cores, 'worker')}, {counted(cores, 'API server')}, fast_queue, max_batch_size "
+        "16, batch_timeout 2 ms; one route, JSON with the picture in base64 or a form, answers in "
+        "PNG and .npy",
         lambda port: [*command, "--port", f"{port}"],
         ready_path="/health",
         adapt=to_litserve,
@@ -54,11 +58,12 @@ def bentoml(bundle: Bundle) -> System:
     """
     command = [program("bentoml", "bentoml"), "serve", "benchmarks.peers.bentoml_service:Vae"]
     command += ["--host", "127.0.0.1", "--working-dir", str(PROJECT)]
-    command += ["--arg", f"bundle={bundle.folder.resolve()}", "--arg", "workers=2"]
+    cores = available_cores()
+    command += ["--arg", f"bundle={bundle.folder.resolve()}", "--arg", f"workers={cores}"]
     return System(
         "BentoML",
-        "2 workers, uvloop, httptools, async APIs, raw bodies and Starlette responses, no "
-        "batching, no metrics, no access log",
+        f"{counted(cores, 'worker')}, uvloop, httptools, async APIs, raw bodies and Starlette "
+        "responses, no batching, no metrics, no access log",
         lambda port: [*command, "--port", f"{port}"],
         adapt=forms_apart,
         environment={"BENTOML_DO_NOT_TRACK": "True"},
@@ -75,11 +80,13 @@ def mlserver(bundle: Bundle) -> System:
     """
     command = [program("mlserver"), "-m", "benchmarks.peers.mlserver_start"]
     command += ["--mlserver", program("mlserver", "mlserver"), "--bundle", str(bundle.folder)]
-    command += ["--workers", "2", "--max-batch-size", "16", "--max-batch-time", "0.01"]
+    cores = available_cores()
+    command += ["--workers", f"{cores}", "--max-batch-size", "16", "--max-batch-time", "0.01"]
     return System(
         "MLServer",
-        "2 parallel workers, max_batch_size 16, max_batch_time 10 ms, a model for each verb, Open "
-        "Inference Protocol in JSON with files in base64, no gzip, no metrics; no forms",
+        f"{counted(cores, 'parallel worker')}, max_batch_size 16, max_batch_time 10 ms, a model "
+        "for each verb, Open Inference Protocol in JSON with files in base64, no gzip, no "
+        "metrics; no forms",
         lambda port: [*command, "--port", f"{port}"],
         ready_path="/v2/health/ready",
         adapt=to_mlserver,
@@ -96,11 +103,15 @@ def ray_serve(bundle: Bundle) -> System:
     sooner, and those whose callers have left are worked off all the same.
     """
     command = [program("ray"), "-m", "benchmarks.peers.ray_server"]
-    command += ["--bundle", str(bundle.folder), "--replicas", "2"]
+    cores = available_cores()
+    # It costs a request little beside a replica, and takes its time from one.
+    proxy_threads = max(1, cores // 2)
+    command += ["--bundle", str(bundle.folder), "--replicas", f"{cores}"]
     command += ["--max-ongoing-requests", "32"]
     return System(
         "Ray Serve",
-        "2 replicas, FastAPI ingress with async routes, HAProxy with 1 thread, "
+        f"{counted(cores, 'replica')}, FastAPI ingress with async routes, HAProxy with "
+        f"{counted(proxy_threads, 'thread')}, "
         "RAY_SERVE_THROUGHPUT_OPTIMIZED, max_ongoing_requests 32, no batching, no metrics, no "
         "access log, no dashboard",
         lambda port: [*command, "--port", f"{port}"],
@@ -109,7 +120,7 @@ def ray_serve(bundle: Bundle) -> System:
             **_IMPORTABLE,
             "RAY_SERVE_ENABLE_HA_PROXY": "1",
             "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
-            "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+            "RAY_SERVE_HAPROXY_NBTHREAD": f"{proxy_threads}",
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_enable_metrics_collection": "0",

@@ -17,7 +17,7 @@ from app.settings import Settings
 
 
 @asynccontextmanager
-async def running(repository: Path, **changes: Any) -> AsyncIterator[FastAPI]:
+async def running(repository: Path | str, **changes: Any) -> AsyncIterator[FastAPI]:
     """The application with its lifespan begun; its models may still be loading."""
     app = create_app(Settings(repository=str(repository), **changes))
     async with app.router.lifespan_context(app):
@@ -25,7 +25,7 @@ async def running(repository: Path, **changes: Any) -> AsyncIterator[FastAPI]:
 
 
 @asynccontextmanager
-async def serving(repository: Path, **changes: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(repository: Path | str, **changes: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, once its models are loaded or have failed."""
     async with running(repository, **changes) as app:
         await loaded(app)

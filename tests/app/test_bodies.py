@@ -42,6 +42,8 @@ def parse(content: bytes, max_values: int = 100, max_containers: int = 100) -> d
         ("Application/JSON; charset=utf-8", "application/json", b""),
         ("image/png", "image/png", b""),
         ("multipart/form-data; boundary=abc", "multipart/form-data", b"abc"),
+        ("multipart/form-data;boundary=a'=?-1", "multipart/form-data", b"a'=?-1"),
+        ("Multipart/Form-Data; Boundary=abc", "multipart/form-data", b"abc"),
         ('multipart/form-data; x=y; boundary="a b;c"', "multipart/form-data", b"a b;c"),
         ("", "", b""),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,12 @@ GAUSSIAN = LikelihoodSpec(family="gaussian", dimensions=4, scale=1.0)
 
 def options(binarise: Literal["sample", "threshold"] | None = None) -> BoundOptions:
     return BoundOptions(1, binarise, 0)
+
+
+def bounds_of(likelihood: LikelihoodSpec) -> Bounds:
+    """Of one picture, its importance-weighted bound −4."""
+    one = np.array([1.0])
+    return Bounds(-3 * one, 2 * one, -4 * one, one, one, None, options(), None, likelihood)
 
 
 def test_a_likelihood_is_needed() -> None:
@@ -35,5 +42,14 @@ def test_binarisation_is_for_bernoulli_models() -> None:
 
 def test_the_elbo_is_the_difference_of_its_parts() -> None:
     """ELBO = E[log p(x|z)] − KL."""
-    bounds = Bounds(np.array([-3.0]), np.array([2.0]), np.array([-4.0]), options(), None, GAUSSIAN)
-    assert bounds.elbo.tolist() == [-5.0]
+    assert bounds_of(GAUSSIAN).elbo.tolist() == [-5.0]
+
+
+def test_bits_are_for_probabilities_and_nats_for_densities() -> None:
+    """−bound/(D ln 2) of a Bernoulli model over 4 pixels, −bound/D of a Gaussian one."""
+    coins, density = bounds_of(BERNOULLI), bounds_of(GAUSSIAN)
+    assert coins.bits_per_dimension == pytest.approx([1 / math.log(2)])
+    assert coins.nats_per_dimension is None
+    assert density.bits_per_dimension is None
+    assert density.nats_per_dimension is not None
+    assert density.nats_per_dimension.tolist() == [1.0]

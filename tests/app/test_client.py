@@ -214,7 +214,7 @@ def test_what_are_no_pictures_is_not_sent(pictures: Any, words: str) -> None:
     assert not script.requests
 
 
-def test_scores_are_read(repository: Path) -> None:
+def test_scores_are_read() -> None:
     """Nulls become NaN in an array and None in its place."""
     members = {
         "model": "m",
@@ -232,6 +232,7 @@ def test_scores_are_read(repository: Path) -> None:
         "standard_error": [None],
         "effective_sample_size": [1.0],
         "bits_per_dimension": None,
+        "nats_per_dimension": [0.3],
         "percentile": [12.5],
         "pictures": [{"width": 4, "height": 4, "mode": "L", "steps": ["resized"]}],
     }
@@ -244,6 +245,7 @@ def test_scores_are_read(repository: Path) -> None:
     }  # fmt: skip
     assert np.isnan(scores.standard_error).all()
     assert scores.bits_per_dimension is None
+    assert scores.nats_per_dimension is not None
     assert scores.percentile is not None
     assert scores.percentile.tolist() == [12.5]
     assert scores.pictures[0].steps == ("resized",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import pytest
@@ -119,6 +119,28 @@ async def test_the_deadline_counts_from_the_start_of_the_request() -> None:
     assert cancelled == ["cancelled"]
     with pytest.raises(BodyTimeoutError), Deadline(Channel().request(age=10), 3):
         await stuck(cancelled)
+
+
+@in_loop
+async def test_a_renewed_deadline_counts_anew() -> None:
+    """Parts that are each in time are, however long they take together; a late one is not, and
+    a caller who leaves is still seen."""
+    part = UNWATCHED_SECONDS
+
+    async def parts(channel: Channel, last: Callable[[], None]) -> None:
+        with Deadline(channel.request(), 3 * part) as deadline:
+            deadline.body_is_complete()
+            for _ in range(5):
+                await asyncio.sleep(part)
+                deadline.renew()
+            last()
+            await stuck([])
+
+    with pytest.raises(DeadlineExceededError):
+        await parts(Channel(), lambda: None)
+    channel = Channel()
+    with pytest.raises(ClientDisconnectedError):
+        await parts(channel, channel.leave)
 
 
 @in_loop

@@ -69,9 +69,8 @@ async def test_ends_though_a_model_never_loads(
 async def test_serves_the_shipped_bundles_by_default() -> None:
     """Without a repository the roots are those of the package."""
     app = create_app(Settings())
-    registry = context_of(app).registry
-    [root] = registry._roots
-    assert root.parts[-2:] == ("model", "bundles")
+    [place] = context_of(app).registry._places
+    assert Path(place).parts[-2:] == ("model", "bundles")
 
 
 @in_loop

@@ -23,6 +23,7 @@ from app.images import (
     decoding_size,
     grid,
     png,
+    strip,
 )
 from model.manifest import InputSpec, Preprocessing
 from model.pictures import Fitted
@@ -142,6 +143,19 @@ def test_grids(images: NDArray[np.uint8]) -> None:
 def test_a_grid_of_one() -> None:
     """One picture alone is no grid but itself."""
     np.testing.assert_array_equal(grid(drawing()[None]), drawing())
+
+
+@given(images=IMAGES)
+def test_strips(images: NDArray[np.uint8]) -> None:
+    """All pictures lie in one row in order, two black pixels apart."""
+    sheet = strip(images).copy()
+    width = images.shape[2]
+    assert sheet.shape == (images.shape[1], len(images) * (width + 2) - 2, images.shape[3])
+    for index, image in enumerate(images):
+        cell = sheet[:, index * (width + 2) :][:, :width]
+        np.testing.assert_array_equal(cell, image)
+        cell[:] = 0
+    assert not sheet.any()
 
 
 def test_announced_pixels() -> None:

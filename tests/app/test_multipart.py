@@ -86,6 +86,21 @@ def test_takes_what_the_standard_allows(body: bytes) -> None:
     assert split(body) == [b"one"]
 
 
+@given(st.text("ab.;=\\/: é", max_size=8), st.sampled_from(["images", "image", "a b", ""]))
+def test_plain_headers_are_no_exception(filename: str, name: str) -> None:
+    """Headers as most clients write them mean what they mean beside one more."""
+    head = f'Content-Disposition: form-data; name="{name}"; filename="{filename}"\r\n'.encode()
+
+    assert _outcome(head + b"\r\n") == _outcome(head + b"X: y\r\n\r\n")
+
+
+def _outcome(head: bytes) -> object:
+    try:
+        return split(form(b"one", head=head))
+    except ServiceError as error:
+        return type(error), str(error)
+
+
 @pytest.mark.parametrize(
     ("body", "why"),
     [

@@ -14,7 +14,7 @@ from tests import arithmetic_bundle
 from tests.app.loops import in_loop
 from tests.app.serving import client_of, loaded, running, serving
 
-VERBS = ("/sample", "/encode", "/decode", "/reconstruct")
+VERBS = ("/sample", "/encode", "/decode", "/reconstruct", "/interpolate", "/score")
 
 
 @in_loop
@@ -62,7 +62,7 @@ async def test_the_document_is_closed(repository: Path) -> None:
     for options in Options.__subclasses__():
         path = "/" + options.__name__.removesuffix("Options").lower()
         parameters = {item["name"] for item in document["paths"][path]["post"]["parameters"]}
-        assert parameters == {"model", *options.model_fields}
+        assert parameters == {"model", "version", *options.model_fields}
     assert "HTTPValidationError" not in components
 
 

@@ -91,7 +91,7 @@ def test_members_are_taken_as_they_are() -> None:
             "size=3",
             "size",
             None,
-            "unknown query parameter size; known: n, heat, way, loud, model",
+            "unknown query parameter size; known: n, heat, way, loud, model, version",
         ),
     ],
 )

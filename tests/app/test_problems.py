@@ -39,7 +39,7 @@ Send = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
 NOT_OF_A_VERB = {"not_found", "method_not_allowed", "client_disconnected"}
 """Codes that belong to no route, or that nobody is there to read."""
 
-VERBS = ("/sample", "/encode", "/decode", "/reconstruct")
+VERBS = ("/sample", "/encode", "/decode", "/reconstruct", "/score")
 
 
 def picture(size: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -36,12 +36,17 @@ class Patient(BoundedProtocol):
 
 @asynccontextmanager
 async def listening(
-    protocol: type[BoundedProtocol], content: bytes = b"hello", app: ASGIApp | None = None
+    protocol: type[BoundedProtocol],
+    content: bytes = b"hello",
+    app: ASGIApp | None = None,
+    ended: Callable[[], None] | None = None,
 ) -> AsyncIterator[int]:
     config = Config(app or PlainTextResponse(content), ws="none", log_config=None)
     state = ServerState()
     server = await asyncio.get_running_loop().create_server(
-        lambda: protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+        lambda: protocol(config=config, server_state=state, app_state={}, ended=ended),
+        "127.0.0.1",
+        0,
     )
     try:
         yield server.sockets[0].getsockname()[1]
@@ -232,3 +237,16 @@ async def test_tunnels_are_refused() -> None:
         writer.close()
     assert received.startswith(b"HTTP/1.1 400")
     assert received.count(b"HTTP/1.1") == 1
+
+
+@in_loop
+async def test_its_end_is_told() -> None:
+    """Whoever counts connections hears when one is lost, and not when a request ends."""
+    ended = asyncio.Event()
+    async with listening(Patient, ended=ended.set) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await reader.readuntil(b"hello")
+        assert not ended.is_set()
+        writer.close()
+        await ended.wait()

@@ -20,9 +20,19 @@ async def test_lists_and_describes(repository: Path) -> None:
     [model] = listed["models"]
     assert (model["serving"], model["ready"], model["default"]) == (1, True, True)
     assert model["provider"] == "CPUExecutionProvider"
-    assert model["verbs"] == ["sample", "encode", "decode", "reconstruct"]
+    every = ["sample", "encode", "decode", "reconstruct", "interpolate", "score"]
+    assert model["verbs"] == every
     assert model["manifest"] is None
     assert described["manifest"]["latent"]["shape"] == [2]
+
+
+@in_loop
+async def test_a_model_without_likelihood_is_listed_without_score(tmp_path: Path) -> None:
+    """Only verbs that the bundle can answer are listed."""
+    arithmetic_bundle.write(tmp_path, likelihood=None)
+    async with serving(tmp_path) as client:
+        model = (await client.get("/models/arithmetic")).json()
+    assert model["verbs"] == ["sample", "encode", "decode", "reconstruct"]
 
 
 @in_loop

@@ -90,6 +90,42 @@ async def test_the_ends_of_the_seed_range_are_taken(repository: Path, seed: int)
 
 
 @in_loop
+async def test_sample_draws_around_a_picture_or_a_latent(repository: Path) -> None:
+    """The answer says around what, how far and in which unit, and how a picture was fitted."""
+    encoded = base64.b64encode(png(51, 8)).decode()
+    async with serving(repository) as client:
+
+        async def draw(**near: Any) -> dict[str, Any]:
+            body = {"n": 3, "seed": 7, "latents_near": near}
+            told: dict[str, Any] = (await client.post("/sample", json=body)).json()
+            return told
+
+        picture = await draw(image=encoded, radius=0.5)
+        latent = await draw(latent=picture["latents_near"]["center"], radius=0.5)
+        still = await draw(latent=[0.4, 0], radius=0)
+        files = [("images", ("a.png", png(51, 8), PNG))]
+        upload = await client.post("/sample?n=3&seed=7&radius=0.5", files=files)
+        raw = await client.post("/sample", files=files, headers={"Accept": NPY})
+        prior = (await client.post("/sample", json={"n": 3, "seed": 7})).json()
+    assert upload.json() == picture
+    assert picture["temperature"] is None
+    assert picture["latents_near"] == {
+        "center": pytest.approx([0.2, 0.2]),
+        "radius": 0.5,
+        "unit": "posterior",
+        "picture": {"width": 8, "height": 8, "mode": "L", "steps": ["resized to 4×4"]},
+    }
+    # The model's log-variance is 0, so both units are the same here.
+    assert latent["latents"] == picture["latents"]
+    assert (latent["latents_near"]["unit"], latent["latents_near"]["picture"]) == ("prior", None)
+    offsets = 0.5 * np.array(prior["latents"])
+    assert np.array(picture["latents"]) == pytest.approx(0.2 + offsets, abs=1e-6)
+    assert [pixels(base64.b64decode(image))[0, 0] for image in still["images"]] == [102] * 3
+    assert raw.headers["x-vae-fit"] == '[["resized to 4\\u00d74"]]'
+    assert prior["latents_near"] is None
+
+
+@in_loop
 async def test_encode_takes_pictures_in_every_way(repository: Path) -> None:
     """Multipart files, a raw body and base64 in JSON are the same picture."""
     picture = png(51)
@@ -275,6 +311,11 @@ async def test_what_costs_more_than_the_queue_holds_is_refused(repository: Path)
     async with serving(repository, queue_pixels=32) as client:
         assert codes(await client.post("/sample", json={"n": 3})) == (422, "request_too_large")
         assert (await client.post("/sample", json={"n": 2})).status_code == 200
+        # A picture to draw around is encoded first.
+        near = {"latents_near": {"image": base64.b64encode(png(1)).decode()}}
+        refused = await client.post("/sample", json={"n": 2, **near})
+        assert codes(refused) == (422, "request_too_large")
+        assert (await client.post("/sample", json=near)).status_code == 200
 
 
 @in_loop

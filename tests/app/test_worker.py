@@ -9,16 +9,30 @@ from pathlib import Path
 
 import pytest
 
+from app.balance import Balance
+from app.share import Share
 from app.worker import LISTENING, READY, Worker
-from tests.app.loops import in_loop
+from tests.app.loops import in_loop, settle_down
+
+
+@pytest.fixture(name="balance")
+def _balance() -> Iterator[Balance]:
+    balance = Balance(2)
+    yield balance
+    balance.close()
+
+
+@pytest.fixture(name="share")
+def _share(balance: Balance) -> Share:
+    return Share(balance, 1)
 
 
 @pytest.fixture(name="ends")
-def _ends(tmp_path: Path) -> Iterator[tuple[Worker, socket.socket]]:
+def _ends(tmp_path: Path, share: Share) -> Iterator[tuple[Worker, socket.socket]]:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     with ours, theirs:
-        yield Worker(1, theirs, tmp_path, replaces=False, patience=60), ours
+        yield Worker(1, theirs, tmp_path, share, replaces=False, patience=60), ours
 
 
 def test_each_state_is_told_once(ends: tuple[Worker, socket.socket]) -> None:
@@ -37,12 +51,12 @@ def test_a_supervisor_that_is_gone_hears_nothing(ends: tuple[Worker, socket.sock
     worker.tell(READY)
 
 
-def test_only_a_replacement_is_ready_by_itself(tmp_path: Path) -> None:
+def test_only_a_replacement_is_ready_by_itself(tmp_path: Path, share: Share) -> None:
     """At the start every worker waits for the others; one that replaces another does not."""
     _, channel = socket.socketpair()
     with _, channel:
-        first = Worker(1, channel, tmp_path, replaces=False, patience=60)
-        later = Worker(1, channel, tmp_path, replaces=True, patience=60)
+        first = Worker(1, channel, tmp_path, share, replaces=False, patience=60)
+        later = Worker(1, channel, tmp_path, share, replaces=True, patience=60)
     assert first.problems() == ["another worker is not ready yet; the log says why"]
     assert later.problems() == []
 
@@ -81,4 +95,38 @@ async def test_reports_when_it_is_ready_and_keeps_the_gauges_fresh(
     while refreshed < 2:  # noqa: ASYNC110 the report tells nobody
         await asyncio.sleep(0)
     assert supervisor.recv(4096) == READY
+    report.cancel()
+
+
+@pytest.mark.parametrize("listens_first", [False, True])
+@in_loop
+async def test_is_given_connections_once_it_can_answer_them(
+    ends: tuple[Worker, socket.socket], balance: Balance, listens_first: bool
+) -> None:
+    """It must listen, and its models must be open or have failed, in whatever order."""
+    worker, _ = ends
+    opened = asyncio.Event()
+
+    async def wait() -> None:
+        await opened.wait()
+
+    opening = asyncio.create_task(wait())
+    report = asyncio.create_task(worker.report(opening, lambda: False, lambda: None))
+
+    async def open_models() -> None:
+        opened.set()
+        await asyncio.wait({opening})
+        await settle_down()
+
+    if listens_first:
+        worker.tell(LISTENING)
+        await settle_down()
+    else:
+        await open_models()
+    assert balance.lightest(2) is None
+    if listens_first:
+        await open_models()
+    else:
+        worker.tell(LISTENING)
+    assert balance.lightest(2) == 1
     report.cancel()

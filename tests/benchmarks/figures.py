@@ -82,6 +82,7 @@ def bundle_result(cells: list[Cell]) -> BundleResult:
             OpenLoop(
                 *(OURS, "/sample n=1", part, around(part * 100), around(5), around(9 / (1 - part))),
                 *(around(3), around(3 / (1 - part)), 300, 0, around(60)),
+                *(around(100), around(105)),
             )
             for part in (0.3, 0.6, 0.9)
         ],

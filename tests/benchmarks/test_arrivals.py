@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import workloads
 from benchmarks.arrivals import Client, percentile, request_bytes
-from benchmarks.open_loop import arrivals
+from benchmarks.open_loop import arrivals, closed_loop
 from benchmarks.workloads import Workload
 
 REQUEST = request_bytes("http://host/any?x=1", "POST", ["Accept: image/png"], b"body")
@@ -71,7 +71,7 @@ def test_a_wait_counts_from_when_the_request_was_due() -> None:
     """A server that takes one request at a time, at half the rate of arrivals, makes each wait
     for all before it: the last waits half of the whole time."""
     with serving(iter([200] * 20), wait=BUSY_SECONDS) as address:
-        seen = Client(address, REQUEST, rate=2 / BUSY_SECONDS, seconds=10 * BUSY_SECONDS).run()
+        seen = Client(address, REQUEST).at_rate(2 / BUSY_SECONDS, 10 * BUSY_SECONDS)
     assert (seen.requests, seen.errors) == (20, 0)
     assert seen.longest is not None
     assert seen.p50 is not None
@@ -83,8 +83,8 @@ def test_a_wait_counts_from_when_the_request_was_due() -> None:
 def test_connections_are_used_again() -> None:
     """Slow arrivals never need more connections than were opened beforehand."""
     with serving(iter([200] * 60)) as address:
-        client = Client(address, REQUEST, rate=300, seconds=0.2)
-        seen = client.run()
+        client = Client(address, REQUEST)
+        seen = client.at_rate(300, 0.2)
     assert (seen.requests, seen.errors) == (60, 0)
     assert client.opened < 40
 
@@ -93,15 +93,45 @@ def test_every_failure_is_an_error() -> None:
     """Other statuses and connections that break are errors, and the rest goes on."""
     statuses = [200, 503, 200, 0, 0, 200, 429, 200, 200, 200]
     with serving(iter(statuses)) as address:
-        seen = Client(address, REQUEST, rate=200, seconds=0.05).run()
+        seen = Client(address, REQUEST).at_rate(200, 0.05)
     assert (seen.requests, seen.errors) == (10, 4)
 
 
 def test_nothing_answered_has_no_latency() -> None:
     """A server that only breaks connections leaves no figure behind, and ends the run."""
     with serving(iter([0] * 5)) as address:
-        seen = Client(address, REQUEST, rate=100, seconds=0.05).run()
+        seen = Client(address, REQUEST).at_rate(100, 0.05)
     assert (seen.errors, seen.p50, seen.p99) == (5, None, None)
+
+
+def test_a_closed_loop_waits_for_answers() -> None:
+    """A server that takes one request at a time is never asked more than there are connections,
+    and what is under way at the end is no error."""
+    with serving(iter([200] * 1000), wait=BUSY_SECONDS) as address:
+        client = Client(address, REQUEST)
+        seen = client.in_turn(3, 10 * BUSY_SECONDS)
+    assert 0 < seen.requests <= 10
+    assert (seen.errors, client.opened, seen.connections) == (0, 3, 3)
+    assert seen.answers_per_second == pytest.approx(seen.requests / seen.seconds)
+
+
+def test_a_closed_loop_goes_on_after_failures() -> None:
+    """What is refused or breaks is an error, and in a broken connection's place comes another."""
+    with serving(iter([503, 0, 200, 0] + [200] * 1000), wait=BUSY_SECONDS) as address:
+        client = Client(address, REQUEST)
+        seen = client.in_turn(2, 12 * BUSY_SECONDS)
+    assert seen.errors == 3
+    assert seen.requests > 4
+    assert client.opened == 4
+
+
+def test_a_closed_loop_has_a_process_of_its_own() -> None:
+    """It is told its connections, and says what it saw."""
+    with serving(iter([200] * 100_000)) as (host, port):
+        seen = closed_loop(f"http://{host}:{port}", workloads.sample(), connections=2, seconds=0.2)
+    assert seen.connections == 2
+    assert seen.requests > 0
+    assert seen.errors == 0
 
 
 def test_the_request_arrives_as_described() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,17 @@ def test_sections_are_drawn_between_their_marks() -> None:
         "<!-- end -->\nafter\n<!-- figures: soak -->\n\nNot measured.\n\n<!-- end -->\n"
     )
     assert document.drawn(drawn, Sources(figures.result(), None)) == drawn
+
+
+def test_a_page_is_drawn_of_an_unfinished_run() -> None:
+    """A bundle that the run did not come to is not measured, and the page says how it ended."""
+    unfinished = replace(figures.result(), bundles={}, ended_early="LoadError: wrk failed")
+    page = "<!-- figures: machine -->\n<!-- end -->\n"
+    page += "<!-- figures: small loads -->\n<!-- end -->\n"
+    drawn = document.drawn(page, Sources(unfinished, None))
+    assert "The run ended early: LoadError: wrk failed" in drawn
+    assert "<!-- figures: small loads -->\n\nNot measured.\n" in drawn
+    assert document.charts(Sources(unfinished, None)) == {}
 
 
 def test_an_unknown_section_is_named() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,24 @@ def test_errors_of_all_parts_are_counted() -> None:
     assert whole.errors == 0
     whole.bundles["heavy"].cells.append(figures.cell("LitServe", errors=3))
     assert whole.errors == 3
+
+
+def test_an_unfinished_result_says_so_and_is_drawn(tmp_path: Path) -> None:
+    """What ended a run, and what it had measured, stand in the report and survive the file."""
+    whole = figures.result()
+    del whole.bundles["small"]
+    whole.bundles["heavy"] = replace(whole.bundles["heavy"], starts=[], parts=["rest", "loads"])
+    early = replace(whole, ended_early="ServerError: vaeserve was not ready within 120 s")
+    again = result.read(result.write(early, tmp_path))
+    text = report.render(again, bars.verdicts(again))
+    assert "The run ended early: ServerError: vaeserve was not ready within 120 s" in text
+    assert "Measured to its end: heavy: rest, loads" in text
+    assert "ended early" not in report.render(whole, bars.verdicts(whole))
+
+
+def test_a_result_replaces_the_one_before(tmp_path: Path) -> None:
+    """A run keeps one file, which is whole at any time, and leaves nothing beside it."""
+    first = result.write(figures.result(), tmp_path)
+    second = result.write(replace(figures.result(), ended_early="anything"), tmp_path)
+    assert list(tmp_path.iterdir()) == [first] == [second]
+    assert result.read(second).ended_early == "anything"

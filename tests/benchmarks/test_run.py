@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import sys
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks import run
-from benchmarks.__main__ import find_bundle
+from benchmarks import run, workloads
 from benchmarks.bars import OURS
+from benchmarks.bench import Bench
 from benchmarks.comparison import ENGINE
+from benchmarks.exported import find_bundle
 from benchmarks.plans import Effort, Selection
-from benchmarks.servers import System
+from benchmarks.record import UNDER_WAY
+from benchmarks.result import Result
+from benchmarks.servers import ServerError, System, vaeserve
+from benchmarks.workloads import Workload
 from model.bundle import Bundle, BundleError, open_bundle
 from tests import arithmetic_bundle
 
@@ -37,7 +45,7 @@ SHORTEST = Effort(
 def test_every_part_of_a_run_has_figures(tmp_path: Path) -> None:
     """The service alone, beside the ceilings, without a failed request."""
     bundle = arithmetic_bundle.write(tmp_path)
-    bench = run.Bench(SHORTEST, Selection(), lambda bundle: [], lambda text: None)
+    bench = Bench(SHORTEST, Selection(), lambda bundle: [], lambda text: None)
     measured = run.measure({"arithmetic": bundle}, bench, {"other": "not here"})
     found = measured.bundles["arithmetic"]
     assert measured.errors == 0
@@ -55,6 +63,58 @@ def test_every_part_of_a_run_has_figures(tmp_path: Path) -> None:
     assert found.footprints
 
 
+ENDS = System("ends", "ends at once", lambda port: [sys.executable, "-c", "raise SystemExit(3)"])
+
+
+def not_json(workload: Workload, content: bytes) -> bytes:
+    """Takes a picture for JSON, as the answer of a system that changed its ways would be."""
+    return bytes(json.loads(content))
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+def test_rivals_that_fail_are_left_out(tmp_path: Path) -> None:
+    """One that does not start and one whose answers are wrong end nothing: the others are
+    measured, and the result says why they are not."""
+    bundle = arithmetic_bundle.write(tmp_path)
+    wrong = replace(vaeserve(bundle), name="wrong", answer=not_json)
+    effort = replace(SHORTEST, parts=("rest", "loads"), rest_rivals=())
+    kept: list[Result] = []
+    measured = run.measure(
+        {"arithmetic": bundle},
+        Bench(effort, Selection(), lambda bundle: [ENDS, wrong], lambda text: None),
+        {},
+        lambda found: kept.append(deepcopy(found)),
+    )
+    found = measured.bundles["arithmetic"]
+    assert {one.system for one in found.cells} == {OURS, "bare FastAPI", ENGINE}
+    assert "ended with 3" in measured.missing["ends"]
+    assert "answered /reconstruct in a way of its own" in measured.missing["wrong"]
+    assert set(measured.missing) == {"ends", "wrong"}
+    assert found.parts == ["rest", "loads"]
+    assert not measured.ended_early
+    assert kept[0].bundles["arithmetic"].parts == ["rest"]
+    assert all(one.ended_early == UNDER_WAY for one in kept[:-1])
+
+
+class BrokenBench(Bench):
+    """The service does not start."""
+
+    def ours(self, bundle: Bundle) -> list[System]:
+        return [replace(ENDS, name=OURS)]
+
+
+def test_the_service_s_own_failure_ends_the_run(tmp_path: Path) -> None:
+    """What was measured before it is kept, with the reason."""
+    effort = replace(SHORTEST, parts=("png", "rest"))
+    bench = BrokenBench(effort, Selection(), lambda bundle: [], lambda text: None)
+    kept: list[Result] = []
+    with pytest.raises(ServerError, match="ended with 3"):
+        run.measure({"arithmetic": arithmetic_bundle.write(tmp_path)}, bench, {}, kept.append)
+    assert "ended with 3" in kept[-1].ended_early
+    assert kept[-1].bundles["arithmetic"].parts == ["png"]
+    assert kept[-1].bundles["arithmetic"].codings
+
+
 def system(name: str) -> System:
     return System(name, "any", lambda port: [])
 
@@ -70,7 +130,7 @@ def test_restless_systems_run_beside_ours_alone() -> None:
 def test_the_golden_picture_is_the_bundle_s(tmp_path: Path) -> None:
     """The picture that is uploaded has the size that the model takes."""
     bundle: Bundle = open_bundle(arithmetic_bundle.write(tmp_path).folder)
-    assert run.golden_image(bundle).shape == (4, 4, 1)
+    assert workloads.golden_image(bundle).shape == (4, 4, 1)
 
 
 def test_other_bundles_are_given_by_their_folders(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def own(tmp_path: Path) -> Iterator[Composed]:
         yield service
 
 
-def test_it_answers_the_four_verbs(shipped: Composed) -> None:
+def test_it_answers_the_verbs(shipped: Composed) -> None:
     """Ready, healthy, and each verb answers for the bundled model."""
     with httpx.Client(base_url=shipped.address) as client:
         ready = {"status": "ready", "problems": [], "warnings": []}
@@ -63,6 +63,8 @@ def test_it_answers_the_four_verbs(shipped: Composed) -> None:
         rebuilt = client.post("/reconstruct", content=picture).raise_for_status().json()
         assert rebuilt["mean"] == encoded["mean"]
         assert rebuilt["kl"][0] > 0
+        scored = client.post("/score", content=picture).raise_for_status().json()
+        assert 0 < scored["percentile"][0] < 100
     assert shipped.inspect()["State"]["Health"]["Status"] == "healthy"
 
 

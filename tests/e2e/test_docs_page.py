@@ -17,7 +17,7 @@ from tests import arithmetic_bundle
 from tests.e2e.process import server
 
 PICTURE = Path(__file__).parent.parent / "data" / "pictures" / "digit.png"
-VERBS = ("/sample", "/encode", "/decode", "/reconstruct")
+VERBS = ("/sample", "/encode", "/decode", "/reconstruct", "/score")
 PATIENCE = 30_000  # milliseconds; a busy machine renders slowly
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
@@ -64,7 +64,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def test_the_page_shows_every_verb_without_another_host(address: str, page: Page) -> None:
-    """All four verbs show, no error is logged, and only the server itself is asked."""
+    """Every verb shows, no error is logged, and only the server itself is asked."""
     asked: list[str] = []
     errors: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -87,7 +87,7 @@ def test_an_example_works_as_it_stands(address: str, page: Page, path: str, memb
     expect(operation.locator(".live-responses-table .highlight-code")).to_contain_text(member)
 
 
-@pytest.mark.parametrize(("path", "member"), [("/encode", "mean"), ("/reconstruct", "images")])
+@pytest.mark.parametrize(("path", "member"), [("/encode", "mean"), ("/reconstruct", "images"), ("/score", "elbo")])
 def test_a_chosen_file_is_uploaded(address: str, page: Page, path: str, member: str) -> None:
     """A picture chosen in the form of a verb that takes pictures is answered with 200."""
     operation = _try_out(page, address, path)
@@ -95,7 +95,7 @@ def test_a_chosen_file_is_uploaded(address: str, page: Page, path: str, member: 
     assert len(_execute(page, operation, path)[member]) == 1
 
 
-@pytest.mark.parametrize(("path", "member"), [("/encode", "mean"), ("/reconstruct", "images")])
+@pytest.mark.parametrize(("path", "member"), [("/encode", "mean"), ("/reconstruct", "images"), ("/score", "elbo")])
 def test_the_json_example_of_a_picture_works(
     address: str, page: Page, path: str, member: str
 ) -> None:

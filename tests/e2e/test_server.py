@@ -56,7 +56,7 @@ def post(path: str, body: bytes, *headers: bytes) -> bytes:
     return b"\r\n".join((*lines, length, b"", body))
 
 
-def test_answers_the_four_verbs_in_every_format(live: tuple[Server, int]) -> None:
+def test_answers_the_verbs_in_every_format(live: tuple[Server, int]) -> None:
     """Over a socket each verb takes its ways of sending and answers in its formats."""
     picture, latents = png(51), io.BytesIO()
     np.save(latents, np.array([[0.2, 0.0]], dtype=np.float32))
@@ -81,6 +81,8 @@ def test_answers_the_four_verbs_in_every_format(live: tuple[Server, int]) -> Non
                 "/encode", content=picture, headers={"Accept": media, "Content-Type": PNG}
             )
             assert (answer.status_code, answer.headers["content-type"]) == (200, media)
+        scored = client.post("/score", content=picture, headers={"Content-Type": PNG})
+        assert (scored.status_code, scored.headers["content-type"]) == (200, JSON)
         assert client.get("/readyz").json()["status"] == "ready"
         assert client.get("/docs").status_code == 200
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +47,73 @@ def workers(process: Server) -> dict[int, int]:
 def samples(port: int, count: int) -> set[int]:
     """The statuses of requests over a connection each."""
     return {httpx.post(f"http://127.0.0.1:{port}/sample").status_code for _ in range(count)}
+
+
+@contextlib.contextmanager
+def connected(port: int, count: int) -> Iterator[list[socket.socket]]:
+    """Keep-alive connections, each opened once the service has answered on the one before."""
+    with contextlib.ExitStack() as stack:
+        opened = []
+        for _ in range(count):
+            address = ("127.0.0.1", port)
+            opened.append(stack.enter_context(socket.create_connection(address, PATIENCE)))
+            assert answered(opened[-1])
+        yield opened
+
+
+def answered(connection: socket.socket) -> bool:
+    """Whether a request on this connection is answered with 200; else it is lost."""
+    try:
+        connection.sendall(SAMPLE)
+        return connection.recv(65536).startswith(b"HTTP/1.1 200")
+    except ConnectionError:
+        return False
+
+
+def split(process: Server, count: int) -> list[int]:
+    """How many of the next `count` requests to /sample in the log each of two workers answered."""
+    lines = [process.wait_for('"path":"/sample"') for _ in range(count)]
+    return [sum(line["worker"] == number for line in lines) for number in (1, 2)]
+
+
+def until_given_connections(process: Server, port: int, number: int) -> None:
+    """Opens connections until a worker is among those that answer on them."""
+    while True:
+        with connected(port, 1):
+            if process.wait_for('"path":"/sample"')["worker"] == number:
+                return
+
+
+def until_both_are_given_connections(process: Server, port: int) -> None:
+    """As at the start, when a worker that is ready takes all until the other one is."""
+    for number in (1, 2):
+        until_given_connections(process, port, number)
+
+
+class Coming:
+    """A client who opens a connection for each request, until the service refuses them."""
+
+    def __init__(self, port: int) -> None:
+        self._answers: list[bytes] = []
+        self._thread = threading.Thread(target=self._run, args=(port,), daemon=True)
+        self._thread.start()
+        while not self._answers:
+            time.sleep(0.01)
+
+    def _run(self, port: int) -> None:
+        with contextlib.suppress(ConnectionRefusedError):
+            while True:
+                connection = socket.create_connection(("127.0.0.1", port), PATIENCE)
+                # In the moment in which a socket is closed the kernel resets a newcomer.
+                with connection, contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                    connection.sendall(SAMPLE)
+                    self._answers.append(connection.recv(65536))
+
+    def stop(self) -> bool:
+        """Whether it was refused in the end, and every answer before was whole."""
+        self._thread.join(PATIENCE)
+        whole = all(answer.startswith(b"HTTP/1.1 200") for answer in self._answers if answer)
+        return whole and not self._thread.is_alive()
 
 
 def until_all_answered(process: Server, port: int) -> int:
@@ -110,6 +179,77 @@ def test_a_signal_lets_running_requests_end(pair: tuple[Server, int], tmp_path: 
     assert list(tmp_path.iterdir()) == []
     for line in process.lines:
         assert {"time", "level", "logger", "message"} <= set(json.loads(line))
+
+
+@pytest.mark.parametrize("count", [16, 64])
+def test_connections_are_shared_out_evenly(pair: tuple[Server, int], count: int) -> None:
+    """Whichever worker the kernel gives them to, each has half, also when some have gone."""
+    process, port = pair
+    until_both_are_given_connections(process, port)
+    with connected(port, count) as opened:
+        assert max(split(process, count)) <= count // 2 + 1
+        for connection in opened[: count // 2]:
+            connection.close()
+        assert all(map(answered, opened[count // 2 :]))  # by workers that know who has gone
+        with connected(port, count // 2) as others:
+            split(process, count)
+            assert all(map(answered, (*opened[count // 2 :], *others)))
+            assert max(split(process, count)) <= count // 2 + 1
+
+
+@pytest.mark.parametrize("count", [16, 64])
+def test_a_burst_is_shared_out_evenly(pair: tuple[Server, int], count: int) -> None:
+    """Connections that come all at once do not all go to the worker that has fewer."""
+    process, port = pair
+    until_both_are_given_connections(process, port)
+    burst = [socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(count)]
+    for connection in burst:
+        connection.sendall(SAMPLE)
+    for connection in burst:
+        with connection:
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+    assert max(split(process, count)) <= count // 2 + 2
+
+
+def test_a_dead_workers_share_is_taken_over(pair: tuple[Server, int]) -> None:
+    """Who loses a connection gets another; the successor is given them until it has as many."""
+    process, port = pair
+    until_both_are_given_connections(process, port)
+    with connected(port, 8) as opened:
+        assert min(split(process, 8)) >= 3
+        os.kill(workers(process)[1], signal.SIGKILL)
+        process.wait_for("ended by SIGKILL")
+        with connected(port, 8) as others:
+            split(process, 8)
+            until_given_connections(process, port, 1)
+            with connected(port, 24) as later:
+                split(process, 24)
+                count = sum(map(answered, (*opened, *others, *later)))
+                assert 35 <= count <= 37
+                assert max(split(process, count)) <= (count + 1) // 2 + 1
+
+
+def test_a_signal_while_connections_come_in_loses_none_that_was_taken(
+    pair: tuple[Server, int],
+) -> None:
+    """Whoever began a request before the signal is answered; later ones are answered or refused."""
+    process, port = pair
+    address = ("127.0.0.1", port)
+    until_both_are_given_connections(process, port)
+    begun = [socket.create_connection(address, PATIENCE) for _ in range(32)]
+    for connection in begun:
+        connection.sendall(SAMPLE[:-3])
+    with connected(port, 8):  # whoever was connected before has been taken
+        pass
+    coming = Coming(port)
+    process.process.send_signal(signal.SIGTERM)
+    process.wait_for("Shutting down")
+    for connection in begun:
+        with connection:
+            connection.sendall(SAMPLE[-3:])
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+    assert process.wait() == 0
+    assert coming.stop()
 
 
 def test_the_supervisor_has_one_thread(pair: tuple[Server, int]) -> None:

@@ -100,3 +100,56 @@ def test_bernoulli_is_finite_for_extreme_logits(logit: float) -> None:
     targets = np.full((1, 1), float(logit < 0), dtype=np.float32)
 
     assert likelihood.bernoulli(targets, np.full((1, 1), logit, dtype=np.float32)) == [-1e4]
+
+
+def test_equal_weights_all_count() -> None:
+    """K equal weights, wherever they lie, have the size K and a bound without error."""
+    weights = np.full((1, 8), -1e4)
+
+    assert likelihood.effective_sample_size(weights) == pytest.approx([8])
+    assert likelihood.standard_error(weights) == pytest.approx([0])
+
+
+def test_one_weight_that_outweighs_all_counts_alone() -> None:
+    """Of weights of which one carries the sum, the size is 1 and the error nearly 1."""
+    weights = np.array([[0.0, -1e3, -1e3, -1e3]])
+
+    assert likelihood.effective_sample_size(weights) == pytest.approx([1])
+    # w = (1, 0, 0, 0): mean ¼, standard deviation ½, over √4.
+    assert likelihood.standard_error(weights) == pytest.approx([1])
+
+
+def test_size_and_error_by_hand() -> None:
+    """Weights 1 and 3 have the size 16/10 and the error √2/(2 √2)."""
+    weights = np.log([[1.0, 3.0]])
+
+    assert likelihood.effective_sample_size(weights) == pytest.approx([1.6])
+    assert likelihood.standard_error(weights) == pytest.approx([0.5])
+
+
+def test_a_single_weight_tells_nothing_of_its_error() -> None:
+    """With K = 1 the size is 1 and the error unknown."""
+    weights = np.array([[-3.0], [5.0]])
+
+    assert likelihood.effective_sample_size(weights).tolist() == [1, 1]
+    assert np.isnan(likelihood.standard_error(weights)).all()
+
+
+@given(seed=seeds, shift=st.floats(-1e5, 1e5))
+def test_size_and_error_are_two_sides_of_one(seed: int, shift: float) -> None:
+    """se² (K − 1) = K/size − 1, and the size lies in 1 … K, wherever the weights lie."""
+    weights = draw(seed, 3, 9, spread=3).astype(np.float64) + shift
+
+    size, error = likelihood.effective_sample_size(weights), likelihood.standard_error(weights)
+
+    assert ((size >= 1 - 1e-9) & (size <= 9 + 1e-9)).all()
+    np.testing.assert_allclose(np.square(error) * 8, 9 / size - 1, rtol=1e-9)
+
+
+def test_the_error_is_that_of_repeated_runs() -> None:
+    """Over 2,000 runs the bound scatters by what each run says of itself, to 5 %."""
+    weights = draw(0, 2000, 500).astype(np.float64)
+
+    scatter = likelihood.importance_weighted_bound(weights).std(ddof=1)
+
+    assert likelihood.standard_error(weights).mean() == pytest.approx(scatter, rel=0.05)

@@ -12,6 +12,7 @@ from training.bundling import bundle
 from training.evaluate import evaluate
 from training.export import export
 from training.figures import figures
+from training.reference import reference
 from training.trainer import fit
 from training.workdir import Workdir
 
@@ -23,6 +24,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workdir:
     workdir = fit(runs.config(folder), folder / "run", console=runs.QUIET)
     export(workdir.folder)
     evaluate(workdir.folder, console=runs.QUIET)
+    reference(workdir.folder, console=runs.QUIET)
     figures(workdir.folder)
     bundle(workdir.folder)
     return workdir

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from model.bundle import DECODER, ENCODER, GOLDEN, MANIFEST, open_bundle
+from model.reference import write_reference
 from model.runtime import CPU, CUDA, Graph
 from tests.training import runs
 from training.bundling import bundle, golden_tolerance
@@ -114,6 +115,7 @@ def test_another_graph_is_another_bundle(copied: Workdir, name: str) -> None:
         ("encoder.onnx", "export"),
         ("export.json", "export"),
         ("metrics.json", "evaluate"),
+        ("reference.npz", "reference"),
         ("run.json", "fit"),
     ],
 )
@@ -133,6 +135,9 @@ def test_a_learned_scale_reaches_the_manifest(copied: Workdir) -> None:
     config["data"] |= {"id": "owner/set", "licence": "CC0-1.0"}
     write_json(copied.config, config)
     write_json(copied.export, read_json(copied.export) | {"scale": 0.0625})
+    about = read_json(copied.reference_about) | {"n": 2, "binarised": ["none"]}
+    write_json(copied.reference_about, about)
+    copied.reference.write_bytes(write_reference({"none": np.array([-2.0, -1.0])}))
 
     manifest = bundle(copied.folder).manifest
 

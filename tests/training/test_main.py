@@ -117,6 +117,9 @@ def test_mistakes_are_one_sentence(
         ("bundle", "metrics.json", "evaluate"),
         ("bundle", "encoder.onnx", "export"),
         ("bundle", "golden.npz", "export"),
+        ("bundle", "reference.npz", "reference"),
+        ("bundle", "reference.json", "reference"),
+        ("reference", "decoder.onnx", "export"),
     ],
 )
 @pytest.mark.parametrize("length", [0, 20])

@@ -1,0 +1,188 @@
+"""What the workers have been told to load or unload, so that all of them do it.
+
+A request reaches one worker. It notes the order in a file of the folder that the workers share;
+every worker looks at that file, carries out what is new to it, and notes in a file of its own what
+it has done. A worker that replaces another one reads the orders at its start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from app.errors import ModelUnavailableError, ServiceError
+
+logger = logging.getLogger(__name__)
+
+Wanted = Literal["loaded", "unloaded"]
+Apply = Callable[[str, Wanted], Awaitable[None]]
+"""Loads or unloads a model in this process; raises a ServiceError where it can't."""
+
+LOOK_SECONDS = 0.2
+"""How long an order may wait until another worker sees it."""
+
+_WAIT_SECONDS = 0.02
+_ORDERS = "orders.json"
+
+
+class Orders:
+    """The orders of all workers, as one of them sees and carries them out.
+
+    Args:
+        folder: shared by the workers.
+        number: of this worker.
+        timeout: seconds that the others have to carry an order out.
+    """
+
+    def __init__(self, folder: Path, number: int, *, timeout: float) -> None:
+        self._folder = folder / "orders"
+        self._own = f"worker-{number}.json"
+        self._timeout = timeout
+        self._done: dict[str, tuple[int, str]] = {}
+        """Name → generation of the last order that was carried out, and why it failed."""
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def join(self) -> frozenset[str]:
+        """The models that are to stay unloaded; from now on the others wait for this worker."""
+        self._folder.mkdir(exist_ok=True)
+        with self._exclusive():
+            orders = self._orders()
+            self._done = {name: (generation, "") for name, (generation, _) in orders.items()}
+            self._note()
+        return frozenset(name for name, (_, wanted) in orders.items() if wanted == "unloaded")
+
+    async def give(self, name: str, wanted: Wanted, apply: Apply) -> None:
+        """Carries an order out here, and returns when every worker has.
+
+        Raises:
+            ServiceError: as `apply` raises.
+            ModelUnavailableError: another worker failed, or has not done it in time.
+        """
+        deadline = time.monotonic() + self._timeout
+        generation = self._add(name, wanted)
+        error = await self._carry_out(name, apply)
+        if error is not None:
+            raise error
+        while waiting := self._waiting(name, generation):
+            if time.monotonic() > deadline:
+                detail = (
+                    f"{', '.join(waiting)} of the workers did not finish within "
+                    f"{self._timeout:g} s, and will when they can: {name!r} is to be {wanted}"
+                )
+                raise ModelUnavailableError(detail, retry_after=5)
+            await asyncio.sleep(_WAIT_SECONDS)
+        for file, (done, reason) in self._reports(name).items():
+            if reason and done >= generation:
+                detail = f"{Path(file).stem} did not do as the others: {reason}"
+                raise ModelUnavailableError(detail, retry_after=5)
+
+    async def follow(self, apply: Apply) -> None:
+        """Carries out what other workers were told; runs until it is cancelled."""
+        seen: object = None
+        while True:
+            state = self._state()
+            if state != seen:
+                seen = state
+                for name, (generation, _) in self._orders().items():
+                    if generation > self._generation(name):
+                        await self._carry_out(name, apply)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _carry_out(self, name: str, apply: Apply) -> ServiceError | None:
+        """Does what the latest order for a model says, unless that was done."""
+        async with self._locks[name]:
+            generation, wanted = self._orders()[name]
+            if generation <= self._generation(name):
+                return None
+            error: ServiceError | None = None
+            try:
+                await apply(name, wanted)
+            except ServiceError as failure:
+                error = failure
+            except Exception as failure:
+                logger.exception("%r could not be %s", name, wanted)
+                error = ServiceError(f"{type(failure).__name__}: {failure}")
+            self._done[name] = generation, error.detail if error else ""
+            self._note()
+            return error
+
+    def _generation(self, name: str) -> int:
+        return self._done.get(name, (0, ""))[0]
+
+    def _add(self, name: str, wanted: Wanted) -> int:
+        with self._exclusive():
+            orders = self._orders()
+            generation = 1 + max((known for known, _ in orders.values()), default=0)
+            orders[name] = generation, wanted
+            _write(self._folder / _ORDERS, orders)
+        return generation
+
+    def _waiting(self, name: str, generation: int) -> list[str]:
+        """The workers that have yet to carry the order out."""
+        return [
+            Path(file).stem for file, (done, _) in self._reports(name).items() if done < generation
+        ]
+
+    def _reports(self, name: str) -> dict[str, tuple[int, str]]:
+        """What each living worker has done last for a model."""
+        reports = {}
+        for path in sorted(self._folder.glob("worker-*.json")):
+            report = _read(path)
+            # One that has ended is replaced, and its successor starts from the orders.
+            if report and _lives(report["pid"]):
+                generation, reason = report["done"].get(name, (0, ""))
+                reports[path.name] = (generation, reason)
+        return reports
+
+    def _orders(self) -> dict[str, tuple[int, Wanted]]:
+        return {name: (order[0], order[1]) for name, order in _read(self._folder / _ORDERS).items()}
+
+    def _state(self) -> tuple[int, int] | None:
+        try:
+            state = (self._folder / _ORDERS).stat()
+        except OSError:
+            return None
+        return state.st_ino, state.st_mtime_ns
+
+    def _note(self) -> None:
+        _write(self._folder / self._own, {"pid": os.getpid(), "done": self._done})
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        with (self._folder / "lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    return document
+
+
+def _write(path: Path, document: object) -> None:
+    """In one step, so that whoever reads sees all of it or nothing."""
+    descriptor, temporary = tempfile.mkstemp(prefix=".", dir=path.parent)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        json.dump(document, file)
+    os.replace(temporary, path)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,82 @@
+"""One picture's bounds on log p(x) from K draws: what `/score` answers and the reference holds.
+
+Serving runs the graphs between these steps through its batchers, training by itself; what goes
+into the graphs and what is made of their answers is the same code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from model import likelihood, noise, pixels
+from model.manifest import LikelihoodSpec
+from model.noise import Purpose
+from model.pixels import Floats, Images
+
+Binarise = Literal["sample", "threshold"]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Figures of one picture, in nats but for the last."""
+
+    reconstruction: float
+    """log p(x|z) averaged over the K draws."""
+    importance_weighted: float
+    standard_error: float
+    """Of `importance_weighted` over its draws; NaN where K is 1."""
+    effective_sample_size: float
+    """Of the K weights, 1 … K."""
+
+
+def binarisation(spec: LikelihoodSpec, wanted: Binarise | None) -> Binarise | None:
+    """How pictures are made binary: as wanted, else as the model was trained; None: not at all."""
+    if spec.family != "bernoulli" or wanted is not None:
+        return wanted
+    # Data that was binary already passes a threshold unchanged.
+    return "sample" if spec.binarise == "sample" else "threshold"
+
+
+def prepare(images: Images, how: Binarise | None, seed: int) -> tuple[Images, Floats]:
+    """What the encoder is shown, uint8 [n, h, w, c], and what is scored, float32 [n, c, h, w] in
+    [0, 1]: the same pictures."""
+    shown = images if how is None else pixels.binarise(images, how, seed=seed)
+    return shown, pixels.to_float(shown)
+
+
+def draw(samples: int, seed: int, row: int, mean: Floats, logvar: Floats) -> tuple[Floats, Floats]:
+    """K latents [K, *latent_shape] of one picture's posterior, and the noise they came from.
+
+    They depend on (seed, row, K) alone; those of another K may be others altogether.
+    """
+    shape = (samples, *mean.shape)
+    drawn = noise.standard_normal(seed, Purpose.POSTERIOR, row, 1, shape)
+    epsilon = drawn.reshape(shape)
+    return likelihood.reparameterize(mean, logvar, epsilon), epsilon
+
+
+def estimate(
+    spec: LikelihoodSpec,
+    target: Floats,
+    params: Floats,
+    latents: Floats,
+    epsilon: Floats,
+    logvar: Floats,
+) -> Estimate:
+    """The figures of one picture [c, h, w] from the decoder's `params` [K, c, h, w].
+
+    `latents` and `epsilon` [K, *latent_shape] are what `draw` gave for the posterior of `logvar`.
+    """
+    # What is no number makes figures that are none, which the caller looks for.
+    with np.errstate(over="ignore", invalid="ignore"):
+        log_likelihood = likelihood.log_likelihood(spec.family, spec.scale, target, params)
+        weights = likelihood.log_importance_weight(log_likelihood, latents, epsilon, logvar)[None]
+        return Estimate(
+            float(log_likelihood.mean()),
+            float(likelihood.importance_weighted_bound(weights)[0]),
+            float(likelihood.standard_error(weights)[0]),
+            float(likelihood.effective_sample_size(weights)[0]),
+        )

@@ -1,0 +1,106 @@
+"""training/addition.py: a bundle from before references gets one, and stays what it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from model.bundle import DECODER, ENCODER, GOLDEN, Bundle, open_bundle, write_bundle
+from model.reference import REFERENCE
+from tests import arithmetic_bundle
+from tests.training import runs
+from training.__main__ import main
+from training.addition import add_reference
+from training.errors import DataError, StageError, TrainingError
+from training.workdir import Workdir
+
+GRAPHS = (ENCODER, DECODER, GOLDEN)
+SHIPPED = runs.ROOT / "model" / "bundles" / "mnist" / "1"
+# Of the model as it was trained and measured: adding the reference changed no byte of it.
+TRAINED = {
+    ENCODER: "cf27f8fad9de829f72d7a208b07fb2afdd0be2a15b144dc626bd0f1580b8f021",
+    DECODER: "b665191fa8721338de9ff3948b4d95bef8b1a304a0a384ce0b0c805388558f63",
+    GOLDEN: "ed230bb4e5d9476487d57fdbcbf52429709b32cba21a6ef534e25683560b3980",
+}
+
+
+@pytest.fixture
+def before(finished: Workdir, tmp_path: Path) -> Bundle:
+    """The run's bundle as it would be without a reference."""
+    whole = open_bundle(finished.bundles / "digits" / "1")
+    manifest = whole.manifest.model_copy(update={"reference": None})
+    return write_bundle(tmp_path / "old", manifest, {name: whole.read(name) for name in GRAPHS})
+
+
+def test_the_next_version_has_the_reference_of_the_run(
+    finished: Workdir, before: Bundle, tmp_path: Path
+) -> None:
+    """The graphs are the same bytes, and the bounds those that the run's own stage stored."""
+    own = open_bundle(finished.bundles / "digits" / "1")
+
+    added = add_reference(
+        before.folder,
+        str(runs.MNIST),
+        overrides=[f"data.cache={tmp_path / 'cache'}"],
+        console=runs.QUIET,
+    )
+
+    assert added.folder == before.folder.parent / "2"
+    assert {name: added.read(name) for name in GRAPHS} == {n: own.read(n) for n in GRAPHS}
+    assert added.read(REFERENCE) == own.read(REFERENCE)
+    changed = {"version": 1, "files": own.manifest.files}
+    assert added.manifest.model_copy(update=changed) == own.manifest
+
+
+def test_the_command_writes_where_it_is_told(
+    before: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Root and version are options, the folder is printed, and what is there is not replaced."""
+    arguments = [
+        "add-reference", str(before.folder), "--data", str(runs.MNIST),
+        "--root", str(tmp_path / "new"), "--version", "1",
+        "--set", f"data.cache={tmp_path / 'cache'}", "--set", "evaluation.reference_pictures=5",
+    ]  # fmt: skip
+
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "new" / "digits" / "1")
+    assert open_bundle(tmp_path / "new" / "digits" / "1").manifest.reference is not None
+    assert main(arguments) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_other_pictures_are_refused(before: Bundle, tmp_path: Path) -> None:
+    """Bounds of pictures that the model was not trained like are no reference."""
+    other = runs.write_pictures(tmp_path / "other", 20, mode="L", size=(28, 28))
+
+    with pytest.raises(DataError, match="not the pictures that digits was trained with"):
+        add_reference(before.folder, str(other), overrides=[f"data.cache={tmp_path / 'cache'}"])
+
+
+def test_another_split_is_refused(before: Bundle, tmp_path: Path) -> None:
+    """Validation pictures that the model was trained on are none."""
+    overrides = [f"data.cache={tmp_path / 'cache'}", "data.validation_share=0.5"]
+
+    with pytest.raises(DataError, match="these settings give train: 200 train, 200 validation"):
+        add_reference(before.folder, str(runs.MNIST), overrides=overrides)
+
+
+def test_a_bundle_that_can_have_none_is_refused(tmp_path: Path) -> None:
+    """Without a likelihood there are no bounds; without a bundle, nothing to add to."""
+    without = arithmetic_bundle.write(tmp_path, likelihood=None)
+
+    with pytest.raises(StageError, match="states no likelihood"):
+        add_reference(without.folder, str(runs.MNIST))
+    with pytest.raises(TrainingError, match="missing"):
+        add_reference(tmp_path / "nowhere", str(runs.MNIST))
+
+
+def test_the_shipped_model_has_a_reference_and_its_trained_graphs() -> None:
+    """Its reference is of test pictures, and its graphs are those that were measured."""
+    manifest = open_bundle(SHIPPED).manifest
+
+    assert {name: manifest.files[name].sha256 for name in GRAPHS} == TRAINED
+    assert manifest.reference is not None
+    assert (manifest.reference.split, manifest.reference.n) == ("test", 5000)
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 12 * 1024**2
