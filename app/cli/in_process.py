@@ -24,13 +24,14 @@ class InProcess(httpx.BaseTransport):
     """Answers requests with the application, which lives on an event loop in a thread of its own.
 
     Args:
-        settings: of the service; it serves alone, whatever they say of workers.
+        settings: of the service; whatever they say, it serves alone and follows no changes.
     """
 
     def __init__(self, settings: Settings) -> None:
         # Its lines would go where the command's own output goes.
         logging.getLogger(LOGGER).setLevel(logging.CRITICAL)
-        self._app = create_app(settings.model_copy(update={"workers": 1}))
+        alone = settings.model_copy(update={"workers": 1, "watch": "off"})
+        self._app = create_app(alone)
         self._transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)

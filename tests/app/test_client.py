@@ -251,6 +251,39 @@ def test_scores_are_read() -> None:
     assert scores.pictures[0].steps == ("resized",)
 
 
+def test_pictures_are_scored(repository: Path) -> None:
+    """The application's figures come as arrays, and with a seed they come again."""
+    with service(repository) as (made, _):
+        scores = made.score(grey(0, 255), samples=32, seed=9)
+        again = made.score(grey(0, 255), samples=32, seed=9)
+        unseeded = made.score(grey(0, 255))
+    bounds = scores.bounds
+    np.testing.assert_array_equal(bounds.importance_weighted, again.bounds.importance_weighted)
+    np.testing.assert_allclose(bounds.kl, [0, 1], atol=1e-6)
+    assert (bounds.samples, bounds.seed.tolist(), bounds.dimensions) == (32, [9, 9], 16)
+    assert scores.bits_per_dimension is None
+    assert scores.nats_per_dimension is not None
+    np.testing.assert_allclose(scores.nats_per_dimension, -bounds.importance_weighted / 16)
+    assert (scores.standard_error > 0).all()
+    assert unseeded.bounds.samples == 64
+
+
+def test_interpolations_go_from_one_end_to_the_other(repository: Path) -> None:
+    """Between pictures, latents and seeds, as arrays and as a file."""
+    with service(repository) as (made, _):
+        between = made.interpolate(grey(0, 255), steps=3, path="linear")
+        np.testing.assert_array_equal(between.images[::2], grey(0, 255))
+        np.testing.assert_allclose(between.latents, [[0, 0], [0.5, 0.5], [1, 1]], atol=1e-6)
+        ends = np.array([[0, 1], [1, 0]], np.float32)
+        np.testing.assert_array_equal(made.interpolate(latents=ends).latents[[0, -1]], ends)
+        drawn = made.sample(seed=3, latents=True).latents
+        assert drawn is not None
+        np.testing.assert_array_equal(made.interpolate(seeds=(3, 4)).latents[0], drawn[0])
+        file = made.interpolate_file("image/gif", grey(0, 255), steps=4, bounce=True)
+    with Image.open(io.BytesIO(file)) as image:
+        assert (image.format, image.size) == ("GIF", (4, 4))
+
+
 def test_ends_of_an_interpolation_are_sent_as_they_are_given() -> None:
     """Pictures go as files with options in the query, latents and seeds as JSON."""
     script = Script(httpx.Response(200, content=b"GIF89a"))

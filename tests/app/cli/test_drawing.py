@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from app.cli.exits import Exit
 from app.cli.main import main
@@ -37,6 +38,28 @@ def test_a_reconstruction_becomes_a_picture(
     assert run("reconstruct", tmp_path / "in.png", tmp_path / "out.png") == Exit.DONE
     np.testing.assert_array_equal(read(tmp_path / "out.png"), np.full((4, 4), 51))
     assert "squared error 0, KL 0.04 nats" in capsys.readouterr().err
+
+
+def test_a_walk_becomes_a_strip_an_animation_or_an_array(run: Run, tmp_path: Path) -> None:
+    """The ending of the output's name says which; ends are pictures or seeds."""
+    draw(tmp_path / "a.png", 0)
+    draw(tmp_path / "b.png", 255)
+    ends = (tmp_path / "a.png", tmp_path / "b.png")
+    walk = ("interpolate", *ends, "--steps", 3, "--path", "linear")
+    for name in ("walk.gif", "walk.webp"):
+        output = tmp_path / name
+        assert run(*walk, "-o", output, "--milliseconds", 50, "--bounce") == Exit.DONE
+        with Image.open(output) as image:
+            assert getattr(image, "n_frames", 1) == 4
+    assert run(*walk, "-o", tmp_path / "strip.png") == Exit.DONE
+    assert run(*walk, "-o", tmp_path / "walk.npy") == Exit.DONE
+    images = np.load(tmp_path / "walk.npy")
+    assert images[:, 0, 0, 0].tolist() == [0, 128, 255]
+    strip = read(tmp_path / "strip.png")
+    assert strip.shape[0] == 4
+    np.testing.assert_array_equal(strip[:, -4:], images[2, :, :, 0])
+    assert run("interpolate", "--seeds", 1, 2, "-o", tmp_path / "seeds.npy") == Exit.DONE
+    assert len(np.load(tmp_path / "seeds.npy")) == 8
 
 
 def test_a_broken_picture_is_named(

@@ -19,6 +19,7 @@ from python_multipart.multipart import parse_options_header
 from app.cli.exits import Exit
 from app.cli.main import main
 from app.multipart import parts
+from tests.app.cli.conftest import Run
 
 
 class _Scores(BaseHTTPRequestHandler):
@@ -76,6 +77,7 @@ def _scores(bounds: list[float]) -> dict[str, Any]:
         "standard_error": [None] * len(bounds),
         "effective_sample_size": [1.0] * len(bounds),
         "bits_per_dimension": nothing,
+        "nats_per_dimension": None,
         "percentile": None,
         "pictures": [{"width": 4, "height": 4, "mode": "L", "steps": []}] * len(bounds),
     }
@@ -121,3 +123,20 @@ def test_tables_and_json_have_the_same_rows(
     assert document["pictures"][0]["standard_error"] is None
     assert (document["scored"], document["samples"]) == (3, 64)
     assert document["skipped"] == [{"path": str(folder / "broken.png"), "reason": "it is broken"}]
+
+
+def test_pictures_are_scored_without_a_service(
+    run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The application's own figures: the picture that is farthest from the prior is the worst."""
+    given = ("score", folder, "--samples", 1000, "--seed", 1, "--json", "--top", 1)
+    assert run(*given) == Exit.DONE
+    document = json.loads(capsys.readouterr().out)
+    (worst,) = document["pictures"]
+    assert worst["path"] == str(folder / "deep" / "c.png")
+    assert worst["kl"] == pytest.approx(1)
+    assert (document["scored"], document["samples"], document["likelihood"]) == (
+        3,
+        1000,
+        "gaussian",
+    )
