@@ -25,9 +25,9 @@ class Limits:
         """Most rows of one request of a verb."""
         return self._rows.get(path, _DEFAULTS.get(path, _PICTURES))
 
-    def has_room(self, total: int, length: int) -> bool:
-        """Whether a file of `length` bytes fits beside `total` bytes."""
-        return total + length + _PART_BYTES <= self.body_bytes
+    def room_for(self, files: int, length: int) -> bool:
+        """Whether a body has room for so many files of `length` bytes together."""
+        return length + files * _PART_BYTES <= self.body_bytes
 
     def learn(self, problem: ProblemError, path: str, rows: int) -> bool:
         """Whether `rows` rows, which were refused, go through in smaller parts."""

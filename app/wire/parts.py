@@ -95,9 +95,12 @@ class Parts:
 
     def _fitting(self, path: str, files: Iterator[bytes], *, whole: bool) -> Iterator[bytes]:
         """The files that one request has room for, at least one; all of them if it is `whole`."""
+        if whole:
+            yield from files
+            return
         total = 0
-        for file in files if whole else itertools.islice(files, self._limits.rows(path)):
-            if total and not whole and not self._limits.has_room(total, len(file)):
-                return
+        for count, file in enumerate(itertools.islice(files, self._limits.rows(path)), 1):
             total += len(file)
+            if count > 1 and not self._limits.room_for(count, total):
+                return
             yield file

@@ -96,13 +96,14 @@ def test_models_and_manifests_are_told(repository: Path) -> None:
 
 
 def test_the_client_names_its_model(tmp_path: Path) -> None:
-    """The model of a call goes before that of the client."""
-    for name in ("first", "second"):
-        arithmetic_bundle.write(tmp_path, name=name)
+    """The model of a call goes before that of the client, and may have a version."""
+    for name, version in (("first", 1), ("second", 1), ("second", 2)):
+        arithmetic_bundle.write(tmp_path, name=name, version=version)
     transport = InProcess(Settings(repository=str(tmp_path)))
     with Client(transport=transport, model="first") as made:
         assert made.encode(grey(1)).model == "first"
-        assert made.encode(grey(1), model="second").model == "second"
+        answers = [made.encode(grey(1), model=name) for name in ("second", "second/1")]
+        assert [(one.model, one.version) for one in answers] == [("second", 2), ("second", 1)]
 
 
 def test_pictures_are_split_and_joined_in_order(repository: Path) -> None:
