@@ -19,7 +19,7 @@ class Settings(BaseSettings):
         env_prefix="VAE_",
         frozen=True,
         extra="ignore",
-        cli_prog_name="vaeserve",
+        cli_prog_name="vaeserve serve",
         cli_kebab_case=True,
     )
 

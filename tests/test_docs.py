@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -12,17 +13,23 @@ from pydantic import TypeAdapter
 
 from app import schemas
 from app.batcher import BatchReport
+from app.cli.exits import MEANINGS
+from app.cli.latent_files import ENDINGS
+from app.cli.parser import COMMANDS, parser
+from app.client import AsyncClient, Client
 from app.factory import create_app
 from app.metrics import Metrics
 from app.problems import STATUS
 from app.settings import Settings
 
-DOCUMENT = (Path(__file__).parent.parent / "docs" / "api.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parent.parent / "docs"
+DOCUMENT = (DOCS / "api.md").read_text(encoding="utf-8")
+CLIENT_DOCUMENT = (DOCS / "client.md").read_text(encoding="utf-8")
 
 
-def rows(section: str, header: str) -> list[list[str]]:
+def rows(section: str, header: str, document: str = DOCUMENT) -> list[list[str]]:
     """The cells of the table below a heading whose first column is called `header`."""
-    text = DOCUMENT.split(f"\n## {section}\n", 1)[1].split("\n## ", 1)[0]
+    text = document.split(f"\n## {section}\n", 1)[1].split("\n## ", 1)[0]
     body = text.split(f"\n| {header} |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
     return [
         [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
@@ -136,3 +143,37 @@ def test_headers_are_those_that_the_code_sends() -> None:
     sent = {name.lower() for name in re.findall(r'b?"(X-[A-Za-z-]+)"', sources, re.IGNORECASE)}
     told = {code(name).lower() for name, _, _ in rows("Headers", "header")}
     assert {name for name in told if name.startswith("x-")} == sent
+
+
+def test_commands_are_those_of_the_command_line() -> None:
+    """Every command stands in docs/client.md with the words of its help, and the examples parse."""
+    told = rows("From a shell", "command", CLIENT_DOCUMENT)
+    assert {code(name): meaning.lower() for name, meaning in told} == {
+        name: f"{meaning}.".lower() for name, meaning in COMMANDS.items()
+    }
+    examples = CLIENT_DOCUMENT.split("```sh\n", 1)[1].split("```", 1)[0].splitlines()
+    shown = [parser({}).parse_args(shlex.split(line)[1:]).command for line in examples]
+    assert sorted([*shown, "serve"]) == sorted(COMMANDS)
+
+
+def test_exit_codes_are_those_of_the_command_line() -> None:
+    """Every exit code stands in docs/client.md with its meaning, and no other."""
+    told = rows("From a shell", "exit code", CLIENT_DOCUMENT)
+    assert {int(number): meaning.lower() for number, meaning in told} == {
+        number.value: f"{meaning}.".lower() for number, meaning in MEANINGS.items()
+    }
+
+
+def test_endings_are_those_that_encode_writes() -> None:
+    """Every kind of file stands in docs/client.md, and no other."""
+    told = rows("From a shell", "ending", CLIENT_DOCUMENT)
+    assert {code(ending) for ending, _ in told} == set(ENDINGS)
+
+
+def test_methods_are_those_of_both_clients() -> None:
+    """Every verb of the clients stands in docs/client.md, and no other."""
+    told = {code(name) for name, *_ in rows("From Python", "method", CLIENT_DOCUMENT)}
+    for client in (Client, AsyncClient):
+        assert told == {
+            name for name, member in vars(client).items() if type(member).__name__.endswith("Verb")
+        }

@@ -1,0 +1,1 @@
+"""The commands of `vaeserve` beside serving: a client, against a service or in this process."""

@@ -1,0 +1,49 @@
+"""The picture files that a command works on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from app.cli.exits import UsageError
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def pictures_below(paths: Sequence[Path]) -> Iterator[Path]:
+    """Files as they are named, and those below folders that end like pictures, sorted by name.
+
+    Nothing is kept of a folder but the names in it, so that millions of files may lie below.
+    Links to folders are not followed.
+
+    Raises:
+        UsageError: a path is not there.
+        OSError: a folder can't be listed.
+    """
+    for path in paths:
+        if not path.exists():
+            msg = f"{path} is not there"
+            raise UsageError(msg)
+    for path in paths:
+        if path.is_dir():
+            yield from _below(path)
+        else:
+            yield path
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder, onerror=_raise):
+        folders.sort()
+        for name in sorted(names):
+            if name.lower().endswith(ENDINGS):
+                yield Path(root, name)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def shown(path: Path) -> str:
+    """The path as text that any file and terminal takes, whatever bytes are in it."""
+    return os.fsencode(path).decode("utf-8", "replace")

@@ -1,0 +1,162 @@
+"""The command line: commands, their options and their help."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from app.cli.exits import MEANINGS
+
+COMMANDS = {
+    "serve": "serve models over HTTP; the command when none is named",
+    "sample": "draw pictures from the prior into a grid or an array",
+    "reconstruct": "encode a picture and decode its mean",
+    "encode": "write the latents of pictures to a file",
+    "score": "list the least typical pictures, the worst first",
+    "interpolate": "go from one picture to another, as a strip or an animation",
+    "models": "list the models and what they can do",
+}
+
+URL_VARIABLE = "VAE_URL"
+
+
+def parser(environment: Mapping[str, str] = os.environ) -> argparse.ArgumentParser:
+    """The parser of every command but `serve`, whose options are the settings."""
+    made = argparse.ArgumentParser(
+        prog="vaeserve",
+        description="Variational autoencoders: serve them over HTTP, or use them from here.",
+        epilog=_epilog(),
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=28),
+    )
+    made.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = made.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    commands.add_parser("serve", help=COMMANDS["serve"], add_help=False)
+    for name, add in _ARGUMENTS.items():
+        command = commands.add_parser(name, help=COMMANDS[name], description=_sentence(name))
+        add(command)
+        _add_service(command, environment)
+    return made
+
+
+def _sentence(name: str) -> str:
+    text = COMMANDS[name]
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _epilog() -> str:
+    codes = "\n".join(f"  {code.value:<4}{meaning}" for code, meaning in MEANINGS.items())
+    return (
+        "`vaeserve COMMAND --help` says more; without a command, `vaeserve --port 8001` serves.\n"
+        f"Without --url and {URL_VARIABLE} a command loads models itself and needs no service.\n"
+        f"\nexit codes:\n{codes}"
+    )
+
+
+def _sample(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-n", type=_positive, default=64, help="how many pictures (64)")
+    command.add_argument("--seed", type=_natural, help="0 … 2^53 − 1; told when not given")
+    command.add_argument("--temperature", type=float, default=1.0, help="of the latents, 0 … 10")
+    _add_output(command, "grid.png, or .npy for uint8 [n, h, w, c]")
+
+
+def _reconstruct(command: argparse.ArgumentParser) -> None:
+    command.add_argument("picture", type=Path, help="PNG, JPEG or WebP")
+    command.add_argument("output", type=Path, help="a .png")
+
+
+def _encode(command: argparse.ArgumentParser) -> None:
+    _add_pictures(command)
+    _add_output(command, "latents.parquet, .npz, .csv, or .npy for the means alone")
+
+
+def _score(command: argparse.ArgumentParser) -> None:
+    _add_pictures(command)
+    command.add_argument("--top", type=_natural, default=20, help="how many (20); 0 for all")
+    command.add_argument("--samples", type=_positive, help="importance samples for each picture")
+    command.add_argument("--binarise", choices=("sample", "threshold"))
+    command.add_argument("--seed", type=_natural, help="of every request's samples")
+    form = command.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="comma-separated, with a header")
+    form.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _interpolate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("ends", type=Path, nargs="*", metavar="PICTURE", help="two pictures")
+    command.add_argument("--seeds", type=_natural, nargs=2, help="between draws, not pictures")
+    command.add_argument("--steps", type=_positive, help="pictures, both ends included")
+    command.add_argument("--path", choices=("spherical", "linear"))
+    command.add_argument("--milliseconds", type=_positive, help="of each picture, if animated")
+    command.add_argument("--bounce", action="store_true", help="go back as well, if animated")
+    _add_output(command, "strip.png, walk.gif, .webp, or .npy")
+
+
+def _models(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="one JSON object")
+
+
+_ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "sample": _sample,
+    "reconstruct": _reconstruct,
+    "encode": _encode,
+    "score": _score,
+    "interpolate": _interpolate,
+    "models": _models,
+}
+
+
+def _add_pictures(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "pictures", type=Path, nargs="+", metavar="PATH", help="picture, or folder of pictures"
+    )
+    command.add_argument(
+        "--strict", action="store_true", help="stop at the first file that is no usable picture"
+    )
+
+
+def _add_output(command: argparse.ArgumentParser, endings: str) -> None:
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=endings)
+
+
+def _add_service(command: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
+    group = command.add_argument_group("which service")
+    group.add_argument(
+        "--url",
+        default=environment.get(URL_VARIABLE, ""),
+        help=f"of a running service, such as http://localhost:8000 (or {URL_VARIABLE})",
+    )
+    group.add_argument(
+        "--repository", metavar="FOLDERS", help="without --url: bundles (or VAE_REPOSITORY)"
+    )
+    group.add_argument("--model", metavar="NAME[/VERSION]", help="which model answers")
+    group.add_argument(
+        "--timeout", type=_seconds, default=120.0, help="seconds for each step's answer (120)"
+    )
+
+
+def _positive(text: str) -> int:
+    return _integer(text, 1)
+
+
+def _natural(text: str) -> int:
+    return _integer(text, 0)
+
+
+def _integer(text: str, least: int) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) < least:
+        msg = f"must be an integer of at least {least}, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3600:
+        msg = f"must be seconds above 0, up to 3600, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return seconds
