@@ -81,10 +81,11 @@ async def test_serves_the_shipped_bundles_by_default() -> None:
 async def test_follows_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bundle that comes while the service runs is served, unless watching is off."""
     monkeypatch.setattr("app.watching._ABSENT_SECONDS", 0.01)
+    monkeypatch.setattr("app.watching._LOOK_MS", 200)
     root = tmp_path / "later"
     async with running(root) as app, running(root, watch="off") as other, client_of(app) as client:
         arithmetic_bundle.write(root)
-        while (await client.post("/sample")).status_code != 200:
+        while (await client.post("/sample")).status_code != 200:  # noqa: ASYNC110 as a client does
             await asyncio.sleep(0.01)
         assert not context_of(other).registry.models
     assert asyncio.all_tasks() == {asyncio.current_task()}

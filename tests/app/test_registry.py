@@ -18,6 +18,7 @@ from tests import arithmetic_bundle
 from tests.app.loops import in_loop
 from tests.app.registries import flip_a_byte, registry
 
+
 @in_loop
 async def test_serves_the_highest_version(tmp_path: Path) -> None:
     """Of several versions the highest by number serves, not the last by name."""
