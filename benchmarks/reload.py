@@ -148,9 +148,7 @@ def _reload_all(
     return seen
 
 
-def _reload(
-    server: Server, repository: Repository, card: str, number: int
-) -> tuple[bool, float]:
+def _reload(server: Server, repository: Repository, card: str, number: int) -> tuple[bool, float]:
     put = repository.rename_into_place if number % 4 < 2 else repository.write_in_place
     put(card)
     started = time.perf_counter()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +72,24 @@ async def test_a_slow_model_has_a_lane_of_its_own(repository: Path) -> None:
     await engine.decode(np.zeros((1, LATENT), np.float32))
     await engine.close()
     assert not shared._threads
+
+
+@in_loop
+async def test_a_replaced_engine_takes_its_threads_along(repository: Path) -> None:
+    """Drained and dropped it is freed at once, and its own lane ends without being waited for."""
+    loaded = load(open_bundle(repository / "arithmetic" / "1"), "cpu", cores=1)
+    loaded = dataclasses.replace(loaded, own_lane=True, decoder_row_seconds=1.0)
+    engine = Engine(loaded, Lanes(1), ignore)
+    await engine.decode(np.zeros((1, LATENT), np.float32))
+    assert engine._own_lanes is not None
+    [thread] = engine._own_lanes._threads
+    gone = weakref.ref(engine)
+    await engine.drain()
+    gc.disable()
+    del engine
+    gc.enable()
+    assert gone() is None
+    await asyncio.to_thread(thread.join)
 
 
 @in_loop

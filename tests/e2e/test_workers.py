@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import threading
@@ -306,3 +307,22 @@ def test_each_core_has_a_worker(repository: Path) -> None:
         if expected > 1:
             assert f"with {expected} workers" in line["message"]
         assert httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200
+
+
+def test_every_worker_follows_the_repository(tmp_path: Path) -> None:
+    """A new version, renamed into place, and one that goes, reach both workers under requests."""
+    root = tmp_path / "root"
+    arithmetic_bundle.write(root)
+    with server(root, VAE_WORKERS="2") as (process, port):
+        process.wait_for("all workers are ready")
+        made = arithmetic_bundle.write(tmp_path / "made", version=2).folder
+        made.rename(root / "arithmetic" / ".2")
+        (root / "arithmetic" / ".2").rename(root / "arithmetic" / "2")
+        assert {process.wait_for("arithmetic/2 serves")["worker"] for _ in range(2)} == {1, 2}
+        shutil.rmtree(root / "arithmetic" / "1")
+        assert samples(port, 8) == {200}
+        assert {process.wait_for("arithmetic/1 is unloaded")["worker"] for _ in range(2)} == {1, 2}
+        assert samples(port, 8) == {200}
+        old = httpx.post(f"http://127.0.0.1:{port}/sample", params={"version": 1})
+        assert (old.status_code, old.json()["code"]) == (404, "unknown_version")
+        assert process.stop() == 0
