@@ -116,7 +116,7 @@ def _identity(engine: Engine) -> Members:
 def _headers(engine: Engine, timing: Timing) -> dict[str, str]:
     return {
         "X-VAE-Model": engine.identity,
-        "Server-Timing": f"queue;dur={timing.queue * 1e3:.3f}, run;dur={timing.run * 1e3:.3f}",
+        "Server-Timing": timing.header,
     }
 
 

@@ -32,7 +32,14 @@ from app.oip.statistics import Statistics
 from app.orders import Orders
 from app.registry import Registry
 from app.roots import Roots
-from app.routers import health, inference_protocol, inference_repository, models, vae
+from app.routers import (
+    health,
+    inference_protocol,
+    inference_repository,
+    models,
+    remote_vae,
+    vae,
+)
 from app.service import Service
 from app.settings import Settings
 from app.watching import watch
@@ -93,7 +100,8 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     _add_openapi(app, registry)
     _add_handlers(app)
     # The hot routes first, and not by include_router: it matches routers and then routes again.
-    for module in (vae, inference_protocol, inference_repository, models, health):
+    protocols = (remote_vae, inference_protocol, inference_repository)
+    for module in (vae, *protocols, models, health):
         app.router.routes.extend(module.router.routes)
     # The last one added is the outermost.
     app.add_middleware(
@@ -204,7 +212,7 @@ def _add_openapi(app: FastAPI, registry: Registry) -> None:
     def document() -> dict[str, Any]:
         model = registry.models.get(registry.default_name or "")
         engine = model.engine if model else None
-        shape = engine.manifest.latent.shape if engine else (openapi.EXAMPLE_LATENT_DIM,)
+        shape = engine.manifest.smallest_latent if engine else (openapi.EXAMPLE_LATENT_DIM,)
         return openapi.with_examples(base(), shape)
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way

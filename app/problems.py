@@ -91,6 +91,8 @@ def error_answer(
     path: str = scope["path"]
     if path == INFERENCE_PROTOCOL or path.startswith(INFERENCE_PROTOCOL + "/"):
         status = _STATUS_OF_INFERENCE.get(STATUS[code], STATUS[code])
+        if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+            headers = {"Retry-After": "1", **(headers or {})}
         content = orjson.dumps({"error": detail})
         return Response(content, status, headers, media_type="application/json")
     return problem(code, detail, request_id=request_id_of(scope), headers=headers, **members)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -37,6 +37,13 @@ class SampleOptions(Options):
         allow_inf_nan=False,
         description="Standard deviation of the latents; below 1 draws more typical pictures.",
     )
+    height: int | None = Field(
+        None,
+        ge=1,
+        description="Of the pictures, for models that take many sizes; the model's own when not "
+        "given.",
+    )
+    width: int | None = Field(None, ge=1, description="As `height`.")
 
 
 class EncodeOptions(Options):
@@ -72,7 +79,7 @@ class Answer(BaseModel):
 
 Png = Annotated[str, Field(description="A PNG file in base64.")]
 Latents = Annotated[
-    list[list[float]],
+    list[list[Any]],
     Field(description="One list for each picture, nested as the model's latent shape is."),
 ]
 Nats = Annotated[list[float], Field(description="One figure for each picture, in nats.")]

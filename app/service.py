@@ -6,13 +6,14 @@ permit is the caller's, who holds it until the answer is formatted.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app import bounds
+from app import bounds, sizes
 from app.admission import Admission
 from app.bounds import BoundOptions, Bounds
 from app.engine import Engine
@@ -22,7 +23,9 @@ from app.permit import Permit
 from app.prior import draw_seed
 from app.programs import draws
 from app.timing import Timing
+from model import noise
 from model.likelihood import Nats
+from model.noise import Purpose
 from model.pixels import Floats, Images
 
 
@@ -88,20 +91,36 @@ class Service:
         return Permit(self._admission)
 
     async def sample(
-        self, engine: Engine, permit: Permit, *, n: int, seed: int | None, temperature: float
+        self,
+        engine: Engine,
+        permit: Permit,
+        *,
+        n: int,
+        seed: int | None,
+        temperature: float,
+        height: int | None = None,
+        width: int | None = None,
     ) -> Sampled:
         """Draws z ~ N(0, temperature² I) and decodes it.
 
-        Row i depends on the seed and i alone, whatever n is and whoever shares its batch.
+        Row i depends on the seed, i and the size alone, whatever n is and whoever shares its
+        batch.
 
         Raises:
-            InvalidFieldError: n is out of range.
+            InvalidFieldError: n is out of range, or height and width are not of the model.
             ServiceError: as the permit and the batchers raise.
         """
         self._check_count(n, "n")
-        permit.take(engine, n * engine.row_pixels)
+        size = sizes.chosen(engine.manifest, height, width)
+        permit.take(engine, n * math.prod(size))
         timing = Timing()
-        if seed is None and n == 1:
+        if engine.manifest.input.sizes:
+            # Rows of one batch have one shape, and draws don't tell theirs.
+            seed = draw_seed() if seed is None else seed
+            shape = engine.manifest.latent_shape(*size)
+            latents = await self._offload(n * math.prod(shape), _prior, seed, n, temperature, shape)
+            images, finite = timing.add(await engine.decode(latents)).outputs
+        elif seed is None and n == 1:
             seed, normal = engine.prior.take()
             latents = normal * np.float32(temperature)
             images, finite = timing.add(await engine.decode(latents)).outputs
@@ -118,7 +137,7 @@ class Service:
         Raises:
             ServiceError: as the permit and the batchers raise.
         """
-        permit.take(engine, len(images) * engine.row_pixels)
+        permit.take(engine, _pixels(images))
         timing = Timing()
         mean, logvar = timing.add(await engine.encode(images)).outputs
         return Encoded(mean, logvar, timing)
@@ -131,7 +150,8 @@ class Service:
             ServiceError: as the permit and the batchers raise.
         """
         self._check_count(len(latents), "latents")
-        permit.take(engine, len(latents) * engine.row_pixels)
+        size = sizes.of_latents(engine.manifest, latents.shape[1:])
+        permit.take(engine, len(latents) * math.prod(size))
         timing = Timing()
         images, finite = timing.add(await engine.decode(latents)).outputs
         _check_finite(finite, "latents")
@@ -159,7 +179,7 @@ class Service:
         """
         options = self._bound_options(engine, elbo_samples, binarise, seed)
         stages = 2 if options is None else 3 + options.samples
-        permit.take(engine, len(images) * engine.row_pixels * stages)
+        permit.take(engine, _pixels(images) * stages)
         timing = Timing()
         answer = timing.add(await engine.reconstruct(images))
         pictures, finite, mean, squared_error, kl = answer.outputs
@@ -195,6 +215,17 @@ class Service:
         options = BoundOptions(samples, binarise, draw_seed() if seed is None else seed)
         bounds.check(engine.manifest.likelihood, options)
         return options
+
+
+def _prior(seed: int, n: int, temperature: float, shape: tuple[int, ...]) -> Floats:
+    """Rows 0 … n−1 of a seed, float32 [n, *shape]."""
+    normal = noise.standard_normal(seed, Purpose.PRIOR, 0, n, shape)
+    return normal * np.float32(temperature)
+
+
+def _pixels(images: Images) -> int:
+    """Of all pictures, uint8 [n, h, w, c]."""
+    return math.prod(images.shape[:3])
 
 
 def _check_finite(finite: NDArray[np.bool_], field: str | None = None) -> None:

@@ -17,6 +17,7 @@ from app.errors import InvalidFieldError, InvalidPictureError
 from app.multipart import parts
 from app.negotiate import JSON, NPY
 from app.options import OptionsT, from_members, from_query
+from model.manifest import VARIES
 from model.pixels import Floats
 
 MULTIPART = "multipart/form-data"
@@ -25,6 +26,9 @@ PICTURE_TYPES = ("image/png", "image/jpeg", "image/webp")
 _IMAGES = "images"
 # Room for the options beside the pictures or latents of a JSON body.
 _OPTION_VALUES = 256
+# In JSON; more belongs in a .npy file, of which nothing but the array is built.
+_VARYING_VALUES = 1 << 20
+_VARYING_LISTS = 1 << 16
 # A multiple of four, so that each piece is base64 by itself; about a millisecond of decoding.
 _BASE64_PIECE = 1024 * 1024
 
@@ -96,18 +100,26 @@ def parse_latents(
         options = from_query(request, model)
         array = npy.load(body.content, field=latents.FIELD)
         return options, latents.from_array(array, tuple(shape), max_n)
-    lists = 1 + sum(math.prod(shape[:axis]) for axis in range(1, len(shape)))
+    max_values, max_lists = _most(tuple(shape), max_n)
     members = _members(
         body,
         (JSON, NPY),
-        max_values=max_n * math.prod(shape) + _OPTION_VALUES,
-        max_containers=max_n * lists + _OPTION_VALUES,
+        max_values=max_values + _OPTION_VALUES,
+        max_containers=max_lists + _OPTION_VALUES,
     )
     options = from_members(request, model, members, other=latents.FIELD)
     if latents.FIELD not in members:
         msg = f"{latents.FIELD} are missing; send them as a member of the JSON body"
         raise InvalidFieldError(msg, field=latents.FIELD)
     return options, latents.from_lists(members[latents.FIELD], tuple(shape), max_n)
+
+
+def _most(shape: tuple[int, ...], max_n: int) -> tuple[int, int]:
+    """How many values and lists the latents of a JSON body may have."""
+    if VARIES in shape:
+        return _VARYING_VALUES, _VARYING_LISTS
+    lists = 1 + sum(math.prod(shape[:axis]) for axis in range(1, len(shape)))
+    return max_n * math.prod(shape), max_n * lists
 
 
 def _members(

@@ -40,7 +40,8 @@ def _is_below(path: str, prefix: str) -> bool:
 
 def _routes(app: FastAPI) -> list[APIRoute]:
     found: list[APIRoute] = []
-    for module in ("health", "models", "vae", "inference_protocol", "inference_repository"):
+    protocols = ("remote_vae", "inference_protocol", "inference_repository")
+    for module in ("health", "models", "vae", *protocols):
         routers = __import__(f"app.routers.{module}", fromlist=["router"])
         found += [route for route in routers.router.routes if isinstance(route, APIRoute)]
     assert {route.path for route in found} >= set(app.openapi()["paths"]) - {"/docs"}

@@ -24,6 +24,8 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 
 _OTHER_VALUES = 1024
 """Values and lists that a request may have beside its data."""
+_MOST_LISTS = 1 << 18
+"""Rows of pixels that nested data may have; some megabytes of lists. Flat data needs none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ def _document(content: bytes, tensor: Tensor, max_rows: int) -> Members:
     return parse_object(
         content,
         max_values=min(math.prod(sizes), len(content)) + _OTHER_VALUES,
-        max_containers=min(lists, len(content) // 2) + _OTHER_VALUES,
+        max_containers=min(lists, _MOST_LISTS) + _OTHER_VALUES,
     )
 
 

@@ -18,6 +18,7 @@ vaeserve: variational autoencoders over HTTP
   POST /encode        pictures to latents
   POST /decode        latents to pictures
   POST /reconstruct   pictures to their reconstructions
+  POST /remote-vae/…  decode and encode for diffusers
 
   GET  /docs          every route, with examples to try
   GET  /models        what is served

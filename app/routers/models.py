@@ -6,13 +6,17 @@ from fastapi import APIRouter
 
 from app import openapi
 from app.context import Context, ContextDep
+from app.engine import Engine
 from app.errors import UnknownModelError
+from app.remote_verbs import has_maps
 from app.schemas import ModelAnswer, ModelsAnswer, VersionAnswer
 from app.versions import Model
 
 router = APIRouter(tags=["Models"])
 
 VERBS = ("sample", "encode", "decode", "reconstruct")
+REMOTE_VERBS = ("remote-vae/decode", "remote-vae/encode")
+"""Those for latent maps alone."""
 
 
 @router.get("/models", summary="List the models")
@@ -50,5 +54,9 @@ def _describe(context: Context, model: Model) -> ModelAnswer:
             VersionAnswer(version=version.number, state=version.state, reason=version.reason)
             for version in model.versions
         ],
-        verbs=list(VERBS) if engine else [],
+        verbs=_verbs(engine) if engine else [],
     )
+
+
+def _verbs(engine: Engine) -> list[str]:
+    return [*VERBS, *REMOTE_VERBS] if has_maps(engine) else list(VERBS)

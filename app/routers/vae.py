@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from app import answers, images, openapi
+from app import answers, images, openapi, sizes
 from app.bodies import Body, read_body
 from app.context import Context, context_of
 from app.deadline import Deadline
@@ -51,9 +51,15 @@ async def sample(request: Request) -> Response:
             len(body.content), parse_options, request, body, SampleOptions
         )
         result = await context.service.sample(
-            engine, permit, n=options.n, seed=options.seed, temperature=options.temperature
+            engine,
+            permit,
+            n=options.n,
+            seed=options.seed,
+            temperature=options.temperature,
+            height=options.height,
+            width=options.width,
         )
-        size = options.n * engine.row_pixels
+        size = result.images[..., 0].size
         return await context.offload(
             size, answers.sample, engine, result, options.temperature, media_type
         )
@@ -91,14 +97,14 @@ async def decode(request: Request) -> Response:
     context = context_of(request)
     media_type = choose(accept_of(request), _IMAGES)
     engine = _engine(request, context)
-    shape, max_n = engine.manifest.latent.shape, context.settings.max_n
+    shape, max_n = engine.manifest.latent_axes, context.settings.max_n
     with _deadline(request, context) as deadline, context.service.permit() as permit:
         body = await _body(request, context, deadline)
         _, latents = await context.offload(
             len(body.content), parse_latents, request, body, DecodeOptions, shape, max_n
         )
         result = await context.service.decode(engine, permit, latents)
-        size = len(latents) * engine.row_pixels
+        size = result.images[..., 0].size
         return await context.offload(size, answers.decode, engine, result, media_type)
 
 
@@ -127,7 +133,7 @@ async def reconstruct(request: Request) -> Response:
             binarise=options.binarise,
             seed=options.seed,
         )
-        size = len(fitted) * engine.row_pixels
+        size = result.images[..., 0].size
         return await context.offload(size, answers.reconstruct, engine, result, fitted, media_type)
 
 
@@ -179,4 +185,5 @@ async def _fitted(context: Context, engine: Engine, files: list[bytes]) -> list[
 
 
 def _stacked(fitted: list[Fitted]) -> Images:
+    sizes.check_alike(fitted)
     return np.stack([picture.pixels for picture in fitted])

@@ -26,6 +26,15 @@ async def test_lists_and_describes(repository: Path) -> None:
 
 
 @in_loop
+async def test_a_model_of_latent_maps_offers_remote_vae(maps: Path) -> None:
+    """Which verbs there are depends on the model."""
+    async with serving(maps) as client:
+        model = (await client.get("/models/maps")).json()
+    assert model["verbs"][-2:] == ["remote-vae/decode", "remote-vae/encode"]
+    assert model["manifest"]["input"]["sizes"] == {"min": 4, "max": 32, "multiple": 4}
+
+
+@in_loop
 async def test_a_broken_version_shows_its_reason_beside_the_one_that_serves(
     tmp_path: Path,
 ) -> None:
