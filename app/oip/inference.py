@@ -8,6 +8,7 @@ from app import sizes
 from app.batcher import MicroBatcher
 from app.engine import Engine
 from app.errors import InvalidFieldError
+from app.offload import Offload
 from app.oip.signatures import Kind, Signature
 from app.permit import Permit
 from model.pixels import Floats
@@ -16,9 +17,14 @@ _STAGES: dict[Kind, int] = {"encoder": 1, "decoder": 1, "reconstruct": 2}
 
 
 async def run(
-    engine: Engine, permit: Permit, kind: Kind, signature: Signature, rows: Floats
+    engine: Engine,
+    permit: Permit,
+    kind: Kind,
+    signature: Signature,
+    rows: Floats,
+    offload: Offload,
 ) -> dict[str, Floats]:
-    """The outputs by name, float32 [n, …].
+    """The outputs by name, float32 [n, …]; large ones are looked through in a thread.
 
     Raises:
         InvalidFieldError: the rows are of a size that the model does not take, or a row's answer
@@ -33,7 +39,7 @@ async def run(
         for tensor, output in zip(signature.outputs, answer.outputs, strict=True)
     }
     for name, output in outputs.items():
-        _check_finite(signature.input.name, name, output)
+        await offload(output.size, _check_finite, signature.input.name, name, output)
     return outputs
 
 

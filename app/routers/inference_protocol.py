@@ -60,7 +60,9 @@ async def infer(request: Request) -> Response:
         counted.input.add(time.perf_counter() - begun)
         if asked.timeout is not None:
             deadline.shorten(asked.timeout)
-        outputs = await inference.run(engine, permit, derived.kind, signature, asked.rows)
+        outputs = await inference.run(
+            engine, permit, derived.kind, signature, asked.rows, context.offload
+        )
         begun = time.perf_counter()
         response = await context.offload(
             sum(output.size for output in outputs.values()),
