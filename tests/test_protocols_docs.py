@@ -48,6 +48,20 @@ def test_the_calls_are_the_routes_of_the_application() -> None:
     assert sorted(told) == sorted(there)
 
 
+def test_remote_vae_is_the_routes_of_the_application() -> None:
+    """Every route below /remote-vae stands in that protocol's table, and the other way round."""
+    section = DOCUMENT.split("\n## Remote VAE\n", 1)[1].split("\n## ", 1)[0]
+    told = set(re.findall(r"^\| `remote_\w+\([^|]*\)` \| `([^`]+)` \|", section, re.MULTILINE))
+    routes = [route for route in create_app(Settings()).routes if isinstance(route, APIRoute)]
+    there = {
+        f"{method} {route.path}"
+        for route in routes
+        if route.path.startswith("/remote-vae/")
+        for method in route.methods or ()
+    }
+    assert told == there
+
+
 def test_the_calls_are_those_of_the_client() -> None:
     """Every call that goes to the server stands in one of the tables, and the client has it."""
     told = {name for calls, _, _ in (*CALLS, *ABSENT) for name in calls}

@@ -52,7 +52,10 @@ def _tensor(tensor: Tensor) -> Members:
 def config(derived: Derived, engine: Engine, max_rows: int) -> Members:
     """A model's configuration, as Triton's clients read it; `dims` leave out the batch axis."""
     signature = derived.signature(engine.manifest)
-    low, high = engine.manifest.input.value_range
+    parameters = {"value_range": _listed(engine.manifest.input.value_range)}
+    if taken := engine.manifest.input.sizes:
+        parameters["sizes"] = str(taken)
+    parameters["bundle"] = engine.identity
     return {
         "name": derived.name,
         "platform": PLATFORM,
@@ -69,11 +72,12 @@ def config(derived: Derived, engine: Engine, max_rows: int) -> Members:
             }
         ],
         "dynamic_batching": {},
-        "parameters": {
-            "value_range": {"string_value": f"{low:g},{high:g}"},
-            "bundle": {"string_value": engine.identity},
-        },
+        "parameters": {name: {"string_value": text} for name, text in parameters.items()},
     }
+
+
+def _listed(values: Iterable[float]) -> str:
+    return ",".join(f"{value:g}" for value in values)
 
 
 def _configured(tensor: Tensor) -> Members:

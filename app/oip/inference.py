@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
+from app import sizes
 from app.batcher import MicroBatcher
 from app.engine import Engine
 from app.errors import InvalidFieldError
@@ -28,10 +27,12 @@ async def run(
     """The outputs by name, float32 [n, …]; large ones are looked through in a thread.
 
     Raises:
-        InvalidFieldError: a row's answer has values that are no finite numbers.
+        InvalidFieldError: the rows are of a size that the model does not take, or a row's answer
+            has values that are no finite numbers.
         ServiceError: as the permit and the batchers raise.
     """
-    permit.take(engine, _cost(engine, kind, rows))
+    height, width = _size(engine, kind, rows, signature.input.name)
+    permit.take(engine, len(rows) * height * width * _STAGES[kind])
     answer = await _batcher(engine, kind)(rows)
     outputs = {
         tensor.name: output
@@ -42,10 +43,16 @@ async def run(
     return outputs
 
 
-def _cost(engine: Engine, kind: Kind, rows: Floats) -> int:
-    """Pixels over all stages: those of the pictures that go in, or come out."""
-    pixels = engine.row_pixels if kind == "decoder" else math.prod(rows.shape[2:])
-    return len(rows) * pixels * _STAGES[kind]
+def _size(engine: Engine, kind: Kind, rows: Floats, name: str) -> tuple[int, int]:
+    """Height and width of the pictures that go in, or come out."""
+    if kind == "decoder":
+        return sizes.of_latents(engine.manifest, rows.shape[1:], field=name)
+    taken = engine.manifest.input.sizes
+    height, width = rows.shape[2:]
+    if taken and not (taken.take(height) and taken.take(width)):
+        msg = f"{name!r} has pictures {width} wide and {height} high; the model takes {taken}"
+        raise InvalidFieldError(msg, field="shape", bound=taken.max)
+    return height, width
 
 
 def _batcher(engine: Engine, kind: Kind) -> MicroBatcher:
