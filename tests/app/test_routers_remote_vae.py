@@ -7,6 +7,7 @@ import io
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import numpy as np
@@ -128,7 +129,8 @@ async def test_which_model_answers(
         bundle = arithmetic_bundle if name == "arithmetic" else arithmetic_maps
         bundle.write(tmp_path, name=name)
     async with serving(tmp_path, default_model=default) as client:
-        answer = await decode(client, **{"model": wanted} if wanted else {})
+        named: dict[str, Any] = {"model": wanted} if wanted else {}
+        answer = await decode(client, **named)
     found = answer.headers.get("x-vae-model") or answer.json()["code"]
     assert found == status
 
@@ -255,7 +257,8 @@ def test_any_request_is_answered_or_refused(maps: Path) -> None:
     async def fuzz() -> None:
         async with serving(maps) as client:
             for route, params, body in examples:
-                answer = await client.post(f"/remote-vae/{route}", params=params, content=body)
+                url = f"/remote-vae/{route}?{urlencode(params)}"
+                answer = await client.post(url, content=body)
                 assert answer.status_code in (200, 400, 404, 413, 422), answer.text
                 if answer.status_code != 200:
                     assert answer.json()["code"]
