@@ -26,7 +26,6 @@ from app.timing import Timing
 from model.estimate import Binarise
 from model.interpolation import Path, between
 from model.likelihood import Nats
-from model.noise import Purpose
 from model.pixels import Floats, Images
 
 
@@ -167,9 +166,7 @@ class Service:
         timing = Timing()
         encoded = timing.add(await engine.encode(ends)).outputs[0] if pictures else ends
         both = cast("Floats", encoded)
-        latents = await self._offload(
-            steps * both[0].size, between, both[0], both[1], steps, path
-        )
+        latents = await self._offload(steps * both[0].size, between, both[0], both[1], steps, path)
         images, finite = timing.add(await engine.decode(latents)).outputs
         check_finite(finite, None if pictures else "latents")
         return Interpolated(images, latents, timing)

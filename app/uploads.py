@@ -16,7 +16,6 @@ from app.errors import InvalidFieldError, InvalidPictureError
 from app.multipart import parts
 from app.negotiate import JSON, NPY
 from app.options import OptionsT, from_members, from_query
-from model.manifest import VARIES
 from model.pixels import Floats
 
 MULTIPART = "multipart/form-data"

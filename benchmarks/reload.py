@@ -23,8 +23,8 @@ from pathlib import Path
 import orjson
 
 from benchmarks import workloads
-from benchmarks.__main__ import find_bundle
 from benchmarks.arrivals import Arrivals
+from benchmarks.exported import find_bundle
 from benchmarks.open_loop import arrivals
 from benchmarks.processes import memory
 from benchmarks.run import progress_on_stderr

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from app.balance import Balance
 from app.factory import create_app
 from app.loader import Loaded
 from app.settings import Settings
+from app.share import Share
 from app.worker import Worker
 from model.bundle import Bundle, BundleError
 from tests import arithmetic_bundle
@@ -97,8 +99,11 @@ async def test_workers_do_what_one_of_them_is_told(repository: Path, tmp_path: P
     ends = socket.socketpair()
     async with contextlib.AsyncExitStack() as stack:
         registries = []
+        balance = Balance(2)
+        stack.callback(balance.close)
         for number, end in enumerate(ends, 1):
-            worker = Worker(number, end, tmp_path, replaces=False, patience=60)
+            share = Share(balance, number)
+            worker = Worker(number, end, tmp_path, share, replaces=False, patience=60)
             app = create_app(Settings(repository=str(repository), workers=2), worker)
             await stack.enter_async_context(app.router.lifespan_context(app))
             await loaded(app)

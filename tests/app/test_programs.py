@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from app import programs
+from app.checks import check_finite
 from app.errors import EngineFailedError, InvalidFieldError
-from app.service import _check_finite
 from model import noise
 from model.bundle import DECODER, ENCODER, GOLDEN, write_bundle
 from model.noise import MAX_SEED, Purpose
@@ -55,10 +55,10 @@ def test_the_first_row_without_numbers_is_named(level: float) -> None:
     _, finite = programs._shown(levels(0, 1, level, 0, level).reshape(5, 1, 1, 2), UNIT)
     assert finite.tolist() == [True, True, False, True, False]
     with pytest.raises(InvalidFieldError, match=r"^latents\[2\] decodes to") as refused:
-        _check_finite(finite, "latents")
+        check_finite(finite, "latents")
     assert (refused.value.field, refused.value.index) == ("latents", 2)
     with pytest.raises(EngineFailedError, match="picture 2"):
-        _check_finite(finite)
+        check_finite(finite)
 
 
 def test_errors_are_in_units_of_one() -> None:

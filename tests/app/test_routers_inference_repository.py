@@ -22,7 +22,12 @@ async def test_a_bundle_is_unloaded_and_loaded_by_either_name(repository: Path) 
     Bodies may be empty, or hold an empty object.
     """
     async with serving(repository, repository_api=True) as client:
-        for body in ({}, {"json": {}}, {"json": {"parameters": {"unload_dependents": True}}}):
+        bodies: tuple[dict[str, Any], ...] = (
+            {},
+            {"json": {}},
+            {"json": {"parameters": {"unload_dependents": True}}},
+        )
+        for body in bodies:
             assert (await client.post(UNLOAD, **body)).status_code == 200
             check(await client.get("/v2/models/arithmetic-encoder/ready"), 503)
             assert (await client.post("/sample")).status_code == 503

@@ -19,7 +19,7 @@ from tests.arithmetic_maps import SCALING, SHIFT
 def blocks(height: int, width: int) -> Floats:
     """A picture of 2×2 blocks, each with a level of its own, in three channels."""
     small = np.arange(3 * height * width // 4, dtype=np.float32).reshape(1, 3, height // 2, -1)
-    return small.repeat(2, axis=2).repeat(2, axis=3) / 64
+    return small.repeat(2, axis=2).repeat(2, axis=3) / np.float32(64)
 
 
 def body(array: Floats, name: str = "image") -> bytes:

@@ -31,7 +31,7 @@ def found(root: Path) -> Found:
 async def test_opens_serves_and_closes(repository: Path) -> None:
     """It is loading, ready, unloading while its requests end, and unloaded."""
     version = Version("arithmetic", 1, Path())
-    assert version.state == "loading"
+    assert (version.state, version.engine) == ("loading", None)
     assert await version.open(found(repository), LOAD, partial(start, Lanes(1))) is None
     assert (version.state, version.folder) == ("ready", repository / "arithmetic" / "1")
     assert not version.differs_from(found(repository))

@@ -60,7 +60,9 @@ def begin(*arguments: object, **values: str) -> subprocess.Popen[str]:
 def run(*arguments: object, **values: str) -> subprocess.CompletedProcess[str]:
     with begin(*arguments, **values) as process:
         out, err = process.communicate(timeout=PATIENCE)
-    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+    return subprocess.CompletedProcess(
+        [str(one) for one in arguments], process.returncode, out, err
+    )
 
 
 def test_a_running_service_and_this_process_give_the_same(

@@ -44,7 +44,8 @@ def test_tensors_survive_both_ways_of_sending(array: Floats, offset: int) -> Non
         from_json("x", array.ravel().tolist(), array.shape),
         from_json("x", array.tolist(), array.shape),
     ):
-        assert (read.dtype, read.shape) == (np.float32, array.shape)
+        assert read.dtype == np.float32
+        assert read.shape == array.shape
         assert read.tobytes() == array.tobytes()
         assert read.flags.aligned
         assert read.flags.c_contiguous
