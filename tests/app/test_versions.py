@@ -44,7 +44,7 @@ async def test_opens_serves_and_closes(repository: Path) -> None:
     assert version.state == "unloading"
     engine.end()
     await closing
-    assert version.state == "unloaded"
+    assert (version.state, version.engine) == ("unloaded", None)
     assert version.differs_from(found(repository))
 
 
