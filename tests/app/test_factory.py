@@ -86,6 +86,8 @@ async def test_follows_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("app.watching._LOOK_MS", 200)
     root = tmp_path / "later"
     async with running(root) as app, running(root, watch="off") as other, client_of(app) as client:
+        await loaded(app)
+        await loaded(other)
         arithmetic_bundle.write(root)
         while (await client.post("/sample")).status_code != 200:  # noqa: ASYNC110 as a client does
             await asyncio.sleep(0.01)
