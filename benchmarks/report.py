@@ -26,10 +26,10 @@ def render(result: Result, verdicts: Sequence[Verdict]) -> str:
 
 def missing(result: Result) -> Iterator[tuple[str, str]]:
     """(system, what of it is not there) for each that is not, or not in all parts."""
-    partly: set[str] = set()
-    for bundle in result.bundles.values():
-        partly.update(one.system for one in bundle.cells)
-        partly.update(one.system for one in bundle.footprints)
+    partly = set[str]()
+    for figures in result.bundles.values():
+        partly.update(one.system for one in figures.cells)
+        partly.update(one.system for one in figures.footprints)
     for name, why in result.missing.items():
         yield name, f"measured in part: {why}" if name in partly else f"not measured: {why}"
 

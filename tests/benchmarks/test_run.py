@@ -106,7 +106,7 @@ def test_other_numbers_of_workers_are_measured_where_they_are_wanted(tmp_path: P
         loads={"heavy": (("/sample n=1", (1, 2), 1),)},
         parts=("loads",),
         seconds=1,
-        warm_up=0,
+        warm_up=0.1,
         workers=(1,),
         workers_at=(("/sample n=1", 2),),
     )
