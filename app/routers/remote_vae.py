@@ -11,10 +11,9 @@ from app.context import Context, context_of
 from app.deadline import Deadline
 from app.engine import Engine
 from app.errors import InvalidFieldError, InvalidPictureError
-from app.fields import query_of
 from app.negotiate import accept_of
 from app.offload import INLINE_SIZE
-from app.options import MODEL_PARAMETER
+from app.options import target_of
 from app.permit import Permit
 from app.remote_answers import JPEG, PNG, TENSOR
 from app.remote_query import DecodeQuery, decode_query, encode_query
@@ -125,11 +124,7 @@ async def _shown(
 
 
 def _engine(request: Request, context: Context) -> Engine:
-    names = query_of(request).getlist(MODEL_PARAMETER)
-    if len(names) > 1:
-        detail = f"{MODEL_PARAMETER} is given {len(names)} times; send it once"
-        raise InvalidFieldError(detail, field=MODEL_PARAMETER)
-    return remote_verbs.choose(context.registry, names[0] if names else None)
+    return remote_verbs.choose(context.registry, *target_of(request))
 
 
 def _deadline(request: Request, context: Context) -> Deadline:

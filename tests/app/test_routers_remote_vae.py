@@ -27,7 +27,7 @@ TENSOR = {"Content-Type": "tensor/binary", "Accept": "tensor/binary"}
 SOME = np.random.default_rng(0).standard_normal((2, 3, 4, 6)).astype(np.float32)
 NAMES = (
     "shape", "dtype", "output_type", "image_format", "partial_postprocess", "scaling_factor",
-    "shift_factor", "do_scaling", "height", "width", "model",
+    "shift_factor", "do_scaling", "height", "width", "model", "version",
 )  # fmt: skip
 VALUES = st.one_of(
     st.sampled_from(
@@ -133,6 +133,35 @@ async def test_which_model_answers(
         answer = await decode(client, **named)
     found = answer.headers.get("x-vae-model") or answer.json()["code"]
     assert found == status
+
+
+@pytest.mark.parametrize(
+    ("target", "wanted"),
+    [
+        ({}, "maps/2"),
+        ({"version": 1}, "maps/1"),
+        ({"model": "maps", "version": 1}, "maps/1"),
+        ({"version": 3}, "unknown_version"),
+        ({"version": "x"}, "invalid_field"),
+        ({"version": [1, 2]}, "invalid_field"),
+        ({"model": "arithmetic", "version": 1}, "unsupported_by_model"),
+    ],
+)
+@in_loop
+async def test_the_version_is_chosen_as_on_every_verb(
+    tmp_path: Path, target: dict[str, Any], wanted: str
+) -> None:
+    """`version` goes with a model that is named, and with the one that answers by itself."""
+    for version in (1, 2):
+        arithmetic_maps.write(tmp_path, version=version)
+    arithmetic_bundle.write(tmp_path)
+    async with serving(tmp_path) as client:
+        decoded = await decode(client, **target)
+        encoded = await client.post(
+            "/remote-vae/encode", params=query((1, 3, 4, 4), **target), content=bytes(192)
+        )
+    for answer in (decoded, encoded):
+        assert (answer.headers.get("x-vae-model") or answer.json()["code"]) == wanted
 
 
 @pytest.mark.parametrize(
