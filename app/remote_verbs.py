@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 
 from app import sizes
 from app.engine import Engine
-from app.errors import InvalidFieldError, ModelUnavailableError, UnsupportedByModelError
+from app.errors import (
+    EngineFailedError,
+    InvalidFieldError,
+    ModelUnavailableError,
+    UnsupportedByModelError,
+)
 from app.permit import Permit
 from app.registry import Registry
 from app.remote_tensors import finite_rows
@@ -89,6 +94,18 @@ async def encode(engine: Engine, permit: Permit, pixels: Floats) -> tuple[Floats
     mean, _ = timing.add(await engine.encode_floats(pixels)).outputs
     _check(finite_rows(mean), "encodes to values")
     return mean, timing
+
+
+def check_mean(mean: Floats) -> Floats:
+    """The mean of a picture file, whose pixels lie in their range whatever was sent.
+
+    Raises:
+        EngineFailedError: it has values that are no numbers.
+    """
+    if not finite_rows(mean).all():
+        msg = "the encoder answered the picture with values that are no finite numbers"
+        raise EngineFailedError(msg, index=0)
+    return mean
 
 
 def _check(finite: NDArray[np.bool_], what: str) -> None:

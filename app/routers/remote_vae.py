@@ -81,7 +81,7 @@ async def encode(request: Request) -> Response:
         if query.shape is None:
             fitted = await _fitted(context, engine, body.content)
             encoded = await context.service.encode(engine, permit, fitted.pixels[np.newaxis])
-            mean, timing = encoded.mean, encoded.timing
+            mean, timing = remote_verbs.check_mean(encoded.mean), encoded.timing
         else:
             pixels = await context.offload(
                 len(body.content),

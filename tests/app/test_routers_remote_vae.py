@@ -20,7 +20,8 @@ from app.batcher import BatchReport
 from app.metrics import Metrics
 from tests import arithmetic_bundle, arithmetic_maps
 from tests.app.loops import in_loop
-from tests.app.serving import serving
+from tests.app.registries import until
+from tests.app.serving import client_of, context_of, running, serving
 from tests.arithmetic_maps import SCALING, SHIFT, blocks, enlarged
 
 TENSOR = {"Content-Type": "tensor/binary", "Accept": "tensor/binary"}
@@ -155,7 +156,11 @@ async def test_the_version_is_chosen_as_on_every_verb(
     for version in (1, 2):
         arithmetic_maps.write(tmp_path, version=version)
     arithmetic_bundle.write(tmp_path)
-    async with serving(tmp_path) as client:
+    async with running(tmp_path) as app, client_of(app) as client:
+        registry = context_of(app).registry
+        await until(lambda: len(registry.models) == 2)
+        versions = [one for model in registry.models.values() for one in model.versions]
+        await until(lambda: all(one.state == "ready" for one in versions))
         decoded = await decode(client, **target)
         encoded = await client.post(
             "/remote-vae/encode", params=query((1, 3, 4, 4), **target), content=bytes(192)
@@ -218,6 +223,24 @@ async def test_encode_refuses(
     async with serving(maps) as client:
         answer = await client.post("/remote-vae/encode", params=parameters, content=body)
     assert answer.json()["code"] == code
+
+
+@in_loop
+async def test_a_mean_that_is_no_number_is_not_answered(tmp_path: Path) -> None:
+    """A picture file or a tensor whose latents overflow is an error, not 200 with infinities."""
+    latent = arithmetic_maps.manifest().latent.model_copy(update={"scaling": 3e38, "shift": -1.0})
+    arithmetic_maps.write(tmp_path, latent=latent)
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4), "white").save(file, "PNG")
+    async with serving(tmp_path) as client:
+        picture = await client.post("/remote-vae/encode", content=file.getvalue())
+        numbers = await client.post(
+            "/remote-vae/encode",
+            params={"shape": [1, 3, 4, 4], "dtype": "uint8"},
+            content=b"\xff" * 48,
+        )
+    assert (picture.status_code, picture.json()["code"]) == (500, "engine_failed")
+    assert (numbers.status_code, numbers.json()["code"]) == (422, "invalid_field")
 
 
 @in_loop
