@@ -19,12 +19,16 @@ def check_finite(finite: NDArray[np.bool_], field: str | None = None, first: int
     """Holds that every picture consists of numbers, bool [n]; `first` is the first one's row.
 
     Raises:
-        InvalidFieldError: one does not, with `field`: the caller's own latents are at fault.
+        InvalidFieldError: one does not, with `field`: the caller's own latents or radius are at
+            fault.
         EngineFailedError: one does not, without it.
     """
     if finite.all():
         return
     row = first + int(np.argmin(finite))
+    if field == "radius":
+        msg = f"picture {row} has pixels that are no finite numbers; send a smaller radius"
+        raise InvalidFieldError(msg, field=field, index=row)
     if field is None:
         msg = f"the decoder answered picture {row} with pixels that are no finite numbers"
         raise EngineFailedError(msg, index=row)

@@ -52,6 +52,13 @@ class Near:
         """How many rows it takes to find out where that is."""
         return 0 if self.images is None else len(self.images)
 
+    @property
+    def blamed(self) -> str | None:
+        """The field at fault for rows that are no numbers; none at a picture's mean itself."""
+        if self.images is None:
+            return "latents_near"
+        return "radius" if self.radius else None
+
     def size(self, manifest: Manifest) -> sizes.Size:
         """Height and width of what is there.
 

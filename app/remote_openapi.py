@@ -24,6 +24,14 @@ _HEADERS: Document = {
         "schema": {"type": "string", "enum": list(DTYPES)},
     },
 }
+_TARGET: dict[str, tuple[str, Document]] = {
+    "model": (
+        "Which model answers; the default model if its latents are maps, else the only one whose "
+        "are.",
+        {"type": "string"},
+    ),
+    "version": ("Which of its versions; the highest that serves when not given.", _INTEGER),
+}
 _SCALING = {
     "scaling_factor": ("Of the latents: (z − shift) · scaling.", _NUMBER),
     "shift_factor": ("Of the latents.", _NUMBER),
@@ -85,24 +93,13 @@ def responses(formats: Sequence[str], codes: Iterable[str]) -> dict[int | str, D
 def _parameters(
     described: dict[str, tuple[str, Document]], required: tuple[str, ...] = ()
 ) -> list[Document]:
-    own = {
-        "name": "model",
-        "in": "query",
-        "required": False,
-        "description": "Which model answers; the default model if its latents are maps, else the "
-        "only one whose are.",
-        "schema": {"type": "string"},
-    }
     return [
-        own,
-        *(
-            {
-                "name": name,
-                "in": "query",
-                "required": name in required,
-                "description": text,
-                "schema": schema,
-            }
-            for name, (text, schema) in described.items()
-        ),
+        {
+            "name": name,
+            "in": "query",
+            "required": name in required,
+            "description": text,
+            "schema": schema,
+        }
+        for name, (text, schema) in (_TARGET | described).items()
     ]

@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 
 from app import sizes
 from app.engine import Engine
-from app.errors import InvalidFieldError, ModelUnavailableError, UnsupportedByModelError
+from app.errors import (
+    EngineFailedError,
+    InvalidFieldError,
+    ModelUnavailableError,
+    UnsupportedByModelError,
+)
 from app.permit import Permit
 from app.registry import Registry
 from app.remote_tensors import finite_rows
@@ -26,28 +31,32 @@ def has_maps(engine: Engine) -> bool:
     return engine.manifest.latent.is_map
 
 
-def choose(registry: Registry, name: str | None) -> Engine:
+def choose(registry: Registry, name: str | None, version: int | None = None) -> Engine:
     """The engine of the named model; else of the default model if it has latent maps, else of the
-    only model that has.
+    only model that has. Of its versions the given one, else the highest that serves.
 
     Raises:
         UnsupportedByModelError: the named model has no latent maps, or none has.
         InvalidFieldError: no name was given and several have.
         ServiceError: as `Registry.engine` raises.
     """
-    if name is not None:
-        engine = registry.engine(name)
-        if not has_maps(engine):
-            msg = f"the latents of the model {name!r} are vectors; Remote VAE is for latent maps"
-            raise UnsupportedByModelError(msg, field="model")
-        return engine
+    name = _with_maps(registry) if name is None else name
+    engine = registry.engine(name, version)
+    if not has_maps(engine):
+        msg = f"the latents of the model {name!r} are vectors; Remote VAE is for latent maps"
+        raise UnsupportedByModelError(msg, field="model")
+    return engine
+
+
+def _with_maps(registry: Registry) -> str:
+    """The name of the model that answers where none is named."""
     found = {model.name: model.engine for model in registry.models.values() if model.engine}
-    maps = {name: engine for name, engine in found.items() if has_maps(engine)}
-    default = maps.get(registry.default_name or "")
-    if default is not None:
+    maps = [name for name, engine in found.items() if has_maps(engine)]
+    default = registry.default_name
+    if default in maps:
         return default
     if len(maps) == 1:
-        return next(iter(maps.values()))
+        return maps[0]
     if maps:
         msg = f"name one of the models with ?model=: {_names(maps)}"
         raise InvalidFieldError(msg, field="model")
@@ -85,6 +94,18 @@ async def encode(engine: Engine, permit: Permit, pixels: Floats) -> tuple[Floats
     mean, _ = timing.add(await engine.encode_floats(pixels)).outputs
     _check(finite_rows(mean), "encodes to values")
     return mean, timing
+
+
+def check_mean(mean: Floats) -> Floats:
+    """The mean of a picture file, whose pixels lie in their range whatever was sent.
+
+    Raises:
+        EngineFailedError: it has values that are no numbers.
+    """
+    if not finite_rows(mean).all():
+        msg = "the encoder answered the picture with values that are no finite numbers"
+        raise EngineFailedError(msg, index=0)
+    return mean
 
 
 def _check(finite: NDArray[np.bool_], what: str) -> None:

@@ -144,7 +144,7 @@ class Service:
         seed = draw_seed() if seed is None else seed
         drawing = Drawing(engine, seed, temperature, around, place, self._offload)
         images, finite, latents = timing.add(await drawing.rows(0, n)).outputs
-        check_finite(finite, "latents_near" if near else None)
+        check_finite(finite, near.blamed if near else None)
         return Sampled(images, latents, seed, around, timing)
 
     async def interpolate(

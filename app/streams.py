@@ -94,7 +94,7 @@ class Streams:
         async def window(first: int, stop: int) -> Images:
             answer = timing.add(await drawing.rows(first, stop - first))
             images, finite, _ = answer.outputs
-            check_finite(finite, "latents_near" if near else None, first)
+            check_finite(finite, near.blamed if near else None, first)
             return images
 
         return Drawn(_one_ahead(window, n, size), seed, around, timing)

@@ -93,6 +93,25 @@ def test_the_extensions_are_those_that_are_advertised() -> None:
     assert tuple(re.findall(r"`(\w+)`", sentence)) == advertised
 
 
+def test_the_errors_are_those_of_openapi() -> None:
+    """A status of the document's table is told of a route, and one of a route stands in it."""
+    paths = create_app(Settings()).openapi()["paths"]
+    routes = {path: paths[path]["post"]["responses"] for path in paths if "post" in paths[path]}
+    told = {int(status) for status in re.findall(r"^\| (\d{3}) \|", SECTION, re.MULTILINE)}
+    # That a path takes another method is said by its having no such operation.
+    of_infer = {400, 404, 408, 413, 415, 429, 500, 501, 503, 504}
+    of_load = {400, 403, 404, 408, 413, 501, 503}
+    assert told == of_infer | of_load | {405}
+    for path, statuses in (
+        ("/v2/models/{model}/infer", of_infer),
+        ("/v2/models/{model}/versions/{version}/infer", of_infer),
+        ("/v2/repository/models/{model}/load", of_load),
+        ("/v2/repository/models/{model}/unload", of_load),
+        ("/v2/repository/index", {400, 408, 413}),
+    ):
+        assert {int(status) for status in routes[path]} - {200, 422} == statuses
+
+
 def test_the_models_are_those_that_bundles_are_served_as() -> None:
     """The document's first table has a row for each."""
     assert tuple(re.findall(r"^\| `<bundle>-(\w+)`", SECTION, re.MULTILINE)) == DERIVED_KINDS

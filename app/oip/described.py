@@ -21,15 +21,19 @@ _MEANINGS = {
     400: "The request is not what the model takes.",
     403: "The repository API is off.",
     404: "No such model or version.",
+    408: "The body did not arrive in time.",
     413: "The body is too large.",
+    415: "A `Content-Encoding` that is not served.",
     429: "The queue is full; `Retry-After` says when to try again.",
+    500: "The server or the graph failed.",
     501: "A part of the protocol that is not served.",
     503: "It can't answer now; `Retry-After` says when to try again.",
     504: "The answer was not ready in time.",
 }
 OF_MODELS = (404, 503)
-OF_INFERENCE = (400, 404, 413, 429, 501, 503, 504)
-OF_REPOSITORY = (400, 403, 404, 501, 503)
+OF_INFERENCE = (400, 404, 408, 413, 415, 429, 500, 501, 503, 504)
+OF_INDEX = (400, 408, 413)
+OF_REPOSITORY = (400, 403, 404, 408, 413, 501, 503)
 
 _PLAIN: Document = {"type": "object"}
 _BINARY: Document = {"type": "string", "format": "binary"}

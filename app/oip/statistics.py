@@ -19,7 +19,11 @@ PROGRAMS: dict[str, Kind] = {
     "decode_tensors": "decoder",
     "reconstruct_tensors": "reconstruct",
 }
-"""The program behind each kind of model."""
+"""The program behind each kind of model.
+
+Only the protocol's: `encode_tensors` computes what `encode_floats` does, in a batcher of its own,
+so that what Remote VAE asks for is not counted here.
+"""
 
 Members = dict[str, object]
 

@@ -18,9 +18,12 @@ vaeserve: variational autoencoders over HTTP
   POST /encode              pictures to latents
   POST /decode              latents to pictures
   POST /reconstruct         pictures to their reconstructions
+  POST /interpolate         pictures between two pictures, latents or seeds
+  POST /score               how likely the model finds pictures
   POST /remote-vae/decode   latents to pictures, for diffusers
   POST /remote-vae/encode   pictures to latents, for diffusers
 
+  GET  /v2                  the Open Inference Protocol, and what is there of it
   GET  /docs                every route, with examples to try
   GET  /models              what is served
   GET  /readyz              whether it can answer, and if not, why

@@ -27,7 +27,7 @@ _PARAMETERS = described.json_body(parameters={"type": "object"})
 @router.post(
     "/index",
     summary="List the repository",
-    responses=described.errors((400,)),
+    responses=described.errors(described.OF_INDEX),
     openapi_extra=described.operation("", described.json_body(ready={"type": "boolean"})),
 )
 async def repository_index(request: Request) -> Response:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from app import images, openapi, remote_answers, remote_openapi, remote_tensors, remote_verbs
+from app import intake, openapi, remote_answers, remote_openapi, remote_tensors, remote_verbs
 from app.bodies import Body, read_body
 from app.context import Context, context_of
 from app.deadline import Deadline
 from app.engine import Engine
 from app.errors import InvalidFieldError, InvalidPictureError
-from app.fields import query_of
 from app.negotiate import accept_of
-from app.offload import INLINE_SIZE
-from app.options import MODEL_PARAMETER
+from app.options import target_of
 from app.permit import Permit
 from app.remote_answers import JPEG, PNG, TENSOR
 from app.remote_query import DecodeQuery, decode_query, encode_query
@@ -41,7 +39,7 @@ async def decode(request: Request) -> Response:
     engine = _engine(request, context)
     query = decode_query(request)
     as_file = query.output_type == "pil" and TENSOR not in (accept_of(request) or "").lower()
-    with _deadline(request, context) as deadline, context.service.permit() as permit:
+    with intake.deadline(request, context) as deadline, context.service.permit() as permit:
         body = await _body(request, context, deadline)
         latents = await context.offload(
             len(body.content),
@@ -77,12 +75,12 @@ async def encode(request: Request) -> Response:
     context = context_of(request)
     engine = _engine(request, context)
     query = encode_query(request)
-    with _deadline(request, context) as deadline, context.service.permit() as permit:
+    with intake.deadline(request, context) as deadline, context.service.permit() as permit:
         body = await _body(request, context, deadline)
         if query.shape is None:
             fitted = await _fitted(context, engine, body.content)
             encoded = await context.service.encode(engine, permit, fitted.pixels[np.newaxis])
-            mean, timing = encoded.mean, encoded.timing
+            mean, timing = remote_verbs.check_mean(encoded.mean), encoded.timing
         else:
             pixels = await context.offload(
                 len(body.content),
@@ -125,15 +123,7 @@ async def _shown(
 
 
 def _engine(request: Request, context: Context) -> Engine:
-    names = query_of(request).getlist(MODEL_PARAMETER)
-    if len(names) > 1:
-        detail = f"{MODEL_PARAMETER} is given {len(names)} times; send it once"
-        raise InvalidFieldError(detail, field=MODEL_PARAMETER)
-    return remote_verbs.choose(context.registry, names[0] if names else None)
-
-
-def _deadline(request: Request, context: Context) -> Deadline:
-    return Deadline(request, context.settings.timeout)
+    return remote_verbs.choose(context.registry, *target_of(request))
 
 
 async def _body(request: Request, context: Context, deadline: Deadline) -> Body:
@@ -147,25 +137,11 @@ async def _fitted(context: Context, engine: Engine, file: bytes) -> Fitted:
     """The picture as the model takes it.
 
     Raises:
-        InvalidPictureError, PictureTooLargeError: as `images.decode` raises.
-        QueueFullError: too many large pictures are being decoded, or wait for it.
+        InvalidPictureError: there is no file.
+        ServiceError: as `intake.fitted` raises.
     """
     if not file:
         msg = "picture 0: the body is empty; send a picture file, or a tensor with its shape"
         raise InvalidPictureError(msg, field="body", index=0)
-
-    def fit() -> Fitted:
-        return images.decode(
-            file,
-            index=0,
-            spec=engine.manifest.input,
-            preprocessing=engine.manifest.preprocessing,
-            max_pixels=context.settings.max_picture_pixels,
-        )
-
-    size = images.decoding_size(file)
-    if size <= INLINE_SIZE:
-        return fit()
-    limit = context.settings.max_picture_pixels
-    with context.decoding.admit(min(limit, images.announced_pixels(file))):
-        return await context.offload(size, fit)
+    (fitted,) = await intake.fitted(context, engine, [file])
+    return fitted

@@ -57,6 +57,8 @@ class Verbs:
         *,
         seed: int | None = None,
         temperature: float = 1.0,
+        height: int | None = None,
+        width: int | None = None,
         latents: bool = False,
         model: str | None = None,
     ) -> Steps[results.Samples]:
@@ -69,11 +71,12 @@ class Verbs:
             n: how many.
             seed: 0 … 2^53 − 1.
             temperature: standard deviation of the latents, 0 … 10.
+            height, width: of the pictures, for a model that takes many sizes; else the model's own.
             latents: whether to return them as well.
             model: name, or name/version.
         """
         path, patience = "/sample", self._patience()
-        options = _given(n=n, seed=seed, temperature=temperature)
+        options = _given(n=n, seed=seed, temperature=temperature, height=height, width=width)
         if n <= self._limits.rows(path):
             accept = "application/json" if latents else NPY
             call = Call(path, accept, query=self._query(model), json=options)

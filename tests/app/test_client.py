@@ -165,6 +165,18 @@ def test_rows_of_a_seed_do_not_depend_on_splitting(repository: Path) -> None:
     assert unseeded.images.shape == (10, 4, 4, 1)
 
 
+def test_samples_have_the_size_that_is_asked_for(maps: Path) -> None:
+    """Of a model of many sizes, in one request or in several, with the same rows."""
+    with service(maps) as (made, _):
+        whole = made.sample(10, seed=7, temperature=0.5, height=16, width=4, latents=True)
+        assert made.sample(2).images.shape == (2, 8, 12, 3)
+    with service(maps, max_n=4) as (made, _):
+        split = made.sample(10, seed=7, temperature=0.5, height=16, width=4, latents=True)
+    assert whole.images.shape == (10, 16, 4, 3)
+    np.testing.assert_array_equal(split.images, whole.images)
+    np.testing.assert_array_equal(split.latents, whole.latents)
+
+
 def test_seeded_bounds_are_not_split(repository: Path) -> None:
     """A seed whose rows would depend on the splitting is refused, and without one it is told."""
     with service(repository, max_pictures=2) as (made, _):

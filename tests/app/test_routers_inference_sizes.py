@@ -65,6 +65,16 @@ async def test_sizes_that_the_model_does_not_take_are_refused(maps: Path) -> Non
 
 
 @in_loop
+async def test_rows_are_admitted_at_their_own_size(maps: Path) -> None:
+    """Latents cost the pictures that they become, not those of the model's own size, 8×12."""
+    small, large = (np.zeros((1, 3, side, side), np.float32) for side in (4, 8))
+    async with serving(maps, queue_pixels=8 * 12) as client:
+        path = "/v2/models/maps-decoder/infer"
+        assert (await client.post(path, content=body(small, "latent"))).status_code == 200
+        check(await client.post(path, content=body(large, "latent")), 400, "costs 256 pixels")
+
+
+@in_loop
 async def test_open_axes_and_sizes_are_told(maps: Path) -> None:
     """Metadata has -1 where a length varies, and the configuration says which are taken."""
     async with serving(maps) as client:

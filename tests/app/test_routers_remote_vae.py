@@ -20,14 +20,15 @@ from app.batcher import BatchReport
 from app.metrics import Metrics
 from tests import arithmetic_bundle, arithmetic_maps
 from tests.app.loops import in_loop
-from tests.app.serving import serving
+from tests.app.registries import until
+from tests.app.serving import client_of, context_of, running, serving
 from tests.arithmetic_maps import SCALING, SHIFT, blocks, enlarged
 
 TENSOR = {"Content-Type": "tensor/binary", "Accept": "tensor/binary"}
 SOME = np.random.default_rng(0).standard_normal((2, 3, 4, 6)).astype(np.float32)
 NAMES = (
     "shape", "dtype", "output_type", "image_format", "partial_postprocess", "scaling_factor",
-    "shift_factor", "do_scaling", "height", "width", "model",
+    "shift_factor", "do_scaling", "height", "width", "model", "version",
 )  # fmt: skip
 VALUES = st.one_of(
     st.sampled_from(
@@ -136,6 +137,39 @@ async def test_which_model_answers(
 
 
 @pytest.mark.parametrize(
+    ("target", "wanted"),
+    [
+        ({}, "maps/2"),
+        ({"version": 1}, "maps/1"),
+        ({"model": "maps", "version": 1}, "maps/1"),
+        ({"version": 3}, "unknown_version"),
+        ({"version": "x"}, "invalid_field"),
+        ({"version": [1, 2]}, "invalid_field"),
+        ({"model": "arithmetic", "version": 1}, "unsupported_by_model"),
+    ],
+)
+@in_loop
+async def test_the_version_is_chosen_as_on_every_verb(
+    tmp_path: Path, target: dict[str, Any], wanted: str
+) -> None:
+    """`version` goes with a model that is named, and with the one that answers by itself."""
+    for version in (1, 2):
+        arithmetic_maps.write(tmp_path, version=version)
+    arithmetic_bundle.write(tmp_path)
+    async with running(tmp_path) as app, client_of(app) as client:
+        registry = context_of(app).registry
+        await until(lambda: len(registry.models) == 2)
+        versions = [one for model in registry.models.values() for one in model.versions]
+        await until(lambda: all(one.state == "ready" for one in versions))
+        decoded = await decode(client, **target)
+        encoded = await client.post(
+            "/remote-vae/encode", params=query((1, 3, 4, 4), **target), content=bytes(192)
+        )
+    for answer in (decoded, encoded):
+        assert (answer.headers.get("x-vae-model") or answer.json()["code"]) == wanted
+
+
+@pytest.mark.parametrize(
     ("parameters", "body", "code"),
     [
         ({"shape": [2, 3, 4, 6]}, SOME.tobytes()[:-1], "malformed_request"),
@@ -189,6 +223,24 @@ async def test_encode_refuses(
     async with serving(maps) as client:
         answer = await client.post("/remote-vae/encode", params=parameters, content=body)
     assert answer.json()["code"] == code
+
+
+@in_loop
+async def test_a_mean_that_is_no_number_is_not_answered(tmp_path: Path) -> None:
+    """A picture file or a tensor whose latents overflow is an error, not 200 with infinities."""
+    latent = arithmetic_maps.manifest().latent.model_copy(update={"scaling": 3e38, "shift": -1.0})
+    arithmetic_maps.write(tmp_path, latent=latent)
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4), "white").save(file, "PNG")
+    async with serving(tmp_path) as client:
+        picture = await client.post("/remote-vae/encode", content=file.getvalue())
+        numbers = await client.post(
+            "/remote-vae/encode",
+            params={"shape": [1, 3, 4, 4], "dtype": "uint8"},
+            content=b"\xff" * 48,
+        )
+    assert (picture.status_code, picture.json()["code"]) == (500, "engine_failed")
+    assert (numbers.status_code, numbers.json()["code"]) == (422, "invalid_field")
 
 
 @in_loop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,35 @@ async def test_rows_that_are_no_numbers_are_named(repository: Path) -> None:
         hot = DRAW | {"temperature": np.nan}
         with Permit(admission) as permit, pytest.raises(EngineFailedError):
             await together((await streamed.sample(engine, permit, n=3, **hot)).windows)
+
+
+@pytest.mark.parametrize(
+    ("near", "field", "words"),
+    [
+        (Near(math.nan, images=grey(80)), "radius", "picture 0 has .* send a smaller radius"),
+        (Near(math.nan, latent=np.zeros(2, np.float32)), "latents_near", "send smaller values"),
+    ],
+)
+@in_loop
+async def test_rows_around_something_that_are_no_numbers_name_what_was_sent(
+    repository: Path, near: Near, field: str, words: str
+) -> None:
+    """Around a picture no latent was sent, so that its radius is what can be smaller."""
+    streamed, admission = streaming()
+    verbs, _ = service()
+    async with engine_of(repository / "arithmetic" / "1") as engine:
+        with pytest.raises(InvalidFieldError, match=words) as at_once:
+            await verbs.sample(engine, n=3, seed=7, near=near)
+        with Permit(admission) as permit:
+            drawn = await streamed.sample(engine, permit, n=3, **DRAW | {"near": near})
+            with pytest.raises(InvalidFieldError, match=words) as in_parts:
+                await together(drawn.windows)
+    assert at_once.value.field == in_parts.value.field == field
+
+
+def test_a_picture_whose_mean_is_no_numbers_is_not_the_callers_fault() -> None:
+    """At a radius of 0 there is none to make smaller."""
+    assert Near(0, images=grey(80)).blamed is None
 
 
 @in_loop
