@@ -41,13 +41,22 @@ class Orders:
     Args:
         folder: shared by the workers.
         number: of this worker.
-        timeout: seconds that the others have to carry an order out.
+        timeout: seconds that the others have to carry an order out, once this worker has.
+        clock: seconds that only grow.
     """
 
-    def __init__(self, folder: Path, number: int, *, timeout: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        number: int,
+        *,
+        timeout: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._folder = folder / "orders"
         self._own = f"worker-{number}.json"
         self._timeout = timeout
+        self._clock = clock
         self._done: dict[str, tuple[int, str]] = {}
         """Name → generation of the last order that was carried out, and why it failed."""
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -68,13 +77,14 @@ class Orders:
             ServiceError: as `apply` raises.
             ModelUnavailableError: another worker failed, or has not done it in time.
         """
-        deadline = time.monotonic() + self._timeout
         generation = self._add(name, wanted)
         error = await self._carry_out(name, apply)
         if error is not None:
             raise error
+        # From here on: however long it took here, it may take the others as well.
+        deadline = self._clock() + self._timeout
         while waiting := self._waiting(name, generation):
-            if time.monotonic() > deadline:
+            if self._clock() > deadline:
                 detail = (
                     f"{', '.join(waiting)} of the workers did not finish within "
                     f"{self._timeout:g} s, and will when they can: {name!r} is to be {wanted}"

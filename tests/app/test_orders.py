@@ -74,6 +74,25 @@ async def test_a_worker_that_is_busy_is_waited_for_no_longer_than_said(tmp_path:
 
 
 @in_loop
+async def test_the_others_have_their_time_once_it_is_done_here(tmp_path: Path) -> None:
+    """A load that takes longer than the others are given fails nothing: they began later."""
+    now = 0.0
+    one, two = Orders(tmp_path, 1, timeout=60, clock=lambda: now), joined(tmp_path, 2)
+    one.join()
+
+    async def slow(name: str, wanted: str) -> None:
+        nonlocal now
+        now += 100
+
+    giving = asyncio.create_task(one.give("m", "loaded", slow))
+    await until(lambda: now)
+    await settle_down()
+    following = asyncio.create_task(two.follow(Recorder()))
+    await giving
+    following.cancel()
+
+
+@in_loop
 async def test_a_worker_that_has_ended_is_not_waited_for(tmp_path: Path) -> None:
     """Its report is of a process that is gone."""
     one = joined(tmp_path, 1)
