@@ -97,22 +97,35 @@ class Orders:
                 raise ModelUnavailableError(detail, retry_after=5)
 
     async def follow(self, apply: Apply) -> None:
-        """Carries out what other workers were told; runs until it is cancelled."""
-        seen: object = None
-        while True:
-            try:
-                state = self._state()
-                if state != seen:
-                    await self._catch_up(apply)
-                    seen = state
-            except Exception:  # such as a full disk, which may have room the next time
-                logger.exception("the orders can't be followed")
-            await asyncio.sleep(LOOK_SECONDS)
+        """Carries out what other workers were told; runs until it is cancelled.
 
-    async def _catch_up(self, apply: Apply) -> None:
+        Each model has a task of its own, so that a slow one keeps no other waiting.
+        """
+        seen: object = None
+        busy: dict[str, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            while True:
+                try:
+                    state = self._state()
+                    if busy or state != seen:
+                        busy = {name: task for name, task in busy.items() if not task.done()}
+                        for name in self._new() - busy.keys():
+                            busy[name] = group.create_task(self._catch_up(name, apply))
+                        seen = state
+                except Exception:  # such as a full disk, which may have room the next time
+                    logger.exception("the orders can't be followed")
+                await asyncio.sleep(LOOK_SECONDS)
+
+    def _new(self) -> set[str]:
+        """The models with an order that is not carried out."""
         orders = self._orders().items()
-        new = [name for name, (generation, _) in orders if generation > self._generation(name)]
-        await asyncio.gather(*(self._carry_out(name, apply) for name in new))
+        return {name for name, (generation, _) in orders if generation > self._generation(name)}
+
+    async def _catch_up(self, name: str, apply: Apply) -> None:
+        try:
+            await self._carry_out(name, apply)
+        except Exception:
+            logger.exception("the orders for %r can't be followed", name)
 
     async def _carry_out(self, name: str, apply: Apply) -> ServiceError | None:
         """Does what the latest order for a model says, unless that was done."""

@@ -93,6 +93,52 @@ async def test_the_others_have_their_time_once_it_is_done_here(tmp_path: Path) -
 
 
 @in_loop
+async def test_a_slow_model_keeps_no_other_waiting(tmp_path: Path) -> None:
+    """While one worker loads a model it does what it is told of others, and catches up after."""
+    one, two = joined(tmp_path, 1), joined(tmp_path, 2)
+    gate, seen = asyncio.Event(), list[tuple[str, str]]()
+
+    async def slow_for_a(name: str, wanted: str) -> None:
+        seen.append((name, wanted))
+        if name == "a":
+            await gate.wait()
+
+    following = asyncio.create_task(two.follow(slow_for_a))
+    giving = [asyncio.create_task(one.give("a", "loaded", Recorder()))]
+    await until(lambda: seen)
+    await one.give("b", "loaded", Recorder())
+    giving.append(asyncio.create_task(one.give("a", "unloaded", Recorder())))
+    await one.give("c", "loaded", Recorder())
+    assert not any(task.done() for task in giving)
+    gate.set()
+    await asyncio.gather(*giving)
+    assert seen == [("a", "loaded"), ("b", "loaded"), ("c", "loaded"), ("a", "unloaded")]
+    following.cancel()
+
+
+@in_loop
+async def test_an_order_that_can_not_be_noted_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and the worker goes on following."""
+    one, two, there = joined(tmp_path, 1), joined(tmp_path, 2), Recorder()
+    following = asyncio.create_task(two.follow(there))
+    right = two._note
+
+    def full() -> None:
+        monkeypatch.setattr(two, "_note", right)
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(two, "_note", full)
+    giving = asyncio.create_task(one.give("m", "loaded", Recorder()))
+    await until(lambda: "no space left" in caplog.text)
+    await one.give("other", "loaded", Recorder())
+    await giving
+    assert there.seen == [("m", "loaded"), ("other", "loaded")]
+    following.cancel()
+
+
+@in_loop
 async def test_a_worker_that_has_ended_is_not_waited_for(tmp_path: Path) -> None:
     """Its report is of a process that is gone."""
     one = joined(tmp_path, 1)
