@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import fcntl
 import json
 import logging
@@ -57,8 +58,8 @@ class Orders:
         self._own = f"worker-{number}.json"
         self._timeout = timeout
         self._clock = clock
-        self._done: dict[str, tuple[int, str]] = {}
-        """Name → generation of the last order that was carried out, and why it failed."""
+        self._done: dict[str, tuple[int, ServiceError | None]] = {}
+        """Name → generation of the last order that was carried out, and how it failed."""
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def join(self) -> frozenset[str]:
@@ -66,7 +67,7 @@ class Orders:
         self._folder.mkdir(exist_ok=True)
         with self._exclusive():
             orders = self._orders()
-            self._done = {name: (generation, "") for name, (generation, _) in orders.items()}
+            self._done = {name: (generation, None) for name, (generation, _) in orders.items()}
             self._note()
         return frozenset(name for name, (_, wanted) in orders.items() if wanted == "unloaded")
 
@@ -128,11 +129,11 @@ class Orders:
             logger.exception("the orders for %r can't be followed", name)
 
     async def _carry_out(self, name: str, apply: Apply) -> ServiceError | None:
-        """Does what the latest order for a model says, unless that was done."""
+        """Does what the latest order for a model says, unless that was done: how it failed."""
         async with self._locks[name]:
             generation, wanted = self._orders()[name]
             if generation <= self._generation(name):
-                return None
+                return copy.copy(self._done[name][1])
             error: ServiceError | None = None
             try:
                 await apply(name, wanted)
@@ -141,12 +142,13 @@ class Orders:
             except Exception as failure:
                 logger.exception("%r could not be %s", name, wanted)
                 error = ServiceError(f"{type(failure).__name__}: {failure}")
-            self._done[name] = generation, error.detail if error else ""
+            # A copy, since what was raised holds on to whatever its frames do.
+            self._done[name] = generation, copy.copy(error)
             self._note()
             return error
 
     def _generation(self, name: str) -> int:
-        return self._done.get(name, (0, ""))[0]
+        return self._done.get(name, (0, None))[0]
 
     def _add(self, name: str, wanted: Wanted) -> int:
         with self._exclusive():
@@ -157,16 +159,16 @@ class Orders:
         return generation
 
     def _waiting(self, name: str, generation: int) -> list[str]:
-        """The workers that have yet to carry the order out."""
+        """The other workers that have yet to carry the order out."""
         return [
             Path(file).stem for file, (done, _) in self._reports(name).items() if done < generation
         ]
 
     def _reports(self, name: str) -> dict[str, tuple[int, str]]:
-        """What each living worker has done last for a model."""
+        """What each other living worker has done last for a model."""
         reports = {}
         for path in sorted(self._folder.glob("worker-*.json")):
-            report = _read(path)
+            report = _read(path) if path.name != self._own else {}
             # One that has ended is replaced, and its successor starts from the orders.
             if report and _lives(report["pid"]):
                 generation, reason = report["done"].get(name, (0, ""))
@@ -184,7 +186,11 @@ class Orders:
         return state.st_ino, state.st_mtime_ns
 
     def _note(self) -> None:
-        _write(self._folder / self._own, {"pid": os.getpid(), "done": self._done})
+        done = {
+            name: (generation, error.detail if error else "")
+            for name, (generation, error) in self._done.items()
+        }
+        _write(self._folder / self._own, {"pid": os.getpid(), "done": done})
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:

@@ -93,6 +93,50 @@ async def test_the_others_have_their_time_once_it_is_done_here(tmp_path: Path) -
 
 
 @in_loop
+async def test_of_two_orders_at_once_each_ends_as_its_own(tmp_path: Path) -> None:
+    """One that succeeded does not fail with a later one, which fails with its own error."""
+    one, two = joined(tmp_path, 1), joined(tmp_path, 2)
+    first = asyncio.create_task(one.give("m", "loaded", Recorder()))
+    await settle_down()
+    with pytest.raises(ModelUnavailableError, match=r"^damaged$"):
+        await one.give("m", "loaded", Recorder(ModelUnavailableError("damaged")))
+    assert not first.done()
+    following = asyncio.create_task(two.follow(Recorder()))
+    await first
+    following.cancel()
+
+
+@in_loop
+async def test_an_order_that_was_followed_before_its_caller_came_to_it(tmp_path: Path) -> None:
+    """The caller is told the error itself, though the worker carried the order out already."""
+    one, two = joined(tmp_path, 1), joined(tmp_path, 2)
+    gate, begun = asyncio.Event(), asyncio.Event()
+
+    async def held_up(name: str, wanted: str) -> None:
+        begun.set()
+        await gate.wait()
+
+    failing = Recorder(ModelUnavailableError("damaged", field="model"))
+    giving = [asyncio.create_task(one.give("m", "loaded", held_up))]
+    await begun.wait()
+    giving.append(asyncio.create_task(two.give("m", "loaded", Recorder())))
+    await settle_down()
+    following = [asyncio.create_task(one.follow(failing))]  # waits for the first to end
+    await settle_down()
+    own = asyncio.create_task(one.give("m", "loaded", Recorder()))
+    await settle_down()
+    gate.set()
+    with pytest.raises(ModelUnavailableError, match=r"^damaged$") as caught:
+        await own
+    assert caught.value.field == "model"
+    assert len(failing.seen) == 1
+    following.append(asyncio.create_task(two.follow(Recorder())))
+    await asyncio.gather(*giving, return_exceptions=True)
+    for task in following:
+        task.cancel()
+
+
+@in_loop
 async def test_a_slow_model_keeps_no_other_waiting(tmp_path: Path) -> None:
     """While one worker loads a model it does what it is told of others, and catches up after."""
     one, two = joined(tmp_path, 1), joined(tmp_path, 2)
