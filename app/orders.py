@@ -16,12 +16,12 @@ import logging
 import os
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from app.errors import ModelUnavailableError, ServiceError
+from app.errors import ModelUnavailableError, ServiceError, UnknownModelError
+from app.locks import Locks
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Orders:
         self._clock = clock
         self._done: dict[str, tuple[int, ServiceError | None]] = {}
         """Name → generation of the last order that was carried out, and how it failed."""
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks = Locks()
 
     def join(self) -> frozenset[str]:
         """The models that are to stay unloaded; from now on the others wait for this worker."""
@@ -80,22 +80,51 @@ class Orders:
         """
         generation = self._add(name, wanted)
         error = await self._carry_out(name, apply)
-        if error is not None:
+        if error is not None and not isinstance(error, UnknownModelError):
             raise error
-        # From here on: however long it took here, it may take the others as well.
-        deadline = self._clock() + self._timeout
-        while waiting := self._waiting(name, generation):
-            if self._clock() > deadline:
-                detail = (
-                    f"{', '.join(waiting)} of the workers did not finish within "
-                    f"{self._timeout:g} s, and will when they can: {name!r} is to be {wanted}"
-                )
-                raise ModelUnavailableError(detail, retry_after=5)
-            await asyncio.sleep(_WAIT_SECONDS)
+        waiting = await self._late(name, generation)
+        if error is not None:
+            if not waiting:
+                self._drop(name, generation)
+            raise error
+        if waiting:
+            detail = (
+                f"{', '.join(waiting)} of the workers did not finish within "
+                f"{self._timeout:g} s, and will when they can: {name!r} is to be {wanted}"
+            )
+            raise ModelUnavailableError(detail, retry_after=5)
         for file, (done, reason) in self._reports(name).items():
             if reason and done >= generation:
                 detail = f"{Path(file).stem} did not do as the others: {reason}"
                 raise ModelUnavailableError(detail, retry_after=5)
+
+    async def _late(self, name: str, generation: int) -> list[str]:
+        """The workers that have not carried the order out in time, after waiting for them."""
+        # From here on: however long it took here, it may take the others as well.
+        deadline = self._clock() + self._timeout
+        while (waiting := self._waiting(name, generation)) and self._clock() <= deadline:
+            await asyncio.sleep(_WAIT_SECONDS)
+        return waiting
+
+    def _drop(self, name: str, generation: int) -> None:
+        """Forgets an order that every worker has carried out, for a model that there is not.
+
+        Names come from callers, and would fill the file.
+        """
+        with self._exclusive():
+            orders = self._orders()
+            if orders.get(name, (0, ""))[0] == generation:
+                del orders[name]
+                self._write_orders(orders, self._last())
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drops what was done for orders that are dropped."""
+        gone = self._done.keys() - self._orders().keys()
+        if gone:
+            for name in gone:
+                del self._done[name]
+            self._note()
 
     async def follow(self, apply: Apply) -> None:
         """Carries out what other workers were told; runs until it is cancelled.
@@ -110,6 +139,7 @@ class Orders:
                     state = self._state()
                     if busy or state != seen:
                         busy = {name: task for name, task in busy.items() if not task.done()}
+                        self._forget()
                         for name in self._new() - busy.keys():
                             busy[name] = group.create_task(self._catch_up(name, apply))
                         seen = state
@@ -131,9 +161,9 @@ class Orders:
     async def _carry_out(self, name: str, apply: Apply) -> ServiceError | None:
         """Does what the latest order for a model says, unless that was done: how it failed."""
         async with self._locks[name]:
-            generation, wanted = self._orders()[name]
+            generation, wanted = self._orders().get(name, (0, "loaded"))
             if generation <= self._generation(name):
-                return copy.copy(self._done[name][1])
+                return copy.copy(self._done.get(name, (0, None))[1])
             error: ServiceError | None = None
             try:
                 await apply(name, wanted)
@@ -152,14 +182,14 @@ class Orders:
 
     def _add(self, name: str, wanted: Wanted) -> int:
         with self._exclusive():
-            orders = self._orders()
-            generation = 1 + max((known for known, _ in orders.values()), default=0)
-            orders[name] = generation, wanted
-            _write(self._folder / _ORDERS, orders)
+            generation = 1 + self._last()
+            self._write_orders({**self._orders(), name: (generation, wanted)}, generation)
         return generation
 
     def _waiting(self, name: str, generation: int) -> list[str]:
-        """The other workers that have yet to carry the order out."""
+        """The other workers that have yet to carry the order out; none if it is dropped."""
+        if name not in self._orders():
+            return []
         return [
             Path(file).stem for file, (done, _) in self._reports(name).items() if done < generation
         ]
@@ -176,7 +206,16 @@ class Orders:
         return reports
 
     def _orders(self) -> dict[str, tuple[int, Wanted]]:
-        return {name: (order[0], order[1]) for name, order in _read(self._folder / _ORDERS).items()}
+        orders = _read(self._folder / _ORDERS).get("orders", {})
+        return {name: (order[0], order[1]) for name, order in orders.items()}
+
+    def _last(self) -> int:
+        """The generation of the last order, which may be dropped."""
+        last: int = _read(self._folder / _ORDERS).get("last", 0)
+        return last
+
+    def _write_orders(self, orders: dict[str, tuple[int, Wanted]], last: int) -> None:
+        _write(self._folder / _ORDERS, {"last": last, "orders": orders})
 
     def _state(self) -> tuple[int, int] | None:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Collection, Coroutine, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from app.catalog import Catalog
 from app.daemon import in_daemon_thread
 from app.disk import Disk, Fetch
 from app.errors import ModelUnavailableError, ServiceError, UnknownModelError
+from app.locks import Locks
 from app.orders import Orders, Wanted
 from app.repository import Found, is_name
 from app.versions import Load, Model, Start, Version
@@ -59,7 +59,7 @@ class Registry(Catalog):
         self._halted = False
         self._held: set[str] = set()
         """Unloaded by order, until they are loaded by order."""
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks = Locks()
         self._loading = asyncio.Semaphore(LOADS_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._awaited: set[str] = set()

@@ -137,6 +137,49 @@ async def test_an_order_that_was_followed_before_its_caller_came_to_it(tmp_path:
 
 
 @in_loop
+async def test_an_order_for_a_model_that_there_is_not_leaves_nothing(tmp_path: Path) -> None:
+    """Names come from callers: neither files nor memory grow with them, in any worker."""
+    one, two = joined(tmp_path, 1), joined(tmp_path, 2)
+    here, there = (Recorder(UnknownModelError("none here")) for _ in range(2))
+    following = [asyncio.create_task(o.follow(r)) for o, r in ((one, here), (two, there))]
+
+    def traces() -> str:
+        files = (tmp_path / "orders").glob("*.json")
+        return " ".join(file.read_text() for file in files if "nope" in file.read_text())
+
+    for _ in range(2):
+        outcomes = await asyncio.gather(
+            *(one.give(f"nope-{number}", "loaded", here) for number in (1, 2)),
+            one.give("nope-2", "loaded", here),
+            return_exceptions=True,
+        )
+        assert [type(outcome) for outcome in outcomes] == [UnknownModelError] * 3
+    await until(lambda: not traces())
+    for orders in (one, two):
+        assert not orders._done
+        assert len(orders._locks) == 0
+    here.error = there.error = None
+    there.seen.clear()
+    await one.give("nope-1", "loaded", here)
+    assert there.seen == [("nope-1", "loaded")]
+    for task in following:
+        task.cancel()
+
+
+@in_loop
+async def test_an_order_is_kept_until_the_last_worker_has_seen_it(tmp_path: Path) -> None:
+    """One that is late ends its unload as well, though the model is gone where it was asked."""
+    one, two = joined(tmp_path, 1, timeout=0), joined(tmp_path, 2)
+    with pytest.raises(UnknownModelError, match="none here"):
+        await one.give("m", "loaded", Recorder(UnknownModelError("none here")))
+    there = Recorder()
+    following = asyncio.create_task(two.follow(there))
+    await until(lambda: there.seen)
+    assert there.seen == [("m", "loaded")]
+    following.cancel()
+
+
+@in_loop
 async def test_a_slow_model_keeps_no_other_waiting(tmp_path: Path) -> None:
     """While one worker loads a model it does what it is told of others, and catches up after."""
     one, two = joined(tmp_path, 1), joined(tmp_path, 2)
