@@ -29,6 +29,7 @@ class Disk:
         self._fetch = fetch
         self._removal_seconds = removal_seconds
         self._unfetched: dict[str, dict[int, str]] = {}
+        self._unreached: dict[Path, str] = {}
         self.remarks: tuple[str, ...] = ()
         """Why whole roots could not be fetched."""
 
@@ -39,6 +40,9 @@ class Disk:
             self._unfetched.clear()
         self._unfetched.pop(name or "", None)
         self.remarks = tuple(problem.reason for problem in problems if not problem.name)
+        self._unreached = {
+            problem.folder: problem.reason for problem in problems if problem.folder is not None
+        }
         for problem in problems:
             if problem.name:
                 self._unfetched.setdefault(problem.name, {})[problem.number] = problem.reason
@@ -67,6 +71,15 @@ class Disk:
     def unfetched(self, name: str) -> dict[int, str]:
         """The versions of a model that could not be fetched, and why."""
         return self._unfetched.get(name, {})
+
+    def unreached(self, versions: Sequence[Version]) -> str:
+        """Why the roots that these versions are from could not be reached; empty if they were."""
+        reasons = (
+            reason
+            for root, reason in self._unreached.items()
+            if any(root in version.folder.parents for version in versions)
+        )
+        return "; ".join(reasons)
 
     async def _scan(self, name: str | None) -> Scan:
         return await in_daemon_thread(repository.scan, self._roots, name)

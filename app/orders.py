@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import fcntl
 import json
 import logging
 import os
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from app.errors import ModelUnavailableError, ServiceError
+from app.errors import ModelUnavailableError, ServiceError, UnknownModelError
+from app.locks import Locks
 
 logger = logging.getLogger(__name__)
 
@@ -41,23 +42,32 @@ class Orders:
     Args:
         folder: shared by the workers.
         number: of this worker.
-        timeout: seconds that the others have to carry an order out.
+        timeout: seconds that the others have to carry an order out, once this worker has.
+        clock: seconds that only grow.
     """
 
-    def __init__(self, folder: Path, number: int, *, timeout: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        number: int,
+        *,
+        timeout: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._folder = folder / "orders"
         self._own = f"worker-{number}.json"
         self._timeout = timeout
-        self._done: dict[str, tuple[int, str]] = {}
-        """Name → generation of the last order that was carried out, and why it failed."""
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._clock = clock
+        self._done: dict[str, tuple[int, ServiceError | None]] = {}
+        """Name → generation of the last order that was carried out, and how it failed."""
+        self._locks = Locks()
 
     def join(self) -> frozenset[str]:
         """The models that are to stay unloaded; from now on the others wait for this worker."""
         self._folder.mkdir(exist_ok=True)
         with self._exclusive():
             orders = self._orders()
-            self._done = {name: (generation, "") for name, (generation, _) in orders.items()}
+            self._done = {name: (generation, None) for name, (generation, _) in orders.items()}
             self._note()
         return frozenset(name for name, (_, wanted) in orders.items() if wanted == "unloaded")
 
@@ -68,48 +78,92 @@ class Orders:
             ServiceError: as `apply` raises.
             ModelUnavailableError: another worker failed, or has not done it in time.
         """
-        deadline = time.monotonic() + self._timeout
         generation = self._add(name, wanted)
         error = await self._carry_out(name, apply)
-        if error is not None:
+        if error is not None and not isinstance(error, UnknownModelError):
             raise error
-        while waiting := self._waiting(name, generation):
-            if time.monotonic() > deadline:
-                detail = (
-                    f"{', '.join(waiting)} of the workers did not finish within "
-                    f"{self._timeout:g} s, and will when they can: {name!r} is to be {wanted}"
-                )
-                raise ModelUnavailableError(detail, retry_after=5)
-            await asyncio.sleep(_WAIT_SECONDS)
+        waiting = await self._late(name, generation)
+        if error is not None:
+            if not waiting:
+                self._drop(name, generation)
+            raise error
+        if waiting:
+            detail = (
+                f"{', '.join(waiting)} of the workers did not finish within "
+                f"{self._timeout:g} s, and will when they can: {name!r} is to be {wanted}"
+            )
+            raise ModelUnavailableError(detail, retry_after=5)
         for file, (done, reason) in self._reports(name).items():
             if reason and done >= generation:
                 detail = f"{Path(file).stem} did not do as the others: {reason}"
                 raise ModelUnavailableError(detail, retry_after=5)
 
-    async def follow(self, apply: Apply) -> None:
-        """Carries out what other workers were told; runs until it is cancelled."""
-        seen: object = None
-        while True:
-            try:
-                state = self._state()
-                if state != seen:
-                    await self._catch_up(apply)
-                    seen = state
-            except Exception:  # such as a full disk, which may have room the next time
-                logger.exception("the orders can't be followed")
-            await asyncio.sleep(LOOK_SECONDS)
+    async def _late(self, name: str, generation: int) -> list[str]:
+        """The workers that have not carried the order out in time, after waiting for them."""
+        # From here on: however long it took here, it may take the others as well.
+        deadline = self._clock() + self._timeout
+        while (waiting := self._waiting(name, generation)) and self._clock() <= deadline:
+            await asyncio.sleep(_WAIT_SECONDS)
+        return waiting
 
-    async def _catch_up(self, apply: Apply) -> None:
+    def _drop(self, name: str, generation: int) -> None:
+        """Forgets an order that every worker has carried out, for a model that there is not.
+
+        Names come from callers, and would fill the file.
+        """
+        with self._exclusive():
+            orders = self._orders()
+            if orders.get(name, (0, ""))[0] == generation:
+                del orders[name]
+                self._write_orders(orders, self._last())
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drops what was done for orders that are dropped."""
+        gone = self._done.keys() - self._orders().keys()
+        if gone:
+            for name in gone:
+                del self._done[name]
+            self._note()
+
+    async def follow(self, apply: Apply) -> None:
+        """Carries out what other workers were told; runs until it is cancelled.
+
+        Each model has a task of its own, so that a slow one keeps no other waiting.
+        """
+        seen: object = None
+        busy: dict[str, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            while True:
+                try:
+                    state = self._state()
+                    if busy or state != seen:
+                        busy = {name: task for name, task in busy.items() if not task.done()}
+                        self._forget()
+                        for name in self._new() - busy.keys():
+                            busy[name] = group.create_task(self._catch_up(name, apply))
+                        seen = state
+                except Exception:  # such as a full disk, which may have room the next time
+                    logger.exception("the orders can't be followed")
+                await asyncio.sleep(LOOK_SECONDS)
+
+    def _new(self) -> set[str]:
+        """The models with an order that is not carried out."""
         orders = self._orders().items()
-        new = [name for name, (generation, _) in orders if generation > self._generation(name)]
-        await asyncio.gather(*(self._carry_out(name, apply) for name in new))
+        return {name for name, (generation, _) in orders if generation > self._generation(name)}
+
+    async def _catch_up(self, name: str, apply: Apply) -> None:
+        try:
+            await self._carry_out(name, apply)
+        except Exception:
+            logger.exception("the orders for %r can't be followed", name)
 
     async def _carry_out(self, name: str, apply: Apply) -> ServiceError | None:
-        """Does what the latest order for a model says, unless that was done."""
+        """Does what the latest order for a model says, unless that was done: how it failed."""
         async with self._locks[name]:
-            generation, wanted = self._orders()[name]
+            generation, wanted = self._orders().get(name, (0, "loaded"))
             if generation <= self._generation(name):
-                return None
+                return copy.copy(self._done.get(name, (0, None))[1])
             error: ServiceError | None = None
             try:
                 await apply(name, wanted)
@@ -118,32 +172,33 @@ class Orders:
             except Exception as failure:
                 logger.exception("%r could not be %s", name, wanted)
                 error = ServiceError(f"{type(failure).__name__}: {failure}")
-            self._done[name] = generation, error.detail if error else ""
+            # A copy, since what was raised holds on to whatever its frames do.
+            self._done[name] = generation, copy.copy(error)
             self._note()
             return error
 
     def _generation(self, name: str) -> int:
-        return self._done.get(name, (0, ""))[0]
+        return self._done.get(name, (0, None))[0]
 
     def _add(self, name: str, wanted: Wanted) -> int:
         with self._exclusive():
-            orders = self._orders()
-            generation = 1 + max((known for known, _ in orders.values()), default=0)
-            orders[name] = generation, wanted
-            _write(self._folder / _ORDERS, orders)
+            generation = 1 + self._last()
+            self._write_orders({**self._orders(), name: (generation, wanted)}, generation)
         return generation
 
     def _waiting(self, name: str, generation: int) -> list[str]:
-        """The workers that have yet to carry the order out."""
+        """The other workers that have yet to carry the order out; none if it is dropped."""
+        if name not in self._orders():
+            return []
         return [
             Path(file).stem for file, (done, _) in self._reports(name).items() if done < generation
         ]
 
     def _reports(self, name: str) -> dict[str, tuple[int, str]]:
-        """What each living worker has done last for a model."""
+        """What each other living worker has done last for a model."""
         reports = {}
         for path in sorted(self._folder.glob("worker-*.json")):
-            report = _read(path)
+            report = _read(path) if path.name != self._own else {}
             # One that has ended is replaced, and its successor starts from the orders.
             if report and _lives(report["pid"]):
                 generation, reason = report["done"].get(name, (0, ""))
@@ -151,7 +206,16 @@ class Orders:
         return reports
 
     def _orders(self) -> dict[str, tuple[int, Wanted]]:
-        return {name: (order[0], order[1]) for name, order in _read(self._folder / _ORDERS).items()}
+        orders = _read(self._folder / _ORDERS).get("orders", {})
+        return {name: (order[0], order[1]) for name, order in orders.items()}
+
+    def _last(self) -> int:
+        """The generation of the last order, which may be dropped."""
+        last: int = _read(self._folder / _ORDERS).get("last", 0)
+        return last
+
+    def _write_orders(self, orders: dict[str, tuple[int, Wanted]], last: int) -> None:
+        _write(self._folder / _ORDERS, {"last": last, "orders": orders})
 
     def _state(self) -> tuple[int, int] | None:
         try:
@@ -161,7 +225,11 @@ class Orders:
         return state.st_ino, state.st_mtime_ns
 
     def _note(self) -> None:
-        _write(self._folder / self._own, {"pid": os.getpid(), "done": self._done})
+        done = {
+            name: (generation, error.detail if error else "")
+            for name, (generation, error) in self._done.items()
+        }
+        _write(self._folder / self._own, {"pid": os.getpid(), "done": done})
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:

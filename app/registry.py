@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Collection, Coroutine, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from app.catalog import Catalog
 from app.daemon import in_daemon_thread
 from app.disk import Disk, Fetch
 from app.errors import ModelUnavailableError, ServiceError, UnknownModelError
+from app.locks import Locks
 from app.orders import Orders, Wanted
 from app.repository import Found, is_name
 from app.versions import Load, Model, Start, Version
@@ -59,7 +59,7 @@ class Registry(Catalog):
         self._halted = False
         self._held: set[str] = set()
         """Unloaded by order, until they are loaded by order."""
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks = Locks()
         self._loading = asyncio.Semaphore(LOADS_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._awaited: set[str] = set()
@@ -109,8 +109,8 @@ class Registry(Catalog):
 
         Raises:
             UnknownModelError: there is no model of that name.
-            ModelUnavailableError: the highest version could not be loaded; what served before
-                serves on.
+            ModelUnavailableError: the highest version could not be loaded, or a root that has the
+                model could not be reached; what served before serves on.
         """
         if not is_name(name):
             raise self._nowhere(name)
@@ -156,11 +156,13 @@ class Registry(Catalog):
             await self._fetch(name)
             await self._sync(name)
             versions = self.models[name].versions if name in self.models else []
+            unreached = self._disk.unreached(versions)
         highest = next((one for one in versions if one.state != "unloading"), None)
         if highest is None:
             raise self._nowhere(name)
-        if highest.reason:
-            detail = f"{name}/{highest.number} did not load: {highest.reason}"
+        if highest.reason or unreached:
+            reason = highest.reason or f"{unreached}; what was fetched before serves on"
+            detail = f"{name}/{highest.number} did not load: {reason}"
             raise ModelUnavailableError(detail, field="model")
 
     async def _unload_here(self, name: str) -> None:

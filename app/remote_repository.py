@@ -57,7 +57,7 @@ class RemoteRoot:
         except Exception as error:  # every file system raises its own
             reason = _sentence(self.shown, error)
             logger.error("%s", reason)
-            return [FetchProblem("", 0, reason)]
+            return [FetchProblem("", 0, reason, self.folder)]
 
     def _fetch(self, name: str | None) -> list[FetchProblem]:
         fs, path = _connect(self.address)

@@ -35,6 +35,8 @@ class FetchProblem:
     """Of the model; empty for a whole root."""
     number: int
     reason: str
+    folder: Path | None = None
+    """The copy of a whole root."""
 
 
 @dataclass(slots=True)

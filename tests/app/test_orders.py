@@ -74,6 +74,158 @@ async def test_a_worker_that_is_busy_is_waited_for_no_longer_than_said(tmp_path:
 
 
 @in_loop
+async def test_the_others_have_their_time_once_it_is_done_here(tmp_path: Path) -> None:
+    """A load that takes longer than the others are given fails nothing: they began later."""
+    now = 0.0
+    one, two = Orders(tmp_path, 1, timeout=60, clock=lambda: now), joined(tmp_path, 2)
+    one.join()
+
+    async def slow(name: str, wanted: str) -> None:
+        nonlocal now
+        now += 100
+
+    giving = asyncio.create_task(one.give("m", "loaded", slow))
+    await until(lambda: now)
+    await settle_down()
+    following = asyncio.create_task(two.follow(Recorder()))
+    await giving
+    following.cancel()
+
+
+@in_loop
+async def test_of_two_orders_at_once_each_ends_as_its_own(tmp_path: Path) -> None:
+    """One that succeeded does not fail with a later one, which fails with its own error."""
+    one, two = joined(tmp_path, 1), joined(tmp_path, 2)
+    first = asyncio.create_task(one.give("m", "loaded", Recorder()))
+    await settle_down()
+    with pytest.raises(ModelUnavailableError, match=r"^damaged$"):
+        await one.give("m", "loaded", Recorder(ModelUnavailableError("damaged")))
+    assert not first.done()
+    following = asyncio.create_task(two.follow(Recorder()))
+    await first
+    following.cancel()
+
+
+@in_loop
+async def test_an_order_that_was_followed_before_its_caller_came_to_it(tmp_path: Path) -> None:
+    """The caller is told the error itself, though the worker carried the order out already."""
+    one, two = joined(tmp_path, 1), joined(tmp_path, 2)
+    gate, begun = asyncio.Event(), asyncio.Event()
+
+    async def held_up(name: str, wanted: str) -> None:
+        begun.set()
+        await gate.wait()
+
+    failing = Recorder(ModelUnavailableError("damaged", field="model"))
+    giving = [asyncio.create_task(one.give("m", "loaded", held_up))]
+    await begun.wait()
+    giving.append(asyncio.create_task(two.give("m", "loaded", Recorder())))
+    await settle_down()
+    following = [asyncio.create_task(one.follow(failing))]  # waits for the first to end
+    await settle_down()
+    own = asyncio.create_task(one.give("m", "loaded", Recorder()))
+    await settle_down()
+    gate.set()
+    with pytest.raises(ModelUnavailableError, match=r"^damaged$") as caught:
+        await own
+    assert caught.value.field == "model"
+    assert len(failing.seen) == 1
+    following.append(asyncio.create_task(two.follow(Recorder())))
+    await asyncio.gather(*giving, return_exceptions=True)
+    for task in following:
+        task.cancel()
+
+
+@in_loop
+async def test_an_order_for_a_model_that_there_is_not_leaves_nothing(tmp_path: Path) -> None:
+    """Names come from callers: neither files nor memory grow with them, in any worker."""
+    one, two = joined(tmp_path, 1), joined(tmp_path, 2)
+    here, there = (Recorder(UnknownModelError("none here")) for _ in range(2))
+    following = [asyncio.create_task(o.follow(r)) for o, r in ((one, here), (two, there))]
+
+    def traces() -> str:
+        files = (tmp_path / "orders").glob("*.json")
+        return " ".join(file.read_text() for file in files if "nope" in file.read_text())
+
+    for _ in range(2):
+        outcomes = await asyncio.gather(
+            *(one.give(f"nope-{number}", "loaded", here) for number in (1, 2)),
+            one.give("nope-2", "loaded", here),
+            return_exceptions=True,
+        )
+        assert [type(outcome) for outcome in outcomes] == [UnknownModelError] * 3
+    await until(lambda: not traces())
+    for orders in (one, two):
+        assert not orders._done
+        assert len(orders._locks) == 0
+    here.error = there.error = None
+    there.seen.clear()
+    await one.give("nope-1", "loaded", here)
+    assert there.seen == [("nope-1", "loaded")]
+    for task in following:
+        task.cancel()
+
+
+@in_loop
+async def test_an_order_is_kept_until_the_last_worker_has_seen_it(tmp_path: Path) -> None:
+    """One that is late ends its unload as well, though the model is gone where it was asked."""
+    one, two = joined(tmp_path, 1, timeout=0), joined(tmp_path, 2)
+    with pytest.raises(UnknownModelError, match="none here"):
+        await one.give("m", "loaded", Recorder(UnknownModelError("none here")))
+    there = Recorder()
+    following = asyncio.create_task(two.follow(there))
+    await until(lambda: there.seen)
+    assert there.seen == [("m", "loaded")]
+    following.cancel()
+
+
+@in_loop
+async def test_a_slow_model_keeps_no_other_waiting(tmp_path: Path) -> None:
+    """While one worker loads a model it does what it is told of others, and catches up after."""
+    one, two = joined(tmp_path, 1), joined(tmp_path, 2)
+    gate, seen = asyncio.Event(), list[tuple[str, str]]()
+
+    async def slow_for_a(name: str, wanted: str) -> None:
+        seen.append((name, wanted))
+        if name == "a":
+            await gate.wait()
+
+    following = asyncio.create_task(two.follow(slow_for_a))
+    giving = [asyncio.create_task(one.give("a", "loaded", Recorder()))]
+    await until(lambda: seen)
+    await one.give("b", "loaded", Recorder())
+    giving.append(asyncio.create_task(one.give("a", "unloaded", Recorder())))
+    await one.give("c", "loaded", Recorder())
+    assert not any(task.done() for task in giving)
+    gate.set()
+    await asyncio.gather(*giving)
+    assert seen == [("a", "loaded"), ("b", "loaded"), ("c", "loaded"), ("a", "unloaded")]
+    following.cancel()
+
+
+@in_loop
+async def test_an_order_that_can_not_be_noted_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and the worker goes on following."""
+    one, two, there = joined(tmp_path, 1), joined(tmp_path, 2), Recorder()
+    following = asyncio.create_task(two.follow(there))
+    right = two._note
+
+    def full() -> None:
+        monkeypatch.setattr(two, "_note", right)
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(two, "_note", full)
+    giving = asyncio.create_task(one.give("m", "loaded", Recorder()))
+    await until(lambda: "no space left" in caplog.text)
+    await one.give("other", "loaded", Recorder())
+    await giving
+    assert there.seen == [("m", "loaded"), ("other", "loaded")]
+    following.cancel()
+
+
+@in_loop
 async def test_a_worker_that_has_ended_is_not_waited_for(tmp_path: Path) -> None:
     """Its report is of a process that is gone."""
     one = joined(tmp_path, 1)

@@ -326,3 +326,15 @@ async def test_no_request_fails_while_its_model_is_reloaded(tmp_path: Path) -> N
     await asyncio.gather(*callers)
     assert len(answered) == 21
     await subject.close()
+
+
+@in_loop
+async def test_names_that_there_are_not_are_not_kept(tmp_path: Path) -> None:
+    """Loading by name of what nobody has leaves nothing behind."""
+    subject = registry(tmp_path)
+    await subject.open()
+    for number in range(3):
+        with pytest.raises(UnknownModelError):
+            await subject.load(f"nope-{number}")
+    assert not subject.models
+    assert len(subject._locks) == 0

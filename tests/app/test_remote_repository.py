@@ -14,6 +14,7 @@ import fsspec
 import pytest
 
 from app import remote_repository
+from app.errors import ModelUnavailableError
 from app.remote_repository import RemoteRoot, default_cache
 from model.bundle import DECODER, ENCODER, MANIFEST, open_bundle
 from tests import arithmetic_bundle
@@ -238,3 +239,21 @@ async def test_a_registry_fetches_at_the_start_and_on_load(fs: Any, tmp_path: Pa
     assert ADDRESS in again.warnings()[0]
     for one in (subject, again):
         await one.close()
+
+
+@in_loop
+async def test_a_load_fails_when_its_root_can_not_be_reached(fs: Any, tmp_path: Path) -> None:
+    """What is there might be newer; the copy serves on, and models of other roots load."""
+    arithmetic_bundle.write(tmp_path / "local", name="local")
+    put(fs, arithmetic_bundle.write(tmp_path / "made").folder)
+    root = RemoteRoot(ADDRESS, tmp_path / "cache")
+    subject = registry(tmp_path / "local", root.folder, fetch=root.fetch)
+    await subject.open()
+    fs.rm("/bundles", recursive=True)
+    with pytest.raises(ModelUnavailableError, match=rf"arithmetic/1 did not load: {ADDRESS}: .*"):
+        await subject.load("arithmetic")
+    assert subject.engine("arithmetic").version == 1
+    await subject.load("local")
+    put(fs, tmp_path / "made" / "arithmetic" / "1")
+    await subject.load("arithmetic")
+    await subject.close()
