@@ -101,7 +101,7 @@ def _schema(latents: Encodings) -> Any:  # noqa: ANN401 pyarrow is not always th
     import pyarrow as pa
 
     numbers = pa.list_(pa.float32())
-    about = {
+    about: dict[bytes | str, bytes | str] = {
         "model": latents.model,
         "version": str(latents.version),
         "latent_shape": json.dumps(latents.mean.shape[1:]),
@@ -114,8 +114,9 @@ def _lists(values: Floats) -> Any:  # noqa: ANN401 pyarrow is not always there
     import pyarrow as pa
 
     flat = values.reshape(len(values), -1)
-    offsets = np.arange(0, flat.size + 1, flat.shape[1], dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat.reshape(-1)))
+    offsets = np.arange(0, flat.size + 1, flat.shape[1])
+    entries = pa.array(flat.reshape(-1), pa.float32())
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), entries)
 
 
 class _Csv:

@@ -129,8 +129,7 @@ class Verbs:
     ) -> Steps[results.Scores]:
         """How likely the model finds each picture; with a seed, all in one request."""
         options = _given(samples=samples, binarise=binarise, seed=seed)
-        whole = seed is not None
-        return (yield from self._ask("/score", images, options, model, parsing.scores, whole=whole))
+        return (yield from self._ask("/score", images, options, model, parsing.scores))
 
     def interpolate(
         self,
