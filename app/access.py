@@ -15,7 +15,7 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access_lines import AccessLines
-from app.problems import CLIENT_CLOSED_REQUEST, problem
+from app.problems import CLIENT_CLOSED_REQUEST, error_answer
 
 logger = logging.getLogger("vaeserve")
 
@@ -69,14 +69,14 @@ class AccessLog:
             if answered:
                 raise
             detail = "the server is stopping and could not finish this request"
-            answer = problem("shutting_down", detail, request_id=request_id)
+            answer = error_answer(scope, "shutting_down", detail)
             await answer(scope, receive, send_with_id)
         except Exception:
             logger.exception("the server failed", extra={"members": {"request_id": request_id}})
             if answered:
                 raise  # the server below cuts the connection, so that nobody takes it for whole
             detail = "the server failed; its log has the reason under this request id"
-            answer = problem("internal", detail, request_id=request_id)
+            answer = error_answer(scope, "internal", detail)
             await answer(scope, receive, send_with_id)
         finally:
             self._record(scope, request_id, status, time.perf_counter() - started)

@@ -225,7 +225,7 @@ def raw(engine: Engine, timing: Timing) -> dict[str, str]:
     """The headers of every verb's answer."""
     return {
         "X-VAE-Model": engine.identity,
-        "Server-Timing": f"queue;dur={timing.queue * 1e3:.3f}, run;dur={timing.run * 1e3:.3f}",
+        "Server-Timing": timing.header,
     }
 
 

@@ -43,15 +43,20 @@ class Balance:
         return found
 
     def bury(self, number: int) -> None:
-        """Shares out what waits for a dead worker; without others it is left to the next one."""
+        """Shares out what waits for a dead worker; what finds no place is left to the next one."""
         self.publish(number, None)
+        left = self.inboxes[number]
         while (heir := self.lightest(number)) is not None:
             try:
-                connection, _ = self.inboxes[number].accept()
-            except OSError:
+                connection, _ = left.accept()
+            except ConnectionAbortedError:
+                continue  # one is lost, and others may wait
+            except OSError:  # none waits, or no descriptor is free
                 return
             with connection:
-                self.inboxes[heir].put(connection)
+                if not self.inboxes[heir].put(connection):
+                    left.put(connection)  # it has just come from there
+                    return
 
     def close(self) -> None:
         """Closes the inboxes in this process."""

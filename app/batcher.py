@@ -2,7 +2,7 @@
 
 It knows rows, shapes and run times; no images, no models, no HTTP.
 
-- Rows are joined only when their shapes are equal.
+- Rows are joined only when their types and shapes are equal.
 - A batch is sized to about `TARGET_SECONDS` of measured work. A caller with more rows than
   that gets one chunk a batch and goes to the end of the queue in between.
 - A caller who has left is skipped when rows are taken and when they are delivered.
@@ -17,6 +17,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,8 @@ from app.lanes import Lanes
 logger = logging.getLogger(__name__)
 
 Run = Callable[[Array], Sequence[Array]]
+_Kind = tuple[np.dtype[Any], tuple[int, ...]]
+"""Type and shape of a row: NumPy would convert one type to another without a word."""
 
 TARGET_SECONDS = 0.005
 _SMOOTHING = 0.2
@@ -114,7 +117,7 @@ class MicroBatcher:
         self._observe = observe
         self._clock = clock
         self._work_clock = work_clock
-        self._queues: OrderedDict[tuple[int, ...], deque[Call]] = OrderedDict()
+        self._queues: OrderedDict[_Kind, deque[Call]] = OrderedDict()
         self._unfinished: set[Call] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -136,7 +139,7 @@ class MicroBatcher:
             raise ShuttingDownError(msg)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         call = Call(rows, future, self._clock())
-        self._queues.setdefault(rows.shape[1:], deque()).append(call)
+        self._queues.setdefault((rows.dtype, rows.shape[1:]), deque()).append(call)
         self._unfinished.add(call)
         self._idle.clear()
         self._lanes.offer(self)
@@ -157,13 +160,13 @@ class MicroBatcher:
         return bool(self._queues)
 
     def take(self) -> _Batch | None:
-        """Forms the next batch from the shape that has waited longest."""
+        """Forms the next batch from the kind of rows that has waited longest."""
         while self._queues:
-            shape, calls = self._queues.popitem(last=False)
-            row_seconds = self._seconds_per_row.get(shape)
+            kind, calls = self._queues.popitem(last=False)
+            row_seconds = self._seconds_per_row.get(kind[1])
             parts = self._fill(calls, self._row_limit(row_seconds))
             if calls:
-                self._queues[shape] = calls
+                self._queues[kind] = calls
             if parts:
                 rows = sum(part.stop - part.start for part in parts)
                 expected = TARGET_SECONDS if row_seconds is None else row_seconds * rows

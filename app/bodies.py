@@ -60,13 +60,20 @@ async def read_body(request: Request, max_json_bytes: int) -> Body:
     for announced in lines(request.scope, b"content-length"):
         if announced.isdigit():
             _check_json(Body(b"", media_type, boundary), int(announced), max_json_bytes)
-    content = await _content(request)
+    content = await read_content(request)
     body = Body(content, media_type, boundary)
     _check_json(body, len(content), max_json_bytes)
     return body
 
 
-async def _content(request: Request) -> bytes:
+async def read_content(request: Request) -> bytes:
+    """The whole body, whatever it is.
+
+    Raises:
+        BodyTooLargeError: it is above the limit for all bodies.
+        QueueFullError: the bodies of all requests together leave no room for it.
+        ClientDisconnectedError: the client left before it had sent all of it.
+    """
     # Starlette's passes each chunk through three generators.
     chunks: list[bytes] = []
     while True:

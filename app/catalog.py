@@ -11,7 +11,7 @@ from app.errors import (
     UnknownModelError,
     UnknownVersionError,
 )
-from app.versions import Model, Version, why_not_serving
+from app.versions import Model, why_not_serving
 
 
 class Catalog:
@@ -123,7 +123,3 @@ class Catalog:
 
     def _names(self) -> str:
         return ", ".join(sorted(self.models))
-
-    def _version(self, name: str, number: int) -> Version | None:
-        model = self.models.get(name)
-        return model.version(number) if model else None

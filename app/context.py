@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from app.admission import Admission
 from app.metrics import Metrics
 from app.offload import Offload
+from app.oip.statistics import Statistics
 from app.registry import Registry
 from app.service import Service
 from app.settings import Settings
@@ -28,7 +29,10 @@ class Context:
     offload: Offload
     decoding: Admission
     """Bounds the pixels of the pictures that are decoded, or wait for it."""
+    inflated: Admission
+    """Bounds the bytes of bodies that came compressed."""
     metrics: Metrics
+    statistics: Statistics
     worker: Worker | None = None
     """This process, where it is one of several."""
 

@@ -48,6 +48,14 @@ class Deadline:
         """Begins the time anew, for the next part of an answer that is sent in parts."""
         self._due = time.perf_counter() + self._seconds
 
+    def shorten(self, seconds: float) -> None:
+        """Ends the block `seconds` after the request began, where that is earlier."""
+        if seconds < self._seconds:
+            self._due -= self._seconds - seconds
+            self._seconds = seconds
+            self._timer.cancel()
+            self._look_again(UNWATCHED_SECONDS)
+
     def __enter__(self) -> Deadline:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 a request is always handled in a task

@@ -6,17 +6,21 @@ as a draw from the prior. Around the zero latent, a radius is therefore a temper
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from app import sizes
 from app.calls import Answer
 from app.engine import Engine
+from app.errors import InvalidFieldError
 from app.offload import Offload
 from app.programs import draws
 from app.timing import Timing
 from model import noise
+from model.manifest import Manifest
 from model.noise import Purpose
 from model.pixels import Floats, Images
 
@@ -48,6 +52,18 @@ class Near:
         """How many rows it takes to find out where that is."""
         return 0 if self.images is None else len(self.images)
 
+    def size(self, manifest: Manifest) -> sizes.Size:
+        """Height and width of what is there.
+
+        Raises:
+            InvalidFieldError: the model does not decode latents of that shape.
+        """
+        if self.images is not None:
+            _, height, width, _ = self.images.shape
+            return height, width
+        assert self.latent is not None  # noqa: S101 one of the two is there
+        return sizes.of_latents(manifest, self.latent.shape, field="latents_near")
+
     async def find(self, engine: Engine, timing: Timing) -> Around:
         """A bare latent has the prior's unit alone; around a picture, a radius of 1 draws from
         its posterior."""
@@ -61,6 +77,43 @@ class Near:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """The size of the pictures that a request draws, and what it takes to find the first latent."""
+
+    size: sizes.Size
+    latent: tuple[int, ...]
+    """The shape of a latent."""
+    rows: int
+    """Rows that run before the first is drawn."""
+
+    @staticmethod
+    def of(manifest: Manifest, near: Near | None, height: int | None, width: int | None) -> Place:
+        """That of what is near, or of the height and width that are asked for.
+
+        Raises:
+            InvalidFieldError: there are both, or the model does not take this size.
+        """
+        if near is None:
+            size = sizes.chosen(manifest, height, width)
+            return Place(size, manifest.latent_shape(*size), 0)
+        for field, length in (("height", height), ("width", width)):
+            if length is not None:
+                msg = f"{field} is for draws from the prior; near something, pictures have its size"
+                raise InvalidFieldError(msg, field=field)
+        size = near.size(manifest)
+        return Place(size, manifest.latent_shape(*size), near.rows)
+
+    @property
+    def pixels(self) -> int:
+        """What a row costs."""
+        return math.prod(self.size)
+
+    def cost(self, n: int) -> int:
+        """Pixels of n pictures and of what runs before them."""
+        return (n + self.rows) * self.pixels
+
+
+@dataclass(frozen=True, slots=True)
 class Drawing:
     """The rows of one seed."""
 
@@ -68,17 +121,28 @@ class Drawing:
     seed: int
     temperature: float
     around: Around | None
+    place: Place
     offload: Offload
 
     async def rows(self, first: int, count: int) -> Answer:
         """Rows first … first + count − 1: pictures uint8 [count, h, w, c], bool [count] that each
         consists of finite numbers, and latents float32 [count, *latent_shape]."""
-        if self.around is None:
+        around = self.around or self._around_zero()
+        if around is None:
             return await self.engine.sample(draws(self.seed, count, self.temperature, first))
-        size = count * self.around.center.size
-        latents = await self.offload(size, _draw, self.around, self.seed, first, count)
+        size = count * around.center.size
+        latents = await self.offload(size, _draw, around, self.seed, first, count)
         answer = await self.engine.decode(latents)
         return Answer((*answer.outputs, latents), answer.queue_seconds, answer.run_seconds)
+
+    def _around_zero(self) -> Around | None:
+        """The prior of a model of many sizes: rows of one batch have one shape, and the rows that
+        `Engine.sample` takes don't tell theirs."""
+        if self.engine.manifest.input.sizes is None:
+            return None
+        zero = np.zeros(self.place.latent, np.float32)
+        spread = np.full_like(zero, self.temperature)
+        return Around(zero, spread, self.temperature, "prior")
 
 
 def _draw(around: Around, seed: int, first: int, count: int) -> Floats:

@@ -57,12 +57,12 @@ def parse_ends(
         return options, Ends(latents=_two(latents.from_array(array, tuple(shape), 2)))
     if not body.content:
         raise _not_one("none came")
-    values, lists = latents.json_size(tuple(shape))
+    values, lists = latents.json_size(tuple(shape), 2)
     members = members_of(
         body,
         (JSON, MULTIPART, NPY),
-        max_values=2 * values + OPTION_VALUES,
-        max_containers=2 * lists + OPTION_VALUES,
+        max_values=values + OPTION_VALUES,
+        max_containers=lists + OPTION_VALUES,
     )
     options = from_members(request, InterpolateOptions, members, other=KINDS)
     return options, _from_members(members, tuple(shape))

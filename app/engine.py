@@ -15,6 +15,7 @@ from app.loader import Loaded
 from app.prior import Prior
 from app.programs import Run
 from model.manifest import Manifest
+from model.scaling import Scaling
 
 Observe = Callable[[str, str, BatchReport], None]
 """Called with the model's name, the program's name and the report of a batch."""
@@ -22,7 +23,9 @@ Observe = Callable[[str, str, BatchReport], None]
 
 class Engine:
     """A served bundle. Its batchers run the functions of `app.programs`, which say what rows they
-    take and what they answer: `encode`, `decode`, `sample`, `reconstruct` and `params`.
+    take and what they answer: `encode`, `decode`, `sample`, `reconstruct` and `params`, and with
+    pixels as numbers in the model's own range `encode_floats`, `decode_floats`, and for tensor
+    protocols `encode_tensors`, `decode_tensors` and `reconstruct_tensors`.
     """
 
     def __init__(self, loaded: Loaded, shared: Lanes, observe: Observe) -> None:
@@ -30,9 +33,9 @@ class Engine:
         self.name, self.version = loaded.name, loaded.version
         self.identity = f"{self.name}/{self.version}"
         self.provider = loaded.provider
-        _, height, width = self.manifest.encoder.inputs[0].shape
+        height, width = self.manifest.input.height, self.manifest.input.width
         self.row_pixels = height * width
-        """What one row costs: its pixels."""
+        """What one row costs where its size is the model's own: its pixels."""
         self.prior = Prior(self.manifest.latent.shape)
         self._own_lanes = Lanes(1) if loaded.own_lane else None
         if self._own_lanes:
@@ -61,14 +64,32 @@ class Engine:
         encoder, decoder = loaded.encoder, loaded.decoder
         encoding, decoding = loaded.encoder_row_seconds, loaded.decoder_row_seconds
         value_range, latent = self.manifest.input.value_range, self.manifest.latent.shape
+        scaling = Scaling(self.manifest.latent.scaling, self.manifest.latent.shift)
         image = (height, width, self.manifest.input.channels)
-        self.encode = batcher("encode", programs.encoding(encoder, value_range), image, encoding)
-        self.decode = batcher("decode", programs.decoding(decoder, value_range), latent, decoding)
-        sampling = programs.sampling(decoder, value_range, latent)
-        self.sample = batcher("sample", sampling, programs.DRAW_SHAPE, decoding)
-        reconstructing = programs.reconstructing(encoder, decoder, value_range)
-        self.reconstruct = batcher("reconstruct", reconstructing, image, encoding + decoding)
-        self.params = batcher("params", programs.params(decoder), latent, decoding)
+        program = programs.encoding(encoder, value_range, scaling)
+        self.encode = batcher("encode", program, image, encoding)
+        program = programs.decoding(decoder, value_range, scaling)
+        self.decode = batcher("decode", program, latent, decoding)
+        program = programs.sampling(decoder, value_range, latent, scaling)
+        self.sample = batcher("sample", program, programs.DRAW_SHAPE, decoding)
+        program = programs.reconstructing(encoder, decoder, value_range, scaling)
+        self.reconstruct = batcher("reconstruct", program, image, encoding + decoding)
+        self.params = batcher("params", programs.params(decoder, scaling), latent, decoding)
+        floats = (self.manifest.input.channels, height, width)
+        program = programs.encoding_floats(encoder, scaling)
+        self.encode_floats = batcher("encode_floats", program, floats, encoding)
+        program = programs.decoding_floats(decoder, scaling)
+        self.decode_floats = batcher("decode_floats", program, latent, decoding)
+        self.encode_tensors = batcher(
+            "encode_tensors", programs.encoding_floats(encoder, scaling), floats, encoding
+        )
+        self.decode_tensors = batcher(
+            "decode_tensors", programs.decoding_tensors(decoder, scaling), latent, decoding
+        )
+        program = programs.reconstructing_tensors(encoder, decoder, scaling)
+        self.reconstruct_tensors = batcher(
+            "reconstruct_tensors", program, floats, encoding + decoding
+        )
 
     @property
     def manifest(self) -> Manifest:

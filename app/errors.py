@@ -131,6 +131,18 @@ class ClientDisconnectedError(ServiceError):
     code = "client_disconnected"
 
 
+class ForbiddenError(ServiceError):
+    """The operator has not switched on what was asked for."""
+
+    code = "forbidden"
+
+
+class NotImplementedByServiceError(ServiceError):
+    """A part of a protocol that this service does not have."""
+
+    code = "not_implemented"
+
+
 class ShuttingDownError(ServiceError):
     """The server is stopping and takes no new work."""
 

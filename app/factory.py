@@ -18,6 +18,7 @@ from app import openapi, problems
 from app.access import AccessLog
 from app.access_lines import AccessLines
 from app.admission import Admission
+from app.batcher import BatchReport
 from app.context import Context
 from app.engine import Engine
 from app.errors import ServiceError
@@ -27,10 +28,19 @@ from app.limits import BodyLimit
 from app.loader import Loaded, load
 from app.metrics import Metrics
 from app.offload import Offload
+from app.oip.statistics import Statistics
 from app.orders import Orders
 from app.registry import Registry
 from app.roots import Roots
-from app.routers import health, interpolate, models, vae
+from app.routers import (
+    health,
+    inference_protocol,
+    inference_repository,
+    interpolate,
+    models,
+    remote_vae,
+    vae,
+)
 from app.service import Service
 from app.settings import Settings
 from app.streams import Streams
@@ -64,15 +74,13 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     metrics = Metrics(worker.shared if worker else None)
     admission = Admission(settings.queue_pixels)
     decoding = Admission(max(settings.decode_pixels // workers, settings.max_picture_pixels))
+    max_buffered_bytes = max(settings.max_buffered_bytes // workers, settings.max_body_bytes)
+    inflated = Admission(max_buffered_bytes)
+    statistics = Statistics()
     roots = Roots(settings.repository_roots, settings.cache)
     orders = Orders(worker.shared, worker.number, timeout=settings.timeout) if worker else None
-    registry = _registry(
-        settings,
-        roots,
-        orders,
-        lambda loaded: Engine(loaded, lanes, metrics.observe_batch),
-        cores,
-    )
+    start = partial(_start, lanes, metrics, statistics)
+    registry = _registry(settings, roots, orders, start, cores)
     service = Service(
         admission, offload, max_n=settings.max_n, max_elbo_samples=settings.max_elbo_samples
     )
@@ -82,7 +90,18 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
         max_n=settings.max_n,
         max_stream_n=settings.max_stream_n,
     )
-    context = Context(settings, registry, service, streams, offload, decoding, metrics, worker)
+    context = Context(
+        settings,
+        registry,
+        service,
+        streams,
+        offload,
+        decoding,
+        inflated,
+        metrics,
+        statistics,
+        worker,
+    )
     metrics.watch(lambda: admission.used, lambda: not registry.problems())
 
     app = FastAPIOffline(
@@ -99,13 +118,14 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     _add_openapi(app, registry)
     _add_handlers(app)
     # The hot routes first, and not by include_router: it matches routers and then routes again.
-    for module in (vae, interpolate, models, health):
+    protocols = (inference_protocol, inference_repository, remote_vae)
+    for module in (vae, interpolate, *protocols, models, health):
         app.router.routes.extend(module.router.routes)
     # The last one added is the outermost.
     app.add_middleware(
         BodyLimit,
         max_body_bytes=settings.max_body_bytes,
-        max_buffered_bytes=max(settings.max_buffered_bytes // workers, settings.max_body_bytes),
+        max_buffered_bytes=max_buffered_bytes,
     )
     app.add_middleware(HeadAsGet)
     lines = AccessLines(worker.number if worker else 0)
@@ -154,6 +174,16 @@ async def _end(opening: asyncio.Task[None], grace: float) -> None:
     await asyncio.gather(opening, return_exceptions=True)
 
 
+def _start(lanes: Lanes, metrics: Metrics, statistics: Statistics, loaded: Loaded) -> Engine:
+    number = loaded.version
+
+    def observe(model: str, program: str, report: BatchReport) -> None:
+        metrics.observe_batch(model, program, report)
+        statistics.observe_batch(model, number, program, report)
+
+    return Engine(loaded, lanes, observe)
+
+
 def _registry(
     settings: Settings,
     roots: Roots,
@@ -200,7 +230,7 @@ def _add_openapi(app: FastAPI, registry: Registry) -> None:
     def document() -> dict[str, Any]:
         model = registry.models.get(registry.default_name or "")
         engine = model.engine if model else None
-        shape = engine.manifest.latent.shape if engine else (openapi.EXAMPLE_LATENT_DIM,)
+        shape = engine.manifest.smallest_latent if engine else (openapi.EXAMPLE_LATENT_DIM,)
         return openapi.with_examples(base(), shape)
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way

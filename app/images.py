@@ -11,6 +11,7 @@ import zlib
 import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
+from PIL import Image
 
 from app.errors import InvalidPictureError, PictureTooLargeError
 from model import containers
@@ -25,6 +26,7 @@ UNKNOWN_PIXELS = 10_000_000
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PLAIN_PNG_BYTES = 65_536
 _GRID_PADDING = 2
+_JPEG_QUALITY = 95
 _COLOUR_TYPES = {1: 0, 3: 2}
 _FILTER_UP = 2
 _SMALLEST_FILTERED = 4096
@@ -97,6 +99,14 @@ def png(image: Images) -> bytes:
     data = isal_zlib.compress(_scanlines(image.reshape(height, width * channels)), 1)
     chunks = (_chunk(b"IHDR", header), _chunk(b"IDAT", data), _chunk(b"IEND", b""))
     return _PNG_SIGNATURE + b"".join(chunks)
+
+
+def jpeg(image: Images) -> bytes:
+    """uint8 [h, w, c], c being 1 or 3, as a JPEG file of high quality."""
+    file = io.BytesIO()
+    flat = image[:, :, 0] if image.shape[2] == 1 else image
+    Image.fromarray(flat).save(file, "JPEG", quality=_JPEG_QUALITY)
+    return file.getvalue()
 
 
 def _scanlines(rows: NDArray[np.uint8]) -> bytes:

@@ -9,6 +9,9 @@ import socket
 import sys
 import termios
 
+_CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+"""macOS doesn't have it; nothing here executes another program meanwhile."""
+
 
 class Inbox:
     """A pair of Unix sockets through which connections pass, as file descriptors.
@@ -50,7 +53,7 @@ class Inbox:
         """
         # Else what doesn't fit would be taken out, and lost.
         os.close(os.dup(self._outlet.fileno()))
-        _, passed, _, _ = self._outlet.recvmsg(1, socket.CMSG_LEN(4), socket.MSG_CMSG_CLOEXEC)
+        _, passed, _, _ = self._outlet.recvmsg(1, socket.CMSG_LEN(4), _CLOSE_ON_EXEC)
         if not passed:
             raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
         return socket.socket(fileno=int.from_bytes(passed[0][2], sys.byteorder)), None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from fastapi import Request
 
-from app import images
+from app import images, sizes
 from app.bodies import Body, read_body
 from app.context import Context
 from app.deadline import Deadline
@@ -51,7 +51,7 @@ async def pictures(
 
 async def latents(request: Request, context: Context, engine: Engine, body: Body) -> Floats:
     """The latents of a body, float32 [n, *latent_shape]; errors as `parse_latents` raises."""
-    shape, max_n = engine.manifest.latent.shape, context.settings.max_n
+    shape, max_n = engine.manifest.latent_axes, context.settings.max_n
     _, found = await context.offload(
         len(body.content), parse_latents, request, body, DecodeOptions, shape, max_n
     )
@@ -66,7 +66,7 @@ async def sample(
     Raises:
         ServiceError: as `parse_sample` and `fitted` raise.
     """
-    shape = engine.manifest.latent.shape
+    shape = engine.manifest.latent_axes
     options, sent = await context.offload(len(body.content), parse_sample, request, body, shape)
     if sent is None:
         return options, None, None
@@ -92,19 +92,24 @@ async def fitted(context: Context, engine: Engine, files: list[bytes]) -> list[F
             max_pixels=context.settings.max_picture_pixels,
         )
 
-    sizes = [images.decoding_size(file) for file in files]
-    if max(sizes) <= INLINE_SIZE:
+    weights = [images.decoding_size(file) for file in files]
+    if max(weights) <= INLINE_SIZE:
         return [fit(index) for index in range(len(files))]
     limit = context.settings.max_picture_pixels
     # One after the other, so that no more than the largest is in memory.
     largest = min(limit, max(images.announced_pixels(file) for file in files))
     with context.decoding.admit(largest):
-        return [await context.offload(size, fit, index) for index, size in enumerate(sizes)]
+        return [await context.offload(weight, fit, index) for index, weight in enumerate(weights)]
 
 
 def stacked(fitted: list[Fitted]) -> Images:
-    """Fitted pictures as one array, uint8 [n, h, w, c]."""
+    """Fitted pictures as one array, uint8 [n, h, w, c].
+
+    Raises:
+        InvalidFieldError: they have several sizes.
+    """
     if len(fitted) == 1:  # np.stack takes a tenth of what decoding a small picture does
         only: Images = fitted[0].pixels[np.newaxis]
         return only
+    sizes.check_alike(fitted)
     return np.stack([picture.pixels for picture in fitted])

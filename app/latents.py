@@ -7,16 +7,25 @@ import math
 import numpy as np
 
 from app.errors import InvalidFieldError
+from model.manifest import VARIES
 from model.pixels import Floats
 
 FIELD = "latents"
 
+# In JSON; more belongs in a .npy file, of which nothing but the array is built.
+_VARYING_VALUES = 1 << 20
+_VARYING_LISTS = 1 << 16
+
 Shape = tuple[int, ...]
+"""Without the batch axis; −1 where an axis may have any length, the same for all rows."""
 
 
-def json_size(shape: Shape) -> tuple[int, int]:
-    """How many numbers and how many lists one latent takes as JSON."""
-    return math.prod(shape), 1 + sum(math.prod(shape[:axis]) for axis in range(1, len(shape)))
+def json_size(shape: Shape, n: int) -> tuple[int, int]:
+    """How many numbers and how many lists n latents take as JSON, at most."""
+    if VARIES in shape:
+        return _VARYING_VALUES, _VARYING_LISTS
+    lists = 1 + sum(math.prod(shape[:axis]) for axis in range(1, len(shape)))
+    return n * math.prod(shape), n * lists
 
 
 def from_lists(value: object, shape: Shape, max_n: int) -> Floats:
@@ -31,10 +40,11 @@ def from_lists(value: object, shape: Shape, max_n: int) -> Floats:
         raise _error(msg, shape)
     rows = [value] if value and _depth(value) == len(shape) else value
     _check_count(len(rows), shape, max_n)
+    axes = _as_first(rows[0], shape)
     numbers: list[float] = []
     for index, row in enumerate(rows):
-        _flatten(row, shape, index, shape, numbers)
-    return _finite(np.array(numbers, dtype=np.float64).reshape(-1, *shape))
+        _flatten(row, axes, index, shape, numbers)
+    return _finite(np.array(numbers, dtype=np.float64).reshape(-1, *axes))
 
 
 def from_array(array: Floats, shape: Shape, max_n: int) -> Floats:
@@ -44,12 +54,28 @@ def from_array(array: Floats, shape: Shape, max_n: int) -> Floats:
         InvalidFieldError: another shape, no latents or more than `max_n`, or a value that is
             not finite.
     """
-    batch = array[np.newaxis] if array.shape == shape else array
-    if batch.shape[1:] != shape or batch.ndim == 0:
+    batch = array[np.newaxis] if _fits(array.shape, shape) else array
+    if not batch.ndim or not _fits(batch.shape[1:], shape):
         msg = f"have shape {list(array.shape)}"
         raise _error(msg, shape)
     _check_count(len(batch), shape, max_n)
     return _finite(batch)
+
+
+def _fits(found: Shape, shape: Shape) -> bool:
+    return len(found) == len(shape) and all(
+        wanted in (length, VARIES) and length for length, wanted in zip(found, shape, strict=True)
+    )
+
+
+def _as_first(row: object, shape: Shape) -> Shape:
+    """The shape with the lengths that the first row has where they vary."""
+    lengths = []
+    for wanted in shape:
+        found = len(row) if isinstance(row, list) else 0
+        lengths.append(max(1, found) if wanted == VARIES else wanted)
+        row = row[0] if isinstance(row, list) and row else None
+    return tuple(lengths)
 
 
 def _depth(value: object) -> int:
@@ -103,6 +129,6 @@ def _finite(values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> Float
 def _error(
     what: str, shape: Shape, index: int | None = None, *, bound: int | None = None
 ) -> InvalidFieldError:
-    axes = ", ".join(str(size) for size in shape)
+    axes = ", ".join("any" if size == VARIES else str(size) for size in shape)
     msg = f"{FIELD} {what}; they must be finite numbers of shape [n, {axes}] or [{axes}]"
     return InvalidFieldError(msg, field=FIELD, index=index, bound=bound)

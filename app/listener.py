@@ -118,11 +118,13 @@ class Listener:
                 return
 
     def _take(self) -> bool:
-        """Takes one connection, if one waits."""
+        """Takes one connection; False if none waits."""
         try:
             connection, _ = self._source.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+        except (BlockingIOError, InterruptedError):
             return False
+        except ConnectionAbortedError:
+            return True  # it is lost, and the next may wait
         ended = self._settle(connection)
         if ended is not None:
             connection.setblocking(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import time
 import zipfile
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.bundle import DECODER, ENCODER, GOLDEN, MANIFEST, Bundle, BundleError
-from model.manifest import GraphSpec, TensorSpec
+from model.manifest import VARIES, GraphSpec, TensorSpec
 from model.runtime import CPU, CUDA, Graph, GraphError, choose_provider
 
 logger = logging.getLogger(__name__)
@@ -96,8 +97,7 @@ def load(
 def _check_tensors(bundle: Bundle) -> None:
     """Checks that the manifest describes graphs that the engine can call."""
     manifest = bundle.manifest
-    picture = (manifest.input.channels, manifest.input.height, manifest.input.width)
-    latent = manifest.latent.shape
+    picture, latent = manifest.input.axes, manifest.latent_axes
     for part, graph, source, targets in (
         ("encoder", manifest.encoder, picture, {"mean": latent, "logvar": latent}),
         ("decoder", manifest.decoder, latent, {"pixels": picture, "params": picture}),
@@ -110,8 +110,11 @@ def _check_tensors(bundle: Bundle) -> None:
         if shapes != targets:
             msg = f"{where}: answers {_shapes(graph.outputs)}, it should answer {targets}"
             raise BundleError(msg)
-    if (manifest.latent.scaling, manifest.latent.shift) != (1.0, 0.0):
-        msg = f"{bundle.folder / MANIFEST}: latent: scaling and shift are not served yet"
+    if manifest.likelihood and (manifest.latent.scaling, manifest.latent.shift) != (1.0, 0.0):
+        msg = (
+            f"{bundle.folder / MANIFEST}: latent: scaling and shift are not served beside a "
+            "likelihood, which is of the latents as trained; set them to 1 and 0"
+        )
         raise BundleError(msg)
 
 
@@ -125,7 +128,11 @@ def _load_on(bundle: Bundle, provider: str, threads: int, measure: Measure) -> L
     golden = _golden(bundle)
     _reproduce(bundle, provider, encoder, golden["image"], golden)
     _reproduce(bundle, provider, decoder, golden["latent"], golden)
-    encoding, decoding = measure(encoder, golden["image"]), measure(decoder, golden["latent"])
+    pixels = bundle.manifest.input.height * bundle.manifest.input.width
+    # A golden batch may be smaller than the pictures that are served by default.
+    rows = pixels / math.prod(golden["image"].shape[2:])
+    encoding = rows * measure(encoder, golden["image"])
+    decoding = rows * measure(decoder, golden["latent"])
     own_lane = provider == CUDA or max(encoding, decoding) > SLOW_ROW_SECONDS
     return Loaded(bundle, provider, encoder, decoder, encoding, decoding, threads, own_lane)
 
@@ -143,7 +150,7 @@ def _graph(bundle: Bundle, file: str, spec: GraphSpec, provider: str, threads: i
         ("outputs", spec.outputs, graph.outputs),
     ):
         wanted = [(tensor.name, "tensor(float)", tensor.shape) for tensor in described]
-        got = [(name, dtype, shape[1:]) for name, dtype, shape in found]
+        got = [(name, dtype, _axes(shape)) for name, dtype, shape in found]
         if wanted != got:
             msg = f"{bundle.folder / file}: has the {direction} {got}, the manifest says {wanted}"
             raise BundleError(msg)
@@ -151,6 +158,11 @@ def _graph(bundle: Bundle, file: str, spec: GraphSpec, provider: str, threads: i
             msg = f"{bundle.folder / file}: the batch axis of its {direction} is fixed"
             raise BundleError(msg)
     return graph
+
+
+def _axes(shape: tuple[int | str | None, ...]) -> tuple[int, ...]:
+    """The axes behind the batch; those with a name or an expression vary."""
+    return tuple(axis if isinstance(axis, int) else VARIES for axis in shape[1:])
 
 
 def _golden(bundle: Bundle) -> dict[str, Rows]:

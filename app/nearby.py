@@ -72,7 +72,7 @@ def parse_sample(
 def _from_json(
     request: Request, body: Body, shape: tuple[int, ...]
 ) -> tuple[SampleOptions, NearSent | None]:
-    values, lists = latents.json_size(shape)
+    values, lists = latents.json_size(shape, 1)
     members = members_of(
         body,
         (JSON, MULTIPART, *PICTURE_TYPES),

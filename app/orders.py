@@ -90,13 +90,19 @@ class Orders:
         """Carries out what other workers were told; runs until it is cancelled."""
         seen: object = None
         while True:
-            state = self._state()
-            if state != seen:
-                seen = state
-                for name, (generation, _) in self._orders().items():
-                    if generation > self._generation(name):
-                        await self._carry_out(name, apply)
+            try:
+                state = self._state()
+                if state != seen:
+                    await self._catch_up(apply)
+                    seen = state
+            except Exception:  # such as a full disk, which may have room the next time
+                logger.exception("the orders can't be followed")
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _catch_up(self, apply: Apply) -> None:
+        orders = self._orders().items()
+        new = [name for name, (generation, _) in orders if generation > self._generation(name)]
+        await asyncio.gather(*(self._carry_out(name, apply) for name in new))
 
     async def _carry_out(self, name: str, apply: Apply) -> ServiceError | None:
         """Does what the latest order for a model says, unless that was done."""

@@ -1,4 +1,4 @@
-"""Errors as HTTP: the one table from code to status, and the one JSON shape (RFC 9457)."""
+"""Errors as HTTP: the one table from code to status, and the JSON shape of each protocol."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from app.errors import BodyTimeoutError, ServiceError
 
@@ -21,6 +22,7 @@ SENT_METHOD = "vaeserve.method"
 
 STATUS: dict[str, int] = {
     "malformed_request": 400,
+    "forbidden": 403,
     "not_found": 404,
     "unknown_model": 404,
     "unknown_version": 404,
@@ -38,10 +40,17 @@ STATUS: dict[str, int] = {
     "client_disconnected": CLIENT_CLOSED_REQUEST,
     "internal": 500,
     "engine_failed": 500,
+    "not_implemented": 501,
     "model_unavailable": 503,
     "shutting_down": 503,
     "deadline_exceeded": 504,
 }
+
+INFERENCE_PROTOCOL = "/v2"
+"""Below this path every error has the shape of the Open Inference Protocol."""
+
+_STATUS_OF_INFERENCE = {409: 400, 422: 400}
+"""The protocol knows only 400 for what is wrong with a request's content."""
 
 _CODES_OF_ROUTING = {404: "not_found", 405: "method_not_allowed"}
 
@@ -69,6 +78,26 @@ def problem(
     return Response(content, status, headers, media_type=MEDIA_TYPE)
 
 
+def error_answer(
+    scope: Scope,
+    code: str,
+    detail: str,
+    *,
+    headers: dict[str, str] | None = None,
+    **members: str | float | None,
+) -> Response:
+    """The error as the protocol that the request's path belongs to has it: a problem document, or
+    `{"error": detail}`."""
+    path: str = scope["path"]
+    if path == INFERENCE_PROTOCOL or path.startswith(INFERENCE_PROTOCOL + "/"):
+        status = _STATUS_OF_INFERENCE.get(STATUS[code], STATUS[code])
+        if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+            headers = {"Retry-After": "1", **(headers or {})}
+        content = orjson.dumps({"error": detail})
+        return Response(content, status, headers, media_type="application/json")
+    return problem(code, detail, request_id=request_id_of(scope), headers=headers, **members)
+
+
 def title(code: str) -> str:
     """The code in words, the same for every occurrence."""
     return code.replace("_", " ").capitalize()
@@ -80,10 +109,10 @@ async def on_service_error(request: Request, error: Exception) -> Response:
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     if isinstance(error, BodyTimeoutError):
         headers["Connection"] = "close"  # the rest of the body is not waited for
-    return problem(
+    return error_answer(
+        request.scope,
         error.code,
         error.detail,
-        request_id=request_id_of(request),
         headers=headers,
         field=error.field,
         index=error.index,
@@ -100,12 +129,10 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
         "not_found": f"there is nothing at {request.url.path}; see /docs",
         "method_not_allowed": f"{request.url.path} does not take {method}",
     }.get(code, HTTPStatus(error.status_code).phrase)
-    return problem(
-        code, detail, request_id=request_id_of(request), headers=dict(error.headers or {})
-    )
+    return error_answer(request.scope, code, detail, headers=dict(error.headers or {}))
 
 
-def request_id_of(request: Request) -> str | None:
+def request_id_of(scope: Scope) -> str | None:
     """The id that the access log gave to the request."""
-    value: object = request.scope.get("state", {}).get("request_id")
+    value: object = scope.get("state", {}).get("request_id")
     return value if isinstance(value, str) else None

@@ -18,6 +18,7 @@ from model import likelihood, noise, pixels
 from model.noise import Purpose
 from model.pixels import Floats, Images, Range
 from model.runtime import Graph
+from model.scaling import UNSCALED, Scaling
 
 Run = Callable[[Array], Outputs]
 Draws = NDArray[np.float64]
@@ -35,27 +36,51 @@ def draws(seed: int, n: int, temperature: float, first: int = 0) -> Draws:
     return rows
 
 
-def encoding(encoder: Graph, value_range: Range) -> Run:
+def encoding(encoder: Graph, value_range: Range, scaling: Scaling = UNSCALED) -> Run:
     """Images uint8 [n, h, w, c] → mean and logvar, float32 [n, *latent_shape]."""
+    encode = encoding_floats(encoder, scaling)
 
     def run(images: Images) -> Outputs:
-        return tuple(encoder.run(pixels.to_float(images, value_range), ("mean", "logvar")))
+        return encode(pixels.to_float(images, value_range))
 
     return run
 
 
-def decoding(decoder: Graph, value_range: Range) -> Run:
+def encoding_floats(encoder: Graph, scaling: Scaling = UNSCALED) -> Run:
+    """Pixels float32 [n, c, h, w] in the model's range → what `encoding` answers."""
+
+    def run(rows: Floats) -> Outputs:
+        mean, logvar = encoder.run(rows, ("mean", "logvar"))
+        return scaling.served(mean), scaling.served_logvar(logvar)
+
+    return run
+
+
+def decoding(decoder: Graph, value_range: Range, scaling: Scaling = UNSCALED) -> Run:
     """Latents → pictures uint8 [n, h, w, c], and bool [n]: every pixel was a finite number."""
 
     def run(latents: Floats) -> Outputs:
-        return _shown(decoder.run(latents, ("pixels",))[0], value_range)
+        return _shown(decoder.run(scaling.trained(latents), ("pixels",))[0], value_range)
 
     return run
 
 
-def sampling(decoder: Graph, value_range: Range, shape: tuple[int, ...]) -> Run:
+def decoding_floats(decoder: Graph, scaling: Scaling = UNSCALED) -> Run:
+    """Latents → pixels float32 [n, c, h, w] in the model's range, not clamped, and whether they
+    are finite, bool [n]."""
+
+    def run(latents: Floats) -> Outputs:
+        decoded = decoder.run(scaling.trained(latents), ("pixels",))[0]
+        return decoded, _finite(decoded)
+
+    return run
+
+
+def sampling(
+    decoder: Graph, value_range: Range, shape: tuple[int, ...], scaling: Scaling = UNSCALED
+) -> Run:
     """`Draws` → what `decoding` answers, and the latents, float32 [n, *shape]."""
-    decode = decoding(decoder, value_range)
+    decode = decoding(decoder, value_range, scaling)
 
     def run(rows: Draws) -> Outputs:
         seeds, numbers = rows[:, 0].astype(int).tolist(), rows[:, 1].astype(int).tolist()
@@ -67,7 +92,9 @@ def sampling(decoder: Graph, value_range: Range, shape: tuple[int, ...]) -> Run:
     return run
 
 
-def reconstructing(encoder: Graph, decoder: Graph, value_range: Range) -> Run:
+def reconstructing(
+    encoder: Graph, decoder: Graph, value_range: Range, scaling: Scaling = UNSCALED
+) -> Run:
     """Images uint8 [n, h, w, c] → what `decoding` answers for their posterior means, the means,
     squared errors in units of [0, 1], and KL in nats."""
     low, high = value_range
@@ -78,22 +105,48 @@ def reconstructing(encoder: Graph, decoder: Graph, value_range: Range) -> Run:
         mean, logvar = encoder.run(rows, ("mean", "logvar"))
         decoded = decoder.run(mean, ("pixels",))[0]
         squared_error = likelihood.squared_error(rows, decoded) / unit
-        return (*_shown(decoded, value_range), mean, squared_error, likelihood.kl(mean, logvar))
+        kl = likelihood.kl(mean, logvar)
+        return (*_shown(decoded, value_range), scaling.served(mean), squared_error, kl)
 
     return run
 
 
-def params(decoder: Graph) -> Run:
+def params(decoder: Graph, scaling: Scaling = UNSCALED) -> Run:
     """Latents → the likelihood's parameters, shaped like images inside."""
-    return partial(_params, decoder)
+    return partial(_params, decoder, scaling)
 
 
-def _params(decoder: Graph, latents: Floats) -> Outputs:
-    return tuple(decoder.run(latents, ("params",)))
+def _params(decoder: Graph, scaling: Scaling, latents: Floats) -> Outputs:
+    return tuple(decoder.run(scaling.trained(latents), ("params",)))
+
+
+def decoding_tensors(decoder: Graph, scaling: Scaling = UNSCALED) -> Run:
+    """Latents → pixels and the likelihood's parameters, each float32 [n, c, h, w], as they are."""
+
+    def run(latents: Floats) -> Outputs:
+        return tuple(decoder.run(scaling.trained(latents), ("pixels", "params")))
+
+    return run
+
+
+def reconstructing_tensors(encoder: Graph, decoder: Graph, scaling: Scaling = UNSCALED) -> Run:
+    """Images inside, float32 [n, c, h, w] → the pixels of their posterior means, the means and the
+    log-variances."""
+
+    def run(rows: Floats) -> Outputs:
+        mean, logvar = encoder.run(rows, ("mean", "logvar"))
+        pixels = decoder.run(mean, ("pixels",))[0]
+        return pixels, scaling.served(mean), scaling.served_logvar(logvar)
+
+    return run
 
 
 def _shown(decoded: Floats, value_range: Range) -> tuple[Images, NDArray[np.bool_]]:
-    finite: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(decoded), axis=(1, 2, 3))
-    # Beyond float32 is beyond white; what is no number is told by `finite`.
+    # Beyond float32 is beyond white; what is no number is told by the second output.
     with np.errstate(over="ignore", invalid="ignore"):
-        return pixels.to_uint8(decoded, value_range), finite
+        return pixels.to_uint8(decoded, value_range), _finite(decoded)
+
+
+def _finite(decoded: Floats) -> NDArray[np.bool_]:
+    finite: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(decoded), axis=(1, 2, 3))
+    return finite

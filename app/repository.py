@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from model.bundle import BundleError, manifest_bytes
-from model.manifest import NAME_PATTERN, RESERVED_NAMES
+from model.manifest import name_problem
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Scan:
 
 def is_name(text: str) -> bool:
     """Whether a model may have this name."""
-    return bool(re.fullmatch(NAME_PATTERN, text)) and text not in RESERVED_NAMES
+    return not name_problem(text)
 
 
 def is_version(text: str) -> bool:
@@ -82,10 +82,10 @@ def scan(roots: Sequence[Path], name: str | None = None) -> Scan:
 def _model_folders(root: Path) -> list[Path]:
     folders = []
     for folder in sorted(_entries(root)):
-        if is_name(folder.name):
+        if not (problem := name_problem(folder.name)):
             folders.append(folder)
         elif not folder.name.startswith(".") and _version_folders(folder):
-            logger.warning("%s is left out: %r is no model name", folder, folder.name)
+            logger.warning("%s is left out: %s", folder, problem)
     return folders
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -47,6 +47,13 @@ class SampleOptions(Options):
         description="How far around one uploaded picture to draw, in standard deviations of its "
         "posterior, 1 unless given; a JSON body has it inside `latents_near`.",
     )
+    height: int | None = Field(
+        None,
+        ge=1,
+        description="Of the pictures, for models that take many sizes; the model's own when not "
+        "given.",
+    )
+    width: int | None = Field(None, ge=1, description="As `height`.")
 
 
 class InterpolateOptions(Options):
@@ -123,7 +130,7 @@ class Answer(BaseModel):
 
 Png = Annotated[str, Field(description="A PNG file in base64.")]
 Latents = Annotated[
-    list[list[float]],
+    list[list[Any]],
     Field(description="One list for each picture, nested as the model's latent shape is."),
 ]
 Nats = Annotated[list[float], Field(description="One figure for each picture, in nats.")]

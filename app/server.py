@@ -14,7 +14,7 @@ import uvicorn
 
 from app.allocator import trim_now_and_then
 from app.factory import create_app
-from app.listener import Listener, listen
+from app.listener import Listener, keep, listen
 from app.protocol import BoundedProtocol
 from app.settings import Settings
 from app.share import Share
@@ -22,6 +22,10 @@ from app.worker import Worker
 
 _YOUNG_OBJECTS = 20_000
 """After so many new objects the collector looks for cycles; Python's default is 700."""
+
+_HANDOVER_SECONDS = 0.02
+"""How long the inbox stays open after the sockets. Between finding the lightest worker and putting
+a connection into its inbox there are microseconds, unless another process gets the core then."""
 
 
 class _Server(uvicorn.Server):
@@ -42,10 +46,9 @@ class _Server(uvicorn.Server):
         await super().startup([])
         sockets = [listen(bound) for bound in self._bound]
         share = self._share
-        if share is None:
-            listeners = [Listener(sock, self._protocol) for sock in sockets]
-        else:
-            listeners = [Listener(sock, self._protocol, share.settle) for sock in sockets]
+        settle = share.settle if share else keep
+        listeners = [Listener(sock, self._protocol, settle) for sock in sockets]
+        if share:
             listeners.append(Listener(share.inbox, self._protocol, share.receive))
         self.servers = cast("list[asyncio.base_events.Server]", listeners)
         self._listening()
@@ -53,10 +56,13 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._share is not None:
             self._share.leave()
+        for listener in self.servers[: len(self._bound)]:
+            listener.close()
+        if self._share is not None:
+            # Another worker may be about to hand over, and not know yet that this one leaves.
+            await asyncio.sleep(_HANDOVER_SECONDS)
         for listener in self.servers:
             listener.close()
-            await _turn()  # who did not know that this worker leaves has handed over by now
-        for listener in self.servers:
             await listener.wait_closed()
         await _turn()  # a request that came with the last connections is under way now
         await super().shutdown(sockets)

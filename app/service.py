@@ -6,16 +6,17 @@ permit is the caller's, who holds it until the answer is formatted.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 
-from app import bounds
+from app import bounds, sizes
 from app.admission import Admission
 from app.bounds import BoundOptions, Bounds
 from app.checks import check_count, check_finite
-from app.drawing import Around, Drawing, Near
+from app.drawing import Around, Drawing, Near, Place
 from app.engine import Engine
 from app.errors import InvalidFieldError
 from app.offload import Offload
@@ -116,20 +117,24 @@ class Service:
         seed: int | None,
         temperature: float = 1.0,
         near: Near | None = None,
+        height: int | None = None,
+        width: int | None = None,
     ) -> Sampled:
         """Draws latents and decodes them: z ~ N(0, temperature² I), or around what is `near`.
 
-        Row i depends on the seed, `near` and i alone, whatever n is and whoever shares its batch.
+        Row i depends on the seed, `near`, the size and i alone, whatever n is and whoever shares
+        its batch.
 
         Raises:
-            InvalidFieldError: n is out of range, or rows near a latent decode to no numbers.
+            InvalidFieldError: n is out of range, height and width are not of the model, or rows
+                near a latent decode to no numbers.
             ServiceError: as the permit and the batchers raise.
         """
         check_count(n, "n", self._max_n)
-        rows = n if near is None else n + near.rows
-        permit.take(engine, rows * engine.row_pixels)
+        place = Place.of(engine.manifest, near, height, width)
+        permit.take(engine, place.cost(n))
         timing = Timing()
-        if seed is None and n == 1 and near is None:
+        if seed is None and n == 1 and near is None and not engine.manifest.input.sizes:
             seed, normal = engine.prior.take()
             latents = normal * np.float32(temperature)
             images, finite = timing.add(await engine.decode(latents)).outputs
@@ -137,7 +142,7 @@ class Service:
             return Sampled(images, latents, seed, None, timing)
         around = await near.find(engine, timing) if near else None
         seed = draw_seed() if seed is None else seed
-        drawing = Drawing(engine, seed, temperature, around, self._offload)
+        drawing = Drawing(engine, seed, temperature, around, place, self._offload)
         images, finite, latents = timing.add(await drawing.rows(0, n)).outputs
         check_finite(finite, "latents_near" if near else None)
         return Sampled(images, latents, seed, around, timing)
@@ -156,12 +161,12 @@ class Service:
         """
         check_count(steps, "steps", self._max_n)
         pictures = ends.dtype == np.uint8
-        permit.take(engine, (steps + 2 * pictures) * engine.row_pixels)
+        size = ends.shape[1:3] if pictures else sizes.of_latents(engine.manifest, ends.shape[1:])
+        permit.take(engine, (steps + 2 * pictures) * math.prod(size))
         timing = Timing()
         encoded = timing.add(await engine.encode(ends)).outputs[0] if pictures else ends
         both = cast("Floats", encoded)
-        size = steps * both[0].size
-        latents = await self._offload(size, between, both[0], both[1], steps, path)
+        latents = await self._offload(steps * both[0].size, between, both[0], both[1], steps, path)
         images, finite = timing.add(await engine.decode(latents)).outputs
         check_finite(finite, None if pictures else "latents")
         return Interpolated(images, latents, timing)
@@ -172,7 +177,7 @@ class Service:
         Raises:
             ServiceError: as the permit and the batchers raise.
         """
-        permit.take(engine, len(images) * engine.row_pixels)
+        permit.take(engine, _pixels(images))
         timing = Timing()
         mean, logvar = timing.add(await engine.encode(images)).outputs
         return Encoded(mean, logvar, timing)
@@ -185,7 +190,8 @@ class Service:
             ServiceError: as the permit and the batchers raise.
         """
         check_count(len(latents), "latents", self._max_n)
-        permit.take(engine, len(latents) * engine.row_pixels)
+        size = sizes.of_latents(engine.manifest, latents.shape[1:])
+        permit.take(engine, len(latents) * math.prod(size))
         timing = Timing()
         images, finite = timing.add(await engine.decode(latents)).outputs
         check_finite(finite, "latents")
@@ -213,7 +219,7 @@ class Service:
         """
         options = self._bound_options(engine, elbo_samples, binarise, seed)
         stages = 2 if options is None else 3 + options.samples
-        permit.take(engine, len(images) * engine.row_pixels * stages)
+        permit.take(engine, _pixels(images) * stages)
         timing = Timing()
         answer = timing.add(await engine.reconstruct(images))
         pictures, finite, mean, squared_error, kl = answer.outputs
@@ -243,7 +249,7 @@ class Service:
             ServiceError: as the permit and the batchers raise.
         """
         options = self._checked(engine, samples, binarise, seed, "samples")
-        permit.take(engine, len(images) * engine.row_pixels * (1 + samples))
+        permit.take(engine, _pixels(images) * (1 + samples))
         timing = Timing()
         estimated = await bounds.estimate(
             engine, images, options, offload=self._offload, timing=timing
@@ -282,3 +288,8 @@ class Service:
         wanted_by = None if field == "samples" else field
         bounds.check(engine.manifest.likelihood, options, field=wanted_by)
         return options
+
+
+def _pixels(images: Images) -> int:
+    """Of all pictures, uint8 [n, h, w, c]."""
+    return math.prod(images.shape[:3])

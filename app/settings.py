@@ -53,6 +53,10 @@ class Settings(BaseSettings):
         description="onnxruntime provider; `auto` takes CUDA where it works, "
         "`cuda` refuses to serve without it.",
     )
+    repository_api: bool = Field(
+        False,
+        description="Whether callers may load and unload models over HTTP.",
+    )
     workers: int = Field(
         0,
         ge=0,

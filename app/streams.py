@@ -12,8 +12,9 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from app import sizes
 from app.checks import check_count, check_finite
-from app.drawing import Around, Drawing, Near
+from app.drawing import Around, Drawing, Near, Place
 from app.engine import Engine
 from app.offload import Offload
 from app.permit import Permit
@@ -72,20 +73,23 @@ class Streams:
         seed: int | None,
         temperature: float,
         near: Near | None,
+        height: int | None = None,
+        width: int | None = None,
     ) -> Drawn:
         """The pictures that `Service.sample` draws, n of them or more; arguments as there.
 
         Raises:
-            InvalidFieldError: n is out of range.
+            InvalidFieldError: n is out of range, or height and width are not of the model.
             ServiceError: as the permit and the batchers raise; the windows raise the same.
         """
         check_count(n, "n", self._max_stream_n)
+        place = Place.of(engine.manifest, near, height, width)
         # The picture to draw around is a row too, encoded before the others.
-        size = self._take(engine, permit, n + near.rows if near else n)
+        size = self._take(engine, permit, n + place.rows, place.pixels)
         timing = Timing()
         around = await near.find(engine, timing) if near else None
         seed = draw_seed() if seed is None else seed
-        drawing = Drawing(engine, seed, temperature, around, self._offload)
+        drawing = Drawing(engine, seed, temperature, around, place, self._offload)
 
         async def window(first: int, stop: int) -> Images:
             answer = timing.add(await drawing.rows(first, stop - first))
@@ -98,7 +102,8 @@ class Streams:
     def decode(self, engine: Engine, permit: Permit, latents: Floats) -> DecodedStream:
         """The pictures of latents float32 [n, *latent_shape]; errors as `sample` has them."""
         check_count(len(latents), "latents", self._max_n)
-        size = self._take(engine, permit, len(latents))
+        height, width = sizes.of_latents(engine.manifest, latents.shape[1:])
+        size = self._take(engine, permit, len(latents), height * width)
         timing = Timing()
 
         async def window(first: int, stop: int) -> Images:
@@ -109,11 +114,11 @@ class Streams:
 
         return DecodedStream(_one_ahead(window, len(latents), size), timing)
 
-    def _take(self, engine: Engine, permit: Permit, rows: int) -> int:
-        """Admits a stream of rows, and says how many its windows have."""
-        fitting = min(WINDOW_PIXELS, self._capacity // _HELD) // engine.row_pixels
+    def _take(self, engine: Engine, permit: Permit, rows: int, pixels: int) -> int:
+        """Admits a stream of rows of so many pixels, and says how many its windows have."""
+        fitting = min(WINDOW_PIXELS, self._capacity // _HELD) // pixels
         size = max(1, min(WINDOW_ROWS, fitting))
-        permit.take(engine, min(rows, _HELD * size) * engine.row_pixels)
+        permit.take(engine, min(rows, _HELD * size) * pixels)
         return size
 
 

@@ -19,3 +19,8 @@ class Timing:
         self.queue += answer.queue_seconds
         self.run += answer.run_seconds
         return answer
+
+    @property
+    def header(self) -> str:
+        """The value of `Server-Timing`, in milliseconds."""
+        return f"queue;dur={self.queue * 1e3:.3f}, run;dur={self.run * 1e3:.3f}"

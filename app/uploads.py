@@ -94,12 +94,12 @@ def parse_latents(
         options = from_query(request, model)
         array = npy.load(body.content, field=latents.FIELD)
         return options, latents.from_array(array, tuple(shape), max_n)
-    values, lists = latents.json_size(tuple(shape))
+    values, lists = latents.json_size(tuple(shape), max_n)
     members = members_of(
         body,
         (JSON, NPY),
-        max_values=max_n * values + OPTION_VALUES,
-        max_containers=max_n * lists + OPTION_VALUES,
+        max_values=values + OPTION_VALUES,
+        max_containers=lists + OPTION_VALUES,
     )
     options = from_members(request, model, members, other=latents.FIELD)
     if latents.FIELD not in members:

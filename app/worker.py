@@ -56,7 +56,7 @@ class Worker:
         self._started = replaces
         self._patience = patience
         self._told: set[bytes] = set()
-        self._orphaned = self._tried = False
+        self._orphaned = self._prepared = False
 
     def follow(self) -> None:
         """Ends this process when the supervisor ends, from now on and in whatever way it does."""
@@ -83,16 +83,19 @@ class Worker:
             refresh()
             if ready():
                 self.tell(READY)
-            if opening.done():
-                self._tried = True
+            # At the start all may have failed alike. A replacement that did would answer 503 at
+            # once where others serve, have the fewest connections, and be given nearly every one.
+            if READY in self._told or (opening.done() and not self.replaces):
+                self._prepared = True
                 self._offer()
+            if opening.done():
                 await asyncio.sleep(REFRESH_SECONDS)
             else:
                 await asyncio.wait({opening}, timeout=REFRESH_SECONDS)
 
     def _offer(self) -> None:
-        """Takes connections from others once it listens, and its models are open or can't be."""
-        if self._tried and LISTENING in self._told:
+        """Takes connections from others once it listens, and is prepared for them."""
+        if self._prepared and LISTENING in self._told:
             self.share.open()
 
     def leave(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 
 from app.settings import Settings
@@ -21,10 +22,13 @@ def worker_count(settings: Settings) -> int:
 
     Python runs on one core at a time, so a second process is what a second core does its parsing,
     PNG and JSON with. One process serves where a GPU does the work, since each would load the
-    models into its memory, and where several would find no room to add up their figures.
+    models into its memory, where several would find no room to add up their figures, and where the
+    kernel is not Linux: others let processes share a port without giving each connections.
     """
     if settings.workers:
         return settings.workers
+    if sys.platform != "linux":
+        return 1
     if settings.provider == "cuda" or (settings.provider == "auto" and offers_cuda()):
         return 1
     return min(available_cores(), MOST_WORKERS) if _has_temporary_space() else 1

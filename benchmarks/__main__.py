@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import bars, plans, report, result, run, servers
+from benchmarks import bars, estimate, plans, report, result, run, servers
 from benchmarks.agreement import AgreementError
 from benchmarks.bench import Bench
 from benchmarks.exported import EXPORTED, find_bundle
@@ -27,8 +28,8 @@ _FAILURES = (BundleError, LoadError, ServerError, AgreementError, EnvironmentMis
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the tables and writes the JSON, anew after each part of the run.
 
-    1 when the service could not be measured or a request failed; a bar that is missed is no
-    failure of the run, and neither is a rival that fails.
+    1 when the service could not be measured, under any load, or a request failed; a bar that is
+    missed is no failure of the run, and neither is a rival that fails.
     """
     options = _parser().parse_args(arguments)
     written: list[Path] = []
@@ -40,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         require_wrk()
         bundles = dict(map(find_bundle, options.bundle or EXPORTED))
         bench, missing = _bench(options)
+        if bench.selection == Selection():
+            minutes = _minutes(bench.effort, bundles, peers=options.peers)
+            bench.progress(f"about {minutes} minutes on two cores")
         measured = run.measure(bundles, bench, missing, keep)
     except _FAILURES as error:
         print(f"benchmarks: {error}", file=sys.stderr)
@@ -49,7 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(*(f"\nwritten to {path}" for path in written))
     if measured.errors:
         print(f"benchmarks: {measured.errors} requests failed", file=sys.stderr)
-    return 1 if measured.errors else 0
+    lost = measured.unanswered(bars.OURS)
+    if lost:
+        print(f"benchmarks: the service gave no answer under {lost} loads", file=sys.stderr)
+    return 1 if measured.errors or lost else 0
 
 
 def _bench(options: argparse.Namespace) -> tuple[Bench, dict[str, str]]:
@@ -88,11 +95,22 @@ def _rivals(*, peers: bool) -> tuple[Callable[[Bundle], list[System]], dict[str,
     return everybody, {"Triton": "it comes as a container only, which this bench can't install"}
 
 
+def _minutes(effort: Effort, bundles: Collection[str], *, peers: bool) -> int:
+    """Rivals are those that `_rivals` gives; of the peers, Ray Serve is the restless one."""
+    rivals, restless = (6, 1) if peers else (2, 0)
+    return math.ceil(estimate.minutes(effort, bundles, rivals, restless))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round each, two minutes")
+    quick = _minutes(plans.QUICK, EXPORTED, peers=False)
+    without = _minutes(plans.STANDARD, EXPORTED, peers=False)
+    peers = _minutes(plans.PEERS, EXPORTED, peers=True)
+    parser.add_argument("--quick", action="store_true", help=f"one round each, {quick} minutes")
     parser.add_argument(
-        "--peers", action="store_true", help="other model servers too, 40 minutes (without it 16)"
+        "--peers",
+        action="store_true",
+        help=f"other model servers too, {peers} minutes (without it {without})",
     )
     parser.add_argument(
         "--bundle",

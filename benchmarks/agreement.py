@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import orjson
@@ -23,6 +23,8 @@ POSTERIOR_TOLERANCE = 1e-3
 
 _SEED = 7
 _MANY = 3
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, OSError, EOFError, SyntaxError)
+"""What Pillow, orjson, NumPy and the use of what they find raise for a body of another kind."""
 
 
 class AgreementError(Exception):
@@ -38,22 +40,20 @@ def check(servers: Sequence[Server], bundle: Bundle, image: Images) -> None:
 
     Raises:
         AgreementError: a picture differs by more than one grey level, or a posterior by more than
-            `POSTERIOR_TOLERANCE`.
+            `POSTERIOR_TOLERANCE`, or an answer is none of the kind that was asked for.
         ServerError: a server did not answer 200.
     """
     mean, logvar = posterior(bundle, image)
     expected = reconstruction(bundle, mean)
     for server in servers:
-        for asked in (workloads.reconstruct(image), workloads.reconstruct_multipart(image)):
-            for answer in _answers(server, asked):
-                picture = workloads.from_png(answer, image.shape[2])
-                _compare_pictures(f"{server.system.name} {asked.name}", picture, expected)
-        for answer in _answers(server, workloads.encode(image)):
-            found = orjson.loads(answer)
-            for name, wanted in (("mean", mean), ("logvar", logvar)):
-                _compare_posteriors(f"{server.system.name} /encode {name}", found[name], wanted)
-        for n in (1, _MANY):
-            _check_samples(server, n, image.shape)
+        try:
+            _check_reconstructions(server, image, expected)
+            _check_posteriors(server, image, {"mean": mean, "logvar": logvar})
+            for n in (1, _MANY):
+                _check_samples(server, n, image.shape)
+        except _UNREADABLE as error:
+            msg = f"{server.system.name} answered with something that can't be read: {error!r}"
+            raise AgreementError(msg) from error
 
 
 def posterior(bundle: Bundle, image: Images) -> tuple[Floats, Floats]:
@@ -74,6 +74,20 @@ def _answers(server: Server, workload: Workload, times: int = 1) -> list[bytes]:
     if server.system.adapt(workload) is None:
         return []
     return [server.ask(workload) for _ in range(times)]
+
+
+def _check_reconstructions(server: Server, image: Images, expected: Images) -> None:
+    for asked in (workloads.reconstruct(image), workloads.reconstruct_multipart(image)):
+        for answer in _answers(server, asked):
+            picture = workloads.from_png(answer, image.shape[2])
+            _compare_pictures(f"{server.system.name} {asked.name}", picture, expected)
+
+
+def _check_posteriors(server: Server, image: Images, expected: Mapping[str, Floats]) -> None:
+    for answer in _answers(server, workloads.encode(image)):
+        found = orjson.loads(answer)
+        for name, wanted in expected.items():
+            _compare_posteriors(f"{server.system.name} /encode {name}", found[name], wanted)
 
 
 def _check_samples(server: Server, n: int, shape: tuple[int, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -78,17 +79,28 @@ class Cell:
     """The same of p50."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A load that could not be measured: a contestant gave no answer, or too few, in time.
+
+    Where it is the first one, nobody is measured under this load.
+    """
+
+    system: str
+    workload: str
+    connections: int
+    seconds: float
+
+
 def server_contestant(server: Server, *, runs_network: bool = True) -> Contestant:
-    """A running server, under the load generator; `run` raises LoadError once it is gone."""
+    """A running server, under the load generator.
+
+    Its `run` raises NoAnswerError where it is too slow for a load, LoadError once it is gone.
+    """
 
     def run(workload: Workload, connections: int, seconds: float) -> Run | None:
         adapted = server.system.adapt(workload)
-        try:
-            return None if adapted is None else load(server, adapted, connections, seconds)
-        except wrk.NoAnswerError:
-            # Too slow for this load, as thousands of pictures may be: not measured, and no reason
-            # to stop. A server that is gone is another matter.
-            return None
+        return None if adapted is None else load(server, adapted, connections, seconds)
 
     return Contestant(server.system.name, run, runs_network)
 
@@ -112,12 +124,14 @@ def compare(
     warm_up: float,
     progress: Callable[[str], None] = lambda text: None,
     keep: Callable[[Sequence[Cell]], None] = lambda cells: None,
+    lose: Callable[[Unanswered], None] = lambda unanswered: None,
 ) -> list[Cell]:
     """Measures the contestants in turn, A B C, C B A, A B C …; the first is compared with each.
 
     No one always goes first, since what a load leaves behind weighs on the next one. Before the
     first load of each workload everybody gets `warm_up` seconds of it. `keep` is given the cells of
-    each load when it has been measured.
+    each load when it has been measured, and `lose` before it each contestant who got no answer
+    through in one of the rounds. Thousands of pictures may take longer; that is no reason to stop.
 
     Raises:
         wrk.LoadError: the load generator is missing or failed.
@@ -129,18 +143,33 @@ def compare(
         if one.workload.name not in warm:
             warm.add(one.workload.name)
             for contestant in contestants:
-                contestant.run(one.workload, one.connections, warm_up)
+                with contextlib.suppress(wrk.NoAnswerError):
+                    contestant.run(one.workload, one.connections, warm_up)
 
-        def measure(contestant: Contestant, one: Load = one) -> Run | None:
-            return contestant.run(one.workload, one.connections, seconds)
-
-        rounds = [in_turn(contestants, number, measure) for number in range(one.rounds)]
-        measured = list(_cells(contestants, one, rounds))
-        if not measured:
-            progress(f"not measured: {contestants[0].name} did not answer in {seconds:g} s")
+        measured, unanswered = _measured(contestants, one, seconds)
+        for slow in unanswered:
+            progress(f"not measured: {slow.system} did not answer in {seconds:g} s")
+            lose(slow)
         keep(measured)
         cells.extend(measured)
     return cells
+
+
+def _measured(
+    contestants: Sequence[Contestant], one: Load, seconds: float
+) -> tuple[list[Cell], list[Unanswered]]:
+    slow: dict[str, Unanswered] = {}
+
+    def measure(contestant: Contestant) -> Run | None:
+        try:
+            return contestant.run(one.workload, one.connections, seconds)
+        except wrk.NoAnswerError:
+            lost = Unanswered(contestant.name, one.workload.name, one.connections, seconds)
+            slow[contestant.name] = lost
+            return None
+
+    rounds = [in_turn(contestants, number, measure) for number in range(one.rounds)]
+    return list(_cells(contestants, one, rounds)), list(slow.values())
 
 
 def in_turn(items: Sequence[T], number: int, measure: Callable[[T], M]) -> list[M]:

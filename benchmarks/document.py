@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +78,9 @@ def _sections(sources: Sources) -> dict[str, Callable[[], str]]:
     bench, soaked = sources.bench, sources.soak
     found: dict[str, Callable[[], str]] = {
         "machine": lambda: f"```\n{report.measured_on(bench)}\n```",
-        "bars": lambda: markdown(tables.bars(bars.verdicts(bench))),
+        "bars": lambda: _paragraphs(
+            markdown(tables.bars(bars.verdicts(bench))), *_without_verdict(bench)
+        ),
         "settings": lambda: markdown(_settings(bench)),
         "soak": lambda: soak.summary(soaked) if soaked else "",
     }
@@ -102,11 +104,22 @@ def _sections(sources: Sources) -> dict[str, Callable[[], str]]:
     return found
 
 
+def _paragraphs(*texts: str) -> str:
+    return "\n\n".join(text for text in texts if text)
+
+
+def _without_verdict(bench: Result) -> Iterator[str]:
+    """What is missing among the bars, because there was no answer in time."""
+    for name, figures in bench.bundles.items():
+        for one in figures.unanswered:
+            yield (
+                f"Not measured: {one.system}, {name}, {one.workload}, {one.connections} "
+                f"connections, gave no answer in {one.seconds:g} s."
+            )
+
+
 def _settings(bench: Result) -> Table:
-    rows = [
-        *bench.settings.items(),
-        *((one, f"not measured: {why}") for one, why in bench.missing.items()),
-    ]
+    rows = [*bench.settings.items(), *report.missing(bench)]
     return Table("Settings", ("system", "settings"), rows, texts=2)
 
 

@@ -13,6 +13,7 @@ from benchmarks.comparison import (
     Cell,
     Contestant,
     Run,
+    Unanswered,
     compare,
     engine_contestant,
     server_contestant,
@@ -81,6 +82,10 @@ def _compared(
         )
         record.progress()
 
+    def lose(one: Unanswered) -> None:
+        if one not in found.unanswered:
+            found.unanswered.append(one)
+
     with contextlib.ExitStack() as stack:
         compare(
             [
@@ -92,6 +97,7 @@ def _compared(
             warm_up=effort.warm_up,
             progress=bench.progress,
             keep=keep,
+            lose=lose,
         )
 
 

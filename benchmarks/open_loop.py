@@ -7,7 +7,6 @@ kept beside it.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ from benchmarks.comparison import load
 from benchmarks.servers import Server
 from benchmarks.spread import Spread, spread
 from benchmarks.workloads import Workload
-from benchmarks.wrk import LoadError
+from benchmarks.wrk import LoadError, finished
 
 PARTS = (0.3, 0.6, 0.9)
 CAPACITY_CONNECTIONS = 64
@@ -132,19 +131,11 @@ def _client(url: str, workload: Workload, pace: Sequence[str], seconds: float) -
         ]
         for name, value in workload.headers.items():
             command += ["--header", f"{name}: {value}"]
-        finished = _finished(command, seconds + _GRACE_SECONDS)
-    if finished.returncode:
-        msg = f"the open-loop client failed: {finished.stderr.strip()[-500:]}"
+        ended = finished("the open-loop client", command, seconds + _GRACE_SECONDS)
+    if ended.returncode:
+        msg = f"the open-loop client failed: {ended.stderr.strip()[-500:]}"
         raise LoadError(msg)
-    return TypeAdapter(Arrivals).validate_json(finished.stdout)
-
-
-def _finished(command: Sequence[str], limit: float) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
-    except subprocess.TimeoutExpired as error:
-        msg = f"the open-loop client had not ended after {limit:g} s"
-        raise LoadError(msg) from error
+    return TypeAdapter(Arrivals).validate_json(ended.stdout)
 
 
 def _round(server: Server, workload: Workload, seconds: float) -> list[_Seen]:

@@ -10,7 +10,7 @@ from benchmarks.bars import OURS
 from benchmarks.machine import Watch, describe
 from benchmarks.result import BundleResult, Result
 from benchmarks.servers import ServerError
-from benchmarks.wrk import LoadError
+from benchmarks.wrk import LoadError, NoAnswerError
 
 UNDER_WAY = "the run went on, or was killed"
 
@@ -56,9 +56,13 @@ class Record:
 
         Raises:
             AgreementError | LoadError | ServerError: as the service's failure was raised.
+            NoAnswerError: whoever it is was too slow for one load, and may be fast enough for
+                another.
         """
         try:
             yield
+        except NoAnswerError:
+            raise
         except (AgreementError, LoadError, ServerError) as error:
             if system.startswith(OURS):
                 raise
@@ -67,9 +71,11 @@ class Record:
 
     def result(self, ended_early: str = "") -> Result:
         """As it is now; `ended_early` says why there is no more."""
+        # Until they have ended, servers would count among the processes of others.
+        under_way = ended_early == UNDER_WAY
         return Result(
             machine=self._machine,
-            disturbance=self._watch.disturbance(),
+            disturbance=None if under_way else self._watch.disturbance(),
             effort=self._effort,
             settings=self.settings,
             missing=self.missing,

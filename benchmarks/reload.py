@@ -23,8 +23,8 @@ from pathlib import Path
 import orjson
 
 from benchmarks import workloads
-from benchmarks.__main__ import find_bundle
 from benchmarks.arrivals import Arrivals
+from benchmarks.exported import find_bundle
 from benchmarks.open_loop import arrivals
 from benchmarks.processes import memory
 from benchmarks.run import progress_on_stderr
@@ -148,9 +148,7 @@ def _reload_all(
     return seen
 
 
-def _reload(
-    server: Server, repository: Repository, card: str, number: int
-) -> tuple[bool, float]:
+def _reload(server: Server, repository: Repository, card: str, number: int) -> tuple[bool, float]:
     put = repository.rename_into_place if number % 4 < 2 else repository.write_in_place
     put(card)
     started = time.perf_counter()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks import tables
 from benchmarks.bars import Verdict
+from benchmarks.machine import Disturbance
 from benchmarks.result import BundleResult, Result
 from benchmarks.tables import Table
 
@@ -19,19 +20,40 @@ def render(result: Result, verdicts: Sequence[Verdict]) -> str:
     sections.append("=== Bars")
     sections.append(text(tables.bars(verdicts)))
     sections.append("\n".join(f"{name}: {chosen}" for name, chosen in result.settings.items()))
-    sections.extend(f"{name}: not measured: {why}" for name, why in result.missing.items())
+    sections.extend(f"{name}: {why}" for name, why in missing(result))
     return "\n\n".join(section for section in sections if section)
 
 
+def missing(result: Result) -> Iterator[tuple[str, str]]:
+    """(system, what of it is not there) for each that is not, or not in all parts."""
+    partly = set[str]()
+    for figures in result.bundles.values():
+        partly.update(one.system for one in figures.cells)
+        partly.update(one.system for one in figures.footprints)
+    for name, why in result.missing.items():
+        yield name, f"measured in part: {why}" if name in partly else f"not measured: {why}"
+
+
 def measured_on(result: Result) -> str:
-    """Machine, versions, and what else went on, in three lines; two more of an unfinished run."""
-    machine, disturbance = result.machine, result.disturbance
+    """Machine, versions, and what else went on, in three lines; two more of an unfinished run.
+
+    What else went on is not known of one that is under way.
+    """
+    machine = result.machine
     versions = ", ".join(f"{name} {number}" for name, number in machine.packages.items())
     return (
         f"{machine.date}, commit {machine.commit}, {machine.cores} cores of {machine.processor}\n"
-        f"Python {machine.python}, {versions}\n"
-        f"Meanwhile other processes took {disturbance.others:.0f} % of a core and the hypervisor "
-        f"{disturbance.stolen:.0f} %{_unfinished(result)}"
+        f"Python {machine.python}, {versions}"
+        f"{_disturbed(result.disturbance)}{_unfinished(result)}"
+    )
+
+
+def _disturbed(found: Disturbance | None) -> str:
+    if found is None:
+        return ""
+    return (
+        f"\nMeanwhile other processes took {found.others:.0f} % of a core and the hypervisor "
+        f"{found.stolen:.0f} %"
     )
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from benchmarks.comparison import Cell
+from benchmarks.comparison import Cell, Unanswered
 from benchmarks.engine_alone import Ceiling
 from benchmarks.footprint import Footprint
 from benchmarks.machine import Disturbance, Machine
@@ -33,6 +33,8 @@ class BundleResult:
     codings: list[Coding] = field(default_factory=list)
     ceilings: list[Ceiling] = field(default_factory=list)
     cells: list[Cell] = field(default_factory=list)
+    unanswered: list[Unanswered] = field(default_factory=list)
+    """Loads without a cell, or without all of them."""
     footprints: list[Footprint] = field(default_factory=list)
     loaded_pss: dict[str, int] = field(default_factory=dict)
     """By system, bytes after all loads, while the others of its group were running."""
@@ -48,7 +50,8 @@ class Result:
     """Everything that one run measured."""
 
     machine: Machine
-    disturbance: Disturbance
+    disturbance: Disturbance | None
+    """None of a run that is under way."""
     effort: str
     settings: dict[str, str]
     """By system, what was chosen for it."""
@@ -67,6 +70,14 @@ class Result:
             for bundle in self.bundles.values()
             for group in (bundle.cells, bundle.open_loops, bundle.mixed, bundle.starts)
             for one in group
+        )
+
+    def unanswered(self, system: str) -> int:
+        """Loads under which a system, or one whose name begins so, could not be measured."""
+        return sum(
+            one.system.startswith(system)
+            for bundle in self.bundles.values()
+            for one in bundle.unanswered
         )
 
 

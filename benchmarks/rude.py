@@ -46,13 +46,17 @@ class Seen:
     answers: int = 0
     """Any status; most clients left before."""
     failures: int = 0
-    """Statuses from 500 on but 503, answers that broke off, and connections that were refused."""
+    """Statuses from 500 on but 503 and 504, answers that broke off, and connections that were
+    refused."""
+    late: int = 0
+    """Answers of 504: the service ended what took longer than its deadline, as it should."""
 
     def __add__(self, other: Seen) -> Seen:
         return Seen(
             self.requests + other.requests,
             self.answers + other.answers,
             self.failures + other.failures,
+            self.late + other.late,
         )
 
 
@@ -96,8 +100,9 @@ def once(address: tuple[str, int], request: bytes, kind: Kind) -> Seen:
             response.read()
     except (OSError, http.client.HTTPException):
         return Seen(requests=1, failures=1)
-    ours = response.status >= 500 and response.status != http.client.SERVICE_UNAVAILABLE
-    return Seen(requests=1, answers=1, failures=int(ours))
+    late = response.status == http.client.GATEWAY_TIMEOUT
+    refused = response.status < 500 or response.status == http.client.SERVICE_UNAVAILABLE
+    return Seen(requests=1, answers=1, failures=int(not (refused or late)), late=int(late))
 
 
 def _again_and_again(address: tuple[str, int], url: str, kind: Kind, until: float) -> Seen:

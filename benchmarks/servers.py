@@ -90,19 +90,18 @@ def naive_default(bundle: Bundle) -> System:
     return _naive("naive", settings, bundle)
 
 
-def naive_tuned(bundle: Bundle, *, workers: int | None = None) -> System:
+def naive_tuned(bundle: Bundle) -> System:
     """`benchmarks.naive` with as many workers as cores, and nothing in them to fight for one.
 
     Everything runs on the event loop: the way to the thread pool and back costs more than it
     wins, since a worker has no more than one core anyway.
     """
-    number = workers or available_cores()
+    number = available_cores()
     settings = (
         f"FastAPI, work on the event loop, {counted(number, 'uvicorn worker')} with 1 onnxruntime "
         "thread each, spinning off, no access log, no batching"
     )
-    name = f"naive, tuned, {counted(workers, 'worker')}" if workers else "naive, tuned"
-    return _naive(name, settings, bundle, "--workers", f"{number}", *_TUNED)
+    return _naive("naive, tuned", settings, bundle, "--workers", f"{number}", *_TUNED)
 
 
 def naive_torch(bundle: Bundle) -> System:

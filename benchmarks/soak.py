@@ -1,6 +1,6 @@
 """`python -m benchmarks.soak --minutes 10`: does the service fail, or grow, under lasting load?
 
-Many clients ask for everything at once. Of three slices of time one has nobody else, one has
+Many clients ask for everything at once. Of three slices of ten seconds one has nobody else, one has
 clients who misbehave (`benchmarks.rude`) beside them, and one 256 more connections that flood it.
 All connections are opened anew in each slice and broken off at its end, in the middle of requests.
 """
@@ -46,7 +46,8 @@ _RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Ten seconds of it, and the server's state right after."""
+    """Ten seconds of it, or up to a minute more until those who misbehave have finished what they
+    had begun, and the server's state right after."""
 
     flood: bool
     requests: int
@@ -64,6 +65,10 @@ class Slice:
     """Requests of those who misbehave."""
     failures: int = 0
     """What of them was answered by a failure of the service's own."""
+    late: int = 0
+    """What of them was answered by 504, at the end of the service's deadline."""
+    seconds: float = _SLICE_SECONDS
+    """How long it lasted; results from when it was not kept say ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,18 +144,20 @@ def run_slice(
         ]
         misbehaving = pool.submit(rude.misbehave, server.url, kinds, seconds) if kinds else None
     seen, met = [one.result() for one in waiting], misbehaving.result() if misbehaving else Seen()
-    resident = memory(server.pid)
+    elapsed, resident = time.perf_counter() - started, memory(server.pid)
     return Slice(
         flood=flood,
         requests=sum(one.requests for one in seen),
         errors=sum(one.errors for one in seen),
         slowest_p99=max(one.p99 for one in seen),
-        cpu=(cpu_seconds(server.pid) - before) / (time.perf_counter() - started),
+        cpu=(cpu_seconds(server.pid) - before) / elapsed,
         pss=resident.pss,
         rss=resident.rss,
         descriptors=sum(_descriptors(pid) for pid in tree(server.pid)),
         rude=met.requests,
         failures=met.failures,
+        late=met.late,
+        seconds=elapsed,
     )
 
 
@@ -159,6 +166,7 @@ def line(number: int, one: Slice) -> str:
     beside = f" + {FLOOD} connections" if one.flood else ""
     if one.rude:
         beside = f" + {one.rude} rude requests, {one.failures} of them failures"
+        beside += f", {one.late} late"
     return (
         f"slice {number}: {one.requests} requests, {one.errors} errors, p99 up to "
         f"{one.slowest_p99:.0f} ms, {one.cpu:.2f} cores, PSS {one.pss / _MB:.1f} MB, "
@@ -168,7 +176,7 @@ def line(number: int, one: Slice) -> str:
 
 def summary(soaked: Soak) -> str:
     """The whole run in a paragraph."""
-    minutes = len(soaked.slices) * _SLICE_SECONDS / 60
+    minutes = sum(one.seconds for one in soaked.slices) / 60
     floods = sum(one.flood for one in soaked.slices)
     pss = [one.pss / _MB for one in soaked.slices]
     few = soaked.slices[:: max(1, len(soaked.slices) // _FEW)]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.bars import Verdict
-from benchmarks.comparison import Cell
+from benchmarks.comparison import Cell, Unanswered
 from benchmarks.engine_alone import SET_UPS, Ceiling
 from benchmarks.footprint import Footprint
 from benchmarks.mixed import Mixed
@@ -36,6 +36,7 @@ class Table:
 def of_bundle(figures: BundleResult) -> Iterator[Table]:
     """All tables of one bundle, some perhaps without rows."""
     yield loads(figures.cells)
+    yield unanswered(figures.unanswered)
     yield open_loops(figures.open_loops)
     yield mixed(figures.mixed)
     yield starts(figures.starts)
@@ -67,6 +68,13 @@ def loads(cells: Sequence[Cell]) -> Table:
         *("requests/s", "ours over it", "p50 ms", "p99 ms", "errors"),
     )
     return Table("Under load, each system's runs taking turns", head, rows, texts=2)
+
+
+def unanswered(found: Sequence[Unanswered]) -> Table:
+    """Who was too slow for which load."""
+    rows = [(one.workload, one.system, str(one.connections), f"{one.seconds:g}") for one in found]
+    head = ("workload", "system", "conn.", "seconds without an answer")
+    return Table("Not measured, for want of an answer in one of the rounds", head, rows, texts=2)
 
 
 def summary(cells: Sequence[Cell]) -> Table:

@@ -70,22 +70,27 @@ def run(url: str, workload: Workload, *, connections: int, seconds: float, least
             *("--script", str(_SCRIPT), url + workload.path, "--"),
             *(workload.method, workload.accept, workload.content_type, body.name),
         ]
-        finished = _finished(command, seconds + _GRACE_SECONDS)
-    if finished.returncode:
-        msg = f"wrk failed: {finished.stderr.strip() or finished.stdout.strip()}"
+        ended = finished("wrk", command, seconds + _GRACE_SECONDS)
+    if ended.returncode:
+        msg = f"wrk failed: {ended.stderr.strip() or ended.stdout.strip()}"
         raise LoadError(msg)
-    load = parse(finished.stdout)
+    load = parse(ended.stdout)
     if load.requests < least:
         msg = f"{url}{workload.path}: {load.requests} answers in {seconds:g} s"
         raise NoAnswerError(msg)
     return load
 
 
-def _finished(command: Sequence[str], limit: float) -> subprocess.CompletedProcess[str]:
+def finished(what: str, command: Sequence[str], limit: float) -> subprocess.CompletedProcess[str]:
+    """A load generator's process with all that it printed, once it has ended.
+
+    Raises:
+        LoadError: `what` had not ended after `limit` seconds, and was killed.
+    """
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
     except subprocess.TimeoutExpired as error:
-        msg = f"wrk had not ended after {limit:g} s"
+        msg = f"{what} had not ended after {limit:g} s"
         raise LoadError(msg) from error
 
 

@@ -1,7 +1,11 @@
-"""What `manifest.json` says of a bundle: the schema, and nothing that reads or writes files."""
+"""What `manifest.json` says of a bundle: the schema, and nothing that reads or writes files.
+
+Its parts that describe arrays are defined in `model.layout`, and found here too.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -16,23 +20,44 @@ from pydantic import (
 )
 
 from model.config import Frozen
+from model.layout import VARIES as VARIES
+from model.layout import GraphSpec as GraphSpec
+from model.layout import InputSpec as InputSpec
+from model.layout import LatentSpec as LatentSpec
+from model.layout import SizesSpec as SizesSpec
+from model.layout import TensorSpec as TensorSpec
 
 SCHEMA_VERSION = 1
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
 RESERVED_NAMES = frozenset({"stats"})
 """Names that would collide with a route of the inference protocol."""
+DERIVED_KINDS = ("encoder", "decoder", "reconstruct")
+"""The inference protocol serves each bundle as three models, `<name>-<kind>`."""
+
+
+def name_problem(name: str) -> str:
+    """Why no bundle may be called so, in a sentence; empty when it may."""
+    if name in RESERVED_NAMES:
+        return f"{name!r} is reserved; choose another name"
+    for kind in DERIVED_KINDS:
+        if name.endswith(f"-{kind}"):
+            return (
+                f"{name!r} ends in -{kind}, which the inference protocol appends to the names of "
+                "bundles; choose another name"
+            )
+    if not re.fullmatch(NAME_PATTERN, name):
+        return f"{name!r} is no model name; names match {NAME_PATTERN}"
+    return ""
 
 
 def _not_reserved(name: str) -> str:
-    if name in RESERVED_NAMES:
-        msg = f"{name!r} is reserved; choose another name"
-        raise ValueError(msg)
+    if problem := name_problem(name):
+        raise ValueError(problem)
     return name
 
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN), AfterValidator(_not_reserved)]
-Shape = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
 class FileEntry(Frozen):
@@ -40,42 +65,6 @@ class FileEntry(Frozen):
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     bytes: NonNegativeInt
-
-
-class InputSpec(Frozen):
-    """The pictures that the encoder takes: float32 [n, channels, height, width].
-
-    Raises:
-        pydantic.ValidationError: `order` is not one of so many channels, or `value_range` does not
-            increase.
-    """
-
-    channels: Literal[1, 3]
-    height: PositiveInt
-    width: PositiveInt
-    order: Literal["L", "RGB"]
-    value_range: tuple[float, float] = (0.0, 1.0)
-
-    @property
-    def dimensions(self) -> int:
-        """The number of values of a picture."""
-        return self.channels * self.height * self.width
-
-    @model_validator(mode="after")
-    def _order_fits_channels(self) -> Self:
-        wanted = "L" if self.channels == 1 else "RGB"
-        if self.order != wanted:
-            msg = f"order must be {wanted} with {self.channels} channels, got {self.order}"
-            raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
-    def _value_range_increases(self) -> Self:
-        low, high = self.value_range
-        if low >= high:
-            msg = f"value_range must be a lower and a higher value, got {low:g} and {high:g}"
-            raise ValueError(msg)
-        return self
 
 
 class Preprocessing(Frozen):
@@ -87,29 +76,6 @@ class Preprocessing(Frozen):
     background: Annotated[int, Field(ge=0, le=255)] = 0
     """The grey level that transparent pixels are laid on."""
     grey: Literal["itu-r-601"] = "itu-r-601"
-
-
-class LatentSpec(Frozen):
-    """A vector (d,) or a map (c, h, w); what is served is (z − shift) · scaling."""
-
-    shape: Shape
-    scaling: float = 1.0
-    shift: float = 0.0
-
-
-class TensorSpec(Frozen):
-    """A graph's input or output; the batch axis is left out of `shape`."""
-
-    name: str
-    dtype: Literal["float32"] = "float32"
-    shape: Shape
-
-
-class GraphSpec(Frozen):
-    """The tensors of one graph, in order."""
-
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
 
 
 class LikelihoodSpec(Frozen):
@@ -258,6 +224,53 @@ class Manifest(Frozen):
             )
             raise ValueError(msg)
         return self
+
+    @model_validator(mode="after")
+    def _latents_follow_the_sizes(self) -> Self:
+        sizes, factor = self.input.sizes, self.latent.factor
+        if sizes is None:
+            return self
+        if factor is None or sizes.multiple % factor:
+            msg = (
+                "with input.sizes, latent.factor must be given and divide sizes.multiple, "
+                f"{sizes.multiple}, got {factor}"
+            )
+            raise ValueError(msg)
+        wanted = (self.latent.shape[0], self.input.height // factor, self.input.width // factor)
+        if self.latent.shape != wanted:
+            msg = f"latent.shape must be {list(wanted)}, got {list(self.latent.shape)}"
+            raise ValueError(msg)
+        if self.likelihood:
+            msg = "a likelihood is defined for pictures of one size, so leave out input.sizes"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def latent_axes(self) -> tuple[int, ...]:
+        """The shape of a latent as a graph states it: −1 where its length varies."""
+        if self.input.sizes:
+            return (self.latent.shape[0], VARIES, VARIES)
+        return self.latent.shape
+
+    def latent_shape(self, height: int, width: int) -> tuple[int, ...]:
+        """The shape of the latent of a picture of that size, which is one that the model takes."""
+        factor = self.latent.factor
+        if self.input.sizes is None or factor is None:
+            return self.latent.shape
+        return (self.latent.shape[0], height // factor, width // factor)
+
+    def picture_size(self, latent: tuple[int, ...]) -> tuple[int, int]:
+        """Height and width of the picture of a latent of that shape."""
+        factor = self.latent.factor
+        if self.input.sizes is None or factor is None:
+            return self.input.height, self.input.width
+        return latent[1] * factor, latent[2] * factor
+
+    @property
+    def smallest_latent(self) -> tuple[int, ...]:
+        """The shape of the latent of the smallest picture."""
+        sizes = self.input.sizes
+        return self.latent_shape(sizes.min, sizes.min) if sizes else self.latent.shape
 
 
 def ways_to_binarise(likelihood: LikelihoodSpec) -> tuple[Binarisation, ...]:

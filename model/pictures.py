@@ -164,22 +164,27 @@ def fit(picture: Picture, spec: InputSpec, preprocessing: Preprocessing) -> Fitt
     """Upright, opaque, 8-bit, in the model's colours and size: uint8 [height, width, channels].
 
     A centre crop to the model's aspect ratio, then an antialiased Lanczos resize; a picture
-    that already has the size keeps its pixels exactly.
+    that already has the size keeps its pixels exactly. For a model that takes many sizes, the
+    picture keeps its own: it is cropped around its centre to the model's multiple.
 
     Raises:
-        PictureError: the mode has no defined 8-bit range (floating-point pixels), or its
-            palette or transparency is broken.
+        PictureError: the mode has no defined 8-bit range (floating-point pixels), its palette or
+            transparency is broken, or its size is not one that the model takes.
     """
     image = picture.image
     width, height, file_mode = image.width, image.height, image.mode
     mode = "L" if spec.channels == 1 else "RGB"
     if _is_fitted(picture, spec, mode):
-        return Fitted(_pixels(image, spec), width, height, file_mode)
+        return Fitted(_pixels(image, spec.channels), width, height, file_mode)
     steps = ["first frame taken"] if picture.animated else []
     turn = _TURNS.get(picture.orientation)
     if turn is not None:
         steps.append(f"turned upright (EXIF orientation {picture.orientation})")
-    box = _centre(width, height, picture.orientation, spec)
+    sideways = picture.orientation in _SIDEWAYS
+    across, down = (height, width) if sideways else (width, height)
+    target = _target(across, down, spec)
+    crop = target if spec.sizes else _same_aspect(across, down, *target)
+    box = _centre(across, down, *crop, picture.orientation)
     with _as_picture_errors():
         flat = _flat(picture, box, preprocessing.background, mode, steps)
         del picture, image  # the largest array there is, unless the caller keeps it
@@ -187,16 +192,17 @@ def fit(picture: Picture, spec: InputSpec, preprocessing: Preprocessing) -> Fitt
             flat = flat.transpose(turn)
         if box != (0, 0, width, height):
             steps.append(f"cropped to {flat.width}×{flat.height} around the centre")
-        if flat.size != (spec.width, spec.height):
-            flat = flat.resize((spec.width, spec.height), Image.Resampling.LANCZOS)
-            steps.append(f"resized to {spec.width}×{spec.height}")
-    return Fitted(_pixels(flat, spec), width, height, file_mode, tuple(steps))
+        if flat.size != target:
+            flat = flat.resize(target, Image.Resampling.LANCZOS)
+            steps.append(f"resized to {target[0]}×{target[1]}")
+    return Fitted(_pixels(flat, spec.channels), width, height, file_mode, tuple(steps))
 
 
 def _is_fitted(picture: Picture, spec: InputSpec, mode: str) -> bool:
     image = picture.image
     return (
-        image.size == (spec.width, spec.height)
+        not spec.sizes
+        and image.size == (spec.width, spec.height)
         and image.mode == mode
         and picture.bit_depth == 8
         and picture.orientation == exif.UPRIGHT
@@ -205,10 +211,10 @@ def _is_fitted(picture: Picture, spec: InputSpec, mode: str) -> bool:
     )
 
 
-def _pixels(image: Image.Image, spec: InputSpec) -> Images:
+def _pixels(image: Image.Image, channels: int) -> Images:
     # For a small picture faster than np.asarray.
     flat = np.frombuffer(image.tobytes(), dtype=np.uint8)
-    return flat.reshape(spec.height, spec.width, spec.channels)
+    return flat.reshape(image.height, image.width, channels)
 
 
 @contextlib.contextmanager
@@ -223,19 +229,39 @@ def _as_picture_errors() -> Iterator[None]:
         raise PictureError(msg) from error
 
 
-def _centre(width: int, height: int, orientation: int, spec: InputSpec) -> Box:
+def _target(across: int, down: int, spec: InputSpec) -> tuple[int, int]:
+    """Width and height of the model's array for an upright picture of that size."""
+    sizes = spec.sizes
+    if sizes is None:
+        return spec.width, spec.height
+    width, height = (length - length % sizes.multiple for length in (across, down))
+    if not (sizes.take(width) and sizes.take(height)):
+        msg = (
+            f"{across}×{down} pixels are not a size that the model takes: width and height must "
+            f"be {sizes.min} … {sizes.max + sizes.multiple - 1}, and are cropped to multiples of "
+            f"{sizes.multiple}; resize the picture"
+        )
+        raise PictureError(msg)
+    return width, height
+
+
+def _same_aspect(across: int, down: int, width: int, height: int) -> tuple[int, int]:
+    """The largest part of an upright picture that has the aspect ratio of width and height."""
+    return (
+        max(1, min(across, round(down * width / height))),
+        max(1, min(down, round(across * height / width))),
+    )
+
+
+def _centre(across: int, down: int, crop_across: int, crop_down: int, orientation: int) -> Box:
     """Where the centre crop of the upright picture lies in the file."""
-    sideways = orientation in _SIDEWAYS
-    across, down = (height, width) if sideways else (width, height)
-    crop_across = max(1, min(across, round(down * spec.width / spec.height)))
-    crop_down = max(1, min(down, round(across * spec.height / spec.width)))
     left, top = (across - crop_across) // 2, (down - crop_down) // 2
     # Of an odd rest the right and the bottom lose one more, which may lie first in the file.
     if orientation in _RIGHT_FIRST:
         left = across - crop_across - left
     if orientation in _BOTTOM_FIRST:
         top = down - crop_down - top
-    if sideways:
+    if orientation in _SIDEWAYS:
         return (top, left, top + crop_down, left + crop_across)
     return (left, top, left + crop_across, top + crop_down)
 

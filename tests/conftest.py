@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
+
+from tests import autoencoder
 
 # No deadline: a busy machine is not a defect of what is tested.
 settings.register_profile("default", deadline=None)
@@ -13,3 +18,23 @@ settings.load_profile("default")
 # Nothing here may wait for a hub that is not reachable.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A small `AutoencoderKL`: where diffusers saved it, and the repository it was imported to."""
+
+    saved: Path
+    repository: Path
+
+
+@pytest.fixture(scope="session")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Imported:
+    """Saved by diffusers and imported by the command, once, as an export takes seconds."""
+    from training.__main__ import main
+
+    folder = tmp_path_factory.mktemp("diffusers")
+    saved, repository = autoencoder.save(folder / "vae"), folder / "bundles"
+    arguments = ["import-diffusers", str(saved), "--name", autoencoder.NAME]
+    assert main([*arguments, "--repository", str(repository), "--max-size", "64"]) == 0
+    return Imported(saved, repository)

@@ -21,6 +21,12 @@ class DataError(TrainingError):
     exit_code = 2
 
 
+class ForeignModelError(TrainingError):
+    """A model from elsewhere that can't be imported; says what is missing or not supported."""
+
+    exit_code = 2
+
+
 class StageError(TrainingError):
     """A stage whose input files are missing or don't belong together."""
 

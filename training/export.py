@@ -172,15 +172,33 @@ def check_parity(module: nn.Module, graph: Graph, rows: Floats) -> dict[str, obj
     return {"largest_difference": differences, "equal_bits_at_all_batch_sizes": equal_bits}
 
 
-def to_onnx(module: nn.Module, example: Floats, name: str, outputs: tuple[str, ...]) -> bytes:
-    """The serialised graph of `module`, its first axis named `batch` and of any length."""
+def to_onnx(
+    module: nn.Module,
+    example: Floats,
+    name: str,
+    outputs: tuple[str, ...],
+    axes: Mapping[int, object] | None = None,
+) -> bytes:
+    """The serialised graph of `module`.
+
+    Args:
+        module: takes one tensor.
+        example: such a tensor, its first axis at least 2 long.
+        name: of the input.
+        outputs: their names.
+        axes: the lengths that vary, by axis; the first alone, called `batch`, unless given.
+
+    Raises:
+        ParityError: torch exported nothing.
+    """
+    varying = {0: torch.export.Dim("batch")} if axes is None else dict(axes)
     with _quiet_exporter():
         program = torch.onnx.export(
             module.eval(),
             (torch.from_numpy(example),),
             input_names=[name],
             output_names=list(outputs),
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamic_shapes=(varying,),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,

@@ -114,9 +114,9 @@ def _lists(values: Floats) -> Any:  # noqa: ANN401 pyarrow is not always there
     import pyarrow as pa
 
     flat = values.reshape(len(values), -1)
-    offsets = np.arange(0, flat.size + 1, flat.shape[1])
-    entries = pa.array(flat.reshape(-1), pa.float32())
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), entries)
+    offsets = np.arange(0, flat.size + 1, flat.shape[1], dtype=np.int32)
+    starts, numbers = pa.array(offsets, pa.int32()), pa.array(flat.reshape(-1), pa.float32())
+    return pa.ListArray.from_arrays(starts, numbers)
 
 
 class _Csv:

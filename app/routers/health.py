@@ -14,15 +14,17 @@ router = APIRouter(tags=["Health"])
 _WHAT_THIS_IS = """\
 vaeserve: variational autoencoders over HTTP
 
-  POST /sample        draw pictures from the prior
-  POST /encode        pictures to latents
-  POST /decode        latents to pictures
-  POST /reconstruct   pictures to their reconstructions
+  POST /sample              draw pictures from the prior
+  POST /encode              pictures to latents
+  POST /decode              latents to pictures
+  POST /reconstruct         pictures to their reconstructions
+  POST /remote-vae/decode   latents to pictures, for diffusers
+  POST /remote-vae/encode   pictures to latents, for diffusers
 
-  GET  /docs          every route, with examples to try
-  GET  /models        what is served
-  GET  /readyz        whether it can answer, and if not, why
-  GET  /metrics       figures for Prometheus
+  GET  /docs                every route, with examples to try
+  GET  /models              what is served
+  GET  /readyz              whether it can answer, and if not, why
+  GET  /metrics             figures for Prometheus
 """
 
 

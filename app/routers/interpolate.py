@@ -35,7 +35,7 @@ async def interpolate(request: Request) -> Response:
     with intake.deadline(request, context) as deadline, context.service.permit() as permit:
         body = await intake.body(request, context, deadline)
         options, ends = await context.offload(
-            len(body.content), parse_ends, request, body, engine.manifest.latent.shape
+            len(body.content), parse_ends, request, body, engine.manifest.latent_axes
         )
         between, fitted = await _ends(context, engine, ends)
         result = await context.service.interpolate(

@@ -8,12 +8,15 @@ from app import openapi
 from app.context import Context, ContextDep
 from app.engine import Engine
 from app.errors import UnknownModelError
+from app.remote_verbs import has_maps
 from app.schemas import ModelAnswer, ModelsAnswer, VersionAnswer
 from app.versions import Model
 
 router = APIRouter(tags=["Models"])
 
 VERBS = ("sample", "encode", "decode", "reconstruct", "interpolate", "score")
+REMOTE_VERBS = ("remote-vae/decode", "remote-vae/encode")
+"""Those for latent maps alone."""
 
 
 @router.get("/models", summary="List the models")
@@ -58,4 +61,5 @@ def _describe(context: Context, model: Model) -> ModelAnswer:
 def _verbs(engine: Engine) -> list[str]:
     """Those that the bundle has all of what they need."""
     scored = engine.manifest.likelihood is not None
-    return [verb for verb in VERBS if scored or verb != "score"]
+    native = [verb for verb in VERBS if scored or verb != "score"]
+    return [*native, *REMOTE_VERBS] if has_maps(engine) else native

@@ -26,7 +26,14 @@ async def sample(request: Request, context: Context, engine: Engine) -> Response
         options, near, fitted = await intake.sample(request, context, engine, body)
         n, temperature = options.n, options.temperature
         drawn = await context.streams.sample(
-            engine, permit, n=n, seed=options.seed, temperature=temperature, near=near
+            engine,
+            permit,
+            n=n,
+            seed=options.seed,
+            temperature=temperature,
+            near=near,
+            height=options.height,
+            width=options.width,
         )
         about = answers.sample_members(engine, n, drawn.seed, temperature, drawn.around, fitted)
 

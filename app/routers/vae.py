@@ -54,8 +54,10 @@ async def sample(request: Request) -> Response:
             seed=options.seed,
             temperature=options.temperature,
             near=near,
+            height=options.height,
+            width=options.width,
         )
-        size = options.n * engine.row_pixels
+        size = result.images[..., 0].size
         return await context.offload(
             size, answers.sample, engine, result, options.temperature, fitted, media_type
         )
@@ -99,7 +101,7 @@ async def decode(request: Request) -> Response:
         body = await intake.body(request, context, deadline)
         latents = await intake.latents(request, context, engine, body)
         result = await context.service.decode(engine, permit, latents)
-        size = len(latents) * engine.row_pixels
+        size = result.images[..., 0].size
         return await context.offload(size, answers.decode, engine, result, media_type)
 
 
@@ -130,7 +132,7 @@ async def reconstruct(request: Request) -> Response:
             binarise=options.binarise,
             seed=options.seed,
         )
-        size = len(fitted) * engine.row_pixels
+        size = result.images[..., 0].size
         return await context.offload(size, answers.reconstruct, engine, result, fitted, media_type)
 
 

@@ -6,6 +6,8 @@ import contextlib
 import socket
 from collections.abc import Iterator
 
+import pytest
+
 from app.inbox import Inbox
 
 Pair = tuple[socket.socket, socket.socket]
@@ -20,6 +22,22 @@ def connections(count: int) -> Iterator[list[Pair]]:
             client = stack.enter_context(socket.create_connection(server.getsockname(), 60))
             pairs.append((client, stack.enter_context(server.accept()[0])))
         yield pairs
+
+
+def lose_first(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the kernel lose the first connection that is taken out, as one that was reset."""
+    accept, lost = inbox.accept, False
+
+    def lose() -> tuple[socket.socket, None]:
+        nonlocal lost
+        connection = accept()
+        if lost:
+            return connection
+        lost = True
+        connection[0].close()
+        raise ConnectionAbortedError
+
+    monkeypatch.setattr(inbox, "accept", lose)
 
 
 def fill(inbox: Inbox, connection: socket.socket) -> int:

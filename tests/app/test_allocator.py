@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -78,5 +79,36 @@ def test_free_pages_in_the_middle_of_a_heap_are_given_back() -> None:
 def test_other_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """musl has neither function: nothing is done, and no thread started."""
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    before = threading.active_count()
     assert not allocator.map_large_blocks()
     assert not allocator.trim_now_and_then()
+    assert threading.active_count() == before
+
+
+_SERVES = """
+import sys
+from app import __main__ as command, server
+
+def called():
+    print("{name}", flush=True)
+    sys.exit(0)
+
+{module}.{name} = called
+sys.argv = ["vaeserve", "--port", "0", "--workers", "1"]
+command.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [("command", "map_large_blocks"), ("server", "trim_now_and_then")]
+)
+def test_the_service_gives_memory_back(module: str, name: str) -> None:
+    """Both are called before it serves."""
+    finished = subprocess.run(
+        [sys.executable, "-c", _SERVES.format(module=module, name=name)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (finished.returncode, finished.stdout) == (0, f"{name}\n"), finished.stderr

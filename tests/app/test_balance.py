@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.balance import Balance
-from tests.app.connections import connections
+from tests.app.connections import connections, fill, lose_first
 
 
 @pytest.fixture(name="balance")
@@ -62,6 +62,34 @@ def test_the_connections_of_a_dead_worker_go_to_the_others(balance: Balance) -> 
             with passed:
                 assert passed.getpeername() == client.getsockname()
     assert balance.lightest(1) == 3
+
+
+def test_what_the_others_have_no_room_for_is_kept(balance: Balance) -> None:
+    """When an heir's inbox is full, connections wait for the successor instead of being closed."""
+    for number, held in ((1, 0), (2, 0)):
+        balance.publish(number, held)
+    with connections(2) as [(_, other), (client, server)]:
+        fill(balance.inboxes[1], other)
+        assert balance.inboxes[2].put(server)
+        balance.bury(2)
+        assert balance.inboxes[2].waiting() == 1
+        passed, _ = balance.inboxes[2].accept()
+        with passed:
+            assert passed.getpeername() == client.getsockname()
+
+
+def test_a_lost_connection_does_not_keep_the_others(
+    balance: Balance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes behind it is shared out all the same."""
+    for number in (1, 2):
+        balance.publish(number, 0)
+    with connections(2) as pairs:
+        for _, server in pairs:
+            balance.inboxes[2].put(server)
+        lose_first(balance.inboxes[2], monkeypatch)
+        balance.bury(2)
+        assert [balance.inboxes[number].waiting() for number in (1, 2)] == [1, 0]
 
 
 def test_without_others_its_connections_wait_for_the_next(balance: Balance) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -212,6 +213,26 @@ async def test_joins_only_rows_of_equal_shape() -> None:
         (1, 5),
         (1, 2),
     ]
+
+
+@in_loop
+async def test_joins_only_rows_of_equal_type() -> None:
+    """Rows of another type form a batch of their own, though NumPy could convert them."""
+    lanes = HandLanes()
+    seen: list[np.dtype[Any]] = []
+
+    def run(batch: Array) -> Sequence[Array]:
+        seen.append(batch.dtype)
+        return (batch,)
+
+    batcher = MicroBatcher(run, lanes, seconds_per_row=MILLISECOND)
+    floats = call(batcher, 1)
+    bytes_ = asyncio.create_task(batcher(np.full((1, WIDTH), 2, np.uint8)))
+    await settle_down()
+    while batcher.has_work():
+        await lanes.finish(lanes.take())
+    assert seen == [np.float32, np.uint8]
+    assert [(await one).outputs[0].dtype for one in (floats, bytes_)] == [np.float32, np.uint8]
 
 
 @in_loop

@@ -57,7 +57,7 @@ def test_verbs_take_and_give_arrays(repository: Path) -> None:
     """Each verb's result has the values that the arithmetic bundle's answers have."""
     with service(repository) as (made, _):
         encoded = made.encode(grey(0, 51))
-        np.testing.assert_allclose(encoded.mean, [[0, 0], [0.2, 0.2]], atol=1e-6)
+        np.testing.assert_allclose(encoded.mean, np.array([[0, 0], [0.2, 0.2]]), atol=1e-6)
         assert encoded.mean.dtype == encoded.logvar.dtype == np.float32
         assert (encoded.model, encoded.version) == ("arithmetic", 1)
         assert (encoded.pictures[1].width, encoded.pictures[1].mode) == (4, "L")
@@ -274,7 +274,9 @@ def test_interpolations_go_from_one_end_to_the_other(repository: Path) -> None:
     with service(repository) as (made, _):
         between = made.interpolate(grey(0, 255), steps=3, path="linear")
         np.testing.assert_array_equal(between.images[::2], grey(0, 255))
-        np.testing.assert_allclose(between.latents, [[0, 0], [0.5, 0.5], [1, 1]], atol=1e-6)
+        np.testing.assert_allclose(
+            between.latents, np.array([[0, 0], [0.5, 0.5], [1, 1]]), atol=1e-6
+        )
         ends = np.array([[0, 1], [1, 0]], np.float32)
         np.testing.assert_array_equal(made.interpolate(latents=ends).latents[[0, -1]], ends)
         drawn = made.sample(seed=3, latents=True).latents

@@ -188,3 +188,19 @@ def test_a_timer_that_fires_early_starts_no_second_watch() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(many()) == 1
+
+
+@in_loop
+async def test_a_caller_may_shorten_the_deadline() -> None:
+    """A shorter one counts from the start of the request too; a longer one changes nothing."""
+
+    async def wait(seconds: float, shortened: float) -> None:
+        with Deadline(Channel().request(age=8), seconds) as deadline:
+            deadline.body_is_complete()
+            deadline.shorten(shortened)
+            await stuck([])
+
+    for seconds, shortened, bound in ((60, 2, 2), (5, 9, 5)):
+        with pytest.raises(DeadlineExceededError) as late:
+            await wait(seconds, shortened)
+        assert late.value.bound == bound

@@ -19,7 +19,7 @@ from tests.app.registries import registry
 async def test_what_is_missing_for_a_moment_is_not_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A version that serves is looked for again after a pause, in which its folder may come back."""
+    """What serves is looked for again after a pause, in which its folder may come back."""
     folder = arithmetic_bundle.write(tmp_path).folder
     subject = registry(tmp_path)
     await subject.open()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.drawing import Around, Drawing, Near
+from app.drawing import Around, Drawing, Near, Place
 from app.engine import Engine
 from app.offload import Offload
 from app.timing import Timing
@@ -18,7 +18,8 @@ from tests.app.test_service import engine_of, grey
 
 
 def drawing(engine: Engine, around: Around | None, temperature: float = 1.0) -> Drawing:
-    return Drawing(engine, 7, temperature, around, Offload(1))
+    place = Place.of(engine.manifest, None, None, None)
+    return Drawing(engine, 7, temperature, around, place, Offload(1))
 
 
 @in_loop

@@ -122,7 +122,7 @@ def test_broken_bodies_are_refused() -> None:
         post(read, json={"seeds": [[]] * 2000})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     members=st.dictionaries(
         st.sampled_from(["images", "latents", "seeds", "steps", "path", "bounce", "x"]),

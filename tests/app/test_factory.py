@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import threading
 from pathlib import Path
 
 import pytest
 
+from app.balance import Balance
 from app.factory import create_app
 from app.loader import Loaded
 from app.settings import Settings
+from app.share import Share
+from app.worker import Worker
 from model.bundle import Bundle, BundleError
+from tests import arithmetic_bundle
 from tests.app.loops import in_loop
 from tests.app.serving import client_of, context_of, loaded, running
 
@@ -71,6 +77,46 @@ async def test_serves_the_shipped_bundles_by_default() -> None:
     app = create_app(Settings())
     [place] = context_of(app).registry._places
     assert Path(place).parts[-2:] == ("model", "bundles")
+
+
+@in_loop
+async def test_follows_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle that comes while the service runs is served, unless watching is off."""
+    monkeypatch.setattr("app.watching._ABSENT_SECONDS", 0.01)
+    monkeypatch.setattr("app.watching._LOOK_MS", 200)
+    root = tmp_path / "later"
+    async with running(root) as app, running(root, watch="off") as other, client_of(app) as client:
+        await loaded(app)
+        await loaded(other)
+        arithmetic_bundle.write(root)
+        while (await client.post("/sample")).status_code != 200:  # noqa: ASYNC110 as a client does
+            await asyncio.sleep(0.01)
+        assert not context_of(other).registry.models
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@in_loop
+async def test_workers_do_what_one_of_them_is_told(repository: Path, tmp_path: Path) -> None:
+    """What is unloaded and loaded through one application is so in the other."""
+    ends = socket.socketpair()
+    async with contextlib.AsyncExitStack() as stack:
+        registries = []
+        balance = Balance(2)
+        stack.callback(balance.close)
+        for number, end in enumerate(ends, 1):
+            share = Share(balance, number)
+            worker = Worker(number, end, tmp_path, share, replaces=False, patience=60)
+            app = create_app(Settings(repository=str(repository), workers=2), worker)
+            await stack.enter_async_context(app.router.lifespan_context(app))
+            await loaded(app)
+            registries.append(context_of(app).registry)
+        first, second = registries
+        await first.unload("arithmetic")
+        assert second.models["arithmetic"].versions[0].state == "unloaded"
+        await second.load("arithmetic")
+        assert first.engine(None).version == 1
+    for end in ends:
+        end.close()
 
 
 @in_loop

@@ -22,6 +22,7 @@ from app.images import (
     decode,
     decoding_size,
     grid,
+    jpeg,
     png,
     strip,
 )
@@ -175,3 +176,14 @@ def test_decoding_size() -> None:
     assert decoding_size(saved(small, "JPEG")) == UNKNOWN_PIXELS
     assert decoding_size(saved(small) + bytes(70_000)) == UNKNOWN_PIXELS
     assert decoding_size(b"") == UNKNOWN_PIXELS
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg_keeps_the_picture(channels: int) -> None:
+    """A JPEG file of a smooth picture, in its colours, differs by a few grey levels at most."""
+    ramp = np.linspace(0, 255, 32 * 24).reshape(32, 24, 1).repeat(channels, axis=2)
+    image = ramp.astype(np.uint8)
+    with Image.open(io.BytesIO(jpeg(image))) as found:
+        assert (found.format, found.mode) == ("JPEG", "L" if channels == 1 else "RGB")
+        back = np.asarray(found).reshape(image.shape)
+    assert np.abs(back.astype(int) - image).max() <= 4

@@ -16,6 +16,7 @@ from app.errors import InvalidFieldError
 from app.latents import from_array, from_lists
 
 SHAPES = [(3,), (2, 3), (1, 2, 3)]
+MAPS = (2, -1, -1)
 
 
 @given(st.data())
@@ -39,6 +40,42 @@ def test_a_single_latent_is_a_batch_of_one(shape: tuple[int, ...]) -> None:
 
     assert from_lists(array.tolist(), shape, 1).shape == (1, *shape)
     assert from_array(array, shape, 1).shape == (1, *shape)
+
+
+@given(st.data())
+def test_lengths_that_vary_are_those_that_come(data: st.DataObject) -> None:
+    """Where an axis may have any length, lists and arrays give the same, with and without batch."""
+    shape = (2, *data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4))))
+    n = data.draw(st.integers(1, 3))
+    array = np.arange(n * np.prod(shape), dtype=np.float32).reshape(n, *shape)
+    for sent in (array, array[0]):
+        for latents in (from_lists(sent.tolist(), MAPS, 3), from_array(sent, MAPS, 3)):
+            np.testing.assert_array_equal(latents, sent.reshape(-1, *shape))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [[[[1, 2], [3]], [[1, 2], [3, 4]]]],
+        [[[[1, 2]], [[1, 2], [3, 4]]]],
+        [[[[1]], [[2]]], [[[1, 2]], [[1, 2]]]],
+        [[[[]], [[]]]],
+        [[[], []]],
+        [[[[1]]]],
+        [[], []],
+    ],
+)
+def test_rows_of_several_sizes_are_refused(value: object) -> None:
+    """Whatever length varies, it is the same for all rows and lists, and not 0."""
+    with pytest.raises(InvalidFieldError, match=r"shape \[n, 2, any, any\]"):
+        from_lists(value, MAPS, 3)
+
+
+@pytest.mark.parametrize("shape", [(2, 0, 3), (1, 2, 3, 0), (3, 2, 2), (0, 2, 1, 1), (2,), ()])
+def test_arrays_without_a_size_are_refused(shape: tuple[int, ...]) -> None:
+    """An axis of length 0, or another number of channels."""
+    with pytest.raises(InvalidFieldError):
+        from_array(np.zeros(shape, np.float32), MAPS, 3)
 
 
 def test_whole_numbers_are_numbers() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from app.inbox import Inbox
 from app.listener import MOST_A_TURN, Listener, listen
-from tests.app.connections import connections
+from tests.app.connections import connections, lose_first
 from tests.app.loops import in_loop
 
 
@@ -152,6 +152,22 @@ async def test_what_others_handed_over_is_taken_too(greeter: type[Greeter]) -> N
         await asyncio.sleep(0)
         for client, _ in pairs:
             assert client.recv(2) == b"x"
+
+
+@in_loop
+async def test_a_lost_connection_does_not_end_the_taking(
+    greeter: type[Greeter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits behind one that was aborted is taken too when the listener is closed."""
+    inbox = Inbox()
+    listener = Listener(inbox, lambda _: greeter())
+    with connections(3) as pairs:
+        for _, server in pairs:
+            inbox.put(server)
+        lose_first(inbox, monkeypatch)
+        listener.close()
+        await listener.wait_closed()
+    assert greeter.made == 2
 
 
 @in_loop

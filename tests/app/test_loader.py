@@ -15,7 +15,7 @@ from model import runtime
 from model.bundle import DECODER, ENCODER, GOLDEN, Bundle, BundleError, write_bundle
 from model.manifest import GoldenSpec, GraphSpec, InputSpec, LatentSpec, TensorSpec
 from model.runtime import CPU, CUDA, Graph, GraphError
-from tests import arithmetic_bundle
+from tests import arithmetic_bundle, arithmetic_maps
 from tests.arithmetic_bundle import LATENT, SIZE
 
 NAMES = ("image", "mean", "logvar", "latent", "pixels", "params")
@@ -39,6 +39,20 @@ def test_loads_and_measures(tmp_path: Path) -> None:
     assert 0 < loaded.encoder_row_seconds < SLOW_ROW_SECONDS
     assert 0 < loaded.decoder_row_seconds < SLOW_ROW_SECONDS
     assert (loaded.threads, loaded.own_lane) == (1, False)
+
+
+def test_a_bundle_of_many_sizes_is_measured_by_its_own(tmp_path: Path) -> None:
+    """The golden batch is 4×4; a row of the default 8×12 takes six times as long."""
+    bundle = arithmetic_maps.write(tmp_path)
+    loaded = load(bundle, "cpu", cores=1, measure=lambda graph, rows: 0.001)
+    assert loaded.encoder_row_seconds == loaded.decoder_row_seconds == pytest.approx(0.006)
+
+
+def test_graphs_of_one_size_can_not_serve_many(tmp_path: Path) -> None:
+    """A manifest with a range needs graphs whose axes vary."""
+    spec = arithmetic_bundle.manifest().encoder
+    with pytest.raises(BundleError, match=r"encoder: takes .*should take one input \(3, -1, -1\)"):
+        load(arithmetic_maps.write(tmp_path, encoder=spec), "cpu", cores=1)
 
 
 def test_one_slow_graph_gives_the_model_a_lane_of_its_own(tmp_path: Path) -> None:

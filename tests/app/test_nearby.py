@@ -108,7 +108,7 @@ def test_bad_pictures_are_refused() -> None:
         post(read, content=b"x", headers={"content-type": "text/plain"})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     near=st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from app.errors import InvalidFieldError, MalformedRequestError, ServiceError
-from app.options import from_members, from_query
+from app.options import from_members, from_query, target_of
 
 
 class Knobs(BaseModel):
@@ -130,6 +130,24 @@ def test_options_in_both_places() -> None:
     with pytest.raises(MalformedRequestError, match="n stands beside a JSON body"):
         from_members(request("n=2"), Knobs, {})
     assert from_members(request("model=a"), Knobs, {}) == Knobs()
+
+
+def test_the_target_is_no_option() -> None:
+    """Model and version stand in the query beside options and beside a body alike."""
+    beside = request("model=a&version=12")
+    assert target_of(beside) == ("a", 12)
+    assert target_of(request()) == (None, None)
+    assert from_members(beside, Knobs, {"n": 2}).n == 2
+    assert from_query(request("version=12&n=2"), Knobs).n == 2
+
+
+@pytest.mark.parametrize("version", ["0", "-1", "01", "1.0", "x", "", "%D9%A1", "1" * 19])
+def test_a_version_is_a_positive_integer(version: str) -> None:
+    """What is written otherwise is refused, and so is one that is given twice."""
+    with pytest.raises(InvalidFieldError, match="version must be a positive integer"):
+        target_of(request(f"version={version}"))
+    with pytest.raises(InvalidFieldError, match="version is given 2 times; send it once"):
+        target_of(request("version=1&version=1"))
 
 
 def test_the_other_member() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -78,8 +77,8 @@ async def test_a_worker_that_is_busy_is_waited_for_no_longer_than_said(tmp_path:
 async def test_a_worker_that_has_ended_is_not_waited_for(tmp_path: Path) -> None:
     """Its report is of a process that is gone."""
     one = joined(tmp_path, 1)
-    ended = subprocess.Popen(["true"])
-    ended.wait()
+    ended = await asyncio.create_subprocess_exec("true")
+    await ended.wait()
     (tmp_path / "orders" / "worker-2.json").write_text(json.dumps({"pid": ended.pid, "done": {}}))
     await one.give("m", "loaded", Recorder())
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from app import programs
+from app.checks import check_finite
 from app.errors import EngineFailedError, InvalidFieldError
-from app.service import _check_finite
 from model import noise
 from model.bundle import DECODER, ENCODER, GOLDEN, write_bundle
 from model.noise import MAX_SEED, Purpose
@@ -55,10 +55,10 @@ def test_the_first_row_without_numbers_is_named(level: float) -> None:
     _, finite = programs._shown(levels(0, 1, level, 0, level).reshape(5, 1, 1, 2), UNIT)
     assert finite.tolist() == [True, True, False, True, False]
     with pytest.raises(InvalidFieldError, match=r"^latents\[2\] decodes to") as refused:
-        _check_finite(finite, "latents")
+        check_finite(finite, "latents")
     assert (refused.value.field, refused.value.index) == ("latents", 2)
     with pytest.raises(EngineFailedError, match="picture 2"):
-        _check_finite(finite)
+        check_finite(finite)
 
 
 def test_errors_are_in_units_of_one() -> None:
@@ -72,6 +72,18 @@ def test_errors_are_in_units_of_one() -> None:
         assert squared_error.tolist() == pytest.approx([np.square(as_unit).sum()], rel=0.02)
         assert finite.all()
         assert (mean.shape, kl.shape) == ((1, LATENT), (1,))
+
+
+def test_tensors_are_what_the_graphs_answer() -> None:
+    """Floats go through the graphs as they are, beyond the range of pixels too."""
+    latents = np.array([[2.5, 0], [-1, 7]], np.float32)
+    pixels, params = programs.decoding_tensors(decoder())(latents)
+    assert (pixels[:, 0, 0, 0].tolist(), params[:, 0, 0, 0].tolist()) == ([1, 0], [2.5, -1])
+    images = np.full((1, 1, SIZE, SIZE), 3, np.float32)
+    images[0, 0, 0, 0] = -13
+    again, mean, logvar = programs.reconstructing_tensors(encoder(), decoder())(images)
+    assert (mean.tolist(), logvar.tolist()) == ([[2, -13]], [[0, 0]])
+    assert (again == 1).all()
 
 
 @given(

@@ -18,6 +18,7 @@ from tests import arithmetic_bundle
 from tests.app.loops import in_loop
 from tests.app.registries import flip_a_byte, registry
 
+
 @in_loop
 async def test_serves_the_highest_version(tmp_path: Path) -> None:
     """Of several versions the highest by number serves, not the last by name."""
@@ -226,7 +227,14 @@ async def test_the_first_root_wins(tmp_path: Path) -> None:
 async def test_folders_that_are_no_bundles_are_left_out(tmp_path: Path) -> None:
     """Unfinished copies, bad names, reserved names and odd versions are no models."""
     source = arithmetic_bundle.write(tmp_path).folder
-    for name in ("arithmetic/.2-copy", "arithmetic/02", "arithmetic/-1", "Upper/1", "stats/1"):
+    for name in (
+        "arithmetic/.2-copy",
+        "arithmetic/02",
+        "arithmetic/-1",
+        "Upper/1",
+        "stats/1",
+        "a-encoder/1",
+    ):
         shutil.copytree(source, tmp_path / name)
     shutil.copytree(source, tmp_path / "newline\n" / "1")
     (tmp_path / "file").mkdir()

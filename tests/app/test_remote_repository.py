@@ -126,7 +126,7 @@ def test_no_file_is_larger_than_its_manifest_says(
     assert f"{MANIFEST}: has more than 100 bytes" in reasons(root)[0]
 
 
-@pytest.mark.parametrize("listed", ["../../evil", "/tmp/evil", "a/b", "..", MANIFEST])
+@pytest.mark.parametrize("listed", ["../../evil", "/evil", "a/b", "..", MANIFEST])
 def test_nothing_is_fetched_to_another_place(
     fs: Any, read: list[str], tmp_path: Path, listed: str
 ) -> None:
@@ -224,7 +224,7 @@ async def test_a_registry_fetches_at_the_start_and_on_load(fs: Any, tmp_path: Pa
     assert subject.engine(None).version == 1
     put(fs, arithmetic_bundle.write(tmp_path / "made", version=2).folder)
     fs.rm_file(f"/bundles/here/arithmetic/2/{DECODER}")
-    with pytest.raises(Exception, match="arithmetic/2 did not load: .*decoder.onnx is missing"):
+    with pytest.raises(Exception, match=r"arithmetic/2 did not load: .*decoder.onnx is missing"):
         await subject.load("arithmetic")
     assert subject.engine(None).version == 1
     assert subject.models["arithmetic"].versions[0].state == "unavailable"

@@ -74,4 +74,4 @@ async def test_the_root_names_the_routes(repository: Path) -> None:
                 assert (await client.get(line.split()[1])).status_code == 200
             elif line.startswith("  POST"):
                 assert (await client.get(line.split()[1])).status_code == 405
-    assert page.count("POST") == 4
+    assert page.count("POST") == 6

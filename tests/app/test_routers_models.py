@@ -7,7 +7,7 @@ from pathlib import Path
 from model.bundle import DECODER
 from tests import arithmetic_bundle
 from tests.app.loops import in_loop
-from tests.app.serving import serving
+from tests.app.serving import client_of, context_of, loaded, running, serving
 
 
 @in_loop
@@ -32,7 +32,16 @@ async def test_a_model_without_likelihood_is_listed_without_score(tmp_path: Path
     arithmetic_bundle.write(tmp_path, likelihood=None)
     async with serving(tmp_path) as client:
         model = (await client.get("/models/arithmetic")).json()
-    assert model["verbs"] == ["sample", "encode", "decode", "reconstruct"]
+    assert model["verbs"] == ["sample", "encode", "decode", "reconstruct", "interpolate"]
+
+
+@in_loop
+async def test_a_model_of_latent_maps_offers_remote_vae(maps: Path) -> None:
+    """Which verbs there are depends on the model."""
+    async with serving(maps) as client:
+        model = (await client.get("/models/maps")).json()
+    assert model["verbs"][-2:] == ["remote-vae/decode", "remote-vae/encode"]
+    assert model["manifest"]["input"]["sizes"] == {"min": 4, "max": 32, "multiple": 4}
 
 
 @in_loop
@@ -61,6 +70,31 @@ async def test_a_model_that_can_not_serve_is_described_without_a_manifest(
         model = (await client.get("/models/arithmetic")).json()
     assert (model["ready"], model["serving"], model["manifest"]) == (False, None, None)
     assert model["verbs"] == []
+
+
+@in_loop
+async def test_states_and_reasons_of_all_versions_show(tmp_path: Path) -> None:
+    """What serves, what is damaged and what was unloaded stand beside each other."""
+    for name in ("serves", "rests"):
+        arithmetic_bundle.write(tmp_path, name=name)
+    (arithmetic_bundle.write(tmp_path, name="serves", version=2).folder / DECODER).unlink()
+    async with running(tmp_path) as app, client_of(app) as client:
+        await loaded(app)
+        await context_of(app).registry.unload("rests")
+        models = (await client.get("/models")).json()["models"]
+        refused = await client.post("/sample", params={"model": "rests"})
+    shown = {
+        (model["name"], version["version"]): (model["serving"], version["state"])
+        for model in models
+        for version in model["versions"]
+    }
+    assert shown == {
+        ("rests", 1): (None, "unloaded"),
+        ("serves", 2): (1, "unavailable"),
+        ("serves", 1): (1, "ready"),
+    }
+    assert (refused.status_code, refused.json()["code"]) == (503, "model_unavailable")
+    assert "it is unloaded" in refused.json()["detail"]
 
 
 @in_loop

@@ -63,7 +63,7 @@ async def test_sampled_pictures_are_those_of_the_array(repository: Path) -> None
 @in_loop
 async def test_a_stream_around_a_picture_says_where_it_was(repository: Path) -> None:
     """What is in the zip is enough to draw the same pictures from the center alone."""
-    upload = {"content": png(51, 8), "headers": ACCEPT | {"Content-Type": PNG}}
+    upload: dict[str, Any] = {"content": png(51, 8), "headers": ACCEPT | {"Content-Type": PNG}}
     async with serving(repository) as client:
         answer = await client.post("/sample?n=300&radius=0.5", **upload)
         shown, about = unzipped(answer.content)
@@ -82,7 +82,7 @@ async def test_a_stream_around_a_picture_says_where_it_was(repository: Path) -> 
 async def test_decoded_pictures_are_those_of_the_array(repository: Path) -> None:
     """Latents as a file come back as pictures in their order."""
     latents = np.linspace(0, 1, 600).repeat(2).reshape(-1, 2)
-    sent = {"content": npy(latents)}
+    sent: dict[str, Any] = {"content": npy(latents)}
     async with serving(repository) as client:
         answers = [
             await client.post("/decode", **sent, headers={"Content-Type": NPY, "Accept": media})

@@ -319,6 +319,22 @@ async def test_what_costs_more_than_the_queue_holds_is_refused(repository: Path)
 
 
 @in_loop
+async def test_the_version_is_named_by_the_query(tmp_path: Path) -> None:
+    """`?version=` chooses among those on disk on every verb; the answer says which it was."""
+    for version in (1, 2):
+        arithmetic_bundle.write(tmp_path, version=version)
+    async with serving(tmp_path) as client:
+        for path, body in (("/sample", {}), ("/decode", {"latents": [0.2, 0]})):
+            for sent, answered in (({}, 2), ({"version": 1}, 1), ({"version": 2}, 2)):
+                answer = await client.post(path, params=sent, json=body)
+                assert answer.json()["version"] == answered
+        unknown = await client.post("/sample", params={"version": 3})
+        wrong = await client.post("/sample", params={"version": "latest"})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_version")
+    assert (wrong.status_code, wrong.json()["field"]) == (422, "version")
+
+
+@in_loop
 async def test_a_model_without_likelihood_gives_no_bound(tmp_path: Path) -> None:
     """Asking such a model for a bound is a 409; it reconstructs all the same."""
     arithmetic_bundle.write(tmp_path, likelihood=None)

@@ -12,8 +12,10 @@ from model.noise import MAX_SEED
 
 
 def test_defaults() -> None:
-    """Without options one picture is drawn at temperature 1 with a seed of the server's."""
-    assert SampleOptions().model_dump() == {"n": 1, "seed": None, "temperature": 1.0}
+    """Without options one picture of the model's own size is drawn at temperature 1 with a seed of
+    the server's."""
+    drawn = {"n": 1, "seed": None, "temperature": 1.0, "height": None, "width": None}
+    assert SampleOptions().model_dump() == drawn
     assert set(ReconstructOptions().model_dump().values()) == {None}
 
 

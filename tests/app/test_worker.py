@@ -130,3 +130,30 @@ async def test_is_given_connections_once_it_can_answer_them(
         worker.tell(LISTENING)
     assert balance.lightest(2) == 1
     report.cancel()
+
+
+@in_loop
+async def test_a_replacement_whose_models_failed_is_given_nothing(
+    tmp_path: Path, share: Share, balance: Balance
+) -> None:
+    """It would answer 503 at once where others serve; it is given some once it is ready."""
+
+    async def fail_to_open() -> None:
+        pass
+
+    ready = False
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        worker = Worker(1, theirs, tmp_path, share, replaces=True, patience=60)
+        opening = asyncio.create_task(fail_to_open())
+        report = asyncio.create_task(worker.report(opening, lambda: ready, lambda: None))
+        worker.tell(LISTENING)
+        await asyncio.wait({opening})
+        await settle_down()
+        assert balance.lightest(2) is None
+        report.cancel()
+        ready = True
+        report = asyncio.create_task(worker.report(opening, lambda: ready, lambda: None))
+        await settle_down()
+        assert balance.lightest(2) == 1
+        report.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 
 import pytest
@@ -36,6 +37,14 @@ def test_one_where_a_gpu_works(
     monkeypatch.setattr(module, "available_cores", lambda: 4)
     monkeypatch.setattr(module, "offers_cuda", lambda: offered)
     assert worker_count(Settings.model_validate({"provider": provider})) == expected
+
+
+def test_one_where_the_kernel_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only Linux gives each process that listens on a port its part of the connections."""
+    monkeypatch.setattr(module, "available_cores", lambda: 4)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert worker_count(Settings(provider="cpu")) == 1
+    assert worker_count(Settings(provider="cpu", workers=2)) == 2
 
 
 def test_one_without_a_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:

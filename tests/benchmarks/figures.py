@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks import bare
 from benchmarks.bars import NAIVE, OURS, TUNED
-from benchmarks.comparison import ENGINE, Cell
+from benchmarks.comparison import ENGINE, Cell, Unanswered
 from benchmarks.engine_alone import SET_UPS, Ceiling
 from benchmarks.footprint import Footprint
 from benchmarks.machine import Disturbance, Machine
@@ -73,6 +73,7 @@ def bundle_result(cells: list[Cell]) -> BundleResult:
             for sessions, threads in SET_UPS
         ],
         cells=cells,
+        unanswered=[Unanswered("LitServe", "/sample n=1024", 4, 2.0)],
         footprints=[
             Footprint(OURS, around(0.9), around(1.0), around(0.2), around(1e8), around(1.2e8)),
             Footprint("Ray Serve", around(9), around(10), around(80), around(8e8), around(1e9)),

@@ -9,9 +9,17 @@ import numpy as np
 import pytest
 
 from benchmarks import agreement, workloads
-from benchmarks.servers import ServerError, naive_default, naive_tuned, running, vaeserve
+from benchmarks.servers import (
+    Server,
+    ServerError,
+    naive_default,
+    naive_tuned,
+    running,
+    vaeserve,
+)
 from model.pixels import Images
 from tests import arithmetic_bundle
+from tests.benchmarks.answering import answering_nothing
 
 
 @pytest.fixture
@@ -49,6 +57,34 @@ def test_what_a_server_cannot_be_asked_is_left_out(tmp_path: Path) -> None:
         agreement.check([server], bundle, image)
         with pytest.raises(ServerError, match="naive has no /reconstruct"):
             server.ask(workloads.reconstruct(image))
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/reconstruct", b"no picture"),
+        ("/encode", b"no JSON"),
+        ("/encode", b'{"latents":[]}'),
+        ("/encode", b'{"mean":"none","logvar":"none"}'),
+        ("/sample", b"no array"),
+        ("/sample", b""),
+    ],
+)
+def test_an_answer_of_another_kind_is_a_disagreement(
+    tmp_path: Path, path: str, content: bytes
+) -> None:
+    """A 200 with a body that can't be read is this system's failure, not one of the bench."""
+    bundle = arithmetic_bundle.write(tmp_path)
+    image = np.full((4, 4, 1), 200, dtype=np.uint8)
+    system = replace(
+        naive_default(bundle),
+        adapt=lambda workload: workload if workload.path == path else None,
+        answer=lambda workload, answered: content,
+    )
+    with answering_nothing() as port:
+        server = Server(system, 0, port, 0.0)
+        with pytest.raises(agreement.AgreementError, match="naive answered with something that"):
+            agreement.check([server], bundle, image)
 
 
 def test_a_wrong_posterior_shows(tmp_path: Path) -> None:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from benchmarks import workloads
-from benchmarks.comparison import ENGINE, Contestant, Load, Run, compare, in_turn
+from benchmarks.comparison import (
+    ENGINE,
+    Cell,
+    Contestant,
+    Load,
+    Run,
+    Unanswered,
+    compare,
+    in_turn,
+)
 from benchmarks.spread import Spread
 from benchmarks.workloads import Workload
+from benchmarks.wrk import NoAnswerError
 
 
 @pytest.mark.parametrize(("number", "order"), [(0, "abc"), (1, "cba"), (2, "abc")])
@@ -77,3 +87,41 @@ def test_who_can_t_be_asked_has_no_figures() -> None:
         warm_up=1,
     )
     assert [one.system for one in found] == ["ours"]
+
+
+def slow(name: str, runs: Iterator[Run], at: int) -> Contestant:
+    """Gets no answer through from so many connections on, neither warming up nor in a round."""
+
+    def run(workload: Workload, connections: int, seconds: float) -> Run:
+        if connections >= at:
+            raise NoAnswerError
+        return next(runs)
+
+    return Contestant(name, run)
+
+
+def test_a_load_without_an_answer_is_told() -> None:
+    """A slow rival is left out of one load, a slow service ends one; the run goes on after both."""
+    lost: list[Unanswered] = []
+    kept: list[list[str]] = []
+
+    def keep(cells: Sequence[Cell]) -> None:
+        kept.append([one.system for one in cells])
+
+    compare(
+        [
+            slow("ours", rounds((100, 500), (100, 500)), at=3),
+            slow("theirs", rounds((100, 500)), at=2),
+        ],
+        [Load(workloads.sample(), connections, rounds=1) for connections in (1, 2, 3)],
+        seconds=2,
+        warm_up=1,
+        keep=keep,
+        lose=lost.append,
+    )
+    assert kept == [["ours", "theirs"], ["ours"], []]
+    assert lost == [
+        Unanswered("theirs", "/sample n=1", 2, 2),
+        Unanswered("ours", "/sample n=1", 3, 2),
+        Unanswered("theirs", "/sample n=1", 3, 2),
+    ]

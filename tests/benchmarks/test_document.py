@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import document, result, soak
+from benchmarks.bars import OURS
 from benchmarks.charts import Bar, Panel, svg, ticks
+from benchmarks.comparison import Unanswered
 from benchmarks.document import DOCS, Sources
 from benchmarks.machine import Machine
 from benchmarks.result import ResultError
@@ -70,6 +72,19 @@ def test_a_page_is_drawn_of_an_unfinished_run() -> None:
     assert document.charts(Sources(unfinished, None)) == {}
 
 
+def test_what_is_missing_among_the_bars_is_said_there() -> None:
+    """A bar without a verdict is not simply gone when the service gave no answer."""
+    whole = figures.result()
+    lost = Unanswered(OURS, "/sample n=1024", 4, 2.0)
+    whole.bundles["heavy"].unanswered[:] = [lost]
+    whole.bundles["small"].unanswered.clear()
+    drawn = document.drawn("<!-- figures: bars -->\n<!-- end -->\n", Sources(whole, None))
+    assert drawn.endswith(
+        "|\n\nNot measured: vaeserve, heavy, /sample n=1024, 4 connections, gave no answer in 2 s."
+        "\n\n<!-- end -->\n"
+    )
+
+
 def test_an_unknown_section_is_named() -> None:
     """A typing error in the page is not taken for figures that are missing."""
     with pytest.raises(ResultError, match="'heavy moxed'"):
@@ -114,6 +129,14 @@ def test_growth_leaves_out_the_start() -> None:
     assert (fills.growth, fills.grows) == (0, False)
     assert (rises.growth, rises.grows) == (40, True)
     assert soaked(100, 100, errors=2).errors == 4
+
+
+def test_a_soak_lasts_as_long_as_its_slices() -> None:
+    """Those in which clients finish what they began take longer; older results say ten seconds."""
+    whole = soaked(100, 100, 100)
+    assert soak.summary(whole).startswith("0 minutes")
+    whole.slices[0] = replace(whole.slices[0], seconds=70.0)
+    assert soak.summary(whole).startswith("2 minutes")
 
 
 @pytest.mark.parametrize("largest", [0.0, 0.03, 1.0, 7.0, 430.0, 1999.0, 2000.0, 60000.0])

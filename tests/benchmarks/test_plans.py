@@ -47,6 +47,17 @@ def test_a_selection_replaces_connections_and_rounds() -> None:
     ]
 
 
+def test_a_whole_name_means_that_workload_alone() -> None:
+    """/reconstruct is not the form too, though its name is a part of the other's."""
+    for name, expected in (
+        ("/reconstruct", {"/reconstruct"}),
+        ("reconstruct", {"/reconstruct", "/reconstruct multipart"}),
+        ("/sample n=1", {"/sample n=1"}),
+    ):
+        loads = plans.loads(STANDARD, Selection(workloads=(name,)), "heavy", IMAGE)
+        assert {one.workload.name for one in loads} == expected
+
+
 def test_systems_are_selected_by_parts_of_their_names() -> None:
     """Case does not matter, and no selection takes everybody."""
     assert Selection().takes_system("LitServe")

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 
 from benchmarks import bars, report, result, tables
+from benchmarks.bars import OURS
+from benchmarks.comparison import Unanswered
 from benchmarks.result import ResultError
 from benchmarks.tables import Table
 from tests.benchmarks import figures
@@ -52,6 +55,44 @@ def test_errors_of_all_parts_are_counted() -> None:
     assert whole.errors == 0
     whole.bundles["heavy"].cells.append(figures.cell("LitServe", errors=3))
     assert whole.errors == 3
+
+
+def test_loads_without_an_answer_survive_and_are_shown(tmp_path: Path) -> None:
+    """They are in the file and the report, and those of the service are told from a rival's."""
+    whole = figures.result()
+    assert whole.unanswered(OURS) == 0
+    whole.bundles["small"].unanswered.append(Unanswered(OURS, "/sample n=1", 256, 2.0))
+    again = result.read(result.write(whole, tmp_path))
+    assert (again.unanswered(OURS), again.unanswered("LitServe")) == (1, 2)
+    lines = report.render(again, []).splitlines()
+    assert any(line.split() == ["/sample", "n=1", OURS, "256", "2"] for line in lines)
+
+
+def test_a_result_without_the_later_members_is_read(tmp_path: Path) -> None:
+    """Files from before loads without an answer were kept stay results."""
+    content = orjson.loads(result.dumps(figures.result()))
+    for bundle in content["bundles"].values():
+        del bundle["unanswered"]
+    path = tmp_path / "older.json"
+    path.write_bytes(orjson.dumps(content))
+    assert result.read(path).unanswered("") == 0
+
+
+def test_who_was_measured_in_part_is_told_apart() -> None:
+    """One that failed halfway is not said to have no figures."""
+    whole = replace(figures.result(), missing={"LitServe": "it broke", "Triton": "no container"})
+    text = report.render(whole, [])
+    assert "LitServe: measured in part: it broke" in text
+    assert "Triton: not measured: no container" in text
+
+
+def test_what_else_went_on_is_not_said_of_a_run_under_way(tmp_path: Path) -> None:
+    """Servers that have not ended would be counted among other processes."""
+    under_way = replace(figures.result(), disturbance=None)
+    again = result.read(result.write(under_way, tmp_path))
+    assert again.disturbance is None
+    assert "Meanwhile" not in report.measured_on(again)
+    assert "Meanwhile other processes took 12 %" in report.measured_on(figures.result())
 
 
 def test_an_unfinished_result_says_so_and_is_drawn(tmp_path: Path) -> None:

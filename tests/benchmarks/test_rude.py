@@ -46,13 +46,15 @@ def answering(answer: bytes) -> Iterator[tuple[tuple[str, int], list[bytes]]]:
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", Seen(1, 1, 0)),
         (b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n", Seen(1, 1, 0)),
         (b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", Seen(1, 1, 0)),
+        (b"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n", Seen(1, 1, 0, late=1)),
         (b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n", Seen(1, 1, 1)),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhalf", Seen(1, 0, 1)),
         (b"nothing of the kind\r\n\r\n", Seen(1, 0, 1)),
     ],
 )
 def test_only_the_service_s_own_failures_count(answer: bytes, seen: Seen) -> None:
-    """A refusal is an answer; a defect, an answer that breaks off, and no HTTP are failures."""
+    """A refusal is an answer, and so is the end of a deadline, which is counted apart; a defect, an
+    answer that breaks off, and no HTTP are failures."""
     with answering(answer) as (address, _):
         assert rude.once(address, REQUEST, ASKS) == seen
 

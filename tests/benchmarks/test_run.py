@@ -94,6 +94,27 @@ def test_rivals_that_fail_are_left_out(tmp_path: Path) -> None:
     assert not measured.ended_early
     assert kept[0].bundles["arithmetic"].parts == ["rest"]
     assert all(one.ended_early == UNDER_WAY for one in kept[:-1])
+    assert all(one.disturbance is None for one in kept[:-1])
+    assert measured.disturbance
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+def test_other_numbers_of_workers_are_measured_where_they_are_wanted(tmp_path: Path) -> None:
+    """One worker is compared at two connections, and not at one; the service is at both."""
+    effort = replace(
+        SHORTEST,
+        loads={"heavy": (("/sample n=1", (1, 2), 1),)},
+        parts=("loads",),
+        seconds=1,
+        warm_up=0.1,
+        workers=(1,),
+        workers_at=(("/sample n=1", 2),),
+    )
+    bench = Bench(effort, Selection(), lambda bundle: [], lambda text: None)
+    measured = run.measure({"arithmetic": arithmetic_bundle.write(tmp_path)}, bench, {})
+    cells = measured.bundles["arithmetic"].cells
+    ours = [(one.system, one.connections) for one in cells if one.system.startswith(OURS)]
+    assert ours == [(OURS, 1), (OURS, 2), (f"{OURS}, 1 worker", 2)]
 
 
 class BrokenBench(Bench):

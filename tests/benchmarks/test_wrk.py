@@ -5,12 +5,15 @@ from __future__ import annotations
 import http.server
 import shutil
 import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
-from benchmarks import workloads, wrk
+from benchmarks import open_loop, workloads, wrk
 from benchmarks.workloads import Workload
 
 OUTPUT = """\
@@ -91,3 +94,24 @@ def test_no_answer_at_all_is_an_error() -> None:
         with pytest.raises(wrk.LoadError, match="/sample: 0 answers in 1 s"):
             wrk.run(url, workloads.sample(), connections=1, seconds=1)
         assert wrk.run(url, workloads.sample(), connections=1, seconds=1, least=0).requests == 0
+
+
+def test_a_load_generator_that_does_not_end_is_an_error() -> None:
+    """It is killed, and named with how long it had."""
+    forever = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with pytest.raises(wrk.LoadError, match=r"^wrk had not ended after 0\.01 s$"):
+        wrk.finished("wrk", forever, 0.01)
+
+
+def test_both_load_generators_are_given_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """wrk and the open-loop client may take a minute longer than they were told to ask."""
+
+    def expire(command: Sequence[str], **options: Any) -> None:
+        raise subprocess.TimeoutExpired(command, options["timeout"])
+
+    monkeypatch.setattr(subprocess, "run", expire)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    with pytest.raises(wrk.LoadError, match=r"^wrk had not ended after 62 s$"):
+        wrk.run("http://host", workloads.sample(), connections=1, seconds=2)
+    with pytest.raises(wrk.LoadError, match=r"^the open-loop client had not ended after 62 s$"):
+        open_loop.arrivals("http://host", workloads.sample(), rate=1, seconds=2)

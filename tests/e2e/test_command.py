@@ -58,10 +58,11 @@ def begin(*arguments: object, **values: str) -> subprocess.Popen[str]:
 
 
 def run(*arguments: object, **values: str) -> subprocess.CompletedProcess[str]:
-    command = [str(argument) for argument in arguments]
-    with begin(*command, **values) as process:
+    with begin(*arguments, **values) as process:
         out, err = process.communicate(timeout=PATIENCE)
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
+    return subprocess.CompletedProcess(
+        [str(one) for one in arguments], process.returncode, out, err
+    )
 
 
 def test_a_running_service_and_this_process_give_the_same(
@@ -164,8 +165,8 @@ def test_serving_needs_no_command(repository: Path) -> None:
 
 
 def test_commands_do_not_wait_for_what_they_do_not_need() -> None:
-    """Asking a service loads neither its application nor what some outputs need."""
-    heavy = ("onnxruntime", "fastapi", "pyarrow", "pydantic_settings")
+    """Asking a service loads neither its application nor what draws bars."""
+    heavy = ("onnxruntime", "fastapi", "rich", "pyarrow", "pydantic_settings")
     script = (
         "import sys; from app.__main__ import main\n"
         "code = main(['models', '--url', 'http://127.0.0.1:9', '--timeout', '0.1'])\n"

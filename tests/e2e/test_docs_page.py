@@ -87,7 +87,9 @@ def test_an_example_works_as_it_stands(address: str, page: Page, path: str, memb
     expect(operation.locator(".live-responses-table .highlight-code")).to_contain_text(member)
 
 
-@pytest.mark.parametrize(("path", "member"), [("/encode", "mean"), ("/reconstruct", "images"), ("/score", "elbo")])
+@pytest.mark.parametrize(
+    ("path", "member"), [("/encode", "mean"), ("/reconstruct", "images"), ("/score", "elbo")]
+)
 def test_a_chosen_file_is_uploaded(address: str, page: Page, path: str, member: str) -> None:
     """A picture chosen in the form of a verb that takes pictures is answered with 200."""
     operation = _try_out(page, address, path)
@@ -95,7 +97,9 @@ def test_a_chosen_file_is_uploaded(address: str, page: Page, path: str, member: 
     assert len(_execute(page, operation, path)[member]) == 1
 
 
-@pytest.mark.parametrize(("path", "member"), [("/encode", "mean"), ("/reconstruct", "images"), ("/score", "elbo")])
+@pytest.mark.parametrize(
+    ("path", "member"), [("/encode", "mean"), ("/reconstruct", "images"), ("/score", "elbo")]
+)
 def test_the_json_example_of_a_picture_works(
     address: str, page: Page, path: str, member: str
 ) -> None:

@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from model.bundle import MANIFEST, BundleError, open_bundle
-from model.manifest import InputSpec, LikelihoodSpec, Manifest
-from tests import arithmetic_bundle
+from model.manifest import InputSpec, LatentSpec, LikelihoodSpec, Manifest, name_problem
+from tests import arithmetic_bundle, arithmetic_maps
 
 SHIPPED = Path(__file__).parents[2] / "model" / "bundles" / "mnist" / "1"
 
@@ -31,6 +31,24 @@ def test_a_value_range_is_finite_and_increases(value_range: tuple[float, float])
     """Pixels can't be scaled to a range that is empty, upside down or endless."""
     with pytest.raises(ValidationError, match=r"value_range|finite"):
         InputSpec(channels=1, height=4, width=4, order="L", value_range=value_range)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("stats", "reserved"),
+        ("faces-encoder", "ends in -encoder"),
+        ("faces-decoder", "ends in -decoder"),
+        ("a-reconstruct", "ends in -reconstruct"),
+    ],
+)
+def test_names_of_the_inference_protocol_are_no_names_of_bundles(name: str, words: str) -> None:
+    """A bundle can't be called as a route or as one of the models that bundles are served as."""
+    assert words in name_problem(name)
+    with pytest.raises(ValidationError, match=words):
+        arithmetic_bundle.manifest(name)
+    for fine in ("faces", "encoder", "my-encoders", "reconstruct-1"):
+        assert name_problem(fine) == ""
 
 
 @pytest.mark.parametrize(("channels", "order"), [(1, "RGB"), (3, "L")])
@@ -75,3 +93,40 @@ def test_what_ships_and_what_others_test_with_opens(tmp_path: Path) -> None:
 
     for folder in (SHIPPED, *(bundle.folder for bundle in written)):
         assert open_bundle(folder).manifest.likelihood is not None
+
+
+def test_latents_follow_the_size_of_the_picture() -> None:
+    """A map has `factor` pixels a side for each entry; a fixed shape stays what it is."""
+    maps, fixed = arithmetic_maps.manifest(), arithmetic_bundle.manifest()
+
+    assert maps.latent_axes == (3, -1, -1)
+    assert maps.latent_shape(16, 20) == (3, 8, 10)
+    assert maps.picture_size((3, 8, 10)) == (16, 20)
+    assert maps.smallest_latent == (3, 2, 2)
+    assert fixed.latent_axes == fixed.latent_shape(16, 20) == fixed.smallest_latent == (2,)
+    assert fixed.picture_size((2,)) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"latent": LatentSpec(shape=(3, 4, 6))}, r"latent\.factor must be given"),
+        ({"latent": LatentSpec(shape=(3, 4, 6), factor=3)}, "divide sizes.multiple, 4, got 3"),
+        ({"latent": LatentSpec(shape=(3, 4, 4), factor=2)}, r"must be \[3, 4, 6\]"),
+        (
+            {"likelihood": LikelihoodSpec(family="gaussian", dimensions=288, scale=1.0)},
+            "pictures of one size",
+        ),
+    ],
+)
+def test_sizes_fit_the_rest(changes: dict[str, Any], words: str) -> None:
+    """A range of sizes needs latents that follow it, and has no likelihood."""
+    with pytest.raises(ValidationError, match=words):
+        arithmetic_maps.manifest(**changes)
+
+
+def test_a_bundle_of_many_sizes_opens(tmp_path: Path) -> None:
+    """What is written is what is read."""
+    written = arithmetic_maps.write(tmp_path)
+
+    assert open_bundle(written.folder).manifest == written.manifest

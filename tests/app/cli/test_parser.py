@@ -22,7 +22,7 @@ def test_help_names_commands_and_exit_codes(capsys: pytest.CaptureFixture[str]) 
     text = capsys.readouterr().out
     for name, meaning in COMMANDS.items():
         assert f"{name} " in text
-        assert meaning in text
+        assert meaning[:40] in text
     for code in Exit:
         assert f"  {code.value} " in text
         assert MEANINGS[code] in text

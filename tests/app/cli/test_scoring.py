@@ -135,5 +135,8 @@ def test_pictures_are_scored_without_a_service(
     (worst,) = document["pictures"]
     assert worst["path"] == str(folder / "deep" / "c.png")
     assert worst["kl"] == pytest.approx(1)
-    assert document["likelihood"] == "gaussian"
-    assert (document["scored"], document["samples"]) == (3, 1000)
+    assert (document["scored"], document["samples"], document["likelihood"]) == (
+        3,
+        1000,
+        "gaussian",
+    )

@@ -1,0 +1,221 @@
+"""The Open Inference Protocol, version 2, as Triton's clients speak it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from importlib.metadata import version as version_of
+
+from fastapi import APIRouter, Request, Response
+
+from app.bodies import read_content
+from app.context import Context, context_of
+from app.deadline import Deadline
+from app.engine import Engine
+from app.errors import ModelUnavailableError
+from app.oip import answers, compression, described, documents, inference, requests
+from app.oip.signatures import Derived, derived_of, parse_name, parse_version
+from app.verb_route import VerbRoute
+
+router = APIRouter(prefix="/v2", tags=[described.TAG], route_class=VerbRoute)
+
+_MODEL, _VERSION = "/models/{model}", "/models/{model}/versions/{version}"
+
+
+@router.post(
+    f"{_MODEL}/infer",
+    summary="Run a model",
+    responses=described.errors(described.OF_INFERENCE),
+    openapi_extra=described.operation(_MODEL, described.infer_body()),
+)
+@router.post(
+    f"{_VERSION}/infer",
+    summary="Run a version of a model",
+    responses=described.errors(described.OF_INFERENCE),
+    openapi_extra=described.operation(_VERSION, described.infer_body()),
+)
+async def infer(request: Request) -> Response:
+    """Tensors in, tensors out; JSON or binary, each way and for each output."""
+    context = context_of(request)
+    derived, engine = _served(request, context)
+    signature = derived.signature(engine.manifest)
+    with (
+        context.statistics.inference(derived, engine.version) as counted,
+        ExitStack() as held,
+        Deadline(request, context.settings.timeout) as deadline,
+        context.service.permit() as permit,
+    ):
+        json_length = requests.header_length(request.scope)
+        encoding = compression.encoding_of(request.scope)
+        content = await read_content(request)
+        deadline.body_is_complete()
+        begun = time.perf_counter()
+        if encoding is not None:
+            content = await _inflated(content, encoding, context, held)
+        settings = context.settings
+        limits = requests.Limits(settings.max_n, settings.max_json_bytes)
+        asked = await context.offload(
+            len(content), requests.parse, content, json_length, signature, limits
+        )
+        counted.input.add(time.perf_counter() - begun)
+        if asked.timeout is not None:
+            deadline.shorten(asked.timeout)
+        outputs = await inference.run(
+            engine, permit, derived.kind, signature, asked.rows, context.offload
+        )
+        begun = time.perf_counter()
+        response = await context.offload(
+            sum(output.size for output in outputs.values()),
+            answers.infer,
+            answers.Identity(derived.name, engine.version),
+            asked,
+            outputs,
+            compression.wanted_encoding(request.scope),
+        )
+        counted.output.add(time.perf_counter() - begun)
+        return response
+
+
+@router.get("/health/live", summary="Is the server alive?")
+async def live(request: Request) -> Response:
+    """200 as long as the process turns its event loop."""
+    return answers.document({"live": True})
+
+
+@router.get("/health/ready", summary="Is the server ready?", responses=described.errors((503,)))
+async def ready(request: Request) -> Response:
+    """200 when every required model serves."""
+    if problems := context_of(request).problems():
+        raise ModelUnavailableError("; ".join(problems), retry_after=1)
+    return answers.document({"ready": True})
+
+
+@router.get("", summary="Describe the server")
+@router.get("/", summary="Describe the server", include_in_schema=False)
+async def server_metadata(request: Request) -> Response:
+    """Name, version, and the extensions of the protocol that are there."""
+    settings = context_of(request).settings
+    described_as = documents.server(version_of("vaeserve"), repository_api=settings.repository_api)
+    return answers.document(described_as)
+
+
+@router.get("/models/stats", summary="Statistics of all models")
+async def statistics_of_all(request: Request) -> Response:
+    """Of every version that serves, in the process that answers."""
+    context = context_of(request)
+    served = [
+        (derived, version.number)
+        for model in context.registry.models.values()
+        for derived in derived_of(model.name)
+        for version in model.versions
+        if version.engine is not None
+    ]
+    return _statistics(context, served)
+
+
+@router.get(
+    f"{_MODEL}/ready",
+    summary="Is a model ready?",
+    responses=described.errors(described.OF_MODELS),
+    openapi_extra=described.operation(_MODEL),
+)
+@router.get(
+    f"{_VERSION}/ready",
+    summary="Is a version of a model ready?",
+    responses=described.errors(described.OF_MODELS),
+    openapi_extra=described.operation(_VERSION),
+)
+async def model_ready(request: Request) -> Response:
+    """200 when it serves."""
+    derived, _ = _served(request, context_of(request))
+    return answers.document({"name": derived.name, "ready": True})
+
+
+@router.get(
+    _MODEL,
+    summary="Describe a model's tensors",
+    responses=described.errors(described.OF_MODELS),
+    openapi_extra=described.operation(_MODEL),
+)
+@router.get(
+    _VERSION,
+    summary="Describe the tensors of a version",
+    responses=described.errors(described.OF_MODELS),
+    openapi_extra=described.operation(_VERSION),
+)
+async def model_metadata(request: Request) -> Response:
+    """Its inputs and outputs; -1 is an axis of any length."""
+    context = context_of(request)
+    derived, engine = _served(request, context)
+    versions = context.registry.models[derived.bundle].versions
+    serving = [version.number for version in versions if version.engine is not None]
+    return answers.document(documents.metadata(derived, engine, serving))
+
+
+@router.get(
+    f"{_MODEL}/config",
+    summary="A model's configuration",
+    responses=described.errors(described.OF_MODELS),
+    openapi_extra=described.operation(_MODEL),
+)
+@router.get(
+    f"{_VERSION}/config",
+    summary="The configuration of a version",
+    responses=described.errors(described.OF_MODELS),
+    openapi_extra=described.operation(_VERSION),
+)
+async def model_config(request: Request) -> Response:
+    """As Triton words it, for clients that size their requests by it."""
+    context = context_of(request)
+    derived, engine = _served(request, context)
+    return answers.document(documents.config(derived, engine, context.settings.max_n))
+
+
+@router.get(
+    f"{_MODEL}/stats",
+    summary="Statistics of a model",
+    responses=described.errors(described.OF_MODELS),
+    openapi_extra=described.operation(_MODEL),
+)
+@router.get(
+    f"{_VERSION}/stats",
+    summary="Statistics of a version",
+    responses=described.errors(described.OF_MODELS),
+    openapi_extra=described.operation(_VERSION),
+)
+async def model_statistics(request: Request) -> Response:
+    """Requests, batches and their times, in the process that answers."""
+    context = context_of(request)
+    derived, engine = _served(request, context)
+    if "version" in request.path_params:
+        return _statistics(context, [(derived, engine.version)])
+    versions = context.registry.models[derived.bundle].versions
+    serving = [version.number for version in versions if version.engine is not None]
+    return _statistics(context, [(derived, number) for number in serving])
+
+
+def _served(request: Request, context: Context) -> tuple[Derived, Engine]:
+    """The model that the path names, and the engine that serves it."""
+    derived = parse_name(request.path_params["model"])
+    version = request.path_params.get("version")
+    number = None if version is None else parse_version(version)
+    return derived, context.registry.engine(derived.bundle, number)
+
+
+def _statistics(context: Context, served: list[tuple[Derived, int]]) -> Response:
+    entries = [
+        context.statistics.of(derived, number).document(derived.name, number)
+        for derived, number in served
+    ]
+    return answers.document({"model_stats": entries})
+
+
+async def _inflated(content: bytes, encoding: str, context: Context, held: ExitStack) -> bytes:
+    return await compression.inflate(
+        content,
+        encoding,
+        limit=context.settings.max_body_bytes,
+        buffered=context.inflated,
+        held=held,
+        offload=context.offload,
+    )
