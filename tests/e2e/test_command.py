@@ -165,8 +165,8 @@ def test_serving_needs_no_command(repository: Path) -> None:
 
 
 def test_commands_do_not_wait_for_what_they_do_not_need() -> None:
-    """Asking a service loads neither its application nor what draws bars."""
-    heavy = ("onnxruntime", "fastapi", "rich", "pyarrow", "pydantic_settings")
+    """Asking a service loads neither its application nor what only some outputs need."""
+    heavy = ("onnxruntime", "fastapi", "pyarrow", "pydantic_settings")
     script = (
         "import sys; from app.__main__ import main\n"
         "code = main(['models', '--url', 'http://127.0.0.1:9', '--timeout', '0.1'])\n"

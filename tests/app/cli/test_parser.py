@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from app.cli.exits import MEANINGS, Exit
@@ -21,7 +23,7 @@ def test_help_names_commands_and_exit_codes(capsys: pytest.CaptureFixture[str]) 
     assert _exit_code("--help") == 0
     text = capsys.readouterr().out
     for name, meaning in COMMANDS.items():
-        assert f"{name} " in text
+        assert re.search(rf"^ +{name}\s", text, re.MULTILINE)
         assert meaning[:40] in text
     for code in Exit:
         assert f"  {code.value} " in text
