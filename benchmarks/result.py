@@ -95,7 +95,7 @@ def write(result: Result, folder: Path) -> Path:
 def dumps(result: Result) -> bytes:
     """As JSON, floats with no more digits than were measured."""
     document = _rounded(asdict(result))
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
+    return orjson.dumps(document) + b"\n"
 
 
 def read(path: Path) -> Result:

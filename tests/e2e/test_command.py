@@ -165,7 +165,10 @@ def test_serving_needs_no_command(repository: Path) -> None:
 
 
 def test_commands_do_not_wait_for_what_they_do_not_need() -> None:
-    """Asking a service loads neither its application nor what only some outputs need."""
+    """Asking a service loads neither its application nor what writes tables.
+
+    What draws bars comes with httpx, which imports it for a command of its own.
+    """
     heavy = ("onnxruntime", "fastapi", "pyarrow", "pydantic_settings")
     script = (
         "import sys; from app.__main__ import main\n"
