@@ -38,5 +38,5 @@ def summary(batches: Batches[Any], done: str) -> Exit:
         raise CommandError(msg)
     if not skipped:
         return Exit.DONE
-    note(f"{batches.done} pictures {done}, {skipped} files skipped")
+    note(f"{batches.done} pictures {done}, {skipped} file{'s' * (skipped > 1)} skipped")
     return Exit.SKIPPED

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 
 from app.cli.exits import MEANINGS
@@ -29,7 +28,7 @@ def parser(environment: Mapping[str, str] = os.environ) -> argparse.ArgumentPars
         prog="vaeserve",
         description="Variational autoencoders: serve them over HTTP, or use them from here.",
         epilog=_epilog(),
-        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=28),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--version", action="store_true", help="print the version and exit")
     commands = made.add_subparsers(dest="command", metavar="COMMAND", title="commands")
