@@ -50,7 +50,7 @@ def of_latents(manifest: Manifest, shape: tuple[int, ...], *, field: str = "late
     for name, length, pixels in zip(("height", "width"), shape[1:], size, strict=True):
         if not sizes.take(pixels):
             msg = (
-                f"{field} have the {name} {length}, that is {pixels} pixels; "
+                f"the {name} of {field} is {length}, that is {pixels} pixels; "
                 f"pictures of this model have {sizes}"
             )
             raise InvalidFieldError(msg, field=field, bound=sizes.max // factor)

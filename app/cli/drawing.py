@@ -82,6 +82,7 @@ def interpolate(options: argparse.Namespace) -> Exit:
         except ProblemError as problem:
             raise _named(problem, options.ends) from problem
     output.write(options.output, content)
+    note(f"{options.output}: {options.steps or 8} pictures")
     return Exit.DONE
 
 
