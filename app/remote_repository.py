@@ -20,14 +20,21 @@ from pathlib import Path
 from typing import Any
 
 from app.repository import FetchProblem, is_name, is_version
-from model.bundle import MANIFEST, BundleError, manifest_bytes, open_bundle, read_manifest
+from model.bundle import (
+    MANIFEST,
+    MANIFEST_LIMIT,
+    BundleError,
+    manifest_bytes,
+    open_bundle,
+    read_manifest,
+)
 
 logger = logging.getLogger(__name__)
 
-MANIFEST_LIMIT = 16 * 1024 * 1024
 """Bytes that a manifest may have."""
 
 _CHUNK = 1024 * 1024
+_SECRETS = re.compile(r"[^/\s@]*:[^/\s@]*@|(?<=://)[^/\s@]*@|\?[^\s'\"]*")
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "hf": "hf"}
 
 FileSystem = Any
@@ -39,8 +46,8 @@ class RemoteRoot:
 
     def __init__(self, address: str, cache: Path) -> None:
         self.address = address.rstrip("/")
-        self.shown = re.sub(r"(?<=://)[^/]*@", "", self.address)
-        """The address without a password."""
+        self.shown = _public(self.address)
+        """The address without what may be secret."""
         plain = re.sub(r"[^A-Za-z0-9.-]+", "-", self.shown).strip("-.")[:48]
         digest = hashlib.sha256(self.address.encode()).hexdigest()[:12]
         self.folder = cache / f"{plain}-{digest}"
@@ -55,7 +62,7 @@ class RemoteRoot:
             with _alone(self.folder):
                 return self._fetch(name)
         except Exception as error:  # every file system raises its own
-            reason = _sentence(self.shown, error)
+            reason = _public(_sentence(self.shown, error))
             logger.error("%s", reason)
             return [FetchProblem("", 0, reason, self.folder)]
 
@@ -70,7 +77,8 @@ class RemoteRoot:
                 try:
                     fetch_version(fs, f"{path}/{model}/{number}", self.folder / model / number)
                 except Exception as error:
-                    problems.append(FetchProblem(model, int(number), _sentence(where, error)))
+                    reason = _public(_sentence(where, error))
+                    problems.append(FetchProblem(model, int(number), reason))
             _keep_only(self.folder / model, numbers)
         if name is None:
             _keep_only(self.folder, found)
@@ -184,6 +192,11 @@ def _alone(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _public(text: str) -> str:
+    """The text without the passwords and tokens of addresses in it."""
+    return _SECRETS.sub("", text)
 
 
 def _sentence(where: str, error: Exception) -> str:

@@ -36,6 +36,8 @@ MANIFEST = "manifest.json"
 ENCODER = "encoder.onnx"
 DECODER = "decoder.onnx"
 GOLDEN = "golden.npz"
+MANIFEST_LIMIT = 16 * 1024 * 1024
+"""Bytes that a manifest may have: what is read before anything is known of a bundle."""
 REQUIRED_FILES = (ENCODER, DECODER, GOLDEN)
 
 
@@ -62,9 +64,10 @@ class Bundle:
         if entry is None:
             msg = f"{self.folder / name}: not listed in {MANIFEST}"
             raise BundleError(msg)
-        content = _read(self.folder / name)
+        content = _read(self.folder / name, entry.bytes)
         if len(content) != entry.bytes:
-            msg = f"{self.folder / name}: {len(content)} bytes, {MANIFEST} says {entry.bytes}"
+            size = f"{len(content)} bytes" if len(content) < entry.bytes else "more bytes"
+            msg = f"{self.folder / name}: {size}, {MANIFEST} says {entry.bytes}"
             raise BundleError(msg)
         if hashlib.sha256(content).hexdigest() != entry.sha256:
             msg = f"{self.folder / name}: damaged, its SHA-256 is not the one in {MANIFEST}"
@@ -116,9 +119,13 @@ def manifest_bytes(folder: Path) -> bytes:
     """The manifest as it stands on disk, which tells one state of a bundle from another.
 
     Raises:
-        BundleError: it is missing or can't be read.
+        BundleError: it is missing, can't be read, or has more than `MANIFEST_LIMIT` bytes.
     """
-    return _read(folder / MANIFEST)
+    content = _read(folder / MANIFEST, MANIFEST_LIMIT)
+    if len(content) > MANIFEST_LIMIT:
+        msg = f"{folder / MANIFEST}: more than the {MANIFEST_LIMIT} bytes that a manifest may have"
+        raise BundleError(msg)
+    return content
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -131,9 +138,10 @@ def read_manifest(folder: Path) -> Manifest:
     path, content = folder / MANIFEST, manifest_bytes(folder)
     try:
         document = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"{path}: not JSON: {error}"
-        raise BundleError(msg) from error
+        # Not as its cause, which would keep the whole text for as long as the error lives.
+        raise BundleError(msg) from None
     schema = document.get("schema_version") if isinstance(document, dict) else None
     if type(schema) is not int or schema != SCHEMA_VERSION:  # not true, nor 1.0
         msg = f"{path}: schema_version is {schema!r}, this version reads {SCHEMA_VERSION}"
@@ -163,7 +171,8 @@ def _reference(bundle: Bundle) -> Reference | None:
         raise BundleError(msg) from error
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, most: int) -> bytes:
+    """The file's first `most` bytes, and one more if there are more."""
     try:
         # Without waiting: a pipe that nobody writes to would never open.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -171,7 +180,7 @@ def _read(path: Path) -> bytes:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 msg = f"{path}: can't be read: it is no regular file"
                 raise BundleError(msg)
-            return file.read()
+            return file.read(most + 1)
     except FileNotFoundError as error:
         msg = f"{path}: missing"
         raise BundleError(msg) from error

@@ -5,6 +5,7 @@ No more than one request's files are in memory.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ T = TypeVar("T")
 
 PICTURES = 64
 _BYTES = 16 * 1024 * 1024
+_LARGEST = 32 * 1024 * 1024
 _UNUSABLE = frozenset({"invalid_picture", "picture_too_large"})
 _INDEX = re.compile(r"^picture \d+: ")
 
@@ -68,7 +70,7 @@ class Batches(Generic[T]):
         total = 0
         for path in paths:
             try:
-                content = path.read_bytes()
+                content = _content(path)
             except OSError as error:
                 self._skip(path, error.strerror or str(error))
                 continue
@@ -108,3 +110,16 @@ def _unusable(problem: ProblemError, count: int) -> int | None:
     if problem.code in _UNUSABLE and problem.index is not None and problem.index < count:
         return problem.index
     return 0 if problem.code == "body_too_large" and count == 1 else None
+
+
+def _content(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        OSError: it can't be read, or never ends, or is larger than any service takes by default.
+    """
+    if not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file")
+    if path.stat().st_size > _LARGEST:
+        raise OSError(errno.EFBIG, f"it has more than {_LARGEST} bytes")
+    return path.read_bytes()

@@ -46,4 +46,5 @@ def _raise(error: OSError) -> None:
 
 def shown(path: Path) -> str:
     """The path as text that any file and terminal takes, whatever bytes are in it."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    text = os.fsencode(path).decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

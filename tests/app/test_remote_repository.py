@@ -257,3 +257,12 @@ async def test_a_load_fails_when_its_root_can_not_be_reached(fs: Any, tmp_path: 
     put(fs, tmp_path / "made" / "arithmetic" / "1")
     await subject.load("arithmetic")
     await subject.close()
+
+
+def test_errors_of_file_systems_tell_no_secret(tmp_path: Path) -> None:
+    """Other packages put the whole address into their errors; its password and token stay out."""
+    address = "simplecache::memory://bob:s3cret@nowhere/b?token=t0ken"
+    [reason] = reasons(RemoteRoot(address, tmp_path / "cache"))
+    assert "nowhere" in reason
+    assert "s3cret" not in reason
+    assert "t0ken" not in reason

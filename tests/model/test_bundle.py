@@ -141,7 +141,7 @@ def test_a_manifest_that_is_not_one(
         open_bundle(bundle.folder)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"3"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"3", b"[" * 100_000])
 def test_a_manifest_that_is_not_json(bundle: Bundle, content: bytes) -> None:
     """Whatever bytes stand in the manifest's place, the reason names it."""
     (bundle.folder / MANIFEST).write_bytes(content)
@@ -158,6 +158,16 @@ def test_any_bytes_as_a_manifest(tmp_path_factory: pytest.TempPathFactory, conte
 
     with pytest.raises(BundleError):
         open_bundle(folder)
+
+
+def test_what_is_too_long_is_not_read_to_its_end(bundle: Bundle) -> None:
+    """A manifest has a limit, and a file is given up where it passes its size: these have 1 TB."""
+    os.truncate(bundle.folder / DECODER, 1 << 40)
+    with pytest.raises(BundleError, match=r"more bytes, manifest\.json says"):
+        open_bundle(bundle.folder)
+    os.truncate(bundle.folder / MANIFEST, 1 << 40)
+    with pytest.raises(BundleError, match="more than the 16777216 bytes"):
+        open_bundle(bundle.folder)
 
 
 def test_a_file_that_is_not_listed_is_not_read(bundle: Bundle) -> None:

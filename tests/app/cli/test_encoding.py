@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,18 @@ def test_broken_files_are_named_and_skipped(
     for name in ("aa.png", "ab.png", "gone.png"):
         assert f"skipped {folder / name}: " in said
     assert "3 pictures encoded, 3 files skipped" in said
+
+
+def test_what_never_ends_is_skipped(
+    run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pipes and devices are not waited for, and names can't write to the terminal."""
+    os.mkfifo(folder / "pipe.png")
+    (folder / "zero\033.png").symlink_to("/dev/zero")
+    assert run("encode", folder, "-o", tmp_path / "latents.npy") == Exit.SKIPPED
+    said = capsys.readouterr().err
+    assert said.count("it is no regular file") == 2
+    assert "\033" not in said
 
 
 def test_strict_stops_at_a_broken_file(
