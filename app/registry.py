@@ -154,7 +154,7 @@ class Registry(Catalog):
         async with self._locks[name]:
             self._held.discard(name)
             await self._fetch(name)
-            await self._sync(name)
+            await self._sync(name, again=True)
             versions = self.models[name].versions if name in self.models else []
             unreached = self._disk.unreached(versions)
         highest = next((one for one in versions if one.state != "unloading"), None)
@@ -180,8 +180,11 @@ class Registry(Catalog):
             self._awaited.discard(name)
             await self._sync(name)
 
-    async def _sync(self, name: str) -> None:
-        """Makes a model what is on disk: opens what is new, and then lets go of what is gone."""
+    async def _sync(self, name: str, *, again: bool = False) -> None:
+        """Makes a model what is on disk: opens what is new, and then lets go of what is gone.
+
+        What could not be loaded and is as it was is tried again only where that is said.
+        """
         known = self.models[name].versions if name in self.models else []
         found = await self._disk.versions(name, known)
         model = self._adopt(name, found)
@@ -189,8 +192,11 @@ class Registry(Catalog):
             return
         there = {*found, *self._disk.unfetched(name)}
         for version in tuple(model.versions):
-            if version.number in there and name not in self._held:
-                await self._open(version, found.get(version.number))
+            one = found.get(version.number)
+            if version.number not in there or name in self._held:
+                continue
+            if again or one is None or not version.failed_on(one):
+                await self._open(version, one)
         for version in tuple(model.versions):
             if version.number not in there:
                 self._spawn(self._remove(model, version, version.close()))

@@ -25,6 +25,8 @@ class Found:
     folder: Path
     fingerprint: str
     """SHA-256 of the manifest; empty when it can't be read."""
+    files: tuple[tuple[str, int, int, int], ...] = ()
+    """Name, inode, size and time of change of each file; empty when they can't be listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,4 +109,15 @@ def _describe(folder: Path) -> Found:
         fingerprint = hashlib.sha256(manifest_bytes(folder)).hexdigest()
     except BundleError:
         fingerprint = ""
-    return Found(int(folder.name), folder, fingerprint)
+    return Found(int(folder.name), folder, fingerprint, _files(folder))
+
+
+def _files(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
+    files = []
+    try:
+        for entry in folder.iterdir():
+            state = entry.stat()
+            files.append((entry.name, state.st_ino, state.st_size, state.st_mtime_ns))
+    except OSError:  # such as a link to nothing, or a file that is being replaced
+        return ()
+    return tuple(sorted(files))

@@ -39,10 +39,16 @@ class Version:
     engine: Engine | None = None
     fingerprint: str = ""
     """Of the manifest that the engine was loaded from."""
+    failed: Found | None = None
+    """What could not be loaded the last time."""
 
     def differs_from(self, found: Found) -> bool:
         """Whether what is on disk is not what serves."""
         return self.engine is None or found.fingerprint != self.fingerprint
+
+    def failed_on(self, found: Found) -> bool:
+        """Whether this is what could not be loaded, file by file, so that it can't be now."""
+        return bool(found.files) and self.failed == found
 
     async def open(self, found: Found, load: Load, start: Start) -> Engine | None:
         """Loads what was found beside what serves, then puts it in its place.
@@ -54,6 +60,7 @@ class Version:
         """
         if self.engine is None:
             self.state, self.reason, self.folder = "loading", "", found.folder
+        self.failed = found
         try:
             loaded = await in_daemon_thread(_open, load, found.folder)
             engine = start(loaded)
@@ -65,7 +72,7 @@ class Version:
             self.blame(f"{found.folder}: {type(error).__name__}: {error}")
             return None
         replaced, self.engine = self.engine, engine
-        self.state, self.reason = "ready", ""
+        self.state, self.reason, self.failed = "ready", "", None
         self.folder, self.fingerprint = found.folder, found.fingerprint
         logger.info(
             "%s/%d serves on %s, %.3f ms to decode a row",
@@ -91,7 +98,7 @@ class Version:
         It is "unloaded" then, unless it was opened anew meanwhile.
         """
         engine, self.engine = self.engine, None
-        self.state, self.reason = "unloading", ""
+        self.state, self.reason, self.failed = "unloading", "", None
         return self._drain(engine)
 
     async def _drain(self, engine: Engine | None) -> None:

@@ -197,6 +197,36 @@ async def test_an_incomplete_copy_is_tried_again_on_each_change(tmp_path: Path) 
 
 
 @in_loop
+async def test_what_failed_and_is_as_it_was_is_not_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A watch begins by having all looked at: that logs no error anew; an order and a change of
+    its files do try again."""
+    path = arithmetic_bundle.write(tmp_path).folder / DECODER
+    whole = path.read_bytes()
+    flip_a_byte(path)
+    subject = registry(tmp_path)
+    await subject.open()
+
+    def failures() -> int:
+        return caplog.text.count("arithmetic/1 does not serve")
+
+    assert failures() == 1
+    arithmetic_bundle.write(tmp_path, name="other")
+    subject.changed(None)
+    await until(lambda: "other" in subject.models and subject.models["other"].engine)
+    await subject._refresh("arithmetic")
+    assert failures() == 1
+    assert states(subject) == [(1, "unavailable")]
+    with pytest.raises(ModelUnavailableError, match="damaged"):
+        await subject.load("arithmetic")
+    assert failures() == 2
+    path.write_bytes(whole)
+    subject.changed(None)
+    await until(lambda: states(subject) == [(1, "ready")])
+
+
+@in_loop
 async def test_changes_that_name_no_model_concern_all(tmp_path: Path) -> None:
     """What has come, changed and gone unnoticed is found by looking at everything."""
     for name in ("stays", "goes"):
