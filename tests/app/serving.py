@@ -49,8 +49,10 @@ async def loaded(app: FastAPI) -> None:
     registry = context_of(app).registry
 
     def waits() -> bool:
-        states = [model.why_not_serving for model in registry.models.values() if not model.engine]
-        return any("still loading" in state for state in (*registry.problems(), *states))
+        versions = [version for model in registry.models.values() for version in model.versions]
+        return any("still loading" in problem for problem in registry.problems()) or any(
+            version.state == "loading" for version in versions
+        )
 
     while waits():  # noqa: ASYNC110 the registry tells nobody, nor does the server wait
         await asyncio.sleep(0.005)
