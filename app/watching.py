@@ -59,14 +59,14 @@ async def watch(root: Path, changed: Changed, *, poll: bool = False) -> None:
 def touched(root: Path, paths: Collection[str]) -> frozenset[str] | None:
     """The models that changed paths belong to; None where it may be any.
 
-    Folders whose names begin with a dot are those of unfinished copies.
+    Folders whose names begin with a dot are those of unfinished copies. A change of the root itself
+    says nothing that the paths below it don't say.
     """
     names = set()
     for path in paths:
-        try:
-            name, *rest = Path(path).relative_to(root).parts
-        except ValueError:  # the root itself, or a path outside
+        if not Path(path).is_relative_to(root):
             return None
+        name, *rest = Path(path).relative_to(root).parts or ("",)
         if is_name(name) and not (rest and rest[0].startswith(".")):
             names.add(name)
     return frozenset(names)
