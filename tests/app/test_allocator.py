@@ -87,7 +87,7 @@ def test_other_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None
 
 _SERVES = """
 import sys
-from app import __main__ as command, server
+from app import __main__ as command, server, start
 
 def called():
     print("{name}", flush=True)
@@ -100,7 +100,7 @@ command.main()
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [("command", "map_large_blocks"), ("server", "trim_now_and_then")]
+    ("module", "name"), [("start", "map_large_blocks"), ("server", "trim_now_and_then")]
 )
 def test_the_service_gives_memory_back(module: str, name: str) -> None:
     """Both are called before it serves."""
