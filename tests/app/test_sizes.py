@@ -52,9 +52,9 @@ def test_latents_tell_the_size_of_their_pictures() -> None:
     [
         ((4, 6, 6), r"\[n, 3, h, w\], got \[n, 4, 6, 6\]"),
         ((3, 6), r"\[n, 3, h, w\]"),
-        ((3, 5, 6), "the height 5, that is 10 pixels"),
-        ((3, 6, 18), "the width 18, that is 36 pixels"),
-        ((3, 1, 6), "the height 1, that is 2 pixels"),
+        ((3, 5, 6), "the height of latents is 5, that is 10 pixels"),
+        ((3, 6, 18), "the width of latents is 18, that is 36 pixels"),
+        ((3, 1, 6), "the height of latents is 1, that is 2 pixels"),
     ],
 )
 def test_latents_of_no_picture_are_refused(shape: tuple[int, ...], words: str) -> None:
