@@ -118,8 +118,9 @@ def _content(path: Path) -> bytes:
     Raises:
         OSError: it can't be read, or never ends, or is larger than any service takes by default.
     """
-    if not path.is_file():
-        raise OSError(errno.EINVAL, "it is no regular file")
+    # A pipe may be meant, as in <(command); a device such as /dev/zero never ends.
+    if not (path.is_file() or path.is_fifo()):
+        raise OSError(errno.EINVAL, "it is neither a file nor a pipe")
     if path.stat().st_size > _LARGEST:
         raise OSError(errno.EFBIG, f"it has more than {_LARGEST} bytes")
     return path.read_bytes()
