@@ -88,8 +88,6 @@ class Place:
     """The size of the pictures that a request draws, and what it takes to find the first latent."""
 
     size: sizes.Size
-    latent: tuple[int, ...]
-    """The shape of a latent."""
     rows: int
     """Rows that run before the first is drawn."""
 
@@ -101,14 +99,12 @@ class Place:
             InvalidFieldError: there are both, or the model does not take this size.
         """
         if near is None:
-            size = sizes.chosen(manifest, height, width)
-            return Place(size, manifest.latent_shape(*size), 0)
+            return Place(sizes.chosen(manifest, height, width), 0)
         for field, length in (("height", height), ("width", width)):
             if length is not None:
                 msg = f"{field} is for draws from the prior; near something, pictures have its size"
                 raise InvalidFieldError(msg, field=field)
-        size = near.size(manifest)
-        return Place(size, manifest.latent_shape(*size), near.rows)
+        return Place(near.size(manifest), near.rows)
 
     @property
     def pixels(self) -> int:
@@ -145,9 +141,10 @@ class Drawing:
     def _around_zero(self) -> Around | None:
         """The prior of a model of many sizes: rows of one batch have one shape, and the rows that
         `Engine.sample` takes don't tell theirs."""
-        if self.engine.manifest.input.sizes is None:
+        manifest = self.engine.manifest
+        if manifest.input.sizes is None:
             return None
-        zero = np.zeros(self.place.latent, np.float32)
+        zero = np.zeros(manifest.latent_shape(*self.place.size), np.float32)
         spread = np.full_like(zero, self.temperature)
         return Around(zero, spread, self.temperature, "prior")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,6 +21,7 @@ Shape = tuple[int, ...]
 """Without the batch axis; −1 where an axis may have any length, the same for all rows."""
 
 
+@lru_cache(maxsize=64)
 def json_size(shape: Shape, n: int) -> tuple[int, int]:
     """How many numbers and how many lists n latents take as JSON, at most."""
     if VARIES in shape:

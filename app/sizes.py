@@ -19,6 +19,8 @@ def chosen(manifest: Manifest, height: int | None, width: int | None) -> Size:
         InvalidFieldError: the model has one size, or does not take this one.
     """
     spec = manifest.input
+    if height is None and width is None:
+        return spec.height, spec.width
     for field, length in (("height", height), ("width", width)):
         if length is None:
             continue
