@@ -9,7 +9,7 @@ import numpy as np
 
 from app.errors import InvalidFieldError
 from model.manifest import VARIES
-from model.pixels import Floats
+from model.pixels import Floats, finite_rows
 
 FIELD = "latents"
 
@@ -121,8 +121,9 @@ def _check_count(n: int, shape: Shape, max_n: int) -> None:
 def _finite(values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> Floats:
     with np.errstate(over="ignore"):
         latents = values.astype(np.float32, copy=False)
-    if not np.isfinite(latents).all():
-        index = int(np.flatnonzero(~np.isfinite(latents).reshape(len(latents), -1).all(axis=1))[0])
+    finite = finite_rows(latents)
+    if not finite.all():
+        index = int(np.argmin(finite))
         msg = f"row {index} has a value that is no finite float32"
         raise _error(msg, latents.shape[1:], index)
     return latents

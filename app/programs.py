@@ -71,7 +71,7 @@ def decoding_floats(decoder: Graph, scaling: Scaling = UNSCALED) -> Run:
 
     def run(latents: Floats) -> Outputs:
         decoded = decoder.run(scaling.trained(latents), ("pixels",))[0]
-        return decoded, _finite(decoded)
+        return decoded, pixels.finite_rows(decoded)
 
     return run
 
@@ -135,8 +135,8 @@ def reconstructing_tensors(encoder: Graph, decoder: Graph, scaling: Scaling = UN
 
     def run(rows: Floats) -> Outputs:
         mean, logvar = encoder.run(rows, ("mean", "logvar"))
-        pixels = decoder.run(mean, ("pixels",))[0]
-        return pixels, scaling.served(mean), scaling.served_logvar(logvar)
+        decoded = decoder.run(mean, ("pixels",))[0]
+        return decoded, scaling.served(mean), scaling.served_logvar(logvar)
 
     return run
 
@@ -144,9 +144,4 @@ def reconstructing_tensors(encoder: Graph, decoder: Graph, scaling: Scaling = UN
 def _shown(decoded: Floats, value_range: Range) -> tuple[Images, NDArray[np.bool_]]:
     # Beyond float32 is beyond white; what is no number is told by the second output.
     with np.errstate(over="ignore", invalid="ignore"):
-        return pixels.to_uint8(decoded, value_range), _finite(decoded)
-
-
-def _finite(decoded: Floats) -> NDArray[np.bool_]:
-    finite: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(decoded), axis=(1, 2, 3))
-    return finite
+        return pixels.to_uint8(decoded, value_range), pixels.finite_rows(decoded)

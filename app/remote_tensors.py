@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app import raw_tensors, sizes
 from app.errors import InvalidFieldError
 from app.remote_query import DecodeQuery, EncodeQuery
 from app.sizes import Size
 from model.manifest import Manifest
-from model.pixels import Floats, Range
+from model.pixels import Floats, Range, finite_rows
 from model.scaling import Scaling
 
 REMOTE_RANGE: Range = (-1.0, 1.0)
@@ -71,14 +70,6 @@ def to_range(rows: Floats, came: Range, wanted: Range) -> Floats:
     slope = (wanted[1] - wanted[0]) / (came[1] - came[0])
     with np.errstate(over="ignore", invalid="ignore"):
         return (rows - np.float32(came[0])) * np.float32(slope) + np.float32(wanted[0])
-
-
-def finite_rows(rows: Floats) -> NDArray[np.bool_]:
-    """Whether all values of each row are finite, bool [n]."""
-    finite: NDArray[np.bool_] = np.logical_and.reduce(
-        np.isfinite(rows), axis=tuple(range(1, rows.ndim))
-    )
-    return finite
 
 
 def own_scaling(manifest: Manifest) -> Scaling:

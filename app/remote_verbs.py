@@ -21,9 +21,8 @@ from app.errors import (
 )
 from app.permit import Permit
 from app.registry import Registry
-from app.remote_tensors import finite_rows
 from app.timing import Timing
-from model.pixels import Floats
+from model.pixels import Floats, finite_rows
 
 
 def has_maps(engine: Engine) -> bool:

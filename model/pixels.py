@@ -38,6 +38,14 @@ def to_uint8(pixels: Floats, value_range: Range = UNIT_RANGE) -> Images:
     return np.ascontiguousarray(grey.transpose(0, 2, 3, 1), dtype=np.uint8)
 
 
+def finite_rows(rows: Floats) -> NDArray[np.bool_]:
+    """Whether all values of each row are finite, bool [n]."""
+    finite: NDArray[np.bool_] = np.logical_and.reduce(
+        np.isfinite(rows), axis=tuple(range(1, rows.ndim))
+    )
+    return finite
+
+
 def binarise(images: Images, how: Literal["sample", "threshold"], *, seed: int = 0) -> Images:
     """uint8 [n, h, w, c] → the same shape with only 0 and 255.
 

@@ -11,7 +11,7 @@ from app.errors import InvalidFieldError
 from app.offload import Offload
 from app.oip.signatures import Kind, Signature
 from app.permit import Permit
-from model.pixels import Floats
+from model.pixels import Floats, finite_rows
 
 _STAGES: dict[Kind, int] = {"encoder": 1, "decoder": 1, "reconstruct": 2}
 
@@ -62,9 +62,9 @@ def _batcher(engine: Engine, kind: Kind) -> MicroBatcher:
 
 
 def _check_finite(source: str, name: str, output: Floats) -> None:
-    finite = np.isfinite(output)
+    finite = finite_rows(output)
     if finite.all():
         return
-    row = int(np.argmin(finite.reshape(len(output), -1).all(axis=1)))
+    row = int(np.argmin(finite))
     msg = f"row {row} of {source!r} makes {name} that are no finite numbers; send smaller values"
     raise InvalidFieldError(msg, field=source, index=row)

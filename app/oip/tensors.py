@@ -14,7 +14,7 @@ import numpy as np
 
 from app.errors import InvalidFieldError
 from app.oip.signatures import VARIABLE, Shape, Tensor
-from model.pixels import Floats
+from model.pixels import Floats, finite_rows
 
 DATATYPE = "FP32"
 ITEM_BYTES = 4
@@ -133,9 +133,9 @@ def _wrong_nesting(name: str, value: object, count: int, shape: Shape) -> Invali
 def _finite(name: str, values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> Floats:
     with np.errstate(over="ignore"):
         array = values.astype(np.float32, copy=False)
-    finite = np.isfinite(array)
+    finite = finite_rows(array)
     if not finite.all():
-        row = int(np.flatnonzero(~finite.reshape(len(array), -1).all(axis=1))[0])
+        row = int(np.argmin(finite))
         msg = f"row {row} of input {name!r} has a value that is no finite {DATATYPE} number"
         raise InvalidFieldError(msg, field="data", index=row)
     return array
