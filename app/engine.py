@@ -15,7 +15,7 @@ from app.loader import Loaded
 from app.prior import Prior
 from app.programs import Run
 from model.manifest import Manifest
-from model.scaling import Scaling
+from model.scaling import scaling_of
 
 Observe = Callable[[str, str, BatchReport], None]
 """Called with the model's name, the program's name and the report of a batch."""
@@ -64,7 +64,7 @@ class Engine:
         encoder, decoder = loaded.encoder, loaded.decoder
         encoding, decoding = loaded.encoder_row_seconds, loaded.decoder_row_seconds
         value_range, latent = self.manifest.input.value_range, self.manifest.latent.shape
-        scaling = Scaling(self.manifest.latent.scaling, self.manifest.latent.shift)
+        scaling = scaling_of(self.manifest.latent)
         image = (height, width, self.manifest.input.channels)
         program = programs.encoding(encoder, value_range, scaling)
         self.encode = batcher("encode", program, image, encoding)

@@ -8,7 +8,6 @@ less than n times one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,18 +112,17 @@ def reconstructing(
 
 def params(decoder: Graph, scaling: Scaling = UNSCALED) -> Run:
     """Latents → the likelihood's parameters, shaped like images inside."""
-    return partial(_params, decoder, scaling)
-
-
-def _params(decoder: Graph, scaling: Scaling, latents: Floats) -> Outputs:
-    return tuple(decoder.run(scaling.trained(latents), ("params",)))
+    return _decoded(decoder, scaling, ("params",))
 
 
 def decoding_tensors(decoder: Graph, scaling: Scaling = UNSCALED) -> Run:
     """Latents → pixels and the likelihood's parameters, each float32 [n, c, h, w], as they are."""
+    return _decoded(decoder, scaling, ("pixels", "params"))
 
+
+def _decoded(decoder: Graph, scaling: Scaling, outputs: tuple[str, ...]) -> Run:
     def run(latents: Floats) -> Outputs:
-        return tuple(decoder.run(scaling.trained(latents), ("pixels", "params")))
+        return tuple(decoder.run(scaling.trained(latents), outputs))
 
     return run
 

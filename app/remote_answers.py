@@ -16,7 +16,7 @@ from app.raw_tensors import Dtype
 from app.remote_tensors import REMOTE_RANGE
 from app.timing import Timing
 from model.pixels import UNIT_RANGE, Floats, Images
-from model.scaling import Scaling
+from model.scaling import Scaling, scaling_of
 
 TENSOR = "tensor/binary"
 JPEG = "image/jpeg"
@@ -27,7 +27,7 @@ def latents(
     engine: Engine, mean: Floats, timing: Timing, scaling: Scaling, dtype: Dtype
 ) -> Response:
     """Means as served → those that the client scales."""
-    own = remote_tensors.own_scaling(engine.manifest)
+    own = scaling_of(engine.manifest.latent)
     if scaling != own:
         mean = scaling.served(own.trained(mean))
     return _tensor(engine, mean, timing, _float(dtype))

@@ -10,7 +10,7 @@ from app.remote_query import DecodeQuery, EncodeQuery
 from app.sizes import Size
 from model.manifest import Manifest
 from model.pixels import Floats, Range, finite_rows
-from model.scaling import Scaling
+from model.scaling import scaling_of
 
 REMOTE_RANGE: Range = (-1.0, 1.0)
 """Of pixels as numbers, as diffusers has them."""
@@ -37,7 +37,7 @@ def latents(data: bytes, query: DecodeQuery, manifest: Manifest, max_n: int) -> 
     rows = raw_tensors.load(data, query.shape, query.dtype)
     if packed:
         rows = _unpack(rows, shape)
-    own = own_scaling(manifest)
+    own = scaling_of(manifest.latent)
     if query.scaling is not None and query.scaling != own:
         rows = own.served(query.scaling.trained(rows))
     _check_finite(rows)
@@ -70,11 +70,6 @@ def to_range(rows: Floats, came: Range, wanted: Range) -> Floats:
     slope = (wanted[1] - wanted[0]) / (came[1] - came[0])
     with np.errstate(over="ignore", invalid="ignore"):
         return (rows - np.float32(came[0])) * np.float32(slope) + np.float32(wanted[0])
-
-
-def own_scaling(manifest: Manifest) -> Scaling:
-    """The model's own."""
-    return Scaling(manifest.latent.scaling, manifest.latent.shift)
 
 
 def _cropped(manifest: Manifest, height: int, width: int) -> Size:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model.layout import LatentSpec
 from model.pixels import Floats
 
 
@@ -43,3 +44,8 @@ class Scaling:
 
 
 UNSCALED = Scaling()
+
+
+def scaling_of(latent: LatentSpec) -> Scaling:
+    """The one that a model's manifest gives."""
+    return Scaling(latent.scaling, latent.shift)
