@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from importlib.metadata import version as version_of
 
@@ -20,6 +21,24 @@ from app.verb_route import VerbRoute
 router = APIRouter(prefix="/v2", tags=[described.TAG], route_class=VerbRoute)
 
 _MODEL, _VERSION = "/models/{model}", "/models/{model}/versions/{version}"
+
+_Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def _of_models(end: str, of_model: str, of_version: str) -> Callable[[_Endpoint], _Endpoint]:
+    """Adds an endpoint below a model and below each of its versions, with a summary for each."""
+
+    def add(endpoint: _Endpoint) -> _Endpoint:
+        for path, summary in ((_VERSION, of_version), (_MODEL, of_model)):
+            router.get(
+                path + end,
+                summary=summary,
+                responses=described.errors(described.OF_MODELS),
+                openapi_extra=described.operation(path),
+            )(endpoint)
+        return endpoint
+
+    return add
 
 
 @router.post(
@@ -113,57 +132,22 @@ async def statistics_of_all(request: Request) -> Response:
     return _statistics(context, served)
 
 
-@router.get(
-    f"{_MODEL}/ready",
-    summary="Is a model ready?",
-    responses=described.errors(described.OF_MODELS),
-    openapi_extra=described.operation(_MODEL),
-)
-@router.get(
-    f"{_VERSION}/ready",
-    summary="Is a version of a model ready?",
-    responses=described.errors(described.OF_MODELS),
-    openapi_extra=described.operation(_VERSION),
-)
+@_of_models("/ready", "Is a model ready?", "Is a version of a model ready?")
 async def model_ready(request: Request) -> Response:
     """200 when it serves."""
     derived, _ = _served(request, context_of(request))
     return answers.document({"name": derived.name, "ready": True})
 
 
-@router.get(
-    _MODEL,
-    summary="Describe a model's tensors",
-    responses=described.errors(described.OF_MODELS),
-    openapi_extra=described.operation(_MODEL),
-)
-@router.get(
-    _VERSION,
-    summary="Describe the tensors of a version",
-    responses=described.errors(described.OF_MODELS),
-    openapi_extra=described.operation(_VERSION),
-)
+@_of_models("", "Describe a model's tensors", "Describe the tensors of a version")
 async def model_metadata(request: Request) -> Response:
     """Its inputs and outputs; -1 is an axis of any length."""
     context = context_of(request)
     derived, engine = _served(request, context)
-    versions = context.registry.models[derived.bundle].versions
-    serving = [version.number for version in versions if version.engine is not None]
-    return answers.document(documents.metadata(derived, engine, serving))
+    return answers.document(documents.metadata(derived, engine, _serving(context, derived)))
 
 
-@router.get(
-    f"{_MODEL}/config",
-    summary="A model's configuration",
-    responses=described.errors(described.OF_MODELS),
-    openapi_extra=described.operation(_MODEL),
-)
-@router.get(
-    f"{_VERSION}/config",
-    summary="The configuration of a version",
-    responses=described.errors(described.OF_MODELS),
-    openapi_extra=described.operation(_VERSION),
-)
+@_of_models("/config", "A model's configuration", "The configuration of a version")
 async def model_config(request: Request) -> Response:
     """As Triton words it, for clients that size their requests by it."""
     context = context_of(request)
@@ -171,27 +155,14 @@ async def model_config(request: Request) -> Response:
     return answers.document(documents.config(derived, engine, context.settings.max_n))
 
 
-@router.get(
-    f"{_MODEL}/stats",
-    summary="Statistics of a model",
-    responses=described.errors(described.OF_MODELS),
-    openapi_extra=described.operation(_MODEL),
-)
-@router.get(
-    f"{_VERSION}/stats",
-    summary="Statistics of a version",
-    responses=described.errors(described.OF_MODELS),
-    openapi_extra=described.operation(_VERSION),
-)
+@_of_models("/stats", "Statistics of a model", "Statistics of a version")
 async def model_statistics(request: Request) -> Response:
     """Requests, batches and their times, in the process that answers."""
     context = context_of(request)
     derived, engine = _served(request, context)
     if "version" in request.path_params:
         return _statistics(context, [(derived, engine.version)])
-    versions = context.registry.models[derived.bundle].versions
-    serving = [version.number for version in versions if version.engine is not None]
-    return _statistics(context, [(derived, number) for number in serving])
+    return _statistics(context, [(derived, number) for number in _serving(context, derived)])
 
 
 def _served(request: Request, context: Context) -> tuple[Derived, Engine]:
@@ -200,6 +171,12 @@ def _served(request: Request, context: Context) -> tuple[Derived, Engine]:
     version = request.path_params.get("version")
     number = None if version is None else parse_version(version)
     return derived, context.registry.engine(derived.bundle, number)
+
+
+def _serving(context: Context, derived: Derived) -> list[int]:
+    """The bundle's versions that serve."""
+    versions = context.registry.models[derived.bundle].versions
+    return [version.number for version in versions if version.engine is not None]
 
 
 def _statistics(context: Context, served: list[tuple[Derived, int]]) -> Response:
