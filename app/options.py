@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from app.errors import InvalidFieldError, MalformedRequestError
 from app.fields import query_of
+from model.manifest import VERSION_PATTERN
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
@@ -54,7 +55,7 @@ def target_of(request: Request) -> tuple[str | None, int | None]:
     if not query:
         return None, None
     name, version = (_once(query.getlist(parameter), parameter) for parameter in _TARGET)
-    if version is not None and not re.fullmatch(r"[1-9][0-9]{0,17}", version):
+    if version is not None and not re.fullmatch(VERSION_PATTERN, version):
         detail = f'version must be a positive integer, got "{_shown(version)}"'
         raise InvalidFieldError(detail, field=VERSION_PARAMETER)
     return name, None if version is None else int(version)

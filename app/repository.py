@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from model.bundle import BundleError, manifest_bytes
-from model.manifest import name_problem
+from model.manifest import VERSION_PATTERN, name_problem
 
 logger = logging.getLogger(__name__)
-
-_VERSION_PATTERN = r"[1-9][0-9]{0,17}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def is_name(text: str) -> bool:
 
 def is_version(text: str) -> bool:
     """Whether a version's folder may have this name: a positive integer as one writes it."""
-    return bool(re.fullmatch(_VERSION_PATTERN, text))
+    return bool(re.fullmatch(VERSION_PATTERN, text))
 
 
 def scan(roots: Sequence[Path], name: str | None = None) -> Scan:

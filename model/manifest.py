@@ -30,6 +30,8 @@ from model.layout import TensorSpec as TensorSpec
 SCHEMA_VERSION = 1
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
+VERSION_PATTERN = r"[1-9][0-9]{0,17}"
+"""Of a version's folder: beyond 18 digits none counts as one."""
 RESERVED_NAMES = frozenset({"stats"})
 """Names that would collide with a route of the inference protocol."""
 DERIVED_KINDS = ("encoder", "decoder", "reconstruct")

@@ -14,16 +14,13 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from app.errors import UnknownModelError
-from model.manifest import DERIVED_KINDS, Manifest
+from model.manifest import DERIVED_KINDS, VERSION_PATTERN, Manifest
 
 Kind = Literal["encoder", "decoder", "reconstruct"]
 Shape = tuple[int, ...]
 
 VARIABLE = -1
 """The size of an axis that may have any length."""
-
-# Beyond 18 digits no folder counts as a version, see the registry.
-_VERSION = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +100,7 @@ def parse_version(text: str) -> int:
     Raises:
         UnknownModelError: it is no positive integer, so there is no such version.
     """
-    if not _VERSION.fullmatch(text):
+    if not re.fullmatch(VERSION_PATTERN, text):
         shown = text if len(text) <= 80 else text[:80] + "…"
         msg = f"there is no version {shown!r}; versions are positive integers"
         raise UnknownModelError(msg, field="version")
