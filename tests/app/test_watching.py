@@ -103,12 +103,12 @@ async def test_a_watch_that_fails_is_tried_again(
 
 def test_paths_and_their_models() -> None:
     """Dot-folders and bad names are no model; what is not below the root may be any."""
-    root = Path("/root")
+    root = Path("/bundles")
 
     def of(*paths: str) -> Collection[str] | None:
         return touched(root, paths)
 
-    assert of("/root/a/1/manifest.json", "/root/b") == {"a", "b"}
-    assert of("/root/a/.1-x/manifest.json", "/root/.c/1", "/root/Upper/1") == set()
-    assert of("/root/a/1", "/root") == {"a"}
-    assert of("/root/a/1", "/elsewhere") is None
+    assert of("/bundles/a/1/manifest.json", "/bundles/b") == {"a", "b"}
+    assert of("/bundles/a/.1-x/manifest.json", "/bundles/.c/1", "/bundles/Upper/1") == set()
+    assert of("/bundles/a/1", "/bundles") == {"a"}
+    assert of("/bundles/a/1", "/elsewhere") is None
