@@ -60,6 +60,52 @@ def elbo(log_likelihood: Tensor, divergence: Tensor, beta: float = 1.0) -> Tenso
     return log_likelihood - beta * divergence
 
 
+def free_bits(divergences: Tensor, minimum: float) -> Tensor:
+    """Σ over dimensions of max(λ, mean KL over the batch): a scalar, in nats.
+
+    divergences [n, …] is the KL of each latent value; λ = `minimum` is in nats a dimension. What a
+    dimension holds below λ costs nothing more, so nothing is gained by emptying it (Kingma et al.
+    2016, "Improved Variational Inference with Inverse Autoregressive Flow", equation 15, with
+    each dimension a group of its own).
+    """
+    return divergences.mean(0).clamp(min=minimum).sum()
+
+
+def standard_normal_log_density(latents: Tensor) -> Tensor:
+    """log N(z; 0, I) [n] of latents [n, …]."""
+    size = math.prod(latents.shape[1:])
+    return -0.5 * (latents.square().flatten(1).sum(1) + size * _LOG_2PI)
+
+
+def path_log_posterior(latents: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
+    """log q(z|x) [n] with gradients through z alone, and none through mean and logvar directly.
+
+    The direct part, the score, is zero in expectation and only adds variance. Left out of the ELBO
+    it gives the estimator of Roeder et al. 2017, "Sticking the Landing", whose variance vanishes
+    where q(z|x) is the true posterior; left out of the importance-weighted bound, the one that
+    `doubly_reparameterized` completes. All arguments [n, …], of one shape.
+    """
+    mean, logvar = mean.detach(), logvar.detach()
+    squares = (latents - mean).square() * (-logvar).exp()
+    return -0.5 * (squares + logvar + _LOG_2PI).flatten(1).sum(1)
+
+
+def doubly_reparameterized(latents: Tensor, log_weights: Tensor) -> Tensor:
+    """A value [n] with the doubly reparameterised gradient of the importance-weighted bound.
+
+    log_weights [n, K] must come from `path_log_posterior` and from latents [n · K, …], in that
+    order, and the latents must need gradients. With w̃ the weights divided by their sum, the
+    decoder's gradient is Σ w̃ ∂log w/∂θ, and the encoder's Σ w̃² ∂log w/∂z ∂z/∂φ (Tucker et al.
+    2019, "Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives", equation 8).
+    The second w̃ is multiplied in by a hook where the gradient leaves the latents. The value
+    itself is no bound: see `importance_weighted_bound`.
+    """
+    weights = log_weights.detach().softmax(1)
+    shape = (-1, *(1,) * (latents.ndim - 1))
+    latents.register_hook(lambda gradient: gradient * weights.reshape(shape))
+    return (weights * log_weights).sum(1)
+
+
 def log_importance_weight(
     log_likelihood: Tensor, latents: Tensor, noise: Tensor, logvar: Tensor
 ) -> Tensor:

@@ -22,7 +22,10 @@ class Pass(NamedTuple):
 
     mean: Tensor
     logvar: Tensor
+    latents: Tensor
+    """[n · K, *latent_shape]: the K draws of each picture stand together."""
     params: Tensor
+    """[n · K, c, h, w]."""
 
 
 class VAE(nn.Module):
@@ -41,10 +44,11 @@ class VAE(nn.Module):
         )
 
     def forward(self, image: Tensor, noise: Tensor) -> Pass:
-        """image [n, c, h, w], noise [n, latent_dim] → posterior and the decoder's params."""
+        """image [n, c, h, w], noise [n, K, *latent_shape] → posterior, draws and their params."""
         mean, logvar = self.encoder(image)
-        _, params = self.decoder(elbo.reparameterize(mean, logvar, noise))
-        return Pass(mean, logvar, params)
+        latents = elbo.reparameterize(mean[:, None], logvar[:, None], noise).flatten(0, 1)
+        _, params = self.decoder(latents)
+        return Pass(mean, logvar, latents, params)
 
     def scale(self) -> Tensor | None:
         """Standard deviation of a Gaussian likelihood, a scalar; None for a Bernoulli."""

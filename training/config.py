@@ -63,23 +63,69 @@ class OptimiserConfig(Frozen):
 
 
 class ObjectiveConfig(Frozen):
-    """log p(x|z) − β KL, with β rising linearly at the start."""
+    """log p(x|z) − β KL, with β rising linearly at the start, or the importance-weighted bound.
+
+    Raises:
+        pydantic.ValidationError: settings that exclude each other.
+    """
 
     beta: Annotated[float, Field(gt=0)] = 1.0
     """1 is the evidence lower bound; other values are the β-VAE (Higgins et al. 2017)."""
     kl_start: Annotated[float, Field(ge=0, le=1)] = 0.1
     """β at the first step, as a part of `beta`."""
     kl_warmup: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Part of all steps over which β rises."""
+    """Part of all steps, those of `tuning` not counted, over which β rises."""
+    free_bits: Annotated[float, Field(ge=0)] = 0.0
+    """λ in nats: a latent dimension's KL, averaged over the batch, costs at least as much, so that
+    there is nothing to gain from emptying it (Kingma et al. 2016)."""
+    samples: PositiveInt = 1
+    """K, the draws of each picture. With several the bound is importance-weighted once β has risen
+    (Burda et al. 2016), with the doubly reparameterised gradient (Tucker et al. 2019)."""
+    gradient: Literal["total", "path"] = "total"
+    """`path` leaves out the score of q(z|x) (Roeder et al. 2017, "Sticking the Landing")."""
+
+    @model_validator(mode="after")
+    def _importance_weights_bound_the_likelihood(self) -> Self:
+        if self.samples > 1 and (self.beta != 1 or self.free_bits):
+            msg = (
+                f"samples = {self.samples} weights draws by importance, which bounds log p(x) only "
+                "with beta = 1 and free_bits = 0: set them so, or samples = 1"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _free_bits_need_the_closed_form(self) -> Self:
+        if self.free_bits and self.gradient == "path":
+            msg = (
+                "free_bits bounds the KL's closed form, which gradient = path does not use: "
+                "set one of them back"
+            )
+            raise ValueError(msg)
+        return self
+
+
+class TuningConfig(Frozen):
+    """Epochs after the others, on the importance-weighted bound: a higher likelihood, a lower ELBO.
+
+    The learning rate starts anew and falls to 0 along half a cosine.
+    """
+
+    epochs: NonNegativeInt = 0
+    samples: Annotated[int, Field(ge=2, strict=True)] = 8
+    """K, the draws of each picture."""
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
 
 
 class EvaluationConfig(Frozen):
     """How the test set is measured."""
 
+    split: Literal["test", "validation"] = "test"
+    """`validation` measures what settings may be chosen by; the test pictures are for the end."""
     samples: PositiveInt = 500
     """K, the importance samples for each picture."""
     pictures: NonNegativeInt = 0
-    """How many test pictures; 0 takes all."""
+    """How many of the split's pictures; 0 takes all."""
     binarise_seed: Seed = 20151
     importance_seed: Seed = 20152
     reference_pictures: NonNegativeInt = 5000
@@ -108,6 +154,7 @@ class TrainingConfig(Frozen):
     data: DataConfig = Field(default_factory=DataConfig)
     optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig)
     objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
+    tuning: TuningConfig = Field(default_factory=TuningConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     bundle: BundleConfig = Field(default_factory=BundleConfig)
     epochs: PositiveInt = 30
@@ -131,6 +178,22 @@ class TrainingConfig(Frozen):
     def _early_stop_has_a_validation_split(self) -> Self:
         if self.early_stop and not self.data.validation_share:
             msg = "early_stop watches the validation bound: set data.validation_share above 0"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _tuning_follows_the_bound(self) -> Self:
+        if self.tuning.epochs and (self.objective.beta != 1 or self.objective.free_bits):
+            msg = (
+                "tuning.epochs weights draws by importance, which bounds log p(x) only with "
+                "objective.beta = 1 and objective.free_bits = 0: set them so, or tuning.epochs = 0"
+            )
+            raise ValueError(msg)
+        if self.tuning.epochs and self.early_stop:
+            msg = (
+                "tuning.epochs lowers the ELBO that early_stop watches: set one of them to 0, and "
+                "tune a run that stopped early from its bundle"
+            )
             raise ValueError(msg)
         return self
 

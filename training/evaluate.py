@@ -23,7 +23,7 @@ from model.cores import available_cores
 from model.manifest import Metric
 from model.pixels import Floats, Images
 from training.config import EvaluationConfig, TrainingConfig
-from training.data import reload_data, spread_rows
+from training.data import Data, Split, reload_data, spread_rows
 from training.errors import DataError
 from training.export import Graphs, load_graphs, read_export
 from training.metrics import Measured, to_metrics
@@ -45,12 +45,9 @@ def evaluate(folder: Path, overrides: Sequence[str] = (), console: Console | Non
     config = workdir.read_config(overrides)
     exported = read_export(workdir)
     graphs, scale = load_graphs(exported), exported.about["scale"]
-    test = reload_data(workdir, config).test
-    if not len(test):
-        msg = "there are no test pictures: set data.test_share above 0 and train anew"
-        raise DataError(msg)
-    rows = spread_rows(len(test), config.evaluation.pictures)
-    targets, digest = to_test_targets(np.asarray(test.images[rows]), config)
+    measured_on = _split(reload_data(workdir, config), config.evaluation)
+    rows = spread_rows(len(measured_on), config.evaluation.pictures)
+    targets, digest = to_test_targets(np.asarray(measured_on.images[rows]), config)
     threads = config.threads or available_cores()
     measured = measure(graphs, targets, config.evaluation, scale, threads=threads, console=console)
     metrics = to_metrics(measured, config, digest)
@@ -59,13 +56,25 @@ def evaluate(folder: Path, overrides: Sequence[str] = (), console: Console | Non
         "metrics": {name: metric.model_dump(mode="json") for name, metric in metrics.items()},
         "kl_per_dimension": kl_per_dimension.tolist(),
     }
-    labels = np.empty(0, np.int64) if test.labels is None else test.labels[rows]
+    known = measured_on.labels
+    labels = np.empty(0, np.int64) if known is None else known[rows]
     write_atomic(
         workdir.posterior,
         lambda file: np.savez(file, mean=measured.mean, logvar=measured.logvar, label=labels),
     )
     write_json(workdir.metrics, document)
     _print(metrics, console or Console(stderr=True))
+
+
+def _split(data: Data, config: EvaluationConfig) -> Split:
+    found = data.test if config.split == "test" else data.validation
+    if not len(found):
+        msg = (
+            f"there are no {config.split} pictures: set data.{config.split}_share above 0 and "
+            "train anew"
+        )
+        raise DataError(msg)
+    return found
 
 
 def to_test_targets(images: Images, config: TrainingConfig) -> tuple[Floats, str]:

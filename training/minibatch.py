@@ -71,10 +71,10 @@ class Minibatches:
         grey = self._take(rows)
         return to_targets(grey, self._binarise, self._seed, Draw.BINARISE, step)
 
-    def noise(self, step: int, rows: int, latent_shape: tuple[int, ...]) -> Tensor:
-        """N(0, 1) noise [rows, *latent_shape] of a step, for the reparameterisation."""
+    def noise(self, step: int, rows: int, shape: tuple[int, ...]) -> Tensor:
+        """N(0, 1) noise [rows, *shape] of a step, for the reparameterisation."""
         rng = generator(self._device, self._seed, Draw.LATENT, step)
-        return torch.randn(rows, *latent_shape, generator=rng, device=self._device)
+        return torch.randn(rows, *shape, generator=rng, device=self._device)
 
     def _take(self, rows: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Tensor:
         if isinstance(self._images, Tensor):

@@ -41,12 +41,10 @@ class State:
         self.best_weights: dict[str, torch.Tensor] = {}
         self.best_step = 0
 
-    def set_learning_rate(self, total_steps: int) -> float:
-        """Sets the step's learning rate and returns it."""
-        rate = schedule.learning_rate(self.config.optimiser, self.step, total_steps)
+    def set_learning_rate(self, rate: float) -> None:
+        """Sets the next step's learning rate."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["speed"]
-        return rate
 
     def average(self) -> None:
         """Moves the averaged weights towards the present ones."""

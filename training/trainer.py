@@ -10,9 +10,8 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from model import elbo
 from model.networks import parameter_count
-from training import schedule
+from training import objective
 from training.checkpoint import read_checkpoint, write_checkpoint, write_weights
 from training.commit import git_commit
 from training.compute import Compute, choose_compute, tool_versions
@@ -22,6 +21,7 @@ from training.errors import InterruptedTrainingError, NotFiniteError, StageError
 from training.interrupt import stop_signals
 from training.minibatch import Draw, Minibatches, generator
 from training.report import Report
+from training.schedule import Schedule
 from training.source import source_name
 from training.state import State
 from training.validation import validation_elbo
@@ -93,36 +93,36 @@ class Trainer:
         )
         # Read now: a long run may outlast the commit that its code was loaded from.
         self.git_commit = git_commit("model", "training")
-        self.total_steps = config.epochs * self.batches.steps_per_epoch
+        self.schedule = Schedule(config, self.batches.steps_per_epoch)
 
     def run(self, console: Console) -> None:
         """Steps until the last epoch, an early stop or a signal; errors as for `fit`."""
-        state, latent_shape = self.state, self.config.model.latent_shape
+        state, schedule = self.state, self.schedule
         accelerator = self.compute.accelerator
         model, optimiser = accelerator.prepare(state.vae, state.optimiser)
         started = time.perf_counter() - state.seconds
-        report = Report(self.workdir, console, first_step=state.step, steps=self.total_steps)
+        report = Report(self.workdir, console, first_step=state.step, steps=schedule.total_steps)
         with report, stop_signals() as received:
-            while state.step < self.total_steps and not self._stops_early():
-                state.set_learning_rate(self.total_steps)
-                beta = schedule.beta(self.config.objective, state.step, self.total_steps)
+            while state.step < schedule.total_steps and not self._stops_early():
+                state.set_learning_rate(schedule.learning_rate(state.step))
+                beta = schedule.beta(state.step)
                 images = self.batches[state.step]
-                noise = self.batches.noise(state.step, len(images), latent_shape)
+                shape = (schedule.samples(state.step), *self.config.model.latent_shape)
+                noise = self.batches.noise(state.step, len(images), shape)
 
                 with self.compute.autocast():
-                    mean, logvar, params = model(images, noise)
-                log_likelihood = state.vae.log_likelihood(images, params)
-                loss = -elbo.elbo(log_likelihood, elbo.kl(mean, logvar), beta).mean()
-                accelerator.backward(loss)
+                    passed = model(images, noise)
+                terms = objective.evaluate(self.config.objective, state.vae, images, passed, beta)
+                accelerator.backward(terms.loss)
                 norm = accelerator.clip_grad_norm_(
                     model.parameters(), self.config.optimiser.clip_norm
                 )
-                self._check_finite(loss, norm)
+                self._check_finite(terms.loss, norm)
                 optimiser.step()
                 optimiser.zero_grad()
 
                 state.average()
-                state.totals.add(log_likelihood, mean, logvar)
+                state.totals.add(terms.log_likelihood, passed.mean, passed.logvar)
                 state.step += 1
                 state.seconds = time.perf_counter() - started
                 self._after_step(report, len(images))
@@ -144,7 +144,7 @@ class Trainer:
         if bound is not None and config.early_stop:
             state.remember_if_best(bound, epoch)
         others = {
-            "beta": schedule.beta(config.objective, state.step - 1, self.total_steps),
+            "beta": self.schedule.beta(state.step - 1),
             "learning_rate": float(state.optimiser.param_groups[0]["lr"]),
             "scale": state.vae.scale_value(),
             "validation_elbo": bound,
@@ -152,7 +152,7 @@ class Trainer:
         }
         report.epoch(epoch, state.step, state.totals.figures(), others)
         state.totals.reset()
-        if epoch % config.sample_epochs == 0 or epoch == config.epochs:
+        if epoch % config.sample_epochs == 0 or state.step == self.schedule.total_steps:
             report.samples(self._samples(), state.step)
 
     def _validate(self) -> float | None:
@@ -197,7 +197,7 @@ class Trainer:
         self._save()
         msg = (
             f"stopped by {signal.Signals(number).name} after step {self.state.step} of "
-            f"{self.total_steps}; continue with --resume"
+            f"{self.schedule.total_steps}; continue with --resume"
         )
         raise InterruptedTrainingError(msg, number)
 
