@@ -20,9 +20,7 @@ class Terms(NamedTuple):
     """log p(x|z) [n], averaged over the draws of each picture."""
 
 
-def evaluate(
-    config: ObjectiveConfig, vae: VAE, images: Tensor, passed: Pass, beta: float
-) -> Terms:
+def evaluate(config: ObjectiveConfig, vae: VAE, images: Tensor, passed: Pass, beta: float) -> Terms:
     """The loss of images [n, c, h, w] after `passed`, which holds K draws of each.
 
     With K > 1 it is importance-weighted as soon as β has risen to 1: before that the weights
@@ -45,9 +43,7 @@ def evaluate(
 
 def _path_log_ratio(passed: Pass, samples: int) -> Tensor:
     """log p(z) − log q(z|x) [n · K] of the draws, with gradients through z alone."""
-    mean, logvar = (
-        tensor.repeat_interleave(samples, 0) for tensor in (passed.mean, passed.logvar)
-    )
+    mean, logvar = (tensor.repeat_interleave(samples, 0) for tensor in (passed.mean, passed.logvar))
     log_posterior = elbo.path_log_posterior(passed.latents, mean, logvar)
     return elbo.standard_normal_log_density(passed.latents) - log_posterior
 

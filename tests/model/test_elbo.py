@@ -172,3 +172,138 @@ def test_more_samples_raise_the_bound() -> None:
 
     torch.testing.assert_close(one, weights[:, 0])
     assert one.mean() < many.mean() < 2.0  # E log w = 0 < E bound < log E w = 2
+
+
+@given(seed=seeds, minimum=st.floats(0, 2))
+def test_free_bits_bound_each_dimension(seed: int, minimum: float) -> None:
+    """Each dimension's batch mean counts as at least λ; with λ = 0 it is the KL itself."""
+    mean, logvar = draw(seed, 6, 5), draw(seed + 1, 6, 5)
+    divergences = elbo.kl_per_dimension(mean, logvar)
+
+    floored = elbo.free_bits(divergences, minimum)
+
+    expected = sum(max(minimum, float(column.mean())) for column in divergences.T)
+    assert float(floored) == pytest.approx(expected, rel=1e-5)
+    torch.testing.assert_close(elbo.free_bits(divergences, 0), elbo.kl(mean, logvar).mean())
+
+
+def test_free_bits_leave_a_poor_dimension_alone() -> None:
+    """A dimension below λ gets no gradient, one above it the whole."""
+    mean = torch.tensor([[0.1, 2.0]], requires_grad=True)
+
+    elbo.free_bits(elbo.kl_per_dimension(mean, torch.zeros(1, 2)), 0.5).backward()
+
+    assert mean.grad is not None
+    assert mean.grad.tolist() == [[0.0, 2.0]]
+
+
+@given(seed=seeds)
+def test_densities_of_latents(seed: int) -> None:
+    """log p(z) and log q(z|x) are those that torch.distributions computes, maps included."""
+    mean, logvar, latents = (draw(seed + part, 3, 2, 2) for part in range(3))
+    posterior = Independent(Normal(mean, (logvar / 2).exp()), 2)
+    prior = Independent(Normal(torch.zeros(2, 2), torch.ones(2, 2)), 2)
+
+    torch.testing.assert_close(
+        elbo.path_log_posterior(latents, mean, logvar), log_density(posterior, latents)
+    )
+    torch.testing.assert_close(
+        elbo.standard_normal_log_density(latents), log_density(prior, latents)
+    )
+
+
+# A toy whose every figure is known: p(z) = N(0, 1) and p(x|z) = N(x; z, 1) make
+# p(x) = N(x; 0, 2) and p(z|x) = N(x/2, 1/2).
+_X = 1.3
+
+
+def _toy(samples: int, mean: Tensor, logvar: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """Latents [20000 · K, 1] and log w [20000, K] of q = N(mean, exp(logvar)); the decoder adds
+    `shift` to its mean."""
+    noise = draw(5, 20_000, samples, 1)
+    latents = elbo.reparameterize(mean, logvar, noise).flatten(0, 1)
+    target = torch.full_like(latents, _X)
+    weights = (
+        elbo.gaussian_log_likelihood(target, latents + shift, 1.0)
+        + elbo.standard_normal_log_density(latents)
+        - elbo.path_log_posterior(latents, mean.expand_as(latents), logvar.expand_as(latents))
+    )
+    return latents, weights.reshape(-1, samples)
+
+
+def _variables(mean: float, variance: float) -> tuple[Tensor, Tensor, Tensor]:
+    values = (mean, math.log(variance), 0.0)
+    first, second, third = (torch.tensor([value], requires_grad=True) for value in values)
+    return first, second, third
+
+
+def _gradients(value: Tensor, variables: tuple[Tensor, ...]) -> list[float]:
+    return [float(gradient) for gradient in torch.autograd.grad(value, variables)]
+
+
+def test_the_true_posterior_gives_the_likelihood_and_no_gradient() -> None:
+    """With q the true posterior every weight is p(x), and each draw's path gradient is zero: that
+    is the landing which "Sticking the Landing" sticks."""
+    mean, logvar, shift = _variables(_X / 2, 0.5)
+    _, weights = _toy(1, mean, logvar, shift)
+
+    log_likelihood = Normal(0, math.sqrt(2)).log_prob(torch.tensor(_X))  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(weights, log_likelihood.expand_as(weights))
+    gradients = torch.autograd.grad(weights[0].sum(), (mean, logvar))
+    torch.testing.assert_close(gradients, (torch.zeros(1), torch.zeros(1)), rtol=0, atol=1e-6)
+
+
+def test_the_path_gradient_is_the_elbos() -> None:
+    """Leaving out the score changes no expectation: the gradients are the closed form's."""
+    mean, logvar, shift = variables = _variables(0.2, 0.8)
+    _, weights = _toy(1, mean, logvar, shift)
+
+    # ELBO = −((x − shift − mean)² + σ²)/2 − (mean² + σ² − log σ²)/2 + constant.
+    expected = [(_X - 0.2) - 0.2, 0.5 - 0.8, _X - 0.2]
+    assert _gradients(weights.mean(), variables) == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 8])
+def test_the_doubly_reparameterised_gradient_is_the_bounds(samples: int) -> None:
+    """In expectation it is the importance-weighted bound's gradient, for encoder and decoder."""
+    mean, logvar, shift = variables = _variables(0.2, 0.8)
+    latents, weights = _toy(samples, mean, logvar, shift)
+    ours = _gradients(elbo.doubly_reparameterized(latents, weights).mean(), variables)
+
+    noise = draw(6, 200_000, samples, 1)
+    latents = elbo.reparameterize(mean, logvar, noise)
+    log_likelihood = Normal(latents + shift, 1).log_prob(torch.tensor(_X))  # type: ignore[no-untyped-call]
+    log_weights = elbo.log_importance_weight(
+        log_likelihood.flatten(), latents.flatten(0, 1), noise.flatten(0, 1), logvar
+    )
+    bound = elbo.importance_weighted_bound(log_weights.reshape(-1, samples)).mean()
+    assert ours == pytest.approx(_gradients(bound, variables), abs=0.02)
+
+
+def test_the_doubly_reparameterised_gradient_varies_less() -> None:
+    """That is what it is for: the encoder's gradient of a minibatch scatters less."""
+
+    def spread(doubly: bool) -> float:
+        found = []
+        for seed in range(200):
+            mean, logvar, shift = _variables(0.2, 0.8)
+            noise = draw(seed, 1, 8, 1)
+            latents = elbo.reparameterize(mean, logvar, noise).flatten(0, 1)
+            log_likelihood = elbo.gaussian_log_likelihood(
+                torch.full_like(latents, _X), latents + shift, 1.0
+            )
+            if doubly:
+                ratio = elbo.standard_normal_log_density(latents) - elbo.path_log_posterior(
+                    latents, mean.expand_as(latents), logvar.expand_as(latents)
+                )
+                weights = (log_likelihood + ratio).reshape(1, 8)
+                value = elbo.doubly_reparameterized(latents, weights)
+            else:
+                weights = elbo.log_importance_weight(
+                    log_likelihood, latents, noise.flatten(0, 1), logvar
+                )
+                value = elbo.importance_weighted_bound(weights.reshape(1, 8))
+            found.append(_gradients(value.sum(), (mean,))[0])
+        return float(torch.tensor(found).std())
+
+    assert spread(doubly=True) < 0.7 * spread(doubly=False)

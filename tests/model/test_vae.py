@@ -17,13 +17,28 @@ NETWORK = MlpConfig(hidden=(8,))
 def test_forward_is_encode_draw_decode() -> None:
     """One pass encodes, adds the noise it is given and decodes, and draws nothing itself."""
     vae = VAE(ModelConfig(latent_dim=3, network=NETWORK, likelihood=BernoulliConfig()))
-    images, noise = torch.rand(2, 1, 28, 28), torch.randn(2, 3)
+    images, noise = torch.rand(2, 1, 28, 28), torch.randn(2, 1, 3)
 
-    mean, logvar, params = vae(images, noise)
+    mean, logvar, latents, params = vae(images, noise)
 
-    expected = vae.decoder(mean + (logvar / 2).exp() * noise)[1]
+    torch.testing.assert_close(latents, mean + (logvar / 2).exp() * noise[:, 0])
+    expected = vae.decoder(latents)[1]
     torch.testing.assert_close(params, expected)
     torch.testing.assert_close(vae(images, noise).params, params, rtol=0, atol=0)
+
+
+def test_the_draws_of_a_picture_stand_together() -> None:
+    """With K draws of each picture, row i·K + k is the k-th of picture i."""
+    vae = VAE(ModelConfig(latent_dim=3, network=NETWORK, likelihood=BernoulliConfig()))
+    images, noise = torch.rand(2, 1, 28, 28), torch.randn(2, 4, 3)
+
+    passed = vae(images, noise)
+
+    assert len(passed.latents) == len(passed.params) == 8
+    for draw in range(4):
+        alone = vae(images, noise[:, draw : draw + 1])
+        torch.testing.assert_close(passed.latents[draw::4], alone.latents)
+        torch.testing.assert_close(passed.params[draw::4], alone.params)
 
 
 def test_bernoulli_has_no_scale() -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.config import ObjectiveConfig, OptimiserConfig
-from training.schedule import beta, ema_decay, learning_rate
+from training.config import ObjectiveConfig, OptimiserConfig, TrainingConfig, TuningConfig
+from training.schedule import Schedule, beta, ema_decay, learning_rate
 
 OPTIMISER = OptimiserConfig(learning_rate=2.0, warmup_steps=10, final_share=0.1)
 
@@ -47,3 +47,38 @@ def test_the_average_forgets_the_untrained_weights() -> None:
     assert ema_decay(0.999, 0) == pytest.approx(0.1)
     assert ema_decay(0.999, 100_000) == 0.999
     assert ema_decay(0.0, 50) == 0.0
+
+
+TUNED = Schedule(
+    TrainingConfig(
+        epochs=10,
+        optimiser=OPTIMISER,
+        objective=ObjectiveConfig(kl_warmup=0.5),
+        tuning=TuningConfig(epochs=4, samples=6, learning_rate=0.5),
+    ),
+    steps_per_epoch=11,
+)
+
+
+def test_tuning_follows_the_other_epochs() -> None:
+    """Its steps come on top, with a number of draws of their own."""
+    assert (TUNED.fitting_steps, TUNED.total_steps) == (110, 154)
+    assert [TUNED.is_tuning(step) for step in (0, 109, 110, 153)] == [False, False, True, True]
+    assert [TUNED.samples(step) for step in (109, 110)] == [1, 6]
+
+
+def test_tuning_leaves_the_schedules_before_it_alone() -> None:
+    """Until tuning starts, rate and β are those of a run without it."""
+    plain = Schedule(TUNED.config.model_copy(update={"tuning": TuningConfig()}), 11)
+
+    for step in range(110):
+        assert TUNED.learning_rate(step) == plain.learning_rate(step)
+        assert TUNED.beta(step) == plain.beta(step)
+
+
+def test_tuning_has_a_cosine_of_its_own() -> None:
+    """It starts at its own rate, halves it half-way and never stands still; β stays 1."""
+    assert TUNED.learning_rate(110) == pytest.approx(0.5)
+    assert TUNED.learning_rate(132) == pytest.approx(0.25)
+    assert 0 < TUNED.learning_rate(153) < 0.001
+    assert TUNED.beta(110) == 1
