@@ -102,7 +102,9 @@ def doubly_reparameterized(latents: Tensor, log_weights: Tensor) -> Tensor:
     """
     weights = log_weights.detach().softmax(1)
     shape = (-1, *(1,) * (latents.ndim - 1))
-    latents.register_hook(lambda gradient: gradient * weights.reshape(shape))
+    latents.register_hook(  # type: ignore[no-untyped-call]
+        lambda gradient: gradient * weights.reshape(shape)
+    )
     return (weights * log_weights).sum(1)
 
 

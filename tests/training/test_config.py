@@ -196,3 +196,20 @@ def test_a_truth_value_is_no_number_of_layers() -> None:
     """Nor is it in a list."""
     with pytest.raises(ConfigError, match=r"model\.network\.widths\.0: .*valid integer"):
         read_config("mnist", ["model.network.widths=[true, 8]"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["objective.samples=5", "objective.beta=2"], "only with beta = 1 and free_bits = 0"),
+        (["objective.samples=5", "objective.free_bits=0.1"], "only with beta = 1 and free_bits"),
+        (["objective.gradient=path", "objective.free_bits=0.1"], "closed form"),
+        (["tuning.epochs=1", "objective.beta=2"], "objective.beta = 1"),
+        (["tuning.epochs=1", "early_stop=2", "data.validation_share=0.1"], "early_stop watches"),
+        (["tuning.samples=1"], "greater than or equal to 2"),
+    ],
+)
+def test_objectives_that_bound_nothing_are_refused(overrides: list[str], message: str) -> None:
+    """Importance weights need β = 1 and the closed KL's absence; each refusal says what to set."""
+    with pytest.raises(ConfigError, match=message):
+        read_config("mnist", overrides)

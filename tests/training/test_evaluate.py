@@ -20,7 +20,8 @@ from tests.training import runs
 from training.config import EvaluationConfig, TrainingConfig
 from training.errors import DataError, StageError
 from training.evaluate import evaluate, measure, to_test_targets
-from training.export import Graphs, to_onnx
+from training.export import Graphs, export, to_onnx
+from training.trainer import fit
 from training.workdir import Workdir, read_json, write_json
 
 
@@ -170,11 +171,31 @@ def test_the_exported_graph_is_as_good_as_the_trained_network(finished: Workdir)
     assert measured_elbo == pytest.approx(last["elbo"], rel=0.1)
 
 
+def test_settings_are_chosen_on_the_validation_pictures(tmp_path: Path) -> None:
+    """`evaluation.split` measures what was held back from training, and not the test pictures."""
+    config = runs.config(tmp_path, "epochs=1", "data.validation_share=0.2")
+    workdir = fit(config, tmp_path / "run", console=runs.QUIET)
+    export(workdir.folder)
+    overrides = ["evaluation.pictures=0", "evaluation.samples=2"]
+
+    evaluate(workdir.folder, [*overrides, "evaluation.split=validation"], console=runs.QUIET)
+    validated = read_json(workdir.metrics)["metrics"]
+    evaluate(workdir.folder, overrides, console=runs.QUIET)
+    tested = read_json(workdir.metrics)["metrics"]
+
+    assert validated["bound"]["n"] == 80
+    assert tested["bound"]["n"] == 100
+    assert validated["bound"]["note"] != tested["bound"]["note"]
+
+
+def test_no_validation_pictures(finished: Workdir) -> None:
+    """Where none were held back, the setting to change is named."""
+    with pytest.raises(DataError, match="no validation pictures: set data.validation_share above"):
+        evaluate(finished.folder, ["evaluation.split=validation"], console=runs.QUIET)
+
+
 def test_no_test_pictures(tmp_path: Path) -> None:
     """A run whose settings lost the test pictures can't be measured; the error says what to set."""
-    from training.export import export
-    from training.trainer import fit
-
     folder = runs.write_pictures(tmp_path / "pictures", 6, mode="L", size=(28, 28))
     config = runs.config(tmp_path, "epochs=1", data=folder)
     workdir = fit(config, tmp_path / "run", console=runs.QUIET)

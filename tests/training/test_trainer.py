@@ -207,6 +207,25 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     assert log(workdir) == lines
 
 
+def test_a_tuned_run_resumes_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped amid its importance-weighted epochs and resumed, it ends as one that was not."""
+    config = runs.config(
+        tmp_path, "epochs=1", "tuning.epochs=2", "tuning.samples=3", "objective.gradient=path"
+    )
+    straight = fit(config, tmp_path / "straight", console=runs.QUIET)
+    with monkeypatch.context() as patch:
+        interrupt_at(14, patch)
+        with pytest.raises(InterruptedTrainingError, match="after step 15 of 30"):
+            fit(config, tmp_path / "run", console=runs.QUIET)
+
+    resumed = fit(config, tmp_path / "run", resume=True, console=runs.QUIET)
+
+    assert_same_run(straight, resumed)
+    assert [line["epoch"] for line in log(resumed)] == [1, 2, 3]
+
+
 def test_a_run_is_not_overwritten(finished: Workdir, tmp_path: Path) -> None:
     """A workdir that holds a run is refused, with both ways out."""
     with pytest.raises(StageError, match="continue it with --resume, or take another workdir"):
