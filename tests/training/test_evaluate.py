@@ -190,7 +190,7 @@ def test_settings_are_chosen_on_the_validation_pictures(tmp_path: Path) -> None:
 
 def test_no_validation_pictures(finished: Workdir) -> None:
     """Where none were held back, the setting to change is named."""
-    with pytest.raises(DataError, match="no validation pictures: set data.validation_share above"):
+    with pytest.raises(DataError, match="there are no validation pictures"):
         evaluate(finished.folder, ["evaluation.split=validation"], console=runs.QUIET)
 
 
