@@ -71,11 +71,31 @@ class ConvConfig(Frozen):
     hidden: PositiveInt = 256
 
 
+class NormalPriorConfig(Frozen):
+    """p(z) = N(0, I)."""
+
+    family: Literal["normal"] = "normal"
+
+
+class MixturePriorConfig(Frozen):
+    """p(z) = Σ w_k N(mean_k, diag(scale_k²)), trained along with the networks.
+
+    The plain learned prior that Tomczak & Welling 2018, "VAE with a VampPrior", compare theirs
+    with. Its KL has no closed form, so the ELBO takes log p(z) of the draws.
+    """
+
+    family: Literal["mixture"]
+    components: PositiveInt = 64
+
+
+PriorConfig = Annotated[NormalPriorConfig | MixturePriorConfig, Field(discriminator="family")]
+
+
 NetworkConfig = Annotated[MlpConfig | ConvConfig, Field(discriminator="architecture")]
 
 
 class ModelConfig(Frozen):
-    """A VAE: the pictures' size, the latent's, the network and the likelihood.
+    """A VAE: the pictures' size, the latent's, the network, the likelihood and the prior.
 
     Raises:
         pydantic.ValidationError: a value is out of range, or a `conv` network's number of
@@ -88,6 +108,7 @@ class ModelConfig(Frozen):
     latent_dim: PositiveInt = 32
     network: NetworkConfig = Field(default_factory=MlpConfig)
     likelihood: LikelihoodConfig = Field(default_factory=GaussianConfig)
+    prior: PriorConfig = Field(default_factory=NormalPriorConfig)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:

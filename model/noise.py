@@ -62,6 +62,7 @@ class Purpose(enum.IntEnum):
     PRIOR = 1
     POSTERIOR = 2
     BINARISE = 3
+    COMPONENT = 4
 
 
 def uniform(
@@ -125,7 +126,15 @@ def standard_normal(
 def standard_normal_rows(
     seeds: Sequence[int], rows: Sequence[int], purpose: Purpose, shape: Sequence[int]
 ) -> NDArray[np.float32]:
-    """N(0, 1) values, float32 [n, *shape], of n rows that may each have a seed of their own.
+    """N(0, 1) values, float32 [n, *shape]; arguments and errors as for `uniform_rows`."""
+    return _inverse_normal(uniform_rows(seeds, rows, purpose, shape)).astype(np.float32)
+
+
+def uniform_rows(
+    seeds: Sequence[int], rows: Sequence[int], purpose: Purpose, shape: Sequence[int]
+) -> NDArray[np.float64]:
+    """Uniform values in (0, 1), float64 [n, *shape], of n rows that may each have a seed of their
+    own.
 
     Row i is row `rows[i]` of `seeds[i]`. Errors as for `uniform`.
     """
@@ -145,8 +154,7 @@ def standard_normal_rows(
         )
         words[start:stop] = drawn.reshape(following, words.shape[1])
         start = stop
-    normal = _inverse_normal(_to_unit(words[:, :size])).astype(np.float32)
-    return normal.reshape(len(seeds), *shape)
+    return _to_unit(words[:, :size]).reshape(len(seeds), *shape)
 
 
 def _inverse_normal(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
