@@ -12,13 +12,15 @@ The graphs (no random node, no batch normalisation, the first axis is the batch)
 `pixels` is for showing. `params` is what a likelihood is computed from: logits for a Bernoulli,
 the unclamped mean otherwise.
 
-`reference.npz` is there if the manifest has a `reference`: see `model.reference`.
+`reference.npz` is there if the manifest has a `reference`: see `model.reference`. `prior.npz` is
+there if its `prior` is a mixture: see `model.mixture`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import stat
@@ -30,6 +32,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from model.manifest import SCHEMA_VERSION, FileEntry, Manifest
+from model.mixture import PRIOR, Mixture, parse_mixture
 from model.reference import REFERENCE, Reference, parse_reference
 
 MANIFEST = "manifest.json"
@@ -53,6 +56,8 @@ class Bundle:
     manifest: Manifest
     reference: Reference | None = field(default=None, compare=False)
     """The bounds to compare with, where the bundle has them."""
+    mixture: Mixture | None = field(default=None, compare=False)
+    """The prior, where it is not N(0, I)."""
 
     def read(self, name: str) -> bytes:
         """The verified content of one of the bundle's files.
@@ -84,7 +89,7 @@ def open_bundle(folder: Path) -> Bundle:
     bundle = Bundle(folder, read_manifest(folder))
     for name in (*REQUIRED_FILES, *bundle.manifest.files):
         bundle.read(name)
-    return replace(bundle, reference=_reference(bundle))
+    return replace(bundle, reference=_reference(bundle), mixture=_mixture(bundle))
 
 
 def write_bundle(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
@@ -169,6 +174,29 @@ def _reference(bundle: Bundle) -> Reference | None:
     except ValueError as error:
         msg = f"{bundle.folder / REFERENCE}: {error}"
         raise BundleError(msg) from error
+
+
+def _mixture(bundle: Bundle) -> Mixture | None:
+    components = bundle.manifest.prior.components
+    if components is None:
+        return None
+    try:
+        mixture = parse_mixture(bundle.read(PRIOR))
+    except ValueError as error:
+        msg = f"{bundle.folder / PRIOR}: {error}"
+        raise BundleError(msg) from error
+    wanted = (components, math.prod(bundle.manifest.latent.shape))
+    if mixture.shape != wanted:
+        msg = (
+            f"{bundle.folder / PRIOR}: has {_mixture_size(mixture.shape)}, "
+            f"{MANIFEST} says {_mixture_size(wanted)}"
+        )
+        raise BundleError(msg)
+    return mixture
+
+
+def _mixture_size(shape: tuple[int, int]) -> str:
+    return f"{shape[0]} components over {shape[1]} values"
 
 
 def _read(path: Path, most: int) -> bytes:

@@ -6,7 +6,8 @@ KL term hundreds of times too much, and the posterior collapses without a word.)
 
     log p(x) ≥ E_{q(z|x)}[log p(x|z)] − KL[q(z|x) ‖ p(z)]     (Kingma & Welling 2014, eq. 3)
 
-with p(z) = N(0, I) and q(z|x) = N(mean, diag exp(logvar)).
+with q(z|x) = N(mean, diag exp(logvar)) and p(z) = N(0, I), or a prior that is learned
+(`model.prior`), whose log p(z) of the draws takes the place of what N(0, I) has a closed form for.
 """
 
 from __future__ import annotations
@@ -33,6 +34,16 @@ def kl_per_dimension(mean: Tensor, logvar: Tensor) -> Tensor:
 def kl(mean: Tensor, logvar: Tensor) -> Tensor:
     """KL[q(z|x) ‖ N(0, I)] [n], closed form (Kingma & Welling 2014, appendix B)."""
     return kl_per_dimension(mean, logvar).flatten(1).sum(1)
+
+
+def kl_estimate(log_prior: Tensor, logvar: Tensor) -> Tensor:
+    """KL[q(z|x) ‖ p(z)] [n] estimated from log p(z) [n] of one draw each, or of several's mean.
+
+    log q(z|x) − log p(z), with log q(z|x) replaced by its expectation −½ Σ (1 + logvar + log 2π):
+    what is left to chance is log p(z) alone. Reparameterised, both have the same gradient, as
+    log q(z|x) of z = mean + exp(logvar/2)·ε depends on logvar, and otherwise on ε only.
+    """
+    return -0.5 * (1 + logvar + _LOG_2PI).flatten(1).sum(1) - log_prior
 
 
 def bernoulli_log_likelihood(targets: Tensor, logits: Tensor) -> Tensor:
@@ -109,14 +120,22 @@ def doubly_reparameterized(latents: Tensor, log_weights: Tensor) -> Tensor:
 
 
 def log_importance_weight(
-    log_likelihood: Tensor, latents: Tensor, noise: Tensor, logvar: Tensor
+    log_likelihood: Tensor,
+    latents: Tensor,
+    noise: Tensor,
+    logvar: Tensor,
+    log_prior: Tensor | None = None,
 ) -> Tensor:
     """log w = log p(x|z) + log p(z) − log q(z|x), [n], for z = mean + exp(logvar/2)·ε.
 
-    log q(z|x) is taken from ε, which is exact where (z − mean)/σ would cancel.
+    log q(z|x) is taken from ε, which is exact where (z − mean)/σ would cancel. `log_prior` [n] is
+    log p(z); None: that of N(0, I).
     """
-    difference = noise.square() + logvar - latents.square()
-    return log_likelihood + 0.5 * difference.flatten(1).sum(1)
+    if log_prior is None:
+        difference = noise.square() + logvar - latents.square()
+        return log_likelihood + 0.5 * difference.flatten(1).sum(1)
+    negative_log_posterior = 0.5 * (noise.square() + logvar + _LOG_2PI).flatten(1).sum(1)
+    return log_likelihood + log_prior + negative_log_posterior
 
 
 def importance_weighted_bound(log_weights: Tensor) -> Tensor:

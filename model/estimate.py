@@ -12,7 +12,9 @@ from typing import Literal
 import numpy as np
 
 from model import likelihood, noise, pixels
+from model.likelihood import Nats
 from model.manifest import LikelihoodSpec
+from model.mixture import Mixture
 from model.noise import Purpose
 from model.pixels import Floats, Images
 
@@ -30,6 +32,8 @@ class Estimate:
     """Of `importance_weighted` over its draws; NaN where K is 1."""
     effective_sample_size: float
     """Of the K weights, 1 … K."""
+    kl: float | None
+    """KL[q(z|x) ‖ p(z)] estimated from the K draws; None for N(0, I), which has a closed form."""
 
 
 def binarisation(spec: LikelihoodSpec, wanted: Binarise | None) -> Binarise | None:
@@ -65,18 +69,28 @@ def estimate(
     latents: Floats,
     epsilon: Floats,
     logvar: Floats,
+    mixture: Mixture | None = None,
 ) -> Estimate:
     """The figures of one picture [c, h, w] from the decoder's `params` [K, c, h, w].
 
-    `latents` and `epsilon` [K, *latent_shape] are what `draw` gave for the posterior of `logvar`.
+    `latents` and `epsilon` [K, *latent_shape] are what `draw` gave for the posterior of `logvar`;
+    `mixture` is the prior, where it is not N(0, I).
     """
     # What is no number makes figures that are none, which the caller looks for.
     with np.errstate(over="ignore", invalid="ignore"):
         log_likelihood = likelihood.log_likelihood(spec.family, spec.scale, target, params)
-        weights = likelihood.log_importance_weight(log_likelihood, latents, epsilon, logvar)[None]
+        log_prior = None if mixture is None else mixture.log_density(latents)
+        weights = likelihood.log_importance_weight(
+            log_likelihood, latents, epsilon, logvar, log_prior
+        )[None]
         return Estimate(
             float(log_likelihood.mean()),
             float(likelihood.importance_weighted_bound(weights)[0]),
             float(likelihood.standard_error(weights)[0]),
             float(likelihood.effective_sample_size(weights)[0]),
+            None if log_prior is None else _kl(log_prior, logvar),
         )
+
+
+def _kl(log_prior: Nats, logvar: Floats) -> float:
+    return float(likelihood.kl_estimate(log_prior.mean(keepdims=True), logvar[None])[0])

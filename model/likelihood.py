@@ -64,6 +64,13 @@ def kl(mean: Floats, logvar: Floats) -> Nats:
     return _sum_per_row(kl_per_dimension(mean, logvar))
 
 
+def kl_estimate(log_prior: Nats, logvar: Floats) -> Nats:
+    """KL[q(z|x) ‖ p(z)] [n] from log p(z) [n] of a draw, or of several's mean; the entropy of
+    q(z|x), of log-variances [n, …], is exact."""
+    negative_entropy = -0.5 * _sum_per_row(1 + logvar + np.float32(_LOG_2PI))
+    return negative_entropy - log_prior
+
+
 def squared_error(targets: Floats, pixels: Floats) -> Nats:
     """Σ (x − pixels)² [n], both in [0, 1] and shaped [n, …]."""
     return _sum_per_row(np.square(targets - pixels))
@@ -75,14 +82,23 @@ def reparameterize(mean: Floats, logvar: Floats, noise: Floats) -> Floats:
 
 
 def log_importance_weight(
-    log_likelihood: Nats, latents: Floats, noise: Floats, logvar: Floats
+    log_likelihood: Nats,
+    latents: Floats,
+    noise: Floats,
+    logvar: Floats,
+    log_prior: Nats | None = None,
 ) -> Nats:
     """log w = log p(x|z) + log p(z) − log q(z|x), [n], for z = mean + exp(logvar/2)·ε.
 
     With that z, log q(z|x) is taken from ε itself, which is exact where (z − mean)/σ cancels.
+    `log_prior` [n] is log p(z); None: that of N(0, I).
     """
-    difference = np.square(noise) + logvar - np.square(latents)
-    weights: Nats = log_likelihood + 0.5 * _sum_per_row(difference)
+    if log_prior is None:
+        difference = np.square(noise) + logvar - np.square(latents)
+        weights: Nats = log_likelihood + 0.5 * _sum_per_row(difference)
+        return weights
+    negative_log_posterior = 0.5 * _sum_per_row(np.square(noise) + logvar + np.float32(_LOG_2PI))
+    weights = log_likelihood + log_prior + negative_log_posterior
     return weights
 
 

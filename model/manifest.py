@@ -107,6 +107,24 @@ class LikelihoodSpec(Frozen):
         return self
 
 
+class PriorSpec(Frozen):
+    """p(z): N(0, I), or the mixture in `prior.npz`, of so many components.
+
+    Raises:
+        pydantic.ValidationError: a mixture without components, or N(0, I) with some.
+    """
+
+    family: Literal["normal", "mixture"] = "normal"
+    components: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _a_mixture_has_components(self) -> Self:
+        if (self.family == "mixture") != (self.components is not None):
+            msg = "components belong to a mixture, which needs them; a normal prior has none"
+            raise ValueError(msg)
+        return self
+
+
 class WeightsSpec(Frozen):
     """Which weights were exported."""
 
@@ -189,6 +207,7 @@ class Manifest(Frozen):
     encoder: GraphSpec
     decoder: GraphSpec
     likelihood: LikelihoodSpec | None
+    prior: PriorSpec = PriorSpec()
     objective: Mapping[str, JsonValue]
     network: Mapping[str, JsonValue]
     weights: WeightsSpec
@@ -223,6 +242,18 @@ class Manifest(Frozen):
             msg = (
                 f"reference.binarised must be {', '.join(wanted)} for a {self.likelihood.family} "
                 f"likelihood, got {', '.join(self.reference.binarised)}"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _a_mixture_is_of_the_latents(self) -> Self:
+        if self.prior.family == "normal":
+            return self
+        if self.input.sizes or (self.latent.scaling, self.latent.shift) != (1.0, 0.0):
+            msg = (
+                "a mixture prior is of latents of one size, as trained: leave out input.sizes, "
+                "latent.scaling and latent.shift"
             )
             raise ValueError(msg)
         return self

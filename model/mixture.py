@@ -29,6 +29,7 @@ PRIOR = "prior.npz"
 
 _LOG_2PI = math.log(2 * math.pi)
 _SUM_TOLERANCE = 1e-6
+_TYPES = {"weights": np.float64, "means": np.float32, "scales": np.float32}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,12 @@ class Mixture:
     """[K, d]"""
     scales: Floats
     """Standard deviations [K, d], positive."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(K, d)."""
+        components, size = self.means.shape
+        return components, size
 
     def log_density(self, latents: Floats) -> Nats:
         """log p(z) [n] of latents [n, …], in nats."""
@@ -90,11 +97,11 @@ def write_mixture(mixture: Mixture) -> bytes:
     return buffer.getvalue()
 
 
-def parse_mixture(content: bytes, components: int, size: int) -> Mixture:
-    """Reads `prior.npz`, K = `components` and d = `size`; nothing in it is unpickled.
+def parse_mixture(content: bytes) -> Mixture:
+    """Reads `prior.npz`; nothing in it is unpickled.
 
     Raises:
-        ValueError: it is damaged, or no mixture of so many components over so many values.
+        ValueError: it is damaged, or holds no mixture.
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
@@ -102,15 +109,15 @@ def parse_mixture(content: bytes, components: int, size: int) -> Mixture:
     except (ValueError, OSError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
         msg = f"not an archive of a prior: {error}"
         raise ValueError(msg) from error
-    wanted = {
-        "weights": (np.dtype(np.float64), (components,)),
-        "means": (np.dtype(np.float32), (components, size)),
-        "scales": (np.dtype(np.float32), (components, size)),
-    }
-    found = {name: (array.dtype, array.shape) for name, array in arrays.items()}
-    if found != wanted:
-        msg = f"holds {_described(found)}, it should hold {_described(wanted)}"
+    if arrays.keys() != set(_TYPES):
+        msg = f"holds {', '.join(sorted(arrays))}, it should hold {', '.join(_TYPES)}"
         raise ValueError(msg)
+    shape = arrays["means"].shape
+    for name, dtype in _TYPES.items():
+        wanted, array = shape[:1] if name == "weights" else shape, arrays[name]
+        if (array.dtype, array.shape) != (dtype, wanted) or len(shape) != 2 or 0 in shape:
+            msg = f"{name} is {array.dtype} {array.shape}, which is no mixture's"
+            raise ValueError(msg)
     mixture = Mixture(**arrays)
     _check(mixture)
     return mixture
@@ -127,7 +134,3 @@ def _check(mixture: Mixture) -> None:
     if abs(mixture.weights.sum() - 1) > _SUM_TOLERANCE:
         msg = f"weights should sum to 1, and sum to {mixture.weights.sum():.6g}"
         raise ValueError(msg)
-
-
-def _described(arrays: dict[str, tuple[np.dtype[np.generic], tuple[int, ...]]]) -> str:
-    return ", ".join(f"{name} {dtype} {shape}" for name, (dtype, shape) in sorted(arrays.items()))

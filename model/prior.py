@@ -62,6 +62,13 @@ class MixturePrior(nn.Module):
         """log p(z) [n] of latents [n, …], in nats."""
         return mixture_log_density(latents, self.logits.log_softmax(0), self.means, self.logvars)
 
+    def place(self, noise: Tensor, generator: torch.Generator) -> Tensor:
+        """N(0, 1) noise [n, …] → z ~ p(z), of its shape, in components that `generator` draws."""
+        weights = self.logits.softmax(0)
+        chosen = weights.multinomial(len(noise), replacement=True, generator=generator)
+        means, logvars = self.means[chosen], self.logvars[chosen]
+        return means.view_as(noise) + (0.5 * logvars).exp().view_as(noise) * noise
+
     @torch.no_grad()
     def export(self) -> Mixture:
         """The mixture as it is served."""

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from model import elbo
-from model.config import SCALE_FLOOR, GaussianConfig, ModelConfig
+from model.config import SCALE_FLOOR, GaussianConfig, MixturePriorConfig, ModelConfig
+from model.mixture import Mixture
 from model.networks import Decoder, Encoder
+from model.prior import MixturePrior
 
 INITIAL_SCALE = 0.25
 """Where a learned scale starts: about the spread of natural pixels, which a network that knows
@@ -42,6 +44,11 @@ class VAE(nn.Module):
         self.log_scale = (
             nn.Parameter(torch.tensor(math.log(INITIAL_SCALE - SCALE_FLOOR))) if learned else None
         )
+        self.prior = (
+            MixturePrior(config.prior.components, math.prod(config.latent_shape))
+            if isinstance(config.prior, MixturePriorConfig)
+            else None
+        )
 
     def forward(self, image: Tensor, noise: Tensor) -> Pass:
         """image [n, c, h, w], noise [n, K, *latent_shape] → posterior, draws and their params."""
@@ -64,6 +71,30 @@ class VAE(nn.Module):
         """`scale` as a number."""
         scale = self.scale()
         return None if scale is None else float(scale.detach())
+
+    def log_prior(self, latents: Tensor) -> Tensor:
+        """log p(z) [n] of latents [n, *latent_shape], in nats."""
+        if self.prior is None:
+            return elbo.standard_normal_log_density(latents)
+        log_density: Tensor = self.prior(latents)
+        return log_density
+
+    def sample_prior(self, n: int, generator: torch.Generator) -> Tensor:
+        """z ~ p(z), float32 [n, *latent_shape], on the generator's device."""
+        shape = (n, *self.config.latent_shape)
+        noise = torch.randn(shape, generator=generator, device=generator.device)
+        return noise if self.prior is None else self.prior.place(noise, generator)
+
+    def divergence(self, passed: Pass) -> Tensor:
+        """KL[q(z|x) ‖ p(z)] [n]: in closed form for N(0, I), else estimated from the draws."""
+        if self.prior is None:
+            return elbo.kl(passed.mean, passed.logvar)
+        log_prior = self.log_prior(passed.latents).reshape(len(passed.mean), -1).mean(1)
+        return elbo.kl_estimate(log_prior, passed.logvar)
+
+    def mixture(self) -> Mixture | None:
+        """The prior as it is served; None for N(0, I)."""
+        return None if self.prior is None else self.prior.export()
 
     def log_likelihood(self, targets: Tensor, params: Tensor) -> Tensor:
         """log p(x|z) [n], in nats, of targets [n, c, h, w] in [0, 1] (binary for a Bernoulli)."""

@@ -47,7 +47,7 @@ def add_reference(
     """
     try:
         bundle = open_bundle(folder)
-        graphs = Graphs(Graph(bundle.read(ENCODER)), Graph(bundle.read(DECODER)))
+        graphs = Graphs(Graph(bundle.read(ENCODER)), Graph(bundle.read(DECODER)), bundle.mixture)
         files = {name: bundle.read(name) for name in bundle.manifest.files}
     except BundleError as error:
         raise StageError(str(error)) from error

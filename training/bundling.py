@@ -22,10 +22,12 @@ from model.manifest import (
     LatentSpec,
     Manifest,
     Metric,
+    PriorSpec,
     ReferenceSpec,
     TensorSpec,
     WeightsSpec,
 )
+from model.mixture import PRIOR
 from model.reference import REFERENCE, parse_reference
 from model.runtime import CPU, CUDA
 from training.config import TrainingConfig
@@ -57,6 +59,8 @@ def bundle(folder: Path, overrides: Sequence[str] = (), console: Console | None 
         GOLDEN: exported.golden,
         REFERENCE: bounds,
     }
+    if exported.prior:
+        files[PRIOR] = exported.prior
     manifest = _manifest(
         config,
         run=workdir.read_json(workdir.run, "fit"),
@@ -145,6 +149,7 @@ def _manifest(
             outputs=tuple(image.model_copy(update={"name": n}) for n in ("pixels", "params")),
         ),
         likelihood=to_likelihood(config, exported["scale"]),
+        prior=PriorSpec.model_validate(model.prior.model_dump()),
         objective=_objective(config, run),
         network=model.network.model_dump(mode="json"),
         weights=WeightsSpec.model_validate(exported["weights"]),

@@ -197,6 +197,17 @@ class TrainingConfig(Frozen):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _free_bits_need_a_prior_with_a_closed_form(self) -> Self:
+        if self.objective.free_bits and self.model.prior.family != "normal":
+            msg = (
+                "objective.free_bits bounds the KL of each latent dimension, which a "
+                f"{self.model.prior.family} prior has no closed form for: set it to 0, or "
+                "model.prior.family = normal"
+            )
+            raise ValueError(msg)
+        return self
+
     @property
     def input(self) -> InputSpec:
         """The pictures that the encoder takes."""
@@ -296,7 +307,7 @@ def _override(
 def _describe(error: ValidationError, name: str, overrides: Sequence[Override] = ()) -> str:
     lines = []
     for entry in error.errors():
-        tags = ("mlp", "conv", "bernoulli", "gaussian")
+        tags = ("mlp", "conv", "bernoulli", "gaussian", "normal", "mixture")
         key = ".".join(str(part) for part in entry["loc"] if part not in tags)
         unknown = entry["type"] == "extra_forbidden"
         what = "unknown key" if unknown else entry["msg"].removeprefix("Value error, ")

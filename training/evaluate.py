@@ -8,6 +8,7 @@ onnxruntime on the CPU, which is what serves.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -51,10 +52,10 @@ def evaluate(folder: Path, overrides: Sequence[str] = (), console: Console | Non
     threads = config.threads or available_cores()
     measured = measure(graphs, targets, config.evaluation, scale, threads=threads, console=console)
     metrics = to_metrics(measured, config, digest)
-    kl_per_dimension = likelihood.kl_per_dimension(measured.mean, measured.logvar).mean(axis=0)
+    kl_per_dimension = _kl_per_dimension(graphs, measured)
     document = {
         "metrics": {name: metric.model_dump(mode="json") for name, metric in metrics.items()},
-        "kl_per_dimension": kl_per_dimension.tolist(),
+        "kl_per_dimension": kl_per_dimension,
     }
     known = measured_on.labels
     labels = np.empty(0, np.int64) if known is None else known[rows]
@@ -75,6 +76,14 @@ def _split(data: Data, config: EvaluationConfig) -> Split:
         )
         raise DataError(msg)
     return found
+
+
+def _kl_per_dimension(graphs: Graphs, measured: Measured) -> list[float]:
+    """Averaged over the pictures; empty for a mixture, whose KL is no sum over dimensions."""
+    if graphs.mixture:
+        return []
+    per_dimension = likelihood.kl_per_dimension(measured.mean, measured.logvar).mean(axis=0)
+    return [float(value) for value in per_dimension.flat]
 
 
 def to_test_targets(images: Images, config: TrainingConfig) -> tuple[Floats, str]:
@@ -113,7 +122,7 @@ def measure(
 
     # torch and not model/likelihood.py's NumPy: K decodings a picture make speed count here, and
     # tests hold the two to the same figures.
-    def of_picture(index: int) -> tuple[float, float]:
+    def of_picture(index: int) -> tuple[float, float, float]:
         rng = np.random.Generator(np.random.PCG64([config.importance_seed, index]))
         shape = (config.samples, *mean.shape[1:])
         noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
@@ -123,14 +132,22 @@ def measure(
         )
         target = torch.from_numpy(targets[index : index + 1])
         log_likelihood = _log_likelihood(graphs, target, latents, scale)
-        log_weights = elbo.log_importance_weight(log_likelihood, latents, noise, log_variance)
+        log_prior = graphs.mixture and torch.from_numpy(graphs.mixture.log_density(latents.numpy()))
+        log_weights = elbo.log_importance_weight(
+            log_likelihood, latents, noise, log_variance, log_prior
+        )
         bound = elbo.importance_weighted_bound(log_weights.double()[None])
-        return float(bound), float(log_likelihood.double().mean())
+        of_prior = math.nan if log_prior is None else float(log_prior.mean())
+        return float(bound), float(log_likelihood.double().mean()), of_prior
 
     with _single_threaded_torch(), ThreadPoolExecutor(threads) as pool:
         figures = list(_tracked(pool.map(of_picture, range(len(targets))), len(targets), console))
-    bound, log_likelihood = np.array(figures).T
-    return Measured(mean, logvar, bound, log_likelihood, likelihood.squared_error(targets, shown))
+    bound, log_likelihood, log_prior = np.array(figures).T
+    divergence = (
+        likelihood.kl_estimate(log_prior, logvar) if graphs.mixture else likelihood.kl(mean, logvar)
+    )
+    squared_error = likelihood.squared_error(targets, shown)
+    return Measured(mean, logvar, bound, log_likelihood, divergence, squared_error)
 
 
 def _log_likelihood(
@@ -160,8 +177,8 @@ def _single_threaded_torch() -> Iterator[None]:
 
 
 def _tracked(
-    items: Iterator[tuple[float, float]], total: int, console: Console | None
-) -> Iterator[tuple[float, float]]:
+    items: Iterator[tuple[float, float, float]], total: int, console: Console | None
+) -> Iterator[tuple[float, float, float]]:
     shown = console or Console(stderr=True)
     with Progress(console=shown, disable=not shown.is_terminal) as progress:
         yield from progress.track(items, total=total, description="test pictures")

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from model import noise, pixels
+from model.mixture import Mixture, parse_mixture, write_mixture
 from model.noise import Purpose
 from model.pixels import Floats
 from model.runtime import Graph
@@ -48,18 +49,23 @@ class Exported:
     encoder: bytes
     decoder: bytes
     golden: bytes
+    prior: bytes | None
+    """`prior.npz`; None for N(0, I)."""
 
 
 @dataclass(frozen=True)
 class Graphs:
-    """Both graphs of a run."""
+    """Both graphs of a run, and the prior of its latents."""
 
     encoder: Graph
     decoder: Graph
+    mixture: Mixture | None = None
+    """None for N(0, I)."""
 
 
 def export(folder: Path, overrides: Sequence[str] = ()) -> None:
-    """Writes `encoder.onnx`, `decoder.onnx`, `golden.npz` and `export.json` into the workdir.
+    """Writes `encoder.onnx`, `decoder.onnx`, `golden.npz`, for a learned prior `prior.npz`, and
+    `export.json` into the workdir.
 
     Raises:
         ParityError: torch and onnxruntime disagree; nothing is written.
@@ -82,6 +88,8 @@ def export(folder: Path, overrides: Sequence[str] = ()) -> None:
     }
     golden = golden_batch(graphs, images[:_GOLDEN_ROWS], latents[:_GOLDEN_ROWS])
     files = {workdir.encoder: encoder, workdir.decoder: decoder, workdir.golden: golden}
+    if mixture := vae.mixture():
+        files[workdir.prior] = write_mixture(mixture)
     for path, content in files.items():
         write_bytes(path, content)
     about = {
@@ -100,8 +108,8 @@ def read_export(workdir: Workdir) -> Exported:
     Raises:
         StageError: `export` has not run, or a file is not what it wrote.
     """
-    paths = (workdir.encoder, workdir.decoder, workdir.golden)
-    contents = [workdir.require(path, "export").read_bytes() for path in paths]
+    for path in (workdir.encoder, workdir.decoder, workdir.golden):
+        workdir.require(path, "export")
     about = workdir.read_json(workdir.export, "export")
     again = "run `vaetrain export` on this workdir again"
     known = about.get("sha256")
@@ -110,17 +118,29 @@ def read_export(workdir: Workdir) -> Exported:
             f"{workdir.export}: holds no SHA-256 of the graphs, as older versions left it; {again}"
         )
         raise StageError(msg)
-    for path, content in zip(paths, contents, strict=True):
+
+    def read(path: Path) -> bytes:
+        content = workdir.require(path, "export").read_bytes()
         if _sha256(content) != known.get(path.name):
             msg = f"{path}: is not what export wrote; {again}"
             raise StageError(msg)
-    return Exported(about, *contents)
+        return content
+
+    return Exported(
+        about,
+        encoder=read(workdir.encoder),
+        decoder=read(workdir.decoder),
+        golden=read(workdir.golden),
+        prior=read(workdir.prior) if workdir.prior.name in known else None,
+    )
 
 
 def load_graphs(exported: Exported, *, threads: int = 1) -> Graphs:
-    """The exported graphs, on the CPU."""
+    """The exported graphs, on the CPU, and the prior."""
     return Graphs(
-        Graph(exported.encoder, threads=threads), Graph(exported.decoder, threads=threads)
+        Graph(exported.encoder, threads=threads),
+        Graph(exported.decoder, threads=threads),
+        parse_mixture(exported.prior) if exported.prior else None,
     )
 
 

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from model import noise, pixels
-from model.noise import Purpose
+from model import pixels
+from model.mixture import draw_latents
 from model.pixels import Floats, Images
 from training.config import TrainingConfig
 from training.data import reload_data
@@ -48,6 +48,8 @@ def figures(folder: Path, overrides: Sequence[str] = ()) -> None:
     graphs = load_graphs(read_export(workdir))
     kl = workdir.read_json(workdir.metrics, "evaluate")["kl_per_dimension"]
     mean, labels = _read_posterior(workdir)
+    # A mixture has no KL of single dimensions; what varies with the picture tells it too.
+    told = kl or mean.var(axis=0).tolist()
     data = reload_data(workdir, config)
     targets = _example_targets(data.test.images, config)
     plots = {
@@ -57,7 +59,7 @@ def figures(folder: Path, overrides: Sequence[str] = ()) -> None:
     grids = {
         "samples": draw_samples(graphs, config.model.latent_shape),
         "reconstructions": draw_reconstructions(graphs, targets),
-        "traversals": draw_traversals(graphs, mean[0], kl),
+        "traversals": draw_traversals(graphs, mean[0], told),
     }
     for name, figure in plots.items():
         write_atomic(workdir.figures / f"{name}.png", figure.savefig)
@@ -67,7 +69,7 @@ def figures(folder: Path, overrides: Sequence[str] = ()) -> None:
 
 def draw_samples(graphs: Graphs, latent_shape: tuple[int, ...]) -> Images:
     """Decoded draws from the prior, as one uint8 picture [h, w, c]."""
-    latents = noise.standard_normal(_SEED, Purpose.PRIOR, 0, _ROWS * _COLUMNS, latent_shape)
+    latents = draw_latents(graphs.mixture, _SEED, _ROWS * _COLUMNS, latent_shape)
     return tile(_decode(graphs, latents), _COLUMNS)
 
 
@@ -89,10 +91,10 @@ def draw_reconstructions(graphs: Graphs, targets: Floats) -> Images:
     return tile(np.concatenate(rows), columns)
 
 
-def draw_traversals(graphs: Graphs, start: Floats, kl_per_dimension: Sequence[float]) -> Images:
-    """One row for each of the most informative latent dimensions, which runs from −3 to 3 while
-    the others keep the values of `start` [d]."""
-    chosen = np.argsort(kl_per_dimension)[::-1][:_TRAVERSED]
+def draw_traversals(graphs: Graphs, start: Floats, told: Sequence[float]) -> Images:
+    """One row for each of the dimensions that tell most, by `told` [d], which runs from −3 to 3
+    while the others keep the values of `start` [d]."""
+    chosen = np.argsort(told)[::-1][:_TRAVERSED]
     latents = np.tile(start, (len(chosen), len(_TRAVERSAL), 1))
     for row, dimension in enumerate(chosen):
         latents[row, :, dimension] = _TRAVERSAL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from model import elbo
@@ -18,6 +19,9 @@ class Terms(NamedTuple):
     """What the step lowers: a scalar."""
     log_likelihood: Tensor
     """log p(x|z) [n], averaged over the draws of each picture."""
+    divergence: Tensor
+    """KL[q(z|x) ‖ p(z)] [n], as `VAE.divergence` has it, whatever the loss makes of it; without
+    gradients."""
 
 
 def evaluate(config: ObjectiveConfig, vae: VAE, images: Tensor, passed: Pass, beta: float) -> Terms:
@@ -31,25 +35,27 @@ def evaluate(config: ObjectiveConfig, vae: VAE, images: Tensor, passed: Pass, be
     log_likelihood = vae.log_likelihood(targets, passed.params)
     mean_log_likelihood = log_likelihood.reshape(-1, samples).mean(1)
     if samples > 1 and beta == 1:
-        weights = (log_likelihood + _path_log_ratio(passed, samples)).reshape(-1, samples)
+        weights = (log_likelihood + _path_log_ratio(vae, passed, samples)).reshape(-1, samples)
         bound = elbo.doubly_reparameterized(passed.latents, weights)
     elif config.gradient == "path":
-        ratio = _path_log_ratio(passed, samples).reshape(-1, samples).mean(1)
+        ratio = _path_log_ratio(vae, passed, samples).reshape(-1, samples).mean(1)
         bound = elbo.elbo(mean_log_likelihood, -ratio, beta)
     else:
-        bound = elbo.elbo(mean_log_likelihood, _divergence(config, passed), beta)
-    return Terms(-bound.mean(), mean_log_likelihood)
+        bound = elbo.elbo(mean_log_likelihood, _divergence(config, vae, passed), beta)
+    with torch.no_grad():
+        divergence = vae.divergence(passed)
+    return Terms(-bound.mean(), mean_log_likelihood, divergence)
 
 
-def _path_log_ratio(passed: Pass, samples: int) -> Tensor:
+def _path_log_ratio(vae: VAE, passed: Pass, samples: int) -> Tensor:
     """log p(z) − log q(z|x) [n · K] of the draws, with gradients through z alone."""
     mean, logvar = (tensor.repeat_interleave(samples, 0) for tensor in (passed.mean, passed.logvar))
     log_posterior = elbo.path_log_posterior(passed.latents, mean, logvar)
-    return elbo.standard_normal_log_density(passed.latents) - log_posterior
+    return vae.log_prior(passed.latents) - log_posterior
 
 
-def _divergence(config: ObjectiveConfig, passed: Pass) -> Tensor:
+def _divergence(config: ObjectiveConfig, vae: VAE, passed: Pass) -> Tensor:
     if config.free_bits:
         divergences = elbo.kl_per_dimension(passed.mean, passed.logvar)
         return elbo.free_bits(divergences, config.free_bits)
-    return elbo.kl(passed.mean, passed.logvar)
+    return vae.divergence(passed)

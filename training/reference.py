@@ -134,7 +134,9 @@ def bounds_of(
     def of_picture(row: int) -> float:
         latents, epsilon = estimate.draw(SAMPLES, seed, row, mean[row], logvar[row])
         params = graphs.decoder.run(latents, ["params"])[0]
-        found = estimate.estimate(likelihood, targets[row], params, latents, epsilon, logvar[row])
+        found = estimate.estimate(
+            likelihood, targets[row], params, latents, epsilon, logvar[row], graphs.mixture
+        )
         return found.importance_weighted
 
     shown_on = console or Console(stderr=True)

@@ -108,8 +108,12 @@ def _build(config: TrainingConfig, device: torch.device) -> VAE:
 def _parameter_groups(vae: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
     named = dict(vae.named_parameters())
     scale = [named.pop("log_scale")] if "log_scale" in named else []
-    matrices = [parameter for parameter in named.values() if parameter.ndim > 1]
-    vectors = [parameter for parameter in named.values() if parameter.ndim <= 1]
+    # A prior's means and log-variances are where latents lie, which decay would pull to 0.
+    decayed = {
+        name for name, one in named.items() if one.ndim > 1 and not name.startswith("prior.")
+    }
+    matrices = [parameter for name, parameter in named.items() if name in decayed]
+    vectors = [parameter for name, parameter in named.items() if name not in decayed]
     groups = (
         (matrices, config.optimiser.weight_decay, 1.0),
         (vectors, 0.0, 1.0),

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model import elbo
-
 ACTIVE_VARIANCE = 0.01
 """A latent dimension is active if its posterior mean varies more than this over the pictures
 (Burda et al. 2016, section 5.2)."""
@@ -31,14 +29,14 @@ class Totals:
         self._sums = torch.zeros(3 + 2 * latent_dim, dtype=torch.float64, device=device)
         self._latent_dim = latent_dim
 
-    def add(self, log_likelihood: Tensor, mean: Tensor, logvar: Tensor) -> None:
-        """log_likelihood [n]; mean and logvar [n, latent_dim]."""
+    def add(self, log_likelihood: Tensor, divergence: Tensor, mean: Tensor) -> None:
+        """log_likelihood and divergence, the KL, [n]; posterior means [n, latent_dim]."""
         with torch.no_grad():
             wide = mean.double()
             parts = (
                 torch.tensor([len(mean)], device=mean.device),
                 log_likelihood.double().sum()[None],
-                elbo.kl(mean, logvar).double().sum()[None],
+                divergence.double().sum()[None],
                 wide.sum(0),
                 wide.square().sum(0),
             )

@@ -122,7 +122,7 @@ class Trainer:
                 optimiser.zero_grad()
 
                 state.average()
-                state.totals.add(terms.log_likelihood, passed.mean, passed.logvar)
+                state.totals.add(terms.log_likelihood, terms.divergence, passed.mean)
                 state.step += 1
                 state.seconds = time.perf_counter() - started
                 self._after_step(report, len(images))
@@ -169,8 +169,7 @@ class Trainer:
     @torch.no_grad()
     def _samples(self) -> Tensor:
         rng = generator(self.compute.device, self.config.seed, Draw.SAMPLES)
-        shape = (_SAMPLES, *self.config.model.latent_shape)
-        latents = torch.randn(shape, generator=rng, device=self.compute.device)
+        latents = self.state.ema.sample_prior(_SAMPLES, rng)
         pixels: Tensor = self.state.ema.decoder(latents)[0]
         return pixels.cpu()
 

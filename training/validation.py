@@ -36,6 +36,6 @@ def validation_elbo(
         shape = (len(targets), 1, *vae.config.latent_shape)
         passed = vae(targets, torch.randn(shape, generator=rng, device=device))
         log_likelihood = vae.log_likelihood(targets, passed.params)
-        bound = elbo.elbo(log_likelihood, elbo.kl(passed.mean, passed.logvar))
+        bound = elbo.elbo(log_likelihood, vae.divergence(passed))
         total += float(bound.double().sum())
     return total / len(images)

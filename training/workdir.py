@@ -33,6 +33,7 @@ class Workdir:
         self.encoder = folder / "encoder.onnx"
         self.decoder = folder / "decoder.onnx"
         self.golden = folder / "golden.npz"
+        self.prior = folder / "prior.npz"
         self.export = folder / "export.json"
         self.metrics = folder / "metrics.json"
         self.posterior = folder / "posterior.npz"
