@@ -201,7 +201,9 @@ def _bounds(bounds: Bounds) -> Members:
 
 
 def _figure_headers(result: Reconstructed) -> dict[str, str]:
-    figures = {"X-VAE-Squared-Error": result.squared_error, "X-VAE-KL": result.kl}
+    figures = {"X-VAE-Squared-Error": result.squared_error}
+    if result.kl is not None:
+        figures["X-VAE-KL"] = result.kl
     if result.bounds:
         figures["X-VAE-ELBO"] = result.bounds.elbo
         figures["X-VAE-Importance-Weighted"] = result.bounds.importance_weighted

@@ -22,7 +22,7 @@ from model import likelihood
 from model.estimate import Binarise, Estimate
 from model.likelihood import Nats
 from model.manifest import LikelihoodSpec
-from model.pixels import Images
+from model.pixels import Floats, Images
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,8 @@ class BoundOptions:
 class Bounds:
     """Estimates for n pictures, float64 [n] each, in nats over `likelihood.dimensions` values.
 
-    `reconstruction` is log p(x|z) averaged over the K samples. `importance_weighted` is
+    `reconstruction` is log p(x|z) averaged over the K samples, and so is `kl` where the prior is a
+    mixture. `importance_weighted` is
     logsumexp(log w) − log K; its expectation is never below the ELBO and rises with K (Burda
     et al. 2016). Its `standard_error` is over the K samples and NaN where K is 1;
     `effective_sample_size` is that of the weights, 1 … K.
@@ -121,10 +122,24 @@ async def estimate(
         )
         params = timing.add(await engine.params(latents)).outputs[0]
         one = await offload(
-            size, estimates.estimate, spec, targets[row], params, latents, epsilon, logvar[row]
+            size,
+            estimates.estimate,
+            spec,
+            targets[row],
+            params,
+            latents,
+            epsilon,
+            logvar[row],
+            engine.bundle.mixture,
         )
         found.append(_finite(one, row))
-    return _join(engine, found, likelihood.kl(mean, logvar), options, how, spec)
+    return _join(engine, found, _kl(found, mean, logvar), options, how, spec)
+
+
+def _kl(found: Sequence[Estimate], mean: Floats, logvar: Floats) -> Nats:
+    """From the draws where the prior is a mixture, else in closed form."""
+    estimated = [one.kl for one in found if one.kl is not None]
+    return np.array(estimated) if estimated else likelihood.kl(mean, logvar)
 
 
 def _finite(figures: Estimate, row: int) -> Estimate:

@@ -12,7 +12,7 @@ from app.batcher import BatchReport, MicroBatcher
 from app.errors import ShuttingDownError
 from app.lanes import Lanes
 from app.loader import Loaded
-from app.prior import Prior
+from app.prior import prior_of
 from app.programs import Run
 from model.manifest import Manifest
 from model.scaling import scaling_of
@@ -36,7 +36,7 @@ class Engine:
         height, width = self.manifest.input.height, self.manifest.input.width
         self.row_pixels = height * width
         """What one row costs where its size is the model's own: its pixels."""
-        self.prior = Prior(self.manifest.latent.shape)
+        self.prior = prior_of(self.bundle.mixture, self.manifest.latent.shape)
         self._own_lanes = Lanes(1) if loaded.own_lane else None
         if self._own_lanes:
             # Not joined there: what a caller who left had asked for may still be running.
@@ -70,9 +70,11 @@ class Engine:
         self.encode = batcher("encode", program, image, encoding)
         program = programs.decoding(decoder, value_range, scaling)
         self.decode = batcher("decode", program, latent, decoding)
-        program = programs.sampling(decoder, value_range, latent, scaling)
+        program = programs.sampling(decoder, value_range, self.prior, scaling)
         self.sample = batcher("sample", program, programs.DRAW_SHAPE, decoding)
-        program = programs.reconstructing(encoder, decoder, value_range, scaling)
+        program = programs.reconstructing(
+            encoder, decoder, value_range, scaling, with_kl=self.bundle.mixture is None
+        )
         self.reconstruct = batcher("reconstruct", program, image, encoding + decoding)
         self.params = batcher("params", programs.params(decoder, scaling), latent, decoding)
         floats = (self.manifest.input.channels, height, width)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.calls import Array, Outputs
-from model import likelihood, noise, pixels
-from model.noise import Purpose
+from app.prior import Prior
+from model import likelihood, pixels
 from model.pixels import Floats, Images, Range
 from model.runtime import Graph
 from model.scaling import UNSCALED, Scaling
@@ -75,27 +75,28 @@ def decoding_floats(decoder: Graph, scaling: Scaling = UNSCALED) -> Run:
     return run
 
 
-def sampling(
-    decoder: Graph, value_range: Range, shape: tuple[int, ...], scaling: Scaling = UNSCALED
-) -> Run:
-    """`Draws` → what `decoding` answers, and the latents, float32 [n, *shape]."""
+def sampling(decoder: Graph, value_range: Range, prior: Prior, scaling: Scaling = UNSCALED) -> Run:
+    """`Draws` → what `decoding` answers, and the latents, float32 [n, *latent_shape]."""
     decode = decoding(decoder, value_range, scaling)
 
     def run(rows: Draws) -> Outputs:
         seeds, numbers = rows[:, 0].astype(int).tolist(), rows[:, 1].astype(int).tolist()
-        normal = noise.standard_normal_rows(seeds, numbers, Purpose.PRIOR, shape)
-        temperatures = rows[:, 2].astype(np.float32).reshape(-1, *(1 for _ in shape))
-        latents = normal * temperatures
+        latents = prior.draw(seeds, numbers, rows[:, 2].astype(np.float32))
         return (*decode(latents), latents)
 
     return run
 
 
 def reconstructing(
-    encoder: Graph, decoder: Graph, value_range: Range, scaling: Scaling = UNSCALED
+    encoder: Graph,
+    decoder: Graph,
+    value_range: Range,
+    scaling: Scaling = UNSCALED,
+    *,
+    with_kl: bool = True,
 ) -> Run:
     """Images uint8 [n, h, w, c] → what `decoding` answers for their posterior means, the means,
-    squared errors in units of [0, 1], and KL in nats."""
+    squared errors in units of [0, 1], and unless it is left out the KL from N(0, I) in nats."""
     low, high = value_range
     unit = (high - low) ** 2
 
@@ -104,8 +105,8 @@ def reconstructing(
         mean, logvar = encoder.run(rows, ("mean", "logvar"))
         decoded = decoder.run(mean, ("pixels",))[0]
         squared_error = likelihood.squared_error(rows, decoded) / unit
-        kl = likelihood.kl(mean, logvar)
-        return (*_shown(decoded, value_range), scaling.served(mean), squared_error, kl)
+        kl = (likelihood.kl(mean, logvar),) if with_kl else ()
+        return (*_shown(decoded, value_range), scaling.served(mean), squared_error, *kl)
 
     return run
 

@@ -214,7 +214,13 @@ class BoundsAnswer(Answer):
     reconstruction: Annotated[
         list[float], Field(description="E[log p(x|z)], so that elbo = reconstruction − kl.")
     ]
-    kl: Nats
+    kl: Annotated[
+        list[float],
+        Field(
+            description="KL[q(z|x) ‖ p(z)]: exact for the prior N(0, I); for a mixture, from the "
+            "samples."
+        ),
+    ]
     importance_weighted: Annotated[
         list[float], Field(description="logsumexp(log w) − log K, tighter than the ELBO.")
     ]
@@ -269,9 +275,10 @@ class ReconstructAnswer(Answer):
         list[float],
         Field(description="Σ (x − reconstruction)² over pixels in [0, 1], for each picture."),
     ]
-    kl: Annotated[
-        list[float], Field(description="KL[q(z|x) ‖ N(0, I)] of the picture as sent, in nats.")
-    ]
+    kl: list[float] | None = Field(
+        description="KL[q(z|x) ‖ N(0, I)] of the picture as sent, in nats; null where the model's "
+        "prior is a mixture, whose KL has no closed form: `elbo_samples` estimates it in `bounds`."
+    )
     pictures: list[Picture]
     bounds: BoundsAnswer | None = Field(description="Only when `elbo_samples` was given.")
 

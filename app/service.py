@@ -64,7 +64,8 @@ class Reconstructed:
     images: Images
     mean: Floats
     squared_error: Nats
-    kl: Nats
+    kl: Nats | None
+    """None where the prior is a mixture: it has no closed form."""
     bounds: Bounds | None
     timing: Timing
 
@@ -120,7 +121,7 @@ class Service:
         height: int | None = None,
         width: int | None = None,
     ) -> Sampled:
-        """Draws latents and decodes them: z ~ N(0, temperature² I), or around what is `near`.
+        """Draws latents and decodes them: of the model's prior, or around what is `near`.
 
         Row i depends on the seed, `near`, the size and i alone, whatever n is and whoever shares
         its batch.
@@ -135,8 +136,7 @@ class Service:
         permit.take(engine, place.cost(n))
         timing = Timing()
         if seed is None and n == 1 and near is None and not engine.manifest.input.sizes:
-            seed, normal = engine.prior.take()
-            latents = normal * np.float32(temperature)
+            seed, latents = engine.prior.take(temperature)
             images, finite = timing.add(await engine.decode(latents)).outputs
             check_finite(finite)
             return Sampled(images, latents, seed, None, timing)
@@ -222,13 +222,14 @@ class Service:
         permit.take(engine, _pixels(images) * stages)
         timing = Timing()
         answer = timing.add(await engine.reconstruct(images))
-        pictures, finite, mean, squared_error, kl = answer.outputs
+        pictures, finite, mean, squared_error, *rest = answer.outputs
         check_finite(finite)
         estimated = None
         if options is not None:
             estimated = await bounds.estimate(
                 engine, images, options, offload=self._offload, timing=timing
             )
+        kl = rest[0] if rest else None
         return Reconstructed(pictures, mean, squared_error, kl, estimated, timing)
 
     async def score(

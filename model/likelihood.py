@@ -98,8 +98,7 @@ def log_importance_weight(
         weights: Nats = log_likelihood + 0.5 * _sum_per_row(difference)
         return weights
     negative_log_posterior = 0.5 * _sum_per_row(np.square(noise) + logvar + np.float32(_LOG_2PI))
-    weights = log_likelihood + log_prior + negative_log_posterior
-    return weights
+    return log_likelihood + log_prior + negative_log_posterior
 
 
 def importance_weighted_bound(log_weights: Nats) -> Nats:

@@ -109,11 +109,9 @@ def _parameter_groups(vae: nn.Module, config: TrainingConfig) -> list[dict[str, 
     named = dict(vae.named_parameters())
     scale = [named.pop("log_scale")] if "log_scale" in named else []
     # A prior's means and log-variances are where latents lie, which decay would pull to 0.
-    decayed = {
-        name for name, one in named.items() if one.ndim > 1 and not name.startswith("prior.")
-    }
-    matrices = [parameter for name, parameter in named.items() if name in decayed]
-    vectors = [parameter for name, parameter in named.items() if name not in decayed]
+    prior = {name for name in named if name.startswith("prior.")}
+    matrices = [one for name, one in named.items() if one.ndim > 1 and name not in prior]
+    vectors = [one for name, one in named.items() if one.ndim <= 1 or name in prior]
     groups = (
         (matrices, config.optimiser.weight_decay, 1.0),
         (vectors, 0.0, 1.0),

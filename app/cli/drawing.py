@@ -51,8 +51,8 @@ def reconstruct(options: argparse.Namespace) -> Exit:
     from app import images
 
     output.write(options.output, images.png(made.images[0]))
-    error, kl = made.squared_error[0], made.kl[0]
-    note(f"{options.output}: squared error {error:.4g}, KL {kl:.4g} nats")
+    kl = "" if made.kl is None else f", KL {made.kl[0]:.4g} nats"
+    note(f"{options.output}: squared error {made.squared_error[0]:.4g}{kl}")
     return Exit.DONE
 
 

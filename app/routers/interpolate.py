@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from app import animations, answers, intake, openapi
@@ -11,8 +12,6 @@ from app.engine import Engine
 from app.negotiate import GIF, JSON, NPY, PNG, WEBP, accept_of, choose
 from app.schemas import InterpolateAnswer
 from app.verb_route import VerbRoute
-from model import noise
-from model.noise import Purpose
 from model.pictures import Fitted
 from model.pixels import Floats, Images
 
@@ -65,8 +64,6 @@ async def _ends(
         fitted = await intake.fitted(context, engine, ends.pictures)
         return intake.stacked(fitted), fitted
     if ends.seeds is not None:
-        shape = engine.manifest.latent.shape
-        rows = noise.standard_normal_rows(ends.seeds, (0, 0), Purpose.PRIOR, shape)
-        return rows, None
+        return engine.prior.draw(ends.seeds, (0, 0), np.ones(2, np.float32)), None
     assert ends.latents is not None  # noqa: S101 one of the three is there
     return ends.latents, None

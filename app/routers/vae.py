@@ -35,7 +35,7 @@ _FIGURES = (JSON,)
     openapi_extra=openapi.sample_body(),
 )
 async def sample(request: Request) -> Response:
-    """Draws z ~ N(0, I), or around a picture or latent, and decodes it.
+    """Draws z from the model's prior, or around a picture or latent, and decodes it.
 
     Row i depends on the seed and i alone.
     """

@@ -72,7 +72,7 @@ def reconstructions(reply: Reply) -> results.Reconstructions:
         images=from_base64(members["images"]),
         mean=_floats(members["mean"]),
         squared_error=_figures(members["squared_error"]),
-        kl=_figures(members["kl"]),
+        kl=_figures_or_none(members["kl"]),
         pictures=_pictures(members),
         bounds=_bounds(bounds) if bounds is not None else None,
     )

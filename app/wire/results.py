@@ -84,7 +84,8 @@ class Reconstructions(Answer):
     images: Images
     mean: Floats
     squared_error: Figures
-    kl: Figures
+    kl: Figures | None
+    """None where the model's prior is a mixture: `bounds` has an estimate."""
     pictures: tuple[Picture, ...]
     bounds: Bounds | None
 

@@ -244,13 +244,16 @@ def _drawn(row: results.Samples, n: int) -> Floats:
     """Rows 0 … n−1 of a seed, of which the service has drawn row 0.
 
     Raises:
-        AnswerError: its row is another one; it draws by another rule than this client.
+        AnswerError: its row is another one: its prior is a mixture, or it draws by another rule.
     """
     latents: Sequence[Floats] | Floats = row.latents if row.latents is not None else ()
     shape = np.shape(latents)[1:]
     normal = noise.standard_normal(row.seed, Purpose.PRIOR, 0, n, shape)
     drawn: Floats = normal * np.float32(row.temperature)
     if not np.array_equal(drawn[:1], latents):
-        msg = "the service draws latents by another rule than this client; ask for fewer at once"
+        msg = (
+            "the service draws latents by another rule than this client, which knows the prior "
+            "N(0, I) alone; ask for fewer at once"
+        )
         raise AnswerError(msg)
     return drawn
