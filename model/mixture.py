@@ -29,7 +29,7 @@ PRIOR = "prior.npz"
 
 _LOG_2PI = math.log(2 * math.pi)
 _SUM_TOLERANCE = 1e-6
-_TYPES = {"weights": np.float64, "means": np.float32, "scales": np.float32}
+_TYPES = {"weights": "float64", "means": "float32", "scales": "float32"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def parse_mixture(content: bytes) -> Mixture:
     shape = arrays["means"].shape
     for name, dtype in _TYPES.items():
         wanted, array = shape[:1] if name == "weights" else shape, arrays[name]
-        if (array.dtype, array.shape) != (dtype, wanted) or len(shape) != 2 or 0 in shape:
+        if (array.dtype.name, array.shape) != (dtype, wanted) or len(shape) != 2 or 0 in shape:
             msg = f"{name} is {array.dtype} {array.shape}, which is no mixture's"
             raise ValueError(msg)
     mixture = Mixture(**arrays)

@@ -132,7 +132,7 @@ def measure(
         )
         target = torch.from_numpy(targets[index : index + 1])
         log_likelihood = _log_likelihood(graphs, target, latents, scale)
-        log_prior = graphs.mixture and torch.from_numpy(graphs.mixture.log_density(latents.numpy()))
+        log_prior = _log_prior(graphs, latents)
         log_weights = elbo.log_importance_weight(
             log_likelihood, latents, noise, log_variance, log_prior
         )
@@ -163,6 +163,13 @@ def _log_likelihood(
         else:
             parts.append(elbo.gaussian_log_likelihood(targets, params, scale))
     return torch.cat(parts)
+
+
+def _log_prior(graphs: Graphs, latents: torch.Tensor) -> torch.Tensor | None:
+    """log p(z) [K] of latents [K, …]; None for N(0, I), which the weights know themselves."""
+    if graphs.mixture is None:
+        return None
+    return torch.from_numpy(graphs.mixture.log_density(latents.numpy()))
 
 
 @contextmanager
