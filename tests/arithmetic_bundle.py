@@ -34,10 +34,12 @@ from model.manifest import (
     LatentSpec,
     LikelihoodSpec,
     Manifest,
+    PriorSpec,
     ReferenceSpec,
     TensorSpec,
     WeightsSpec,
 )
+from model.mixture import PRIOR, Mixture, write_mixture
 from model.reference import REFERENCE, SAMPLES, write_reference
 from model.runtime import CPU, CUDA
 
@@ -56,10 +58,14 @@ def write(
     name: str = "arithmetic",
     version: int = 1,
     reference: Stored | None = None,
+    mixture: Mixture | None = None,
     **changes: Any,
 ) -> Bundle:
     """Writes the bundle below `root`; `changes` replace members of its manifest."""
     files = {ENCODER: encoder(), DECODER: decoder(), GOLDEN: golden()}
+    if mixture:
+        files[PRIOR] = write_mixture(mixture)
+        changes["prior"] = PriorSpec(family="mixture", components=len(mixture.weights))
     return _write(root, manifest(name, version, **changes), files, reference)
 
 

@@ -12,6 +12,7 @@ from training.errors import ConfigError
 _TAGS: Mapping[str, str] = {
     "model.network.architecture": "mlp",
     "model.likelihood.family": "gaussian",
+    "model.prior.family": "normal",
 }
 """Settings that decide which others their section has, and their defaults."""
 

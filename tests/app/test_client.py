@@ -64,6 +64,7 @@ def test_verbs_take_and_give_arrays(repository: Path) -> None:
         np.testing.assert_array_equal(made.decode(encoded.mean).images, grey(0, 51))
         rebuilt = made.reconstruct(grey(0, 51))
         np.testing.assert_array_equal(rebuilt.images, grey(0, 51))
+        assert rebuilt.kl is not None
         np.testing.assert_allclose(rebuilt.kl, [0, 0.04], atol=1e-6)
         assert rebuilt.bounds is None
         bounds = made.reconstruct(grey(51), elbo_samples=2, seed=5).bounds

@@ -14,6 +14,7 @@ from onnx import helper
 from app import programs
 from app.checks import check_finite
 from app.errors import EngineFailedError, InvalidFieldError
+from app.prior import NormalPrior
 from model import noise
 from model.bundle import DECODER, ENCODER, GOLDEN, write_bundle
 from model.noise import MAX_SEED, Purpose
@@ -97,7 +98,7 @@ def test_draws_of_many_callers_are_those_of_each(
     calls: list[tuple[int, int, float]],
 ) -> None:
     """However callers are joined, every row is row i of its own seed at its own temperature."""
-    run = programs.sampling(decoder(), UNIT, (LATENT,))
+    run = programs.sampling(decoder(), UNIT, NormalPrior((LATENT,)))
     images, _, latents = run(np.concatenate([programs.draws(*call) for call in calls]))
     expected = [
         noise.standard_normal(seed, Purpose.PRIOR, 0, n, (LATENT,)) * np.float32(temperature)

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from model.config import ConvConfig, GaussianConfig, MlpConfig
+from model.config import (
+    ConvConfig,
+    GaussianConfig,
+    MixturePriorConfig,
+    MlpConfig,
+    NormalPriorConfig,
+)
 from model.manifest import InputSpec
 from tests.training import runs
 from training.config import (
@@ -204,6 +210,10 @@ def test_a_truth_value_is_no_number_of_layers() -> None:
         (["objective.samples=5", "objective.beta=2"], "only with beta = 1 and free_bits = 0"),
         (["objective.samples=5", "objective.free_bits=0.1"], "only with beta = 1 and free_bits"),
         (["objective.gradient=path", "objective.free_bits=0.1"], "closed form"),
+        (
+            ["objective.free_bits=0.1", "model.prior.family=mixture"],
+            "a mixture prior has no closed form for: set it to 0, or model.prior.family = normal",
+        ),
         (["tuning.epochs=1", "objective.beta=2"], "objective.beta = 1"),
         (["tuning.epochs=1", "early_stop=2", "data.validation_share=0.1"], "early_stop watches"),
         (["tuning.samples=1"], "greater than or equal to 2"),
@@ -213,3 +223,15 @@ def test_objectives_that_bound_nothing_are_refused(overrides: list[str], message
     """Importance weights need β = 1 and the closed KL's absence; each refusal says what to set."""
     with pytest.raises(ConfigError, match=message):
         read_config("mnist", overrides)
+
+
+def test_the_prior_is_the_standard_normal_unless_it_is_named() -> None:
+    """Components belong to a mixture, which has 64 of them unless they are counted."""
+    assert read_config("mnist").model.prior == NormalPriorConfig()
+    named = read_config("mnist", ["model.prior.family=mixture"])
+    counted = read_config("mnist", ["model.prior.components=8", "model.prior.family=mixture"])
+
+    assert named.model.prior == MixturePriorConfig(family="mixture", components=64)
+    assert counted.identity()["model.prior.components"] == 8
+    with pytest.raises(ConfigError, match=r"model\.prior\.components: unknown key"):
+        read_config("mnist", ["model.prior.components=8"])

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from model.manifest import Metric
+from model.mixture import Mixture
 from model.pixels import Floats
 from model.runtime import Graph
 from tests.training import runs
@@ -103,6 +105,25 @@ def test_the_bound_approaches_the_likelihood_from_below() -> None:
     elbo = measured.log_likelihood.mean()  # the KL is 0
     assert elbo < likelihood - 0.3
     assert abs(measured.bound.mean() - likelihood) < 0.02
+
+
+def test_the_bound_knows_a_learned_prior() -> None:
+    """Under N(0, I/3) as the mixture's only component the bound reaches log N(x; 0, 4/3 I), and
+    the KL is the posterior's from that component."""
+    scales = np.full((1, 2), math.sqrt(1 / 3), np.float32)
+    mixture = Mixture(np.ones(1), np.zeros((1, 2), np.float32), scales)
+    mixed, targets = replace(graphs(ExactEncoder), mixture=mixture), pictures(20)
+
+    measured = measure(
+        mixed, targets, EvaluationConfig(samples=5000), 1.0, threads=1, console=runs.QUIET
+    )
+
+    squares = np.square(targets.reshape(20, 2).astype(float))
+    evidence = (-squares * 3 / 8 - 0.5 * math.log(8 * math.pi / 3)).sum(axis=1)
+    np.testing.assert_allclose(measured.bound, evidence, atol=0.05)
+    # KL[N(x/2, 1/2) ‖ N(0, 1/3)] of each value.
+    kl = 0.5 * (1.5 + 3 * squares / 4 - 1 - math.log(1.5))
+    np.testing.assert_allclose(measured.kl, kl.sum(axis=1), atol=0.1)
 
 
 def test_figures_do_not_depend_on_threads() -> None:

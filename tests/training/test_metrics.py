@@ -21,6 +21,7 @@ def measured(**changes: object) -> Measured:
         "logvar": np.zeros((2, 2), np.float32),
         "bound": np.array([-3.0, -5.0]),
         "log_likelihood": np.array([-4.0, -6.0]),
+        "kl": np.array([0.5, 0.5]),
         "squared_error": np.array([0.5, 1.5]),
     }
     return Measured(**(members | changes))  # type: ignore[arg-type]
@@ -74,3 +75,16 @@ def test_one_picture_has_no_standard_error() -> None:
     )
 
     assert to_metrics(single, GAUSSIAN, "abc")["bound"].standard_error is None
+
+
+def test_the_kl_from_a_mixture_is_told_as_an_estimate() -> None:
+    """It has the samples and seeds that it was drawn with."""
+    prior = {"family": "mixture", "components": 2}
+    whole = GAUSSIAN.model_dump(mode="json")
+    config = TrainingConfig.model_validate(whole | {"model": whole["model"] | {"prior": prior}})
+
+    kl = to_metrics(measured(), config, "abc")["kl"]
+
+    assert (kl.value, kl.samples, kl.seeds) == (0.5, 500, {"importance": 20152})
+    assert kl.note is not None
+    assert "estimated" in kl.note

@@ -7,17 +7,29 @@ import torch
 from torch import Tensor
 
 from model import elbo
-from model.config import BernoulliConfig, MlpConfig, ModelConfig
+from model.config import (
+    BernoulliConfig,
+    MixturePriorConfig,
+    MlpConfig,
+    ModelConfig,
+    NormalPriorConfig,
+    PriorConfig,
+)
 from model.vae import VAE
 from training import objective
 from training.config import ObjectiveConfig
 
 
-def vae() -> VAE:
+def vae(prior: PriorConfig | None = None) -> VAE:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return VAE(
-            ModelConfig(latent_dim=3, network=MlpConfig(hidden=(8,)), likelihood=BernoulliConfig())
+            ModelConfig(
+                latent_dim=3,
+                network=MlpConfig(hidden=(8,)),
+                likelihood=BernoulliConfig(),
+                prior=prior or NormalPriorConfig(),
+            )
         )
 
 
@@ -120,3 +132,51 @@ def test_free_bits_make_the_kl_cost_at_least_their_sum() -> None:
     terms, _ = loss_and_gradients(ObjectiveConfig(free_bits=7.0))
 
     torch.testing.assert_close(terms.loss, 3 * 7.0 - terms.log_likelihood.mean())
+
+
+@pytest.mark.parametrize(
+    ("config", "samples"),
+    [
+        (ObjectiveConfig(), 1),
+        (ObjectiveConfig(gradient="path"), 1),
+        (ObjectiveConfig(samples=4), 4),
+    ],
+)
+def test_every_objective_takes_the_learned_prior(config: ObjectiveConfig, samples: int) -> None:
+    """With N(0, I) as the mixture's only component, the networks' gradients are those under
+    N(0, I) with its KL taken from the draws, and the mixture's parameters get theirs."""
+    model = vae(MixturePriorConfig(family="mixture", components=1))
+    assert model.prior is not None
+    model.prior.means.data.zero_()
+    model.prior.logvars.data.zero_()
+    images, noise = minibatch(samples)
+    passed = model(images, noise)
+
+    terms = objective.evaluate(config, model, images, passed, 1.0)
+
+    log_prior = elbo.standard_normal_log_density(passed.latents)
+    told = elbo.kl_estimate(log_prior.reshape(-1, samples).mean(1), passed.logvar)
+    torch.testing.assert_close(terms.divergence, told.detach())
+    networks = [*model.encoder.parameters(), *model.decoder.parameters()]
+    ours = torch.autograd.grad(terms.loss, networks, retain_graph=True)
+    if config == ObjectiveConfig():
+        log_likelihood = model.log_likelihood(images, passed.params)
+        theirs = list(torch.autograd.grad((told - log_likelihood).mean(), networks))
+    else:
+        _, theirs = loss_and_gradients(config, samples)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    for moved in torch.autograd.grad(terms.loss, [model.prior.means, model.prior.logvars]):
+        assert moved.abs().max() > 0
+
+
+def test_the_divergence_is_told_beside_the_loss() -> None:
+    """What is reported is the KL itself, whatever free bits make of it in the loss."""
+    model = vae()
+    images, noise = minibatch(1)
+    passed = model(images, noise)
+
+    terms = objective.evaluate(ObjectiveConfig(free_bits=7.0), model, images, passed, 1.0)
+
+    torch.testing.assert_close(terms.divergence, elbo.kl(passed.mean, passed.logvar).detach())
+    assert not terms.divergence.requires_grad

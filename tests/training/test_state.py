@@ -39,6 +39,33 @@ def test_decay_is_for_matrices_alone(tmp_path: Path) -> None:
     assert len(groups) == len(list(state.vae.parameters()))
 
 
+def test_a_learned_prior_is_not_decayed(tmp_path: Path) -> None:
+    """Its means and log-variances say where latents lie, and are trained like everything else."""
+    mixture = 'model.prior={family="mixture", components=3}'
+    state = State(runs.config(tmp_path, mixture), CPU)
+
+    decays = {
+        id(parameter): group["weight_decay"]
+        for group in state.optimiser.param_groups
+        for parameter in group["params"]
+    }
+
+    assert state.vae.prior is not None
+    assert [decays[id(one)] for one in state.vae.prior.parameters()] == [0, 0, 0]
+    assert len(decays) == len(list(state.vae.parameters()))
+
+
+def test_a_learned_prior_changes_no_other_weight(tmp_path: Path) -> None:
+    """Networks begin from a seed as they do under N(0, I), which has no parameters."""
+    mixture = 'model.prior={family="mixture", components=3}'
+    normal = State(runs.config(tmp_path), CPU).vae.state_dict()
+    mixed = State(runs.config(tmp_path, mixture), CPU).vae.state_dict()
+
+    assert set(mixed) - set(normal) == {"prior.logits", "prior.means", "prior.logvars"}
+    for name, tensor in normal.items():
+        assert torch.equal(tensor, mixed[name])
+
+
 def test_the_scale_learns_faster(tmp_path: Path) -> None:
     """A learned scale has ten times the learning rate of the networks."""
     state = State(runs.config(tmp_path, GAUSSIAN), CPU)

@@ -16,7 +16,7 @@ def test_figures_are_means_over_all_pictures() -> None:
     likelihood, mean, logvar = torch.randn(9), torch.randn(9, 3), torch.randn(9, 3)
     totals = Totals(3, DEVICE)
     for part in (slice(0, 7), slice(7, 9)):
-        totals.add(likelihood[part], mean[part], logvar[part])
+        totals.add(likelihood[part], elbo.kl(mean[part], logvar[part]), mean[part])
 
     figures = totals.figures()
 
@@ -33,19 +33,19 @@ def test_active_units_are_dimensions_that_vary() -> None:
     mean[:, 1] = 5.0
     mean[:, 2] = 0.05 * torch.linspace(-1, 1, 1000)
     totals = Totals(3, DEVICE)
-    totals.add(torch.zeros(1000), mean, torch.zeros(1000, 3))
+    totals.add(torch.zeros(1000), torch.zeros(1000), mean)
 
     assert totals.figures().active_units == 1
 
 
 def test_totals_continue_from_their_state() -> None:
     """Sums that were saved and loaded go on as if nothing had happened."""
-    likelihood, mean, logvar = torch.randn(4), torch.randn(4, 2), torch.randn(4, 2)
+    likelihood, divergence, mean = torch.randn(4), torch.randn(4), torch.randn(4, 2)
     straight, resumed = Totals(2, DEVICE), Totals(2, DEVICE)
-    straight.add(likelihood, mean, logvar)
+    straight.add(likelihood, divergence, mean)
     resumed.load(straight.state())
     for totals in (straight, resumed):
-        totals.add(likelihood * 2, mean, logvar)
+        totals.add(likelihood * 2, divergence, mean)
 
     assert resumed.figures() == straight.figures()
 
@@ -53,8 +53,8 @@ def test_totals_continue_from_their_state() -> None:
 def test_reset_forgets() -> None:
     """After a reset only what follows counts."""
     totals = Totals(1, DEVICE)
-    totals.add(torch.tensor([100.0]), torch.zeros(1, 1), torch.zeros(1, 1))
+    totals.add(torch.tensor([100.0]), torch.zeros(1), torch.zeros(1, 1))
     totals.reset()
-    totals.add(torch.tensor([1.0]), torch.zeros(1, 1), torch.zeros(1, 1))
+    totals.add(torch.tensor([1.0]), torch.zeros(1), torch.zeros(1, 1))
 
     assert totals.figures().log_likelihood == 1.0
