@@ -144,7 +144,7 @@ def test_a_written_mixture_reads_back() -> None:
 def archive(**changes: Any) -> bytes:
     prior, buffer = mixture(), io.BytesIO()
     arrays = {"weights": prior.weights, "means": prior.means, "scales": prior.scales}
-    np.savez(buffer, **(arrays | changes))
+    np.savez(buffer, **(arrays | changes))  # type: ignore[arg-type]  # NumPy types **kwargs as bool
     return buffer.getvalue()
 
 
