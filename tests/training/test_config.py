@@ -212,11 +212,13 @@ def test_a_truth_value_is_no_number_of_layers() -> None:
         (["objective.gradient=path", "objective.free_bits=0.1"], "closed form"),
         (
             [
-                "objective.free_bits=0.1", "objective.gradient=total", "tuning.epochs=0",
+                "objective.free_bits=0.1",
+                "objective.gradient=total",
+                "tuning.epochs=0",
                 "model.prior.family=mixture",
             ],
             "a mixture prior has no closed form for: set it to 0, or model.prior.family = normal",
-        ),  # fmt: skip
+        ),
         (["tuning.epochs=1", "objective.beta=2"], "objective.beta = 1"),
         (["tuning.epochs=1", "early_stop=2", "data.validation_share=0.1"], "early_stop watches"),
         (["tuning.samples=1"], "greater than or equal to 2"),
