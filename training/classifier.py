@@ -20,7 +20,7 @@ from model.pixels import Images, to_float
 from training.errors import StageError
 
 WEIGHTS = "mnist-classifier.safetensors"
-SHA256 = ""
+SHA256 = "3406d7b794addf6439eb4bdc465222071908b8212e6087fea7028aa7b66dc32b"
 """Of the file of weights."""
 
 FEATURES = 128

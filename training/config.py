@@ -132,6 +132,10 @@ class EvaluationConfig(Frozen):
     """How many held-out pictures the bundle's reference is of; 0 takes all."""
     reference_seed: Seed = 20153
     """Of the reference's binarisation and importance samples."""
+    quality: Literal["none", "mnist"] = "none"
+    """Whether `run` measures samples too: as digits of MNIST, 28×28 and grey."""
+    quality_seed: Seed = 20154
+    """Of the latents of the samples that are measured."""
 
 
 class BundleConfig(Frozen):
