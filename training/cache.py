@@ -77,7 +77,8 @@ def _fingerprint(content: str, recipe: Recipe) -> str:
     key = {
         "format": _FORMAT,
         "content": content,
-        "input": recipe.input.model_dump(mode="json"),
+        # Members that came later, and that these pictures do not have, change no fingerprint.
+        "input": recipe.input.model_dump(mode="json", exclude_none=True),
         "preprocessing": recipe.preprocessing.model_dump(mode="json"),
         "convert": recipe.convert,
         "skip_unreadable": recipe.skip_unreadable,
