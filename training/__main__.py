@@ -52,6 +52,8 @@ def _run(options: argparse.Namespace) -> None:
         stage(config, workdir, resume=options.resume)
     elif options.command == "add-reference":
         _add_reference(options)
+    elif options.command == "quality" and options.bundle:
+        _bundle_quality(options)
     else:
         stages.STAGES[options.command](options.workdir, options.set)
 
@@ -67,6 +69,12 @@ def _add_reference(options: argparse.Namespace) -> None:
         overrides=options.set,
     )
     print(written.folder)  # noqa: T201
+
+
+def _bundle_quality(options: argparse.Namespace) -> None:
+    from training.quality import MNIST, bundle_quality
+
+    bundle_quality(options.bundle, options.data or MNIST, options.set)
 
 
 def _config(options: argparse.Namespace) -> TrainingConfig:
@@ -105,6 +113,13 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--workdir", type=Path, required=True, help="the run's folder")
         _add_set(command)
+    text = "measure samples as digits of MNIST; figures of a run go to its metrics"
+    command = commands.add_parser("quality", help=text, description=text)
+    measured = command.add_mutually_exclusive_group(required=True)
+    measured.add_argument("--workdir", type=Path, help="the run's folder")
+    measured.add_argument("--bundle", type=Path, help="a bundle's folder, ROOT/NAME/VERSION")
+    command.add_argument("--data", metavar="SOURCE", help="MNIST, for a bundle (ylecun/mnist)")
+    _add_set(command)
     text = "write a bundle's next version: the same graphs, and a reference for /score"
     command = commands.add_parser("add-reference", help=text, description=text)
     command.add_argument("bundle", type=Path, help="the bundle's folder, ROOT/NAME/VERSION")

@@ -32,6 +32,7 @@ from training.config import TrainingConfig
 from training.data import describe_split
 from training.errors import StageError
 from training.export import read_export
+from training.quality import DISTANCE
 from training.reference import to_likelihood
 from training.workdir import Workdir
 
@@ -61,7 +62,7 @@ def bundle(folder: Path, overrides: Sequence[str] = (), console: Console | None 
         config,
         run=workdir.read_json(workdir.run, "fit"),
         exported=exported.about,
-        measured=workdir.read_json(workdir.metrics, "evaluate"),
+        measured=_measured(workdir, config),
         golden=exported.golden,
         reference=reference,
     )
@@ -86,6 +87,17 @@ def golden_tolerance(golden: bytes) -> dict[str, dict[str, float]]:
         provider: {name: float(f"{limit * peak:.2g}") for name, peak in peaks.items()}
         for provider, limit in TOLERANCES.items()
     }
+
+
+def _measured(workdir: Workdir, config: TrainingConfig) -> dict[str, Any]:
+    """What `evaluate` wrote, and `quality` where it is part of the run."""
+    measured = workdir.read_json(workdir.metrics, "evaluate")
+    if config.evaluation.quality != "none" and DISTANCE not in measured["metrics"]:
+        msg = (
+            f"{workdir.metrics}: has no figures of samples; run `vaetrain quality` on this workdir"
+        )
+        raise StageError(msg)
+    return measured
 
 
 def _reference(workdir: Workdir) -> tuple[ReferenceSpec, bytes]:

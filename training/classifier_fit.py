@@ -75,7 +75,8 @@ def shifted(pictures: Tensor, by: NDArray[np.int64]) -> Tensor:
 def accuracy(classifier: Classifier, images: Images, labels: NDArray[np.int64]) -> float:
     """The share of images uint8 [n, 28, 28, 1] whose label is found."""
     found = [
-        classifier(part.float() / 255).argmax(dim=1).numpy() for part in to_tensor(images).split(500)
+        classifier(part.float() / 255).argmax(dim=1).numpy()
+        for part in to_tensor(images).split(500)
     ]
     return float((np.concatenate(found) == labels).mean())
 

@@ -31,6 +31,8 @@ from training.fidelity import NEAREST, frechet_distance, neighbours
 from training.overrides import Override
 from training.workdir import Workdir, write_json
 
+MNIST = "ylecun/mnist"
+"""The pictures' name on the hub."""
 DISTANCE = "sample_frechet_distance"
 SAMPLES = 10_000
 """How many pictures are drawn for the distance: those of few pictures come out larger."""
@@ -68,10 +70,11 @@ def bundle_quality(
     folder: Path,
     source: str,
     overrides: Sequence[str | Override] = (),
+    console: Console | None = None,
     *,
     samples: int = SAMPLES,
 ) -> dict[str, Metric]:
-    """The figures of the samples of the bundle in `folder`; `source` has the pictures of MNIST.
+    """The figures of a bundle's samples, which is left as it is; `source` has MNIST's pictures.
 
     Raises:
         DataError: as for `load_data`, or too few pictures.
@@ -88,7 +91,9 @@ def bundle_quality(
     model = ModelConfig(channels=1, height=SIZE, width=SIZE)
     plain = TrainingConfig(model=model, data=DataConfig(source=source))
     config = override_config(plain, overrides)
-    return measure_quality(decoder, load_data(config), config, samples=samples)
+    figures = measure_quality(decoder, load_data(config), config, samples=samples)
+    print_quality(figures, console or Console(stderr=True))
+    return figures
 
 
 def measure_quality(

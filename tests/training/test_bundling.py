@@ -15,6 +15,7 @@ from model.runtime import CPU, CUDA, Graph
 from tests.training import runs
 from training.bundling import bundle, golden_tolerance
 from training.errors import StageError
+from training.quality import quality
 from training.workdir import Workdir, read_json, write_json
 
 
@@ -160,3 +161,17 @@ def test_tolerances_follow_the_size_of_the_outputs() -> None:
 
     assert tolerance[CPU] == {"mean": 3e-4, "logvar": 1e-4, "pixels": 1e-4, "params": 8e-3}
     assert tolerance[CUDA] == {"mean": 3e-3, "logvar": 1e-3, "pixels": 1e-3, "params": 8e-2}
+
+
+def test_figures_of_samples_are_in_the_bundle_where_they_are_part_of_the_run(
+    copied: Workdir,
+) -> None:
+    """A run that is to have them gets no bundle without."""
+    overrides = ["bundle.version=5", "evaluation.quality=mnist"]
+    with pytest.raises(StageError, match="run `vaetrain quality`"):
+        bundle(copied.folder, overrides)
+    quality(copied.folder, console=runs.QUIET, samples=40)
+
+    written = bundle(copied.folder, overrides)
+
+    assert written.manifest.metrics["sample_frechet_distance"].n == 40
