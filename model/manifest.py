@@ -1,6 +1,7 @@
 """What `manifest.json` says of a bundle: the schema, and nothing that reads or writes files.
 
-Its parts that describe arrays are defined in `model.layout`, and found here too.
+Its parts that describe arrays are defined in `model.layout`, those that describe figures and what was
+measured in `model.measured`; all are found here too.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from model.layout import InputSpec as InputSpec
 from model.layout import LatentSpec as LatentSpec
 from model.layout import SizesSpec as SizesSpec
 from model.layout import TensorSpec as TensorSpec
+from model.measured import Binarisation as Binarisation
+from model.measured import Metric as Metric
+from model.measured import PosteriorSpec as PosteriorSpec
+from model.measured import ReferenceSpec as ReferenceSpec
 
 SCHEMA_VERSION = 1
 
@@ -124,43 +129,6 @@ class DataSpec(Frozen):
     split: str
 
 
-class Metric(Frozen):
-    """A measured figure and how it was measured; log-likelihoods are in nats."""
-
-    value: float
-    standard_error: float | None = None
-    n: PositiveInt
-    """Number of pictures."""
-    samples: PositiveInt | None = None
-    """K, the number of importance samples of each picture."""
-    seeds: Mapping[str, int] = {}
-    note: str | None = None
-
-
-Binarisation = Literal["sample", "threshold", "none"]
-"""How pictures are made binary before they are scored; `none`: they are scored as they are."""
-
-
-class ReferenceSpec(Frozen):
-    """What the bounds in `reference.npz` are of, sorted arrays [n] by `Binarisation`.
-
-    Importance-weighted bounds of pictures that the model was not trained on, computed from the
-    bundle's graphs: what a picture's bound is compared with.
-    """
-
-    split: str
-    """Which pictures, such as `validation` or `test`."""
-    fingerprint: str
-    """Of the split of the source that they are from, as `DataSpec` has it."""
-    n: PositiveInt
-    """Number of pictures."""
-    samples: PositiveInt
-    """K, the number of importance samples of each picture."""
-    seed: NonNegativeInt
-    """Of the binarisation and the samples; picture i's follow from (seed, i)."""
-    binarised: tuple[Binarisation, ...]
-
-
 class GoldenSpec(Frozen):
     """Largest absolute difference, by provider and output, that the golden batch may show."""
 
@@ -197,6 +165,7 @@ class Manifest(Frozen):
     kl_per_dimension: tuple[float, ...] = ()
     golden: GoldenSpec
     reference: ReferenceSpec | None = None
+    posterior: PosteriorSpec | None = None
     licence: str
     card: str
     """A few sentences for people: what the model is, and what it is not for."""

@@ -19,6 +19,7 @@ _STAGES = {
     "export": "write the ONNX graphs, checked against torch, and the golden batch",
     "evaluate": "measure the graphs on the test pictures",
     "reference": "measure the bounds of held-out pictures, which /score compares with",
+    "latents": "encode held-out pictures, for maps of the latent space",
     "figures": "draw loss curves, reconstructions, samples, the latent space and traversals",
     "bundle": "assemble the bundle that the service loads",
 }
@@ -120,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     measured.add_argument("--bundle", type=Path, help="a bundle's folder, ROOT/NAME/VERSION")
     command.add_argument("--data", metavar="SOURCE", help="MNIST, for a bundle (ylecun/mnist)")
     _add_set(command)
-    text = "write a bundle's next version: the same graphs, and a reference for /score"
+    text = "write a bundle's next version: the same graphs, a reference, posterior means, a card"
     command = commands.add_parser("add-reference", help=text, description=text)
     command.add_argument("bundle", type=Path, help="the bundle's folder, ROOT/NAME/VERSION")
     command.add_argument("--data", metavar="SOURCE", required=True, help="what it was trained on")

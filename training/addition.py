@@ -1,4 +1,4 @@
-"""Adds the reference to a bundle that was written without: a new version, not trained anew."""
+"""Adds to a bundle what is measured on held-out pictures: a new version, not trained anew."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from model.bundle import DECODER, ENCODER, Bundle, BundleError, open_bundle, write_bundle
+from model.bundle import CARD, DECODER, ENCODER, Bundle, BundleError, open_bundle, write_bundle
 from model.config import BernoulliConfig, GaussianConfig, LikelihoodConfig, ModelConfig
-from model.manifest import LikelihoodSpec, Manifest
+from model.manifest import LikelihoodSpec, Manifest, Metric
+from model.posterior import POSTERIOR
 from model.reference import REFERENCE
 from model.runtime import Graph
+from training.card import write_card
 from training.config import DataConfig, TrainingConfig, override_config
 from training.data import Data, describe_split, load_data
 from training.errors import DataError, StageError
 from training.export import Graphs
+from training.latents import encode_held_out
 from training.overrides import Override
+from training.quality import measure_quality
 from training.reference import measure_reference
 
 
@@ -30,7 +34,8 @@ def add_reference(
     overrides: Sequence[str | Override] = (),
     console: Console | None = None,
 ) -> Bundle:
-    """Writes a bundle like the one in `folder`, with the same graphs and a reference.
+    """Writes a bundle like the one in `folder`, with the same graphs, and with a reference,
+    posterior means and a card; where `evaluation.quality` is set, with figures of samples too.
 
     Args:
         folder: the bundle.
@@ -56,13 +61,21 @@ def add_reference(
     config = override_config(_config(manifest, likelihood, source), overrides)
     data = load_data(config)
     _check_pictures(manifest, data, config)
-    spec, content = measure_reference(graphs, likelihood, data, config, console)
-    changes = {"version": version or manifest.version + 1, "reference": spec}
+    reference, bounds = measure_reference(graphs, likelihood, data, config, console)
+    posterior, means = encode_held_out(graphs, data, config)
+    samples: dict[str, Metric] = {}
+    if config.evaluation.quality != "none":
+        samples = measure_quality(graphs.decoder, data, config)
+    changes = {
+        "version": version or manifest.version + 1,
+        "reference": reference,
+        "posterior": posterior,
+        "metrics": {**manifest.metrics, **samples},
+    }
     whole = Manifest.model_validate(manifest.model_dump() | changes)
+    files |= {REFERENCE: bounds, POSTERIOR: means, CARD: write_card(whole)}
     try:
-        return write_bundle(
-            root or folder.resolve().parent.parent, whole, files | {REFERENCE: content}
-        )
+        return write_bundle(root or folder.resolve().parent.parent, whole, files)
     except BundleError as error:
         raise StageError(str(error)) from error
 

@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from model.bundle import DECODER, ENCODER, GOLDEN, Bundle, BundleError, open_bundle, write_bundle
+from model.bundle import (
+    CARD,
+    DECODER,
+    ENCODER,
+    GOLDEN,
+    Bundle,
+    BundleError,
+    open_bundle,
+    write_bundle,
+)
 from model.manifest import (
     DataSpec,
     GoldenSpec,
@@ -22,12 +31,15 @@ from model.manifest import (
     LatentSpec,
     Manifest,
     Metric,
+    PosteriorSpec,
     ReferenceSpec,
     TensorSpec,
     WeightsSpec,
 )
+from model.posterior import POSTERIOR, parse_posterior
 from model.reference import REFERENCE, parse_reference
 from model.runtime import CPU, CUDA
+from training.card import write_card
 from training.config import TrainingConfig
 from training.data import describe_split
 from training.errors import StageError
@@ -52,12 +64,7 @@ def bundle(folder: Path, overrides: Sequence[str] = (), console: Console | None 
     config = workdir.read_config(overrides)
     exported = read_export(workdir)
     reference, bounds = _reference(workdir)
-    files = {
-        ENCODER: exported.encoder,
-        DECODER: exported.decoder,
-        GOLDEN: exported.golden,
-        REFERENCE: bounds,
-    }
+    posterior, means = _posterior(workdir, config)
     manifest = _manifest(
         config,
         run=workdir.read_json(workdir.run, "fit"),
@@ -65,7 +72,16 @@ def bundle(folder: Path, overrides: Sequence[str] = (), console: Console | None 
         measured=_measured(workdir, config),
         golden=exported.golden,
         reference=reference,
+        posterior=posterior,
     )
+    files = {
+        ENCODER: exported.encoder,
+        DECODER: exported.decoder,
+        GOLDEN: exported.golden,
+        REFERENCE: bounds,
+        POSTERIOR: means,
+        CARD: write_card(manifest),
+    }
     if there := _same_bundle(workdir.bundles, manifest, files):
         shown = console or Console(stderr=True)
         shown.print(f"{there.folder}: there already, and the same", soft_wrap=True, highlight=False)
@@ -112,6 +128,18 @@ def _reference(workdir: Workdir) -> tuple[ReferenceSpec, bytes]:
     return spec, content
 
 
+def _posterior(workdir: Workdir, config: TrainingConfig) -> tuple[PosteriorSpec, bytes]:
+    """What the stage `latents` wrote: what the means are of, and their file."""
+    stage = "latents"
+    about = workdir.read_json(workdir.latents_about, stage)
+    with workdir.reading(workdir.latents_about, stage):
+        spec = PosteriorSpec.model_validate(about)
+    with workdir.reading(workdir.latents, stage) as path:
+        content = path.read_bytes()
+        parse_posterior(content, spec, config.model.latent_shape)
+    return spec, content
+
+
 def _same_bundle(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle | None:
     """What was written before, if writing anew would change no more than when and by what."""
     try:
@@ -134,6 +162,7 @@ def _manifest(
     measured: Mapping[str, Any],
     golden: bytes,
     reference: ReferenceSpec,
+    posterior: PosteriorSpec,
 ) -> Manifest:
     model = config.model
     latent = TensorSpec(name="latent", shape=model.latent_shape)
@@ -165,6 +194,7 @@ def _manifest(
         kl_per_dimension=measured["kl_per_dimension"],
         golden=GoldenSpec(tolerance=golden_tolerance(golden)),
         reference=reference,
+        posterior=posterior,
         licence=config.bundle.licence,
         card=config.bundle.card.strip(),
     )

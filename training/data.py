@@ -128,6 +128,25 @@ def reload_data(workdir: Workdir, config: TrainingConfig) -> Data:
     return data
 
 
+def held_out(data: Data, config: TrainingConfig) -> tuple[str, Split, str]:
+    """Name, pictures and source's fingerprint of what the model was not trained on: the
+    validation split, or where none was held back, as in the presets that ship, the test split.
+
+    What is measured on them decides nothing about the model, so that the test pictures stay unseen
+    by it.
+
+    Raises:
+        DataError: there is neither.
+    """
+    whole = data.fingerprints[config.data.train_split]
+    if len(data.validation):
+        return "validation", data.validation, whole
+    if len(data.test):
+        return "test", data.test, data.fingerprints.get(config.data.test_split, whole)
+    msg = "no picture is held out: set data.validation_share or data.test_share and train anew"
+    raise DataError(msg)
+
+
 def describe_split(name: str, counts: Mapping[str, int]) -> str:
     """How the source's split `name` was divided, for the manifest."""
     return f"{name}: " + ", ".join(f"{count} {part}" for part, count in counts.items())

@@ -22,8 +22,8 @@ from model.manifest import Binarisation, LikelihoodSpec, ReferenceSpec, ways_to_
 from model.pixels import Images
 from model.reference import SAMPLES, write_reference
 from training.config import TrainingConfig
-from training.data import Data, Split, reload_data, spread_rows
-from training.errors import DataError, StageError
+from training.data import Data, held_out, reload_data, spread_rows
+from training.errors import StageError
 from training.export import Graphs, load_graphs, read_export
 from training.workdir import Workdir, write_bytes, write_json
 
@@ -89,24 +89,6 @@ def measure_reference(
     )
     _print(bounds, spec, console or Console(stderr=True))
     return spec, write_reference(bounds)
-
-
-def held_out(data: Data, config: TrainingConfig) -> tuple[str, Split, str]:
-    """Name, pictures and source's fingerprint of what the model was not trained on: the
-    validation split, or where none was held back, as in the presets that ship, the test split.
-
-    The bounds decide nothing about the model, so the test pictures stay unseen by it.
-
-    Raises:
-        DataError: there is neither.
-    """
-    whole = data.fingerprints[config.data.train_split]
-    if len(data.validation):
-        return "validation", data.validation, whole
-    if len(data.test):
-        return "test", data.test, data.fingerprints.get(config.data.test_split, whole)
-    msg = "no picture is held out: set data.validation_share or data.test_share and train anew"
-    raise DataError(msg)
 
 
 def bounds_of(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from training import bundling, evaluate, export, figures, quality, reference, trainer
+from training import bundling, evaluate, export, figures, latents, quality, reference, trainer
 from training.config import TrainingConfig
 
 Stage = Callable[[Path, Sequence[str]], object]
@@ -17,6 +17,7 @@ STAGES: Mapping[str, Stage] = {
     "evaluate": evaluate.evaluate,
     "quality": quality.quality,
     "reference": reference.reference,
+    "latents": latents.latents,
     "figures": figures.figures,
     "bundle": bundling.bundle,
 }

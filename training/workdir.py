@@ -38,6 +38,8 @@ class Workdir:
         self.posterior = folder / "posterior.npz"
         self.reference = folder / "reference.npz"
         self.reference_about = folder / "reference.json"
+        self.latents = folder / "latents.npz"
+        self.latents_about = folder / "latents.json"
         self.figures = folder / "figures"
         self.bundles = folder / "bundles"
 

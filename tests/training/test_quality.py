@@ -91,7 +91,6 @@ def test_samples_that_are_real_are_near_the_floor(data: Data, config: TrainingCo
     assert set(real) == NAMES
     assert real[DISTANCE].value < 0.5 * real["sample_frechet_blurred"].value
     assert blur["sample_frechet_ratio"].value == pytest.approx(1, abs=0.4)
-    assert real["sample_precision"].value > blur["sample_precision"].value
     assert real["sample_coverage"].value > 0.7
 
 
