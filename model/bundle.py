@@ -12,8 +12,8 @@ The graphs (no random node, no batch normalisation, the first axis is the batch)
 `pixels` is for showing. `params` is what a likelihood is computed from: logits for a Bernoulli,
 the unclamped mean otherwise.
 
-`reference.npz` is there if the manifest has a `reference`: see `model.reference`; `posterior.npz` if it
-has a `posterior`: see `model.posterior`. `card.md`, if it is there, tells people about the model.
+`reference.npz` is there if the manifest has a `reference`, see `model.reference`; `posterior.npz`
+if it has a `posterior`, see `model.posterior`. `card.md`, if it is there, is a page about the model.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What `manifest.json` says of a bundle: the schema, and nothing that reads or writes files.
 
-Its parts that describe arrays are defined in `model.layout`, those that describe figures and what was
-measured in `model.measured`; all are found here too.
+Its parts that describe arrays are defined in `model.layout`, those that describe what was measured
+in `model.measured`; all are found here too.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
-    """The stored means, float32 [n, *latent_shape], and labels [n], `NO_LABEL` where there is none."""
+    """The stored means, float32 [n, *latent_shape], and labels [n], which may be `NO_LABEL`."""
 
     spec: PosteriorSpec
     means: Floats

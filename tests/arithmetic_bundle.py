@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
-from model.bundle import DECODER, ENCODER, GOLDEN, Bundle, write_bundle
+from model.bundle import CARD, DECODER, ENCODER, GOLDEN, Bundle, write_bundle
 from model.manifest import (
     Binarisation,
     DataSpec,
@@ -34,10 +34,13 @@ from model.manifest import (
     LatentSpec,
     LikelihoodSpec,
     Manifest,
+    PosteriorSpec,
     ReferenceSpec,
     TensorSpec,
     WeightsSpec,
 )
+from model.pixels import Floats
+from model.posterior import POSTERIOR, Labels, write_posterior
 from model.reference import REFERENCE, SAMPLES, write_reference
 from model.runtime import CPU, CUDA
 
@@ -56,10 +59,28 @@ def write(
     name: str = "arithmetic",
     version: int = 1,
     reference: Stored | None = None,
+    posterior: tuple[Floats, Labels] | None = None,
+    card: str | bytes | None = None,
     **changes: Any,
 ) -> Bundle:
-    """Writes the bundle below `root`; `changes` replace members of its manifest."""
+    """Writes the bundle below `root`; `changes` replace members of its manifest.
+
+    Args:
+        root: the repository.
+        name, version: of the model.
+        reference: bounds to keep.
+        posterior: means [n, 2] and labels [n] to keep; the classes are called zero and one.
+        card: of `card.md`.
+        changes: see above.
+    """
     files = {ENCODER: encoder(), DECODER: decoder(), GOLDEN: golden()}
+    if posterior is not None:
+        files[POSTERIOR] = write_posterior(*posterior)
+        changes["posterior"] = PosteriorSpec(
+            split="test", fingerprint="none", n=len(posterior[0]), classes=("zero", "one")
+        )
+    if card is not None:
+        files[CARD] = card.encode() if isinstance(card, str) else card
     return _write(root, manifest(name, version, **changes), files, reference)
 
 

@@ -27,6 +27,7 @@ _RECIPE = (
 
 def write_card(manifest: Manifest) -> bytes:
     """The content of `card.md`, ending with a newline."""
+    pictures = manifest.data.licence or "not stated"
     sections = (
         f"# {manifest.name}, version {manifest.version}",
         manifest.card.strip(),
@@ -35,10 +36,7 @@ def write_card(manifest: Manifest) -> bytes:
         _section("Recipe", _table(("", ""), _recipe(manifest))),
         _section("Figures", *_figures(manifest)),
         _section("Limits", *_limits(manifest)),
-        _section(
-            "Licence",
-            f"The model: {manifest.licence}. The pictures: {manifest.data.licence or 'not stated'}.",
-        ),
+        _section("Licence", f"The model: {manifest.licence}. The pictures: {pictures}."),
     )
     return ("\n\n".join(sections) + "\n").encode()
 
