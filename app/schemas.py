@@ -298,9 +298,25 @@ class ModelAnswer(Answer):
     provider: str | None
     versions: list[VersionAnswer]
     verbs: list[str]
+    stored: list[str] = Field(
+        description="Which of `/models/{name}/latents` and `/models/{name}/card` the bundle that "
+        "serves has."
+    )
     manifest: dict[str, object] | None = Field(
         default=None, description="The serving bundle's manifest."
     )
+
+
+class StoredLatentsAnswer(Answer):
+    """Posterior means of pictures that the model was not trained on."""
+
+    model: str
+    version: int
+    split: str = Field(description="Which pictures: `validation` or `test`.")
+    n: int
+    classes: list[str] = Field(description="Names that `labels` number from 0.")
+    labels: list[int] = Field(description="The class of each picture; −1 for none.")
+    latents: Latents
 
 
 class ModelsAnswer(Answer):

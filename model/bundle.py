@@ -13,7 +13,7 @@ The graphs (no random node, no batch normalisation, the first axis is the batch)
 the unclamped mean otherwise.
 
 `reference.npz` is there if the manifest has a `reference`, see `model.reference`; `posterior.npz`
-if it has a `posterior`, see `model.posterior`. `card.md`, if it is there, is a page about the model.
+if it has a `posterior`, see `model.posterior`; `card.md`, if there, is a page about the model.
 """
 
 from __future__ import annotations
