@@ -1,8 +1,8 @@
-"""`python -m benchmarks.models [BUNDLE …] --machine "…"`: the table of models in docs/models.md.
+"""`python -m benchmarks.models [BUNDLE …] --machine "…"`: the tables of models in docs/models.md.
 
-What stands between `<!-- table -->` and `<!-- end -->` there comes from the published figures below
-and from `docs/results/models.json`, to which the figures of bundles that are named are added first,
-each from its manifest. A test compares it with the bundles that ship.
+What stands between `<!-- table -->` or `<!-- samples -->` and `<!-- end -->` there comes from the
+published figures below and from `docs/results/models.json`. The figures of bundles that are named are
+added to that first, each from its manifest. A test compares it with the bundles that ship.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ FIGURES = (
 )
 """Those of a manifest's figures that are kept."""
 
-_SECTION = re.compile(r"(<!-- table -->\n).*?(<!-- end -->)", re.DOTALL)
+_SECTION = re.compile(r"(<!-- (table|samples) -->\n).*?(<!-- end -->)", re.DOTALL)
+_SHARES = ("precision", "recall", "density", "coverage")
 _MINUS = "−"
 
 
@@ -125,13 +126,45 @@ def table(entries: Mapping[str, Entry]) -> str:
         (one.model, one.bound, one.elbo, "", "", "", "", one.epochs, "", one.source)
         for one in PUBLISHED
     ]
+    return _markdown(head, [*ours, *theirs])
+
+
+def samples(entries: Mapping[str, Entry]) -> str:
+    """The distances of samples between those of real and of blurred pictures, as Markdown."""
+    head = ("pictures", "distance", "× blurred", *_SHARES)
+    rows = []
+    for preset in PRESETS:
+        metrics = entries[preset].metrics if preset in entries else {}
+        if "sample_frechet_ratio" not in metrics:
+            continue
+        blurred = metrics["sample_frechet_blurred"].value
+        if not rows:
+            floor = metrics["sample_frechet_floor"].value
+            rows += [_anchor("real test pictures, the floor", floor, blurred)]
+            rows += [_anchor("test pictures, blurred", blurred, blurred)]
+        distance = metrics["sample_frechet_distance"].value
+        shares = [f"{metrics[f'sample_{name}'].value:.2f}" for name in _SHARES]
+        rows.append(
+            (*_anchor(f"samples of `{entries[preset].bundle}`", distance, blurred)[:3], *shares)
+        )
+    return _markdown(head, rows)
+
+
+def _anchor(name: str, distance: float, blurred: float) -> tuple[str, ...]:
+    return (name, f"{distance:.1f}", f"{distance / blurred:.2f}", *[""] * len(_SHARES))
+
+
+def _markdown(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     ruler = ("---",) * len(head)
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ruler, *ours, *theirs))
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ruler, *rows))
 
 
 def drawn(text: str, entries: Mapping[str, Entry]) -> str:
-    """The document with its table drawn anew."""
-    return _SECTION.sub(lambda match: f"{match[1]}\n{table(entries)}\n\n{match[2]}", text)
+    """The document with its tables drawn anew."""
+    tables = {"table": table, "samples": samples}
+    return _SECTION.sub(
+        lambda match: f"{match[1]}\n{tables[match[2]](entries)}\n\n{match[3]}", text
+    )
 
 
 def read_record(path: Path = RECORD) -> dict[str, Entry]:

@@ -24,7 +24,8 @@ def test_the_document_has_the_table_of_the_record() -> None:
     """Drawn anew, the document is the same."""
     text = DOCUMENT.read_text(encoding="utf-8")
 
-    assert "<!-- table -->" in text
+    assert "\n<!-- table -->\n" in text
+    assert "\n<!-- samples -->\n" in text
     assert drawn(text, read_record()) == text
 
 
