@@ -1,8 +1,8 @@
 """`python -m benchmarks.models [BUNDLE …] --machine "…"`: the tables of models in docs/models.md.
 
-What stands between `<!-- table -->` or `<!-- samples -->` and `<!-- end -->` there comes from the
-published figures below and from `docs/results/models.json`. The figures of bundles that are named are
-added to that first, each from its manifest. A test compares it with the bundles that ship.
+What stands there between `<!-- table -->` or `<!-- samples -->` and `<!-- end -->` comes from the
+published figures below and from `docs/results/models.json`. Bundles that are named have the figures
+of their manifests added to that first. A test compares it with the bundles that ship.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Entry(Frozen):
     """`name/version`."""
     objective: str
     epochs: int
+    """Those of tuning included."""
     minutes: Annotated[float, Field(ge=0)]
     """Of training alone, by the clock."""
     machine: str
@@ -110,8 +111,8 @@ def entry_of(manifest: Manifest, machine: str) -> Entry:
     objective = manifest.objective
     return Entry(
         bundle=f"{manifest.name}/{manifest.version}",
-        objective=str(objective["name"]),
-        epochs=_number(objective, "epochs"),
+        objective=_trained_with(objective),
+        epochs=_number(objective, "epochs") + _tuning(objective).get("epochs", 0),
         minutes=round(_number(objective, "seconds") / 60, 1),
         machine=machine,
         metrics={name: manifest.metrics[name] for name in FIGURES if name in manifest.metrics},
@@ -183,7 +184,7 @@ def _row(preset: str, entry: Entry | None) -> tuple[str, ...]:
     if preset == "cifar10" and bits:
         figure += f" ({bits.value:.3f} bits/dim)"
     return (
-        f"**`{preset}`**",
+        f"**`{preset}`** ({entry.objective})",
         figure,
         _nats(metrics["elbo"]),
         f"{metrics['kl'].value:.2f}",
@@ -206,6 +207,18 @@ def _samples(metrics: Mapping[str, Metric]) -> str:
         return ""
     distance, ratio = (metrics[f"sample_frechet_{name}"].value for name in ("distance", "ratio"))
     return f"{distance:.1f}, {ratio:.2f} × blurred"
+
+
+def _trained_with(objective: Mapping[str, object]) -> str:
+    """The objective in words, with that of the last epochs where it was another."""
+    tuning = _tuning(objective)
+    tuned = f", tuned by importance, K = {tuning['samples']}" if tuning else ""
+    return f"{objective['name']}{tuned}"
+
+
+def _tuning(objective: Mapping[str, object]) -> Mapping[str, int]:
+    found = objective.get("tuning")
+    return found if isinstance(found, dict) else {}
 
 
 def _number(members: Mapping[str, object], name: str) -> int:

@@ -90,6 +90,8 @@ def _recipe(manifest: Manifest) -> list[tuple[str, str]]:
     objective, network = manifest.objective, manifest.network
     rows = [("objective", str(objective.get("name", "?")))]
     rows += [(words, str(objective[name])) for name, words in _RECIPE if name in objective]
+    if tuning := objective.get("tuning"):
+        rows += [("tuned by importance after that", str(tuning))]
     rows += [(name, str(value)) for name, value in network.items()]
     return [*rows, ("exported weights", f"{manifest.weights.kind}, step {manifest.weights.step}")]
 

@@ -35,6 +35,7 @@ LEARNING_RATE = 2e-3
 SHIFT = 2
 """Pixels by which a minibatch is moved at most, along either axis."""
 SEED = 0
+_BATCH = 500
 
 
 def fit_classifier(train: Split, *, epochs: int = EPOCHS, seed: int = SEED) -> Classifier:
@@ -55,11 +56,12 @@ def fit_classifier(train: Split, *, epochs: int = EPOCHS, seed: int = SEED) -> C
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(epochs):
         order = torch.from_numpy(rng.permutation(len(pictures)))
-        for rows in order.split(BATCH_SIZE):
+        for start in range(0, len(order), BATCH_SIZE):
+            rows = order[start : start + BATCH_SIZE]
             shown = shifted(pictures[rows].float() / 255, rng.integers(-SHIFT, SHIFT + 1, 2))
             loss = cross_entropy(classifier(shown), labels[rows])
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
             schedule.step()
     return classifier.eval()
@@ -74,10 +76,8 @@ def shifted(pictures: Tensor, by: NDArray[np.int64]) -> Tensor:
 @torch.no_grad()
 def accuracy(classifier: Classifier, images: Images, labels: NDArray[np.int64]) -> float:
     """The share of images uint8 [n, 28, 28, 1] whose label is found."""
-    found = [
-        classifier(part.float() / 255).argmax(dim=1).numpy()
-        for part in to_tensor(images).split(500)
-    ]
+    parts = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
+    found = [classifier(to_tensor(part).float() / 255).argmax(dim=1).numpy() for part in parts]
     return float((np.concatenate(found) == labels).mean())
 
 

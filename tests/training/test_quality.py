@@ -58,7 +58,7 @@ def picker(images: Images) -> Graph:
         helper.make_tensor("count", TensorProto.FLOAT, [], [len(pictures)]),
         numpy_helper.from_array(pictures, "pictures"),
     ]
-    shapes = {
+    shapes: dict[str, list[str | int | None]] = {
         "latent": ["batch", 4],
         "pixels": ["batch", 1, 28, 28],
         "params": ["batch", 1, 28, 28],
