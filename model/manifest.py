@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from model.config import Frozen
+from model.config import Family, Frozen
 from model.layout import VARIES as VARIES
 from model.layout import GraphSpec as GraphSpec
 from model.layout import InputSpec as InputSpec
@@ -80,31 +80,47 @@ class Preprocessing(Frozen):
     grey: Literal["itu-r-601"] = "itu-r-601"
 
 
+_PositiveFloat = Annotated[float, Field(gt=0)]
+Scale = _PositiveFloat | Annotated[tuple[_PositiveFloat, ...], Field(min_length=1)]
+"""Of a likelihood: one for all values, or one a channel."""
+
+
 class LikelihoodSpec(Frozen):
     """p(x|z) as trained, over `dimensions` pixel values.
 
     Raises:
-        pydantic.ValidationError: a Gaussian without a scale, or a Bernoulli with scale or levels.
+        pydantic.ValidationError: a Gaussian without its one scale, a logistic without its levels
+            and a scale a channel, or members that are another family's.
     """
 
-    family: Literal["bernoulli", "gaussian"]
+    family: Family
     dimensions: PositiveInt
-    scale: Annotated[float, Field(gt=0)] | None = None
-    """Standard deviation of a Gaussian, pixels being in [0, 1]."""
-    levels: PositiveInt | None = None
-    """Number of grey levels of a discrete likelihood."""
+    scale: Scale | None = None
+    """Of pixels in [0, 1]: a Gaussian's standard deviation, or a logistic's scale by channel."""
+    levels: Annotated[int, Field(ge=2)] | None = None
+    """Number of grey levels that a logistic is a distribution over."""
     binarise: Literal["sample", "threshold", "none"] | None = None
     """How training made grey pictures binary; Bernoulli only."""
 
     @model_validator(mode="after")
     def _members_fit_the_family(self) -> Self:
-        if self.family == "gaussian" and self.scale is None:
-            msg = "a gaussian likelihood needs a scale, its standard deviation"
+        by_channel = isinstance(self.scale, tuple)
+        if self.family == "gaussian" and (self.scale is None or by_channel or self.levels):
+            msg = "a gaussian likelihood needs a scale, its standard deviation, and no levels"
+            raise ValueError(msg)
+        if self.family == "logistic" and not (by_channel and self.levels):
+            msg = "a logistic likelihood needs levels, and a list of scales, one a channel"
             raise ValueError(msg)
         if self.family == "bernoulli" and (self.scale is not None or self.levels is not None):
             msg = "a bernoulli likelihood has neither scale nor levels; leave them out"
             raise ValueError(msg)
         return self
+
+    @property
+    def is_density(self) -> bool:
+        """Whether it is a density over continuous values, which has no bits, rather than a
+        probability."""
+        return self.family == "gaussian"
 
 
 class WeightsSpec(Frozen):
@@ -207,6 +223,13 @@ class Manifest(Frozen):
             msg = (
                 f"likelihood.dimensions must be channels × height × width of the input, "
                 f"{self.input.dimensions}, got {self.likelihood.dimensions}"
+            )
+            raise ValueError(msg)
+        scale = self.likelihood.scale if self.likelihood else None
+        if isinstance(scale, tuple) and len(scale) != self.input.channels:
+            msg = (
+                f"likelihood.scale must have one value for each of the {self.input.channels} "
+                f"channels, got {len(scale)}"
             )
             raise ValueError(msg)
         return self
