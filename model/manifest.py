@@ -1,6 +1,7 @@
 """What `manifest.json` says of a bundle: the schema, and nothing that reads or writes files.
 
-Its parts that describe arrays are defined in `model.layout`, and found here too.
+Its parts that describe arrays are defined in `model.layout`, the likelihood in
+`model.likelihood_spec`, and both are found here too.
 """
 
 from __future__ import annotations
@@ -19,13 +20,17 @@ from pydantic import (
     model_validator,
 )
 
-from model.config import Family, Frozen
+from model.config import Frozen
 from model.layout import VARIES as VARIES
 from model.layout import GraphSpec as GraphSpec
 from model.layout import InputSpec as InputSpec
 from model.layout import LatentSpec as LatentSpec
 from model.layout import SizesSpec as SizesSpec
 from model.layout import TensorSpec as TensorSpec
+from model.likelihood_spec import Binarisation as Binarisation
+from model.likelihood_spec import LikelihoodSpec as LikelihoodSpec
+from model.likelihood_spec import Scale as Scale
+from model.likelihood_spec import ways_to_binarise as ways_to_binarise
 
 SCHEMA_VERSION = 1
 
@@ -80,49 +85,6 @@ class Preprocessing(Frozen):
     grey: Literal["itu-r-601"] = "itu-r-601"
 
 
-_PositiveFloat = Annotated[float, Field(gt=0)]
-Scale = _PositiveFloat | Annotated[tuple[_PositiveFloat, ...], Field(min_length=1)]
-"""Of a likelihood: one for all values, or one a channel."""
-
-
-class LikelihoodSpec(Frozen):
-    """p(x|z) as trained, over `dimensions` pixel values.
-
-    Raises:
-        pydantic.ValidationError: a Gaussian without its one scale, a logistic without its levels
-            and a scale a channel, or members that are another family's.
-    """
-
-    family: Family
-    dimensions: PositiveInt
-    scale: Scale | None = None
-    """Of pixels in [0, 1]: a Gaussian's standard deviation, or a logistic's scale by channel."""
-    levels: Annotated[int, Field(ge=2)] | None = None
-    """Number of grey levels that a logistic is a distribution over."""
-    binarise: Literal["sample", "threshold", "none"] | None = None
-    """How training made grey pictures binary; Bernoulli only."""
-
-    @model_validator(mode="after")
-    def _members_fit_the_family(self) -> Self:
-        by_channel = isinstance(self.scale, tuple)
-        if self.family == "gaussian" and (self.scale is None or by_channel or self.levels):
-            msg = "a gaussian likelihood needs a scale, its standard deviation, and no levels"
-            raise ValueError(msg)
-        if self.family == "logistic" and not (by_channel and self.levels):
-            msg = "a logistic likelihood needs levels, and a list of scales, one a channel"
-            raise ValueError(msg)
-        if self.family == "bernoulli" and (self.scale is not None or self.levels is not None):
-            msg = "a bernoulli likelihood has neither scale nor levels; leave them out"
-            raise ValueError(msg)
-        return self
-
-    @property
-    def is_density(self) -> bool:
-        """Whether it is a density over continuous values, which has no bits, rather than a
-        probability."""
-        return self.family == "gaussian"
-
-
 class WeightsSpec(Frozen):
     """Which weights were exported."""
 
@@ -151,10 +113,6 @@ class Metric(Frozen):
     """K, the number of importance samples of each picture."""
     seeds: Mapping[str, int] = {}
     note: str | None = None
-
-
-Binarisation = Literal["sample", "threshold", "none"]
-"""How pictures are made binary before they are scored; `none`: they are scored as they are."""
 
 
 class ReferenceSpec(Frozen):
@@ -296,8 +254,3 @@ class Manifest(Frozen):
         """The shape of the latent of the smallest picture."""
         sizes = self.input.sizes
         return self.latent_shape(sizes.min, sizes.min) if sizes else self.latent.shape
-
-
-def ways_to_binarise(likelihood: LikelihoodSpec) -> tuple[Binarisation, ...]:
-    """How pictures may be made binary for a likelihood."""
-    return ("sample", "threshold") if likelihood.family == "bernoulli" else ("none",)

@@ -107,6 +107,29 @@ def test_the_bound_approaches_the_likelihood_from_below() -> None:
     assert abs(measured.bound.mean() - likelihood) < 0.02
 
 
+def test_the_bound_of_a_discretised_logistic_approaches_the_likelihood() -> None:
+    """Grey levels of two pixels, each a logistic around its latent: log p(x) by quadrature."""
+    levels = np.array([[0, 255], [100, 30], [128, 254]])
+    targets = (levels / 255).astype(np.float32).reshape(3, 1, 2, 1)
+    spec = LikelihoodSpec(family="logistic", dimensions=2, scale=(0.3,), levels=256)
+
+    measured = measure(
+        graphs(WideEncoder),
+        targets,
+        EvaluationConfig(samples=20_000),
+        spec,
+        threads=1,
+        console=runs.QUIET,
+    )
+
+    z = np.linspace(-10, 10, 20_001)
+    prior = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
+    edges = np.concatenate([[-np.inf], np.arange(255) + 0.5, [np.inf]])
+    below = 1 / (1 + np.exp(-(edges[:, None] / 255 - z) / 0.3))
+    exact_of_pixel = np.log(np.trapezoid(prior * np.diff(below, axis=0), z, axis=1))
+    np.testing.assert_allclose(measured.bound, exact_of_pixel[levels].sum(axis=1), atol=0.05)
+
+
 def test_figures_do_not_depend_on_threads() -> None:
     """One thread and two give the same bits."""
     targets, config = pictures(9), EvaluationConfig(samples=130)
