@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from model.config import Family
 from model.interpolation import Path
 from model.noise import MAX_SEED
 from model.reference import SAMPLES
@@ -230,10 +231,11 @@ class BoundsAnswer(Answer):
         Field(description="(Σ w)² / Σ w² of the importance weights, 1 … K: how many count."),
     ]
     bits_per_dimension: list[float] | None = Field(
-        description="−importance_weighted / (dimensions · ln 2); null for a density."
+        description="−importance_weighted / (dimensions · ln 2); null for a Gaussian, a density."
     )
     nats_per_dimension: list[float] | None = Field(
-        description="−importance_weighted / dimensions of a density; null for other likelihoods."
+        description="−importance_weighted / dimensions of a Gaussian, which is a density; null for "
+        "other likelihoods."
     )
     percentile: list[float] | None = Field(
         description="Per cent of the bundle's reference pictures whose `importance_weighted` is "
@@ -241,7 +243,7 @@ class BoundsAnswer(Answer):
     )
     samples: int
     seed: int
-    likelihood: str
+    likelihood: Family = Field(description="The decoder's, p(x|z).")
     binarised: Literal["sample", "threshold"] | None = Field(
         description="How grey pixels were made binary before they were encoded and scored; "
         "null where they were scored as they are."

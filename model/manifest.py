@@ -1,7 +1,8 @@
 """What `manifest.json` says of a bundle: the schema, and nothing that reads or writes files.
 
-Its parts that describe arrays are defined in `model.layout`, those that describe what was measured
-in `model.measured`; all are found here too.
+Its parts that describe arrays are defined in `model.layout`, the likelihood in
+`model.likelihood_spec`, those that describe what was measured in `model.measured`; all are found
+here too.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ from model.layout import InputSpec as InputSpec
 from model.layout import LatentSpec as LatentSpec
 from model.layout import SizesSpec as SizesSpec
 from model.layout import TensorSpec as TensorSpec
-from model.measured import Binarisation as Binarisation
+from model.likelihood_spec import Binarisation as Binarisation
+from model.likelihood_spec import LikelihoodSpec as LikelihoodSpec
+from model.likelihood_spec import Scale as Scale
+from model.likelihood_spec import ways_to_binarise as ways_to_binarise
 from model.measured import Metric as Metric
 from model.measured import PosteriorSpec as PosteriorSpec
 from model.measured import ReferenceSpec as ReferenceSpec
@@ -83,33 +87,6 @@ class Preprocessing(Frozen):
     background: Annotated[int, Field(ge=0, le=255)] = 0
     """The grey level that transparent pixels are laid on."""
     grey: Literal["itu-r-601"] = "itu-r-601"
-
-
-class LikelihoodSpec(Frozen):
-    """p(x|z) as trained, over `dimensions` pixel values.
-
-    Raises:
-        pydantic.ValidationError: a Gaussian without a scale, or a Bernoulli with scale or levels.
-    """
-
-    family: Literal["bernoulli", "gaussian"]
-    dimensions: PositiveInt
-    scale: Annotated[float, Field(gt=0)] | None = None
-    """Standard deviation of a Gaussian, pixels being in [0, 1]."""
-    levels: PositiveInt | None = None
-    """Number of grey levels of a discrete likelihood."""
-    binarise: Literal["sample", "threshold", "none"] | None = None
-    """How training made grey pictures binary; Bernoulli only."""
-
-    @model_validator(mode="after")
-    def _members_fit_the_family(self) -> Self:
-        if self.family == "gaussian" and self.scale is None:
-            msg = "a gaussian likelihood needs a scale, its standard deviation"
-            raise ValueError(msg)
-        if self.family == "bernoulli" and (self.scale is not None or self.levels is not None):
-            msg = "a bernoulli likelihood has neither scale nor levels; leave them out"
-            raise ValueError(msg)
-        return self
 
 
 class WeightsSpec(Frozen):
@@ -178,6 +155,13 @@ class Manifest(Frozen):
                 f"{self.input.dimensions}, got {self.likelihood.dimensions}"
             )
             raise ValueError(msg)
+        scale = self.likelihood.scale if self.likelihood else None
+        if isinstance(scale, tuple) and len(scale) != self.input.channels:
+            msg = (
+                f"likelihood.scale must have one value for each of the {self.input.channels} "
+                f"channels, got {len(scale)}"
+            )
+            raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
@@ -242,8 +226,3 @@ class Manifest(Frozen):
         """The shape of the latent of the smallest picture."""
         sizes = self.input.sizes
         return self.latent_shape(sizes.min, sizes.min) if sizes else self.latent.shape
-
-
-def ways_to_binarise(likelihood: LikelihoodSpec) -> tuple[Binarisation, ...]:
-    """How pictures may be made binary for a likelihood."""
-    return ("sample", "threshold") if likelihood.family == "bernoulli" else ("none",)

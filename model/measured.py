@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from model.config import Frozen
+from model.likelihood_spec import Binarisation
 
 
 class Metric(Frozen):
@@ -21,10 +22,6 @@ class Metric(Frozen):
     """K, the number of importance samples of each picture."""
     seeds: Mapping[str, int] = {}
     note: str | None = None
-
-
-Binarisation = Literal["sample", "threshold", "none"]
-"""How pictures are made binary before they are scored; `none`: they are scored as they are."""
 
 
 class ReferenceSpec(Frozen):

@@ -39,7 +39,7 @@ class Decoder(nn.Module):
     """p(x|z): latent [n, latent_dim] → pixels in [0, 1] and params, float32 [n, c, h, w] each.
 
     `params` is what a likelihood is computed from, and `pixels` what one looks at: logits and
-    their sigmoid for a Bernoulli, the mean and the mean clamped to [0, 1] for a Gaussian.
+    their sigmoid for a Bernoulli, the mean and the mean clamped to [0, 1] otherwise.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -92,11 +92,10 @@ def _likelihood(manifest: Manifest, folder: Path) -> LikelihoodSpec:
 
 def _config(manifest: Manifest, likelihood: LikelihoodSpec, source: str) -> TrainingConfig:
     """What decides how the pictures are read; networks and optimisers have no part in it."""
-    family: LikelihoodConfig
+    # Of the likelihood, only whether pictures must be binary matters to how they are read.
+    family: LikelihoodConfig = GaussianConfig()
     if likelihood.family == "bernoulli":
         family = BernoulliConfig(binarise=likelihood.binarise or "none")
-    else:
-        family = GaussianConfig(scale=likelihood.scale or "learned")
     taken = manifest.input
     model = ModelConfig(
         channels=taken.channels,

@@ -39,13 +39,13 @@ from model.manifest import (
 from model.posterior import POSTERIOR, parse_posterior
 from model.reference import REFERENCE, parse_reference
 from model.runtime import CPU, CUDA
+from training.calibration import to_likelihood
 from training.card import write_card
 from training.config import TrainingConfig
 from training.data import describe_split
 from training.errors import StageError
 from training.export import read_export
 from training.quality import DISTANCE
-from training.reference import to_likelihood
 from training.workdir import Workdir
 
 TOLERANCES = {CPU: 1e-4, CUDA: 1e-3}
@@ -185,7 +185,7 @@ def _manifest(
             inputs=(latent,),
             outputs=tuple(image.model_copy(update={"name": n}) for n in ("pixels", "params")),
         ),
-        likelihood=to_likelihood(config, exported["scale"]),
+        likelihood=to_likelihood(model, exported["scale"]),
         objective=_objective(config, run),
         network=model.network.model_dump(mode="json"),
         weights=WeightsSpec.model_validate(exported["weights"]),

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from model.config import BernoulliConfig, Frozen, ModelConfig, PositiveInt
+from model.config import BernoulliConfig, Frozen, GaussianConfig, ModelConfig, PositiveInt
 from model.manifest import InputSpec, Name, Preprocessing
 from model.noise import MAX_SEED
 from training.errors import ConfigError
@@ -186,6 +186,19 @@ class TrainingConfig(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _optimal_scale_weighs_pictures_alike(self) -> Self:
+        likelihood = self.model.likelihood
+        optimal = isinstance(likelihood, GaussianConfig) and likelihood.scale == "optimal"
+        if optimal and (self.tuning.epochs or self.objective.samples > 1):
+            msg = (
+                'model.likelihood.scale = "optimal" is the root mean squared error of draws of '
+                "equal weight, and importance weights are not: set objective.samples = 1 and "
+                'tuning.epochs = 0, or model.likelihood.scale = "learned"'
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _tuning_follows_the_bound(self) -> Self:
         if self.tuning.epochs and (self.objective.beta != 1 or self.objective.free_bits):
             msg = (
@@ -219,7 +232,7 @@ class TrainingConfig(Frozen):
 
     @property
     def binarise(self) -> Literal["sample", "threshold", "none"]:
-        """How pictures are made binary; `none` for a Gaussian likelihood."""
+        """How pictures are made binary; `none` for other likelihoods than the Bernoulli."""
         likelihood = self.model.likelihood
         return likelihood.binarise if isinstance(likelihood, BernoulliConfig) else "none"
 
@@ -300,7 +313,7 @@ def _override(
 def _describe(error: ValidationError, name: str, overrides: Sequence[Override] = ()) -> str:
     lines = []
     for entry in error.errors():
-        tags = ("mlp", "conv", "bernoulli", "gaussian")
+        tags = ("mlp", "conv", "bernoulli", "gaussian", "logistic")
         key = ".".join(str(part) for part in entry["loc"] if part not in tags)
         unknown = entry["type"] == "extra_forbidden"
         what = "unknown key" if unknown else entry["msg"].removeprefix("Value error, ")

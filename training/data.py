@@ -193,6 +193,6 @@ def _check_binary(config: TrainingConfig, data: Data) -> None:
         msg = (
             "the pictures are not binary, and grey is no outcome of a Bernoulli variable: set "
             'model.likelihood.binarise = "sample" (or "threshold"), or '
-            'model.likelihood.family = "gaussian"'
+            'model.likelihood.family = "gaussian" or "logistic"'
         )
         raise DataError(msg)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model import likelihood
-from model.config import BernoulliConfig
+from model.config import GaussianConfig
 from model.manifest import Metric
 from model.pixels import Floats
 from training.config import TrainingConfig
@@ -73,10 +73,10 @@ def _per_dimension(
     bound: NDArray[np.float64], config: TrainingConfig
 ) -> dict[str, tuple[NDArray[np.float64], str]]:
     dimensions = config.model.dimensions
-    if isinstance(config.model.likelihood, BernoulliConfig):
-        values = -bound / (dimensions * math.log(2))
-        return {"bits_per_dimension": (values, "of the importance-weighted bound")}
-    return {"nats_per_dimension": (-bound / dimensions, "of a density, so it may be negative")}
+    if isinstance(config.model.likelihood, GaussianConfig):
+        return {"nats_per_dimension": (-bound / dimensions, "of a density, so it may be negative")}
+    values = -bound / (dimensions * math.log(2))
+    return {"bits_per_dimension": (values, "of the importance-weighted bound")}
 
 
 def _metric(

@@ -31,6 +31,7 @@ class Draw(enum.StrEnum):
     VALIDATION_PIXELS = "validation pixels"
     VALIDATION_LATENT = "validation latent"
     SAMPLES = "samples"
+    CALIBRATION_LATENT = "calibration latent"
 
 
 class Minibatches:

@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from model import estimate
-from model.config import BernoulliConfig
 from model.cores import available_cores
 from model.likelihood import Nats
 from model.manifest import Binarisation, LikelihoodSpec, ReferenceSpec, ways_to_binarise
 from model.pixels import Images
 from model.reference import SAMPLES, write_reference
+from training.calibration import to_likelihood
 from training.config import TrainingConfig
 from training.data import Data, held_out, reload_data, spread_rows
 from training.errors import StageError
@@ -40,21 +40,11 @@ def reference(folder: Path, overrides: Sequence[str] = (), console: Console | No
     workdir = Workdir(folder)
     config = workdir.read_config(overrides)
     exported = read_export(workdir)
-    likelihood = to_likelihood(config, exported.about["scale"])
+    likelihood = to_likelihood(config.model, exported.about["scale"])
     data = reload_data(workdir, config)
     spec, content = measure_reference(load_graphs(exported), likelihood, data, config, console)
     write_bytes(workdir.reference, content)
     write_json(workdir.reference_about, spec.model_dump(mode="json"))
-
-
-def to_likelihood(config: TrainingConfig, scale: float | None) -> LikelihoodSpec:
-    """The likelihood as the manifest states it; `scale` is a Gaussian's standard deviation."""
-    likelihood = config.model.likelihood
-    if isinstance(likelihood, BernoulliConfig):
-        return LikelihoodSpec(
-            family="bernoulli", dimensions=config.model.dimensions, binarise=likelihood.binarise
-        )
-    return LikelihoodSpec(family="gaussian", dimensions=config.model.dimensions, scale=scale)
 
 
 def measure_reference(

@@ -115,7 +115,7 @@ def _describe(figures: Figures) -> str:
 def _epoch_text(line: Mapping[str, Value]) -> str:
     extra = "".join(
         f", {name.replace('_', ' ')} {value:.4g}"
-        for name in ("validation_elbo", "scale")
+        for name in ("validation_elbo", "scale", "scale_red", "scale_green", "scale_blue")
         if (value := line.get(name)) is not None
     )
     return (

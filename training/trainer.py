@@ -10,8 +10,10 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from model.manifest import Scale
 from model.networks import parameter_count
 from training import objective
+from training.calibration import calibrated_scale, scale_figures
 from training.checkpoint import read_checkpoint, write_checkpoint, write_weights
 from training.commit import git_commit
 from training.compute import Compute, choose_compute, tool_versions
@@ -28,6 +30,8 @@ from training.validation import validation_elbo
 from training.workdir import Workdir, disk_error, sole_use, write_json
 
 _SAMPLES = 64
+_CALIBRATED = 2000
+"""Training pictures that an optimal scale is estimated on after an epoch."""
 
 
 def fit(
@@ -140,13 +144,14 @@ class Trainer:
 
     def _after_epoch(self, report: Report, epoch: int) -> None:
         state, config = self.state, self.config
-        bound = self._validate()
+        scale = self._scale()
+        bound = self._validate(scale)
         if bound is not None and config.early_stop:
             state.remember_if_best(bound, epoch)
         others = {
             "beta": self.schedule.beta(state.step - 1),
             "learning_rate": float(state.optimiser.param_groups[0]["lr"]),
-            "scale": state.vae.scale_value(),
+            **scale_figures(scale),
             "validation_elbo": bound,
             "seconds": round(state.seconds, 1),
         }
@@ -155,7 +160,18 @@ class Trainer:
         if epoch % config.sample_epochs == 0 or state.step == self.schedule.total_steps:
             report.samples(self._samples(), state.step)
 
-    def _validate(self) -> float | None:
+    def _scale(self) -> Scale | None:
+        """The likelihood's, were the averaged weights exported now; an optimal one is estimated
+        on some of the training pictures."""
+        return calibrated_scale(
+            self.state.ema,
+            self.data.train.images,
+            seed=self.config.seed,
+            device=self.compute.device,
+            most=_CALIBRATED,
+        )
+
+    def _validate(self, scale: Scale | None) -> float | None:
         if not len(self.data.validation):
             return None
         return validation_elbo(
@@ -164,6 +180,7 @@ class Trainer:
             binarise=self.config.binarise,
             seed=self.config.seed,
             device=self.compute.device,
+            scale=scale,
         )
 
     @torch.no_grad()

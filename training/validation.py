@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 
 from model import elbo
+from model.manifest import Scale
 from model.pixels import Images
 from model.vae import VAE
 from training.minibatch import Draw, generator, to_targets, to_tensor
@@ -22,12 +23,16 @@ def validation_elbo(
     binarise: Literal["sample", "threshold", "none"],
     seed: int,
     device: torch.device,
+    scale: Scale | None = None,
 ) -> float:
     """Mean ELBO in nats over uint8 images [n, h, w, c], in float32.
+
+    `scale` is the likelihood's where the weights don't decide it (`calibration`).
 
     Binarisation and latent noise depend on the seed alone, so that two epochs differ by their
     weights and by nothing else.
     """
+    given = None if scale is None else torch.tensor(scale, device=device)
     total = 0.0
     for number, start in enumerate(range(0, len(images), _BATCH)):
         grey = to_tensor(images[start : start + _BATCH]).to(device)
@@ -35,7 +40,7 @@ def validation_elbo(
         rng = generator(device, seed, Draw.VALIDATION_LATENT, number)
         shape = (len(targets), 1, *vae.config.latent_shape)
         passed = vae(targets, torch.randn(shape, generator=rng, device=device))
-        log_likelihood = vae.log_likelihood(targets, passed.params)
+        log_likelihood = vae.log_likelihood(targets, passed.params, given)
         bound = elbo.elbo(log_likelihood, elbo.kl(passed.mean, passed.logvar))
         total += float(bound.double().sum())
     return total / len(images)

@@ -79,6 +79,8 @@ def test_the_architecture_chooses_the_network(document: dict[str, Any], kind: ty
         {"likelihood": {"family": "gaussian", "scale": float("nan")}},
         {"likelihood": {"family": "bernoulli", "binarise": "maybe"}},
         {"likelihood": {"family": "bernoulli", "scale": 1}},
+        {"likelihood": {"family": "gaussian", "scale": "best"}},
+        {"likelihood": {"family": "logistic", "scale": 0.1}},
     ],
 )
 def test_values_out_of_range_fail(document: dict[str, Any]) -> None:

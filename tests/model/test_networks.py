@@ -13,6 +13,7 @@ from model.config import (
     BernoulliConfig,
     ConvConfig,
     GaussianConfig,
+    LogisticConfig,
     MlpConfig,
     ModelConfig,
     NetworkConfig,
@@ -72,9 +73,10 @@ def test_bernoulli_decoder_shows_probabilities() -> None:
     torch.testing.assert_close(pixels, params.sigmoid())
 
 
-def test_gaussian_decoder_shows_clamped_means() -> None:
-    """Under a Gaussian likelihood `params` is the mean as it is, and `pixels` fit to be seen."""
-    decoder = Decoder(ModelConfig(likelihood=GaussianConfig()))
+@pytest.mark.parametrize("likelihood", [GaussianConfig(), LogisticConfig()])
+def test_other_decoders_show_clamped_means(likelihood: GaussianConfig | LogisticConfig) -> None:
+    """Under other likelihoods `params` is the mean as it is, and `pixels` fit to be seen."""
+    decoder = Decoder(ModelConfig(likelihood=likelihood))
 
     pixels, params = decoder(torch.randn(3, 32) * 100)
 

@@ -128,14 +128,20 @@ def test_a_missing_stage_is_named(copied: Workdir, missing: str, stage: str) -> 
         bundle(copied.folder)
 
 
-def test_a_learned_scale_reaches_the_manifest(copied: Workdir) -> None:
-    """The Gaussian's scale in the manifest is the exported weights'."""
+@pytest.mark.parametrize(
+    ("family", "exported", "scale", "levels"),
+    [("gaussian", 0.0625, 0.0625, None), ("logistic", [0.0625], (0.0625,), 256)],
+)
+def test_a_learned_scale_reaches_the_manifest(
+    copied: Workdir, family: str, exported: object, scale: object, levels: int | None
+) -> None:
+    """The scale in the manifest is the exported weights', and a logistic's levels are beside it."""
     config = read_json(copied.config)
-    config["model"]["likelihood"] = {"family": "gaussian", "scale": "learned"}
+    config["model"]["likelihood"] = {"family": family}
     config["bundle"]["version"] = 3
     config["data"] |= {"id": "owner/set", "licence": "CC0-1.0"}
     write_json(copied.config, config)
-    write_json(copied.export, read_json(copied.export) | {"scale": 0.0625})
+    write_json(copied.export, read_json(copied.export) | {"scale": exported})
     about = read_json(copied.reference_about) | {"n": 2, "binarised": ["none"]}
     write_json(copied.reference_about, about)
     copied.reference.write_bytes(write_reference({"none": np.array([-2.0, -1.0])}))
@@ -143,7 +149,8 @@ def test_a_learned_scale_reaches_the_manifest(copied: Workdir) -> None:
     manifest = bundle(copied.folder).manifest
 
     assert manifest.likelihood is not None
-    assert (manifest.likelihood.family, manifest.likelihood.scale) == ("gaussian", 0.0625)
+    assert (manifest.likelihood.family, manifest.likelihood.scale) == (family, scale)
+    assert manifest.likelihood.levels == levels
     assert manifest.likelihood.binarise is None
     assert (manifest.data.id, manifest.data.licence) == ("owner/set", "CC0-1.0")
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.manifest import Metric
+from model.manifest import LikelihoodSpec, Metric
 from model.pixels import Floats
 from model.runtime import Graph
 from tests.training import runs
@@ -23,6 +23,8 @@ from training.evaluate import evaluate, measure, to_test_targets
 from training.export import Graphs, export, to_onnx
 from training.trainer import fit
 from training.workdir import Workdir, read_json, write_json
+
+UNIT = LikelihoodSpec(family="gaussian", dimensions=2, scale=1.0)
 
 
 class ExactEncoder(nn.Module):
@@ -77,7 +79,7 @@ def test_the_bound_is_the_likelihood_where_the_posterior_is_exact(samples: int) 
         graphs(ExactEncoder),
         targets,
         EvaluationConfig(samples=samples),
-        1.0,
+        UNIT,
         threads=1,
         console=runs.QUIET,
     )
@@ -94,7 +96,7 @@ def test_the_bound_approaches_the_likelihood_from_below() -> None:
         graphs(WideEncoder),
         targets,
         EvaluationConfig(samples=400),
-        1.0,
+        UNIT,
         threads=1,
         console=runs.QUIET,
     )
@@ -105,11 +107,34 @@ def test_the_bound_approaches_the_likelihood_from_below() -> None:
     assert abs(measured.bound.mean() - likelihood) < 0.02
 
 
+def test_the_bound_of_a_discretised_logistic_approaches_the_likelihood() -> None:
+    """Grey levels of two pixels, each a logistic around its latent: log p(x) by quadrature."""
+    levels = np.array([[0, 255], [100, 30], [128, 254]])
+    targets = (levels / 255).astype(np.float32).reshape(3, 1, 2, 1)
+    spec = LikelihoodSpec(family="logistic", dimensions=2, scale=(0.3,), levels=256)
+
+    measured = measure(
+        graphs(WideEncoder),
+        targets,
+        EvaluationConfig(samples=20_000),
+        spec,
+        threads=1,
+        console=runs.QUIET,
+    )
+
+    z = np.linspace(-10, 10, 20_001)
+    prior = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
+    edges = np.concatenate([[-np.inf], np.arange(255) + 0.5, [np.inf]])
+    below = 1 / (1 + np.exp(-(edges[:, None] / 255 - z) / 0.3))
+    exact_of_pixel = np.log(np.trapezoid(prior * np.diff(below, axis=0), z, axis=1))
+    np.testing.assert_allclose(measured.bound, exact_of_pixel[levels].sum(axis=1), atol=0.05)
+
+
 def test_figures_do_not_depend_on_threads() -> None:
     """One thread and two give the same bits."""
     targets, config = pictures(9), EvaluationConfig(samples=130)
     one, two = (
-        measure(graphs(WideEncoder), targets, config, 1.0, threads=threads, console=runs.QUIET)
+        measure(graphs(WideEncoder), targets, config, UNIT, threads=threads, console=runs.QUIET)
         for threads in (1, 2)
     )
 

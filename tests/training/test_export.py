@@ -13,11 +13,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from model import pixels
 from model.runtime import Graph
 from model.vae import VAE
 from tests.training import runs
+from training.bundling import bundle
 from training.checkpoint import read_weights
+from training.data import reload_data
 from training.errors import ParityError, StageError
+from training.evaluate import evaluate
 from training.export import (
     PARITY_BATCHES,
     check_parity,
@@ -26,6 +30,7 @@ from training.export import (
     read_export,
     to_onnx,
 )
+from training.reference import reference
 from training.workdir import Workdir, read_json, write_json
 
 OUTPUTS = ("double", "half")
@@ -114,6 +119,37 @@ def test_parity_is_recorded(finished: Workdir) -> None:
         assert list(differences) == outputs
         assert all(0 <= difference < 1e-3 for difference in differences.values())
         assert report["parity"][graph]["equal_bits_at_all_batch_sizes"] is True
+
+
+def test_an_optimal_scale_is_fixed_by_all_training_pictures(copied: Workdir) -> None:
+    """The export's number is the error of the exported graphs on the training pictures, and it is
+    the one that the bounds and the bundle have."""
+    document = read_json(copied.config)
+    document["model"]["likelihood"] = {"family": "gaussian", "scale": "optimal"}
+    document["bundle"]["version"] = 2
+    write_json(copied.config, document)
+
+    export(copied.folder)
+    evaluate(copied.folder, console=runs.QUIET)
+    reference(copied.folder, console=runs.QUIET)
+    written = bundle(copied.folder)
+
+    scale = read_json(copied.export)["scale"]
+    assert scale == pytest.approx(_error_on_training_pictures(copied), rel=0.02)
+    likelihood = written.manifest.likelihood
+    assert likelihood is not None
+    assert (likelihood.family, likelihood.scale) == ("gaussian", scale)
+    assert "nats_per_dimension" in written.manifest.metrics
+
+
+def _error_on_training_pictures(workdir: Workdir) -> float:
+    """Root mean squared error at z ~ q(z|x), with other draws than the export's."""
+    graphs = load_graphs(read_export(workdir))
+    targets = pixels.to_float(reload_data(workdir, workdir.read_config()).train.images)
+    mean, logvar = graphs.encoder.run(targets)
+    noise = np.random.default_rng(0).standard_normal(mean.shape, dtype=np.float32)
+    params = graphs.decoder.run(mean + np.exp(logvar / 2) * noise, ["params"])[0]
+    return float(np.sqrt(np.square(targets - params).mean()))
 
 
 def test_the_golden_batch_is_reproduced(finished: Workdir) -> None:

@@ -12,6 +12,7 @@ from training.state import State
 
 CPU = torch.device("cpu")
 GAUSSIAN = 'model.likelihood={family="gaussian"}'
+LOGISTIC = 'model.likelihood={family="logistic"}'
 
 
 def test_the_seed_decides_the_first_weights(tmp_path: Path) -> None:
@@ -26,9 +27,10 @@ def test_the_seed_decides_the_first_weights(tmp_path: Path) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_decay_is_for_matrices_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("likelihood", [GAUSSIAN, LOGISTIC])
+def test_decay_is_for_matrices_alone(tmp_path: Path, likelihood: str) -> None:
     """Weight decay shrinks matrices; biases and the scale are left alone, and all are trained."""
-    state = State(runs.config(tmp_path, GAUSSIAN), CPU)
+    state = State(runs.config(tmp_path, likelihood), CPU)
 
     groups = {
         parameter: group for group in state.optimiser.param_groups for parameter in group["params"]
@@ -39,9 +41,10 @@ def test_decay_is_for_matrices_alone(tmp_path: Path) -> None:
     assert len(groups) == len(list(state.vae.parameters()))
 
 
-def test_the_scale_learns_faster(tmp_path: Path) -> None:
-    """A learned scale has ten times the learning rate of the networks."""
-    state = State(runs.config(tmp_path, GAUSSIAN), CPU)
+@pytest.mark.parametrize("likelihood", [GAUSSIAN, LOGISTIC])
+def test_the_scale_learns_faster(tmp_path: Path, likelihood: str) -> None:
+    """A learned scale, one or one a channel, has ten times the learning rate of the networks."""
+    state = State(runs.config(tmp_path, likelihood), CPU)
     rate = 0.5
     state.set_learning_rate(rate)
 

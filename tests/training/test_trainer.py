@@ -336,6 +336,36 @@ def test_colour_pictures_with_a_learned_scale(tmp_path: Path) -> None:
     assert read_json(workdir.run)["pictures"] == {"train": 36, "validation": 0, "test": 4}
 
 
+@pytest.mark.parametrize(
+    ("likelihood", "names"),
+    [
+        ('{family="logistic"}', ["scale_red", "scale_green", "scale_blue"]),
+        ('{family="gaussian", scale="optimal"}', ["scale"]),
+    ],
+)
+def test_scales_that_find_their_value(tmp_path: Path, likelihood: str, names: list[str]) -> None:
+    """The bound rises, on pictures held back too, and the scales that are told shrink with the
+    error."""
+    folder = runs.write_pictures(tmp_path / "pictures", 60, size=(8, 8))
+    config = runs.config(
+        tmp_path,
+        "model={channels=3, height=8, width=8, latent_dim=2, "
+        f'network={{architecture="mlp", hidden=[32]}}, likelihood={likelihood}}}',
+        "epochs=30",
+        "batch_size=12",
+        "data.validation_share=0.2",
+        data=folder,
+    )
+
+    workdir = fit(config, tmp_path / "run", console=runs.QUIET)
+
+    first, last = log(workdir)[0], log(workdir)[-1]
+    assert last["elbo"] > first["elbo"]
+    assert last["validation_elbo"] > first["validation_elbo"]
+    assert [name for name in last if name.startswith("scale")] == names
+    assert sum(last[name] for name in names) < sum(first[name] for name in names)
+
+
 def test_bfloat16_trains(tmp_path: Path) -> None:
     """Mixed precision raises the bound too, and the weights stay float32."""
     config = runs.config(tmp_path, "precision=bfloat16", "epochs=4")
