@@ -296,7 +296,7 @@ def _override(
 def _describe(error: ValidationError, name: str, overrides: Sequence[Override] = ()) -> str:
     lines = []
     for entry in error.errors():
-        tags = ("mlp", "conv", "bernoulli", "gaussian")
+        tags = ("mlp", "conv", "resnet", "bernoulli", "gaussian")
         key = ".".join(str(part) for part in entry["loc"] if part not in tags)
         unknown = entry["type"] == "extra_forbidden"
         what = "unknown key" if unknown else entry["msg"].removeprefix("Value error, ")

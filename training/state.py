@@ -33,7 +33,7 @@ class State:
             betas=(config.optimiser.beta1, config.optimiser.beta2),
             fused=True,
         )
-        self.totals = Totals(config.model.latent_dim, device)
+        self.totals = Totals(config.model.latent_dimensions, device)
         self.step = 0
         self.seconds = 0.0
         self.best_bound = -math.inf
