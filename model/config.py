@@ -115,9 +115,7 @@ class ResnetConfig(Frozen):
         return self._stages(self.decoder_widths or self.widths, blocks)
 
     @staticmethod
-    def _stages(
-        widths: Sequence[int], blocks: int | Sequence[int]
-    ) -> tuple[tuple[int, int], ...]:
+    def _stages(widths: Sequence[int], blocks: int | Sequence[int]) -> tuple[tuple[int, int], ...]:
         counts = (blocks,) * len(widths) if isinstance(blocks, int) else tuple(blocks)
         return tuple(zip(widths, counts, strict=True))
 

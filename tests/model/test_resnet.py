@@ -52,7 +52,7 @@ def test_sizes_from_28_to_256(size: tuple[int, int], network: dict[str, Any]) ->
 def test_a_latent_map_is_the_smallest_resolution(
     widths: list[int], patch: int, cells: tuple[int, int], channels: int, latent: int
 ) -> None:
-    """With `latent_map` both posterior parameters are maps with a cell for each of the picture's."""
+    """With `latent_map` both posterior parameters are maps with a value for each cell."""
     factor = patch * 2 ** (len(widths) - 1)
     height, width = cells[0] * factor, cells[1] * factor
     sizes = {"channels": channels, "height": height, "width": width}
