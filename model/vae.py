@@ -60,6 +60,13 @@ class VAE(nn.Module):
             return SCALE_FLOOR + self.log_scale.exp()
         return torch.tensor(likelihood.scale)
 
+    def start_scale(self, scale: float) -> None:
+        """Lets a learned scale begin there; any other is left as it is."""
+        if self.log_scale is not None:
+            above = torch.as_tensor(scale, dtype=torch.float32) - SCALE_FLOOR
+            with torch.no_grad():
+                self.log_scale.copy_(above.clamp(min=1e-6).log())
+
     def scale_value(self) -> float | None:
         """`scale` as a number."""
         scale = self.scale()

@@ -173,6 +173,8 @@ def _objective(config: TrainingConfig, run: Mapping[str, Any]) -> dict[str, Any]
         "device": run["device"],
         "threads": run["threads"],
         "precision": run["precision"],
+        # Absent where weights began at random, as in bundles from before.
+        **({"init": run["init"]} if run.get("init") else {}),
     }
 
 

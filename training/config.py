@@ -162,6 +162,8 @@ class TrainingConfig(Frozen):
     seed: Seed = 0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Decay of the weights' exponential moving average, which is what gets exported; 0: none."""
+    init: str | None = None
+    """A bundle, workdir or safetensors file whose weights the run starts from."""
     early_stop: NonNegativeInt = 0
     """Epochs without a better validation bound after which training ends; 0: never."""
     checkpoint_steps: NonNegativeInt = 0
@@ -222,14 +224,24 @@ class TrainingConfig(Frozen):
     def identity(self) -> dict[str, object]:
         """Everything that decides the trained weights, by dotted key.
 
-        Where pictures lie, how often a run is saved or shown, and how a bundle is named or
-        measured, is not part of it: the pictures' fingerprint is compared instead.
+        Where pictures and the weights to start from lie, how often a run is saved or shown, and
+        how a bundle is named or measured, is not part of it: fingerprints of the former are
+        compared instead.
         """
-        others = {"evaluation", "bundle", "checkpoint_steps", "sample_epochs"}
+        others = {"evaluation", "bundle", "checkpoint_steps", "sample_epochs", "init"}
         whole = self.model_dump(mode="json", exclude=others)
         for key in ("source", "id", "revision", "cache", "licence"):
             del whole["data"][key]
-        return dict(_flatten(whole))
+        return flatten(whole)
+
+
+def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """The values of nested sections by dotted key."""
+    flat: dict[str, object] = {}
+    for key, value in document.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
 
 
 def preset_names() -> list[str]:
@@ -304,11 +316,3 @@ def _describe(error: ValidationError, name: str, overrides: Sequence[Override] =
         where = f"{name} with {' '.join(guilty)}" if guilty else name
         lines.append(f"{where}: {key}: {what}" if key else f"{where}: {what}")
     return "\n".join(lines)
-
-
-def _flatten(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
-    flat: list[tuple[str, object]] = []
-    for key, value in document.items():
-        name = f"{prefix}{key}"
-        flat += _flatten(value, f"{name}.") if isinstance(value, dict) else [(name, value)]
-    return flat
