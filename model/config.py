@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 LOGVAR_LIMIT = 20.0
 """Both networks clamp log-variances to ±20, so that `exp` stays finite in float32."""
@@ -129,8 +129,28 @@ class ResnetConfig(Frozen):
         return self
 
 
+ClassName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
+"""`module:Class`."""
+
+
+class CustomConfig(Frozen):
+    """An encoder and a decoder of one's own, each a `torch.nn.Module` in a file of one's own.
+
+    Both are called with (image_shape, latent_shape) and `options` by name; docs/training.md has
+    the contract. `folder` holds their files, and `source_sha256` is the files': both are filled in
+    where a preset is read.
+    """
+
+    architecture: Literal["custom"] = "custom"
+    encoder: ClassName
+    decoder: ClassName
+    options: dict[str, JsonValue] = {}
+    folder: str | None = None
+    source_sha256: str | None = None
+
+
 NetworkConfig = Annotated[
-    MlpConfig | ConvConfig | ResnetConfig, Field(discriminator="architecture")
+    MlpConfig | ConvConfig | ResnetConfig | CustomConfig, Field(discriminator="architecture")
 ]
 
 
@@ -192,7 +212,7 @@ class ModelConfig(Frozen):
     @model_validator(mode="after")
     def _the_network_has_such_a_map(self) -> Self:
         network, shape = self.network, self.latent_map
-        if shape is None:
+        if shape is None or isinstance(network, CustomConfig):
             return self
         if isinstance(network, MlpConfig | ConvConfig):
             msg = f"latent_map: a {network.architecture} network has a vector; take latent_dim"

@@ -11,7 +11,15 @@ import math
 
 from torch import Tensor, nn
 
-from model.config import LOGVAR_LIMIT, BernoulliConfig, ConvConfig, MlpConfig, ModelConfig
+from model.config import (
+    LOGVAR_LIMIT,
+    BernoulliConfig,
+    ConvConfig,
+    CustomConfig,
+    MlpConfig,
+    ModelConfig,
+)
+from model.custom import custom_network
 from model.layers import ResidualBlock, dense
 from model.resnet import resnet_decoder, resnet_encoder
 
@@ -25,7 +33,10 @@ class Encoder(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         # float(): under mixed precision the exponentials that follow need all their digits.
-        mean, logvar = self.body(image).float().chunk(2, dim=1)
+        posterior = self.body(image)
+        if isinstance(posterior, Tensor):
+            posterior = posterior.chunk(2, dim=1)
+        mean, logvar = (one.float() for one in posterior)
         return mean, logvar.clamp(-LOGVAR_LIMIT, LOGVAR_LIMIT)
 
 
@@ -47,8 +58,11 @@ class Decoder(nn.Module):
 
 
 def _encoder_body(config: ModelConfig) -> nn.Module:
-    """image → mean and logvar behind one another on the first axis after the batch."""
+    """image → mean and logvar behind one another on the first axis after the batch, or, of a
+    network of one's own, as a pair."""
     network = config.network
+    if isinstance(network, CustomConfig):
+        return custom_network(network.encoder, network, config)
     if isinstance(network, MlpConfig):
         return _mlp_encoder(network, config)
     if isinstance(network, ConvConfig):
@@ -59,6 +73,8 @@ def _encoder_body(config: ModelConfig) -> nn.Module:
 def _decoder_body(config: ModelConfig) -> nn.Module:
     """latent → params."""
     network = config.network
+    if isinstance(network, CustomConfig):
+        return custom_network(network.decoder, network, config)
     if isinstance(network, MlpConfig):
         return _mlp_decoder(network, config)
     if isinstance(network, ConvConfig):

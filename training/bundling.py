@@ -146,7 +146,7 @@ def _manifest(
         ),
         likelihood=to_likelihood(config, exported["scale"]),
         objective=_objective(config, run),
-        network=model.network.model_dump(mode="json"),
+        network=model.network.model_dump(mode="json", exclude={"folder"}),
         weights=WeightsSpec.model_validate(exported["weights"]),
         data=_data(config, run),
         metrics={n: Metric.model_validate(value) for n, value in measured["metrics"].items()},

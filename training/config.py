@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from model.config import BernoulliConfig, Frozen, ModelConfig, PositiveInt
+from model.config import BernoulliConfig, CustomConfig, Frozen, ModelConfig, PositiveInt
 from model.manifest import InputSpec, Name, Preprocessing
 from model.noise import MAX_SEED
+from model.sources import SourceError, locate
 from training.errors import ConfigError
 from training.overrides import Override, apply_overrides, parse_override
 
@@ -232,6 +234,10 @@ class TrainingConfig(Frozen):
         whole = self.model_dump(mode="json", exclude=others)
         for key in ("source", "id", "revision", "cache", "licence"):
             del whole["data"][key]
+        network = whole["model"]["network"]
+        network.pop("folder", None)
+        if "options" in network:  # one value: an option that is taken out differs too
+            network["options"] = json.dumps(network["options"], sort_keys=True)
         return flatten(whole)
 
 
@@ -265,7 +271,21 @@ def read_config(preset: str, overrides: Sequence[str | Override] = ()) -> Traini
     except tomllib.TOMLDecodeError as error:
         msg = f"{name}: not TOML: {error}"
         raise ConfigError(msg) from error
-    return _override(document, overrides, name)
+    config = _override(document, overrides, name)
+    return _with_sources(config, dict.fromkeys((Path(preset).parent, Path())))
+
+
+def _with_sources(config: TrainingConfig, folders: Iterable[Path]) -> TrainingConfig:
+    """Finds the files of networks of one's own."""
+    network = config.model.network
+    if not isinstance(network, CustomConfig):
+        return config
+    try:
+        located = locate(network, folders)
+    except SourceError as error:
+        raise ConfigError(str(error)) from error
+    model = config.model.model_copy(update={"network": located})
+    return config.model_copy(update={"model": model})
 
 
 def override_config(config: TrainingConfig, overrides: Sequence[str | Override]) -> TrainingConfig:
@@ -308,7 +328,7 @@ def _override(
 def _describe(error: ValidationError, name: str, overrides: Sequence[Override] = ()) -> str:
     lines = []
     for entry in error.errors():
-        tags = ("mlp", "conv", "resnet", "bernoulli", "gaussian")
+        tags = ("mlp", "conv", "resnet", "custom", "bernoulli", "gaussian")
         key = ".".join(str(part) for part in entry["loc"] if part not in tags)
         unknown = entry["type"] == "extra_forbidden"
         what = "unknown key" if unknown else entry["msg"].removeprefix("Value error, ")

@@ -23,9 +23,9 @@ from model import noise, pixels
 from model.noise import Purpose
 from model.pixels import Floats
 from model.runtime import Graph
-from model.vae import VAE
 from training.checkpoint import read_weights
 from training.config import TrainingConfig
+from training.custom import build_vae
 from training.data import Data, reload_data
 from training.errors import ParityError, StageError
 from training.workdir import Workdir, write_bytes, write_json
@@ -62,13 +62,14 @@ def export(folder: Path, overrides: Sequence[str] = ()) -> None:
     """Writes `encoder.onnx`, `decoder.onnx`, `golden.npz` and `export.json` into the workdir.
 
     Raises:
+        ConfigError: the file of a network of one's own is gone or has changed.
         ParityError: torch and onnxruntime disagree; nothing is written.
         StageError: `fit` has not finished.
     """
     workdir = Workdir(folder)
     config = workdir.read_config(overrides)
     weights = read_weights(workdir)
-    vae = VAE(config.model)
+    vae = build_vae(config.model)
     vae.load_state_dict(dict(weights.tensors))
     images = _example_images(reload_data(workdir, config), config, max(PARITY_BATCHES))
     shape = config.model.latent_shape

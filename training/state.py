@@ -13,6 +13,7 @@ from model.vae import VAE
 from training import schedule
 from training.checkpoint import Checkpoint, Weights
 from training.config import TrainingConfig
+from training.custom import build_vae
 from training.initial import Initial
 from training.minibatch import Draw, generator
 from training.totals import Totals
@@ -109,7 +110,7 @@ class State:
 def _build(config: TrainingConfig, device: torch.device, initial: Initial | None) -> VAE:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator(torch.device("cpu"), config.seed, Draw.WEIGHTS).initial_seed())
-        vae = VAE(config.model)
+        vae = build_vae(config.model)
     if initial:
         initial.put_into(vae)
     # The layout in which CPUs and GPUs run these convolutions fastest.

@@ -16,6 +16,7 @@ from training.checkpoint import read_checkpoint, write_checkpoint, write_weights
 from training.commit import git_commit
 from training.compute import Compute, choose_compute, tool_versions
 from training.config import TrainingConfig
+from training.custom import check_networks
 from training.data import Data, load_data, require_enough
 from training.errors import InterruptedTrainingError, NotFiniteError, StageError
 from training.initial import Initial, read_initial
@@ -41,7 +42,7 @@ def fit(
 
     Raises:
         ConfigError: `resume` with other settings or pictures than the checkpoint's, or `init` is
-            no start for this model.
+            no start for this model, or a network of one's own can't be trained and exported.
         DataError: the pictures can't be trained on, or are too few.
         DiskError: a file can't be written.
         InterruptedTrainingError: SIGINT or SIGTERM came; a checkpoint has been written.
@@ -53,6 +54,7 @@ def fit(
         msg = f"{folder}: holds a run already; continue it with --resume, or take another workdir"
         raise StageError(msg)
     console = console or Console(stderr=True)
+    check_networks(config.model)
     initial = read_initial(Path(config.init), config.model) if config.init else None
     data = load_data(config)
     require_enough(data)

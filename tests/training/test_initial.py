@@ -100,6 +100,7 @@ def test_a_network_that_computes_something_else_is_refused() -> None:
     """Where every name and shape fits, the golden batch still tells another network."""
     initial = read_initial(MNIST, shipped_model())
     vae = VAE(shipped_model())
+    assert isinstance(vae.decoder.body, torch.nn.Sequential)
     vae.decoder.body[5] = torch.nn.Tanh()
 
     with pytest.raises(ConfigError, match=r"params differs from its golden batch by [0-9.]+, so"):
