@@ -71,7 +71,7 @@ def _check(
     body.train()
     first = run(rows)
     _compare(name, first, run(rows), "gives the same rows other answers: it is random, or changes")
-    alone = [torch.cat(parts) for parts in zip(*map(run, rows.split(1)), strict=True)]
+    alone = [torch.cat(parts) for parts in zip(*map(run, torch.split(rows, 1)), strict=True)]
     _compare(
         name, first, alone, "answers a row otherwise among other rows: it depends on the batch"
     )
