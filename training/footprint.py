@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from model import elbo
 from model.config import CustomConfig
 from model.vae import VAE
-from training.config import TrainingConfig
+from training import objective
+from training.config import ObjectiveConfig, TrainingConfig
 from training.custom import build_vae
 
 _COPIES = 5
@@ -35,12 +35,19 @@ def training_bytes(config: TrainingConfig) -> int:
     with torch.random.fork_rng(devices=[]), torch.device("cpu" if own else "meta"):
         vae = build_vae(config.model)
         image = torch.zeros(1, *config.model.image_shape)
-        noise = torch.zeros(1, *config.model.latent_shape)
+        noise = torch.zeros(1, _most_samples(config), *config.model.latent_shape)
     weights = sum(parameter.nbytes for parameter in vae.parameters())
-    return _COPIES * weights + config.batch_size * _activation_bytes(vae, image, noise)
+    activations = _activation_bytes(config.objective, vae, image, noise)
+    return _COPIES * weights + config.batch_size * activations
 
 
-def _activation_bytes(vae: VAE, image: Tensor, noise: Tensor) -> int:
+def _most_samples(config: TrainingConfig) -> int:
+    """K, the draws of a picture, in the steps that have most."""
+    tuning = config.tuning.samples if config.tuning.epochs else 1
+    return max(config.objective.samples, tuning)
+
+
+def _activation_bytes(config: ObjectiveConfig, vae: VAE, image: Tensor, noise: Tensor) -> int:
     """Bytes that autograd keeps of one row besides the weights."""
     parameters = {_storage(one) for one in vae.parameters()}
     kept: dict[int, Tensor] = {}
@@ -51,9 +58,7 @@ def _activation_bytes(vae: VAE, image: Tensor, noise: Tensor) -> int:
         return tensor
 
     with saved_tensors_hooks(keep, lambda tensor: tensor):
-        mean, logvar, params = vae(image, noise)
-        bound = elbo.elbo(vae.log_likelihood(image, params), elbo.kl(mean, logvar))
-    del bound  # it holds what is counted
+        objective.evaluate(config, vae, image, vae(image, noise), beta=1.0)
     return sum(
         tensor.untyped_storage().nbytes()
         for number, tensor in kept.items()

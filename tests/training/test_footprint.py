@@ -32,6 +32,15 @@ def test_activations_are_what_backward_needs(tmp_path: Path) -> None:
     assert 4 * kept <= two - one < 4 * kept + 100
 
 
+def test_importance_samples_need_more(tmp_path: Path) -> None:
+    """Each draw of a picture has activations of its own in the decoder, in tuning too."""
+    config = runs.config(tmp_path, "batch_size=100")
+    many = [override_config(config, [key]) for key in ("objective.samples=8", "tuning.epochs=1")]
+
+    first, second = map(training_bytes, many)
+    assert first == second > 2 * training_bytes(config)
+
+
 @pytest.mark.parametrize(
     "network", ['architecture="resnet"', 'architecture="resnet", decoder_widths=[64, 128]']
 )
