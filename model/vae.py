@@ -73,6 +73,13 @@ class VAE(nn.Module):
             return torch.tensor(likelihood.scale)
         return None
 
+    def start_scale(self, scale: Scale) -> None:
+        """Lets a learned scale begin there; any other is left as it is."""
+        if self.log_scale is not None:
+            above = torch.as_tensor(scale, dtype=torch.float32) - _floor(self.config)
+            with torch.no_grad():
+                self.log_scale.copy_(above.clamp(min=1e-6).log())
+
     def scale_value(self) -> Scale | None:
         """`scale` as one number, or by channel."""
         scale = self.scale()

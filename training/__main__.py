@@ -84,6 +84,7 @@ def _config(options: argparse.Namespace) -> TrainingConfig:
         "--threads": ("threads", options.threads),
         "--device": ("device", options.device),
         "--data": ("data.source", options.data),
+        "--init": ("init", options.init),
     }
     named = [
         Override(key, value, f"{option} {value}")
@@ -106,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--data", metavar="SOURCE", help="hub name, or folder of pictures")
         command.add_argument("--workdir", type=Path, help="the run's folder (runs/PRESET)")
         command.add_argument("--resume", action="store_true", help="continue a run that stopped")
+        command.add_argument(
+            "--init", metavar="BUNDLE", help="start from the weights of a bundle or workdir"
+        )
         command.add_argument("--seed", type=int)
         command.add_argument("--threads", type=int, help="CPU threads (0: all)")
         command.add_argument("--device", choices=("auto", "cpu", "cuda"))

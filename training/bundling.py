@@ -187,7 +187,7 @@ def _manifest(
         ),
         likelihood=to_likelihood(model, exported["scale"]),
         objective=_objective(config, run),
-        network=model.network.model_dump(mode="json"),
+        network=model.network.model_dump(mode="json", exclude={"folder"}),
         weights=WeightsSpec.model_validate(exported["weights"]),
         data=_data(config, run),
         metrics={n: Metric.model_validate(value) for n, value in measured["metrics"].items()},
@@ -215,6 +215,8 @@ def _objective(config: TrainingConfig, run: Mapping[str, Any]) -> dict[str, Any]
         "device": run["device"],
         "threads": run["threads"],
         "precision": run["precision"],
+        # Absent where weights began at random, as in bundles from before.
+        **({"init": run["init"]} if run.get("init") else {}),
     }
 
 

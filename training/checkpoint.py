@@ -39,6 +39,8 @@ class Checkpoint:
     """The settings that the run depends on, by dotted key."""
     fingerprints: dict[str, str]
     """The pictures', by split."""
+    initial: str = ""
+    """SHA-256 of what the weights started from, if not from random ones."""
 
 
 def write_checkpoint(workdir: Workdir, checkpoint: Checkpoint) -> None:
@@ -56,12 +58,13 @@ def write_checkpoint(workdir: Workdir, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(
-    workdir: Workdir, config: TrainingConfig, fingerprints: Mapping[str, str]
+    workdir: Workdir, config: TrainingConfig, fingerprints: Mapping[str, str], initial: str = ""
 ) -> Checkpoint:
-    """Reads the checkpoint of a run with this configuration and these pictures.
+    """Reads the checkpoint of a run with this configuration, these pictures and this start.
 
     Raises:
-        ConfigError: it belongs to another configuration or other pictures; names what differs.
+        ConfigError: it belongs to another configuration, other pictures or other weights to start
+            from; names what differs.
         StageError: the file is damaged.
     """
     path = workdir.checkpoint
@@ -85,6 +88,8 @@ def read_checkpoint(
     ]
     if checkpoint.fingerprints != dict(fingerprints):
         differing.append("the pictures")
+    if checkpoint.initial != initial:
+        differing.append("the weights that it started from (--init)")
     if differing:
         msg = (
             f"{path}: belongs to a run with other settings, so it can't be resumed with these: "

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from model.config import BernoulliConfig, Frozen, GaussianConfig, ModelConfig, PositiveInt
+from model.config import (
+    BernoulliConfig,
+    CustomConfig,
+    Frozen,
+    GaussianConfig,
+    ModelConfig,
+    PositiveInt,
+)
 from model.manifest import InputSpec, Name, Preprocessing
 from model.noise import MAX_SEED
+from model.sources import SourceError, locate
 from training.errors import ConfigError
 from training.overrides import Override, apply_overrides, parse_override
 
@@ -166,6 +175,8 @@ class TrainingConfig(Frozen):
     seed: Seed = 0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Decay of the weights' exponential moving average, which is what gets exported; 0: none."""
+    init: str | None = None
+    """A bundle, workdir or safetensors file whose weights the run starts from."""
     early_stop: NonNegativeInt = 0
     """Epochs without a better validation bound after which training ends; 0: never."""
     checkpoint_steps: NonNegativeInt = 0
@@ -239,14 +250,28 @@ class TrainingConfig(Frozen):
     def identity(self) -> dict[str, object]:
         """Everything that decides the trained weights, by dotted key.
 
-        Where pictures lie, how often a run is saved or shown, and how a bundle is named or
-        measured, is not part of it: the pictures' fingerprint is compared instead.
+        Where pictures and the weights to start from lie, how often a run is saved or shown, and
+        how a bundle is named or measured, is not part of it: fingerprints of the former are
+        compared instead.
         """
-        others = {"evaluation", "bundle", "checkpoint_steps", "sample_epochs"}
+        others = {"evaluation", "bundle", "checkpoint_steps", "sample_epochs", "init"}
         whole = self.model_dump(mode="json", exclude=others)
         for key in ("source", "id", "revision", "cache", "licence"):
             del whole["data"][key]
-        return dict(_flatten(whole))
+        network = whole["model"]["network"]
+        network.pop("folder", None)
+        if "options" in network:  # one value: an option that is taken out differs too
+            network["options"] = json.dumps(network["options"], sort_keys=True)
+        return flatten(whole)
+
+
+def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """The values of nested sections by dotted key."""
+    flat: dict[str, object] = {}
+    for key, value in document.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
 
 
 def preset_names() -> list[str]:
@@ -270,7 +295,21 @@ def read_config(preset: str, overrides: Sequence[str | Override] = ()) -> Traini
     except tomllib.TOMLDecodeError as error:
         msg = f"{name}: not TOML: {error}"
         raise ConfigError(msg) from error
-    return _override(document, overrides, name)
+    config = _override(document, overrides, name)
+    return _with_sources(config, dict.fromkeys((Path(preset).parent, Path())))
+
+
+def _with_sources(config: TrainingConfig, folders: Iterable[Path]) -> TrainingConfig:
+    """Finds the files of networks of one's own."""
+    network = config.model.network
+    if not isinstance(network, CustomConfig):
+        return config
+    try:
+        located = locate(network, folders)
+    except SourceError as error:
+        raise ConfigError(str(error)) from error
+    model = config.model.model_copy(update={"network": located})
+    return config.model_copy(update={"model": model})
 
 
 def override_config(config: TrainingConfig, overrides: Sequence[str | Override]) -> TrainingConfig:
@@ -313,7 +352,7 @@ def _override(
 def _describe(error: ValidationError, name: str, overrides: Sequence[Override] = ()) -> str:
     lines = []
     for entry in error.errors():
-        tags = ("mlp", "conv", "bernoulli", "gaussian", "logistic")
+        tags = ("mlp", "conv", "resnet", "custom", "bernoulli", "gaussian", "logistic")
         key = ".".join(str(part) for part in entry["loc"] if part not in tags)
         unknown = entry["type"] == "extra_forbidden"
         what = "unknown key" if unknown else entry["msg"].removeprefix("Value error, ")
@@ -321,11 +360,3 @@ def _describe(error: ValidationError, name: str, overrides: Sequence[Override] =
         where = f"{name} with {' '.join(guilty)}" if guilty else name
         lines.append(f"{where}: {key}: {what}" if key else f"{where}: {what}")
     return "\n".join(lines)
-
-
-def _flatten(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
-    flat: list[tuple[str, object]] = []
-    for key, value in document.items():
-        name = f"{prefix}{key}"
-        flat += _flatten(value, f"{name}.") if isinstance(value, dict) else [(name, value)]
-    return flat

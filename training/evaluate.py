@@ -56,7 +56,7 @@ def evaluate(folder: Path, overrides: Sequence[str] = (), console: Console | Non
     kl_per_dimension = likelihood.kl_per_dimension(measured.mean, measured.logvar).mean(axis=0)
     document = {
         "metrics": {name: metric.model_dump(mode="json") for name, metric in metrics.items()},
-        "kl_per_dimension": kl_per_dimension.tolist(),
+        "kl_per_dimension": kl_per_dimension.flatten().tolist(),
     }
     known = measured_on.labels
     labels = np.empty(0, np.int64) if known is None else known[rows]

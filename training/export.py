@@ -23,10 +23,10 @@ from model import noise, pixels
 from model.noise import Purpose
 from model.pixels import Floats
 from model.runtime import Graph
-from model.vae import VAE
 from training.calibration import calibrated_scale
 from training.checkpoint import read_weights
 from training.config import TrainingConfig
+from training.custom import build_vae
 from training.data import Data, reload_data
 from training.errors import ParityError, StageError
 from training.workdir import Workdir, write_bytes, write_json
@@ -63,13 +63,14 @@ def export(folder: Path, overrides: Sequence[str] = ()) -> None:
     """Writes `encoder.onnx`, `decoder.onnx`, `golden.npz` and `export.json` into the workdir.
 
     Raises:
+        ConfigError: the file of a network of one's own is gone or has changed.
         ParityError: torch and onnxruntime disagree; nothing is written.
         StageError: `fit` has not finished.
     """
     workdir = Workdir(folder)
     config = workdir.read_config(overrides)
     weights = read_weights(workdir)
-    vae = VAE(config.model)
+    vae = build_vae(config.model)
     vae.load_state_dict(dict(weights.tensors))
     data = reload_data(workdir, config)
     images = _example_images(data, config, max(PARITY_BATCHES))

@@ -91,19 +91,19 @@ def draw_reconstructions(graphs: Graphs, targets: Floats) -> Images:
 
 def draw_traversals(graphs: Graphs, start: Floats, kl_per_dimension: Sequence[float]) -> Images:
     """One row for each of the most informative latent dimensions, which runs from −3 to 3 while
-    the others keep the values of `start` [d]."""
+    the others keep the values of `start` [*latent_shape]; those of a map count in its order."""
     chosen = np.argsort(kl_per_dimension)[::-1][:_TRAVERSED]
-    latents = np.tile(start, (len(chosen), len(_TRAVERSAL), 1))
+    latents = np.tile(start.ravel(), (len(chosen), len(_TRAVERSAL), 1))
     for row, dimension in enumerate(chosen):
         latents[row, :, dimension] = _TRAVERSAL
-    return tile(_decode(graphs, latents.reshape(-1, len(start))), len(_TRAVERSAL))
+    return tile(_decode(graphs, latents.reshape(-1, *start.shape)), len(_TRAVERSAL))
 
 
 def draw_latent(mean: Floats, labels: NDArray[np.int64], classes: Sequence[str]) -> Figure:
-    """Posterior means [n, d] in two dimensions, by class: themselves, or their first two principal
-    components where d is not 2."""
+    """Posterior means [n, *latent_shape] in two dimensions, by class: themselves, or their first
+    two principal components where a latent has not 2 values."""
     mean, labels = mean[:_MOST_POINTS], labels[:_MOST_POINTS]
-    points, axis_names = _project(mean)
+    points, axis_names = _project(mean.reshape(len(mean), -1))
     figure = Figure(figsize=(8, 7), dpi=120, layout="constrained")
     axes = figure.subplots()
     if len(labels) and 1 < len(classes) <= 20:

@@ -22,9 +22,9 @@ class Measured:
     """Figures of each picture, in nats unless said otherwise."""
 
     mean: Floats
-    """Posterior means [n, d]."""
+    """Posterior means [n, *latent_shape]."""
     logvar: Floats
-    """Posterior log-variances [n, d]."""
+    """Posterior log-variances [n, *latent_shape]."""
     bound: NDArray[np.float64]
     """Importance-weighted bound [n]."""
     log_likelihood: NDArray[np.float64]

@@ -13,6 +13,8 @@ from model.vae import VAE
 from training import schedule
 from training.checkpoint import Checkpoint, Weights
 from training.config import TrainingConfig
+from training.custom import build_vae
+from training.initial import Initial
 from training.minibatch import Draw, generator
 from training.totals import Totals
 
@@ -24,16 +26,24 @@ small folder of pictures gives it few steps."""
 class State:
     """A run between two steps."""
 
-    def __init__(self, config: TrainingConfig, device: torch.device) -> None:
+    def __init__(
+        self, config: TrainingConfig, device: torch.device, initial: Initial | None = None
+    ) -> None:
+        """The beginning of a run; `initial` are weights in place of random ones.
+
+        Raises:
+            ConfigError: `initial` does not fit the network.
+        """
         self.config = config
-        self.vae = _build(config, device)
-        self.ema = _build(config, device).requires_grad_(requires_grad=False).eval()
+        self.initial = initial.sha256 if initial else ""
+        self.vae = _build(config, device, initial)
+        self.ema = _build(config, device, initial).requires_grad_(requires_grad=False).eval()
         self.optimiser = torch.optim.AdamW(
             _parameter_groups(self.vae, config),
             betas=(config.optimiser.beta1, config.optimiser.beta2),
             fused=True,
         )
-        self.totals = Totals(config.model.latent_dim, device)
+        self.totals = Totals(config.model.latent_dimensions, device)
         self.step = 0
         self.seconds = 0.0
         self.best_bound = -math.inf
@@ -83,6 +93,7 @@ class State:
             best_weights=self.best_weights,
             identity=self.config.identity(),
             fingerprints=dict(fingerprints),
+            initial=self.initial,
         )
 
     def load(self, checkpoint: Checkpoint) -> None:
@@ -96,10 +107,12 @@ class State:
         self.best_step, self.best_weights = checkpoint.best_step, checkpoint.best_weights
 
 
-def _build(config: TrainingConfig, device: torch.device) -> VAE:
+def _build(config: TrainingConfig, device: torch.device, initial: Initial | None) -> VAE:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator(torch.device("cpu"), config.seed, Draw.WEIGHTS).initial_seed())
-        vae = VAE(config.model)
+        vae = build_vae(config.model)
+    if initial:
+        initial.put_into(vae)
     # The layout in which CPUs and GPUs run these convolutions fastest.
     vae.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return vae

@@ -27,14 +27,13 @@ class Figures:
 class Totals:
     """Sums over pictures; they travel with the checkpoint, so that a resumed epoch adds up."""
 
-    def __init__(self, latent_dim: int, device: torch.device) -> None:
-        self._sums = torch.zeros(3 + 2 * latent_dim, dtype=torch.float64, device=device)
-        self._latent_dim = latent_dim
+    def __init__(self, latent_dimensions: int, device: torch.device) -> None:
+        self._sums = torch.zeros(3 + 2 * latent_dimensions, dtype=torch.float64, device=device)
 
     def add(self, log_likelihood: Tensor, mean: Tensor, logvar: Tensor) -> None:
-        """log_likelihood [n]; mean and logvar [n, latent_dim]."""
+        """log_likelihood [n]; mean and logvar [n, *latent_shape]."""
         with torch.no_grad():
-            wide = mean.double()
+            wide = mean.double().flatten(1)
             parts = (
                 torch.tensor([len(mean)], device=mean.device),
                 log_likelihood.double().sum()[None],

@@ -18,8 +18,10 @@ from training.checkpoint import read_checkpoint, write_checkpoint, write_weights
 from training.commit import git_commit
 from training.compute import Compute, choose_compute, tool_versions
 from training.config import TrainingConfig
+from training.custom import check_networks
 from training.data import Data, load_data, require_enough
 from training.errors import InterruptedTrainingError, NotFiniteError, StageError
+from training.initial import Initial, read_initial
 from training.interrupt import stop_signals
 from training.minibatch import Draw, Minibatches, generator
 from training.report import Report
@@ -43,7 +45,8 @@ def fit(
     resumed ends with the same bits as one that ran straight through.
 
     Raises:
-        ConfigError: `resume` with other settings or pictures than the checkpoint's.
+        ConfigError: `resume` with other settings or pictures than the checkpoint's, or `init` is
+            no start for this model, or a network of one's own can't be trained and exported.
         DataError: the pictures can't be trained on, or are too few.
         DiskError: a file can't be written.
         InterruptedTrainingError: SIGINT or SIGTERM came; a checkpoint has been written.
@@ -55,18 +58,21 @@ def fit(
         msg = f"{folder}: holds a run already; continue it with --resume, or take another workdir"
         raise StageError(msg)
     console = console or Console(stderr=True)
+    check_networks(config.model)
+    initial = read_initial(Path(config.init), config.model) if config.init else None
     data = load_data(config)
     require_enough(data)
     compute = choose_compute(config)
     with sole_use(folder):
-        _train(Trainer(config, workdir, data, compute), console)
+        _train(Trainer(config, workdir, data, compute, initial), console)
     return workdir
 
 
 def _train(trainer: Trainer, console: Console) -> None:
     config, workdir = trainer.config, trainer.workdir
     if workdir.checkpoint.exists():
-        trainer.state.load(read_checkpoint(workdir, config, trainer.data.fingerprints))
+        known = (trainer.data.fingerprints, trainer.state.initial)
+        trainer.state.load(read_checkpoint(workdir, config, *known))
     write_json(workdir.config, config.model_dump(mode="json"))
     _announce(console, trainer)
     try:
@@ -81,13 +87,19 @@ class Trainer:
     """One run: its configuration, pictures and machine, and the state that steps change."""
 
     def __init__(
-        self, config: TrainingConfig, workdir: Workdir, data: Data, compute: Compute
+        self,
+        config: TrainingConfig,
+        workdir: Workdir,
+        data: Data,
+        compute: Compute,
+        initial: Initial | None = None,
     ) -> None:
         self.config = config
         self.workdir = workdir
         self.data = data
         self.compute = compute
-        self.state = State(config, compute.device)
+        self.initial = initial
+        self.state = State(config, compute.device, initial)
         self.batches = Minibatches(
             data.train.images,
             batch_size=config.batch_size,
@@ -252,4 +264,5 @@ def _about(trainer: Trainer) -> dict[str, object]:
         "steps": state.step,
         "tools": tool_versions(),
         "git_commit": trainer.git_commit,
+        "init": dict(trainer.initial.about) if trainer.initial else None,
     }

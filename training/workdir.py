@@ -54,7 +54,7 @@ class Workdir:
         config = parse_config(content, str(self.config))
         changed = override_config(config, overrides)
         before, now = config.identity(), changed.identity()
-        fixed = [key for key in now if now[key] != before[key] and key not in _OF_A_MACHINE]
+        fixed = [key for key in now if now[key] != before.get(key) and key not in _OF_A_MACHINE]
         if fixed:
             msg = f"{', '.join(fixed)}: fixed when this workdir was trained; run `fit` anew"
             raise ConfigError(msg)

@@ -17,10 +17,15 @@ from model.config import (
     MlpConfig,
     ModelConfig,
     NetworkConfig,
+    ResnetConfig,
 )
-from model.networks import Decoder, Encoder, ResidualBlock, parameter_count
+from model.networks import Decoder, Encoder, parameter_count
 
-NETWORKS = (MlpConfig(hidden=(9, 7)), ConvConfig(widths=(4, 6), blocks=1, hidden=8))
+NETWORKS = (
+    MlpConfig(hidden=(9, 7)),
+    ConvConfig(widths=(4, 6), blocks=1, hidden=8),
+    ResnetConfig(widths=(4, 6), blocks=1, hidden=8),
+)
 
 
 @given(
@@ -84,13 +89,6 @@ def test_other_decoders_show_clamped_means(likelihood: GaussianConfig | Logistic
     torch.testing.assert_close(pixels, params.clamp(0, 1))
 
 
-def test_residual_blocks_begin_as_the_identity() -> None:
-    """An untrained block hands its input on, so depth costs nothing at the start."""
-    features = torch.randn(2, 5, 4, 4)
-
-    torch.testing.assert_close(ResidualBlock(5)(features), features)
-
-
 def test_no_layer_depends_on_the_batch() -> None:
     """There is neither dropout nor batch normalisation in any network."""
     forbidden = (nn.Dropout, nn.BatchNorm1d, nn.BatchNorm2d)
@@ -107,6 +105,16 @@ def test_outputs_are_float32_under_mixed_precision() -> None:
         outputs = (*Encoder(config)(torch.rand(2, 1, 8, 8)), *Decoder(config)(torch.randn(2, 32)))
 
     assert {output.dtype for output in outputs} == {torch.float32}
+
+
+def test_weights_of_conv_keep_their_names() -> None:
+    """Checkpoints and bundles know the weights by these names."""
+    names = Decoder(ModelConfig(network=ConvConfig(widths=(4, 6)))).state_dict().keys()
+
+    assert {name.removesuffix(".weight") for name in names if name.endswith("weight")} == {
+        "body.0", "body.2", "body.4.residual.1", "body.4.residual.3", "body.6",
+        "body.8.residual.1", "body.8.residual.3", "body.10",
+    }  # fmt: skip
 
 
 def test_parameter_count() -> None:

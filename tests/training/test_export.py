@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from model import pixels
+from model.config import ModelConfig
 from model.runtime import Graph
 from model.vae import VAE
 from tests.training import runs
@@ -193,6 +194,34 @@ def test_parity_fails_for_another_module(other: Callable[[], nn.Module], message
     """A graph that computes something else is refused, with output, difference and batch size."""
     with pytest.raises(ParityError, match=message):
         check_parity(other(), halves(), rows())
+
+
+@pytest.mark.parametrize(
+    ("size", "network", "latent_map"),
+    [
+        ((28, 28), {"widths": (2, 3)}, None),
+        ((32, 48), {"widths": (2, 3, 4)}, (2, 4, 6)),
+        ((64, 64), {"widths": (2, 3), "patch": 4, "decoder_blocks": 2}, None),
+        ((256, 256), {"widths": (2, 3, 3, 4), "patch": 8}, (2, 4, 4)),
+    ],
+)
+def test_resnets_of_all_sizes_are_exported(
+    size: tuple[int, int], network: dict[str, object], latent_map: tuple[int, int, int] | None
+) -> None:
+    """Networks from 28 to 256 pixels, with vectors and maps, pass the parity check untrained."""
+    whole = {"architecture": "resnet", "blocks": 1, "hidden": 5, **network}
+    sizes = {"channels": 3, "height": size[0], "width": size[1]}
+    config = ModelConfig.model_validate({**sizes, "latent_map": latent_map, "network": whole})
+    vae = VAE(config)
+    rng = np.random.default_rng(0)
+    images = rng.random((8, *config.image_shape), dtype=np.float32)
+    latents = rng.standard_normal((8, *config.latent_shape), dtype=np.float32)
+
+    encoder = Graph(to_onnx(vae.encoder, images[:2], "image", ("mean", "logvar")))
+    decoder = Graph(to_onnx(vae.decoder, latents[:2], "latent", ("pixels", "params")))
+
+    assert check_parity(vae.encoder, encoder, images)["equal_bits_at_all_batch_sizes"] is True
+    assert check_parity(vae.decoder, decoder, latents)["equal_bits_at_all_batch_sizes"] is True
 
 
 def test_export_needs_finished_weights(tmp_path: Path) -> None:

@@ -26,6 +26,16 @@ def test_figures_are_means_over_all_pictures() -> None:
     assert figures.elbo == pytest.approx(likelihood.mean().item() - kl, rel=1e-5)
 
 
+def test_maps_count_value_by_value() -> None:
+    """The figures of latent maps are those of the same values as vectors."""
+    likelihood, mean, logvar = torch.randn(9), torch.randn(9, 2, 3, 2), torch.randn(9, 2, 3, 2)
+    maps, vectors = Totals(12, DEVICE), Totals(12, DEVICE)
+    maps.add(likelihood, mean, logvar)
+    vectors.add(likelihood, mean.flatten(1), logvar.flatten(1))
+
+    assert maps.figures() == vectors.figures()
+
+
 def test_active_units_are_dimensions_that_vary() -> None:
     """A dimension counts as active if its posterior mean's variance exceeds 0.01."""
     mean = torch.zeros(1000, 3)

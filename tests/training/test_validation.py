@@ -41,6 +41,7 @@ def test_it_is_the_elbo(monkeypatch: pytest.MonkeyPatch) -> None:
     model, images = vae(), binary(7)
     monkeypatch.setattr(validation, "_BATCH", 3)
     with torch.no_grad():
+        assert isinstance(model.encoder.body, torch.nn.Sequential)
         head = model.encoder.body[-1]
         assert isinstance(head, torch.nn.Linear)
         head.weight[2:] = 0
