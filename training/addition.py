@@ -100,7 +100,7 @@ def _check_pictures(manifest: Manifest, data: Data, config: TrainingConfig) -> N
     if data.fingerprints[config.data.train_split] != manifest.data.fingerprint:
         msg = f"{config.data.source}: not the pictures that {manifest.name} was trained with"
         raise DataError(msg)
-    split = describe_split(config.data.train_split, data.counts())
+    split = describe_split(config.data.train_split, data.counts(), data.fingerprints)
     if split != manifest.data.split:
         msg = (
             f"the model was trained with {manifest.data.split}; these settings give {split}: "

@@ -183,5 +183,5 @@ def _data(config: TrainingConfig, run: Mapping[str, Any]) -> DataSpec:
         revision=config.data.revision,
         licence=config.data.licence,
         fingerprint=run["fingerprints"][split],
-        split=describe_split(split, run["pictures"]),
+        split=describe_split(split, run["pictures"], run["fingerprints"]),
     )

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from model.pixels import Images
+from training.mapped import ImageRows
 from training.memory import available_memory
 
 _PART_OF_MEMORY = 0.5
@@ -38,14 +39,14 @@ class Minibatches:
 
     def __init__(
         self,
-        images: Images,
+        images: ImageRows,
         *,
         batch_size: int,
         seed: int,
         binarise: Literal["sample", "threshold", "none"],
         device: torch.device,
     ) -> None:
-        self._images: Images | Tensor = images
+        self._images: ImageRows | Tensor = images
         if images.nbytes < _PART_OF_MEMORY * _free_memory(device):
             self._images = _resident(images, device)
         self._batch_size = batch_size
@@ -110,7 +111,7 @@ def to_tensor(images: Images) -> Tensor:
     return torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), order="C"))
 
 
-def _resident(images: Images, device: torch.device) -> Tensor:
+def _resident(images: ImageRows, device: torch.device) -> Tensor:
     count, height, width, channels = images.shape
     resident = torch.empty((count, channels, height, width), dtype=torch.uint8, device=device)
     # In parts, so that no second copy of the whole set is ever in memory.

@@ -15,14 +15,26 @@ from numpy.typing import NDArray
 
 from training.config import DataConfig
 from training.errors import DataError
+from training.split import Keys, picture_digest, to_keys
 from training.workdir import disk_error
 
 if TYPE_CHECKING:
     import datasets
 
 _HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
-_BATCH = 1000
+_BATCH = 64
+"""Rows read at once; their files are in memory together."""
 _DISK_REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a split holds, wherever it lies."""
+
+    hash: str
+    """SHA-256 over every picture's bytes and label, in order."""
+    keys: Keys
+    """Of each picture's bytes."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +72,22 @@ class Source:
             return None
         return np.asarray(self.rows[self.label_column], dtype=np.int64)
 
-    def content_hash(self) -> str:
-        """SHA-256 over every picture's bytes and label, in order."""
+    def content(self) -> Content:
+        """Reads every picture once and keeps none.
+
+        Raises:
+            DataError: a file has gone or can't be read.
+        """
         digest = hashlib.sha256()
+        digests = []
         for _, content in self.pictures():
             digest.update(len(content).to_bytes(8, "little"))
             digest.update(content)
+            digests.append(picture_digest(content))
         labels = self.labels()
         if labels is not None:
             digest.update(labels.astype("<i8").tobytes())
-        return digest.hexdigest()
+        return Content(digest.hexdigest(), to_keys(digests))
 
 
 def open_source(config: DataConfig) -> dict[str, Source]:

@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 
 from model import elbo
-from model.pixels import Images
 from model.vae import VAE
+from training.mapped import ImageRows
 from training.minibatch import Draw, generator, to_targets, to_tensor
 
 _BATCH = 500
@@ -17,7 +17,7 @@ _BATCH = 500
 @torch.no_grad()
 def validation_elbo(
     vae: VAE,
-    images: Images,
+    images: ImageRows,
     *,
     binarise: Literal["sample", "threshold", "none"],
     seed: int,

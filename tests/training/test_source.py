@@ -82,7 +82,7 @@ def test_the_content_hash_is_of_pictures_and_labels(tmp_path: Path) -> None:
     runs.write_pictures(tmp_path / "changed" / "a", 1, seed=9)
 
     hashes = [
-        open_source(data(tmp_path, tmp_path / name))["train"].content_hash()
+        open_source(data(tmp_path, tmp_path / name))["train"].content().hash
         for name in ("first", "copy", "changed")
     ]
 
