@@ -13,8 +13,9 @@ from model.config import BernoulliConfig, GaussianConfig, LikelihoodConfig, Mode
 from model.manifest import LikelihoodSpec, Manifest
 from model.reference import REFERENCE
 from model.runtime import Graph
-from training.config import DataConfig, TrainingConfig, override_config
+from training.config import TrainingConfig, override_config
 from training.data import Data, describe_split, load_data
+from training.data_config import DataConfig
 from training.errors import DataError, StageError
 from training.export import Graphs
 from training.overrides import Override

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from model.pixels import Images
+from training.augment import augment
+from training.data_config import AugmentConfig
 from training.mapped import ImageRows
 from training.memory import available_memory
 
@@ -27,6 +29,7 @@ class Draw(enum.StrEnum):
 
     WEIGHTS = "weights"
     ORDER = "order"
+    AUGMENT = "augment"
     BINARISE = "binarise"
     LATENT = "latent"
     VALIDATION_PIXELS = "validation pixels"
@@ -45,6 +48,7 @@ class Minibatches:
         seed: int,
         binarise: Literal["sample", "threshold", "none"],
         device: torch.device,
+        augmented: AugmentConfig | None = None,
     ) -> None:
         self._images: ImageRows | Tensor = images
         if images.nbytes < _PART_OF_MEMORY * _free_memory(device):
@@ -53,6 +57,7 @@ class Minibatches:
         self._seed = seed
         self._binarise = binarise
         self._device = device
+        self._augmented = augmented if augmented and augmented.is_on else None
         self._epoch = -1
         self._order = np.empty(0, dtype=np.int64)
 
@@ -62,7 +67,8 @@ class Minibatches:
         return -(-len(self._images) // self._batch_size)
 
     def __getitem__(self, step: int) -> Tensor:
-        """float32 [n, c, h, w] in [0, 1]: the step's pictures, binarised if so configured."""
+        """float32 [n, c, h, w] in [0, 1]: the step's pictures, augmented and binarised if so
+        configured."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             rng = generator(torch.device("cpu"), self._seed, Draw.ORDER, epoch)
@@ -70,6 +76,9 @@ class Minibatches:
             self._epoch = epoch
         rows = self._order[position * self._batch_size : (position + 1) * self._batch_size]
         grey = self._take(rows)
+        if self._augmented:
+            rng = generator(self._device, self._seed, Draw.AUGMENT, step)
+            grey = augment(grey, self._augmented, rng)
         return to_targets(grey, self._binarise, self._seed, Draw.BINARISE, step)
 
     def noise(self, step: int, rows: int, shape: tuple[int, ...]) -> Tensor:

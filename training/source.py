@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from training.config import DataConfig
+from training.data_config import DataConfig
 from training.errors import DataError
 from training.split import Keys, picture_digest, to_keys
 from training.workdir import disk_error

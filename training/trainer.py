@@ -90,6 +90,7 @@ class Trainer:
             seed=config.seed,
             binarise=config.binarise,
             device=compute.device,
+            augmented=config.data.augment,
         )
         # Read now: a long run may outlast the commit that its code was loaded from.
         self.git_commit = git_commit("model", "training")

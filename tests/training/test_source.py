@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.training import runs
-from training.config import DataConfig
+from training.data_config import DataConfig
 from training.errors import DataError
 from training.source import open_source, source_name
 
