@@ -134,7 +134,7 @@ def _write_images(
     unreadable: list[str] = []
     skipped: list[str] = []
     strangers: list[str] = []
-    for row, (name, outcome) in enumerate(_fitted(source, recipe)):
+    for row, (name, outcome) in enumerate(fitted(source, recipe)):
         if isinstance(outcome, pictures.PictureError):
             unreadable.append(f"{name}: {outcome}")
             skipped.append(name)
@@ -158,7 +158,7 @@ def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
     )
 
 
-def _fitted(
+def fitted(
     source: Source, recipe: Recipe
 ) -> Iterator[tuple[str, pictures.Fitted | pictures.PictureError]]:
     """Decodes on all cores (Pillow releases the interpreter lock), in order, a few ahead."""

@@ -29,8 +29,8 @@ _CHECKED_BYTES = 2**24
 class Split:
     """Some pictures."""
 
-    images: MappedImages
-    """uint8 [n, h, w, c], in their file."""
+    images: ImageRows
+    """uint8 [n, h, w, c]; where they were decoded they stay in their file."""
     labels: NDArray[np.int64] | None
     """Class numbers [n], indices into `Data.classes`."""
 

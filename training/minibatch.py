@@ -51,7 +51,7 @@ class Minibatches:
         augmented: AugmentConfig | None = None,
     ) -> None:
         self._images: ImageRows | Tensor = images
-        if images.nbytes < _PART_OF_MEMORY * _free_memory(device):
+        if resident_bytes(images, device):
             self._images = _resident(images, device)
         self._batch_size = batch_size
         self._seed = seed
@@ -120,6 +120,12 @@ def to_tensor(images: Images) -> Tensor:
     return torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), order="C"))
 
 
+def resident_bytes(images: ImageRows, device: torch.device) -> int:
+    """What the pictures will take of the device's memory: all they are, or nothing where that is
+    too much and they are read as needed."""
+    return images.nbytes if images.nbytes < _PART_OF_MEMORY * free_memory(device) else 0
+
+
 def _resident(images: ImageRows, device: torch.device) -> Tensor:
     count, height, width, channels = images.shape
     resident = torch.empty((count, channels, height, width), dtype=torch.uint8, device=device)
@@ -130,5 +136,6 @@ def _resident(images: ImageRows, device: torch.device) -> Tensor:
     return resident
 
 
-def _free_memory(device: torch.device) -> int:
+def free_memory(device: torch.device) -> int:
+    """Bytes that may still be taken on the device."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()

@@ -14,7 +14,7 @@ SIZE, COUNT = 256, 640
 """Decoded, the pictures take 120 MiB."""
 
 UNDER_A_LIMIT = f"""
-import resource, sys
+import resource, sys, threading
 import torch
 from training import cache, trainer
 from training.config import read_config
@@ -23,6 +23,7 @@ from training.minibatch import Minibatches
 torch.set_num_threads(1)
 config = read_config(sys.argv[1], sys.argv[2:])
 import datasets
+threading.stack_size(2**18)
 lines = open("/proc/self/status").read().splitlines()
 used = next(int(line.split()[1]) for line in lines if line.startswith("VmData"))
 limit = used * 1024 + {ALLOWED}

@@ -85,7 +85,7 @@ def test_epochs_and_seeds_differ() -> None:
 def test_pictures_that_do_not_fit_are_read_as_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Minibatches are the same whether or not all pictures are on the device."""
     resident = batches(pictures(20), binarise="sample")
-    monkeypatch.setattr(minibatch, "_free_memory", lambda _: 0)
+    monkeypatch.setattr(minibatch, "free_memory", lambda _: 0)
     streamed = batches(pictures(20), binarise="sample")
 
     for step in range(10):
