@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         presets = ", ".join(preset_names())
         command.add_argument("preset", help=f"one of {presets}, or a TOML file of your own")
-        command.add_argument("--data", metavar="SOURCE", help="hub name, or folder of pictures")
+        command.add_argument("--data", metavar="SOURCE", help="hub name, folder or parquet files")
         command.add_argument("--workdir", type=Path, help="the run's folder (runs/PRESET)")
         command.add_argument("--resume", action="store_true", help="continue a run that stopped")
         command.add_argument("--seed", type=int)

@@ -32,7 +32,7 @@ class DataConfig(Frozen):
     """Where the pictures come from and how they are split."""
 
     source: str | None = None
-    """A Hugging Face hub name, a folder in the hub's layout, or a folder of pictures."""
+    """A Hugging Face hub name, a folder in the hub's layout or of pictures, or parquet files."""
     id: str | None = None
     """The pictures' name in the bundle's manifest; by default the last part of `source`."""
     revision: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -12,6 +13,8 @@ from training.mapped import ImageRows
 from training.minibatch import Draw, generator, to_targets, to_tensor
 
 _BATCH = 500
+_VALUES = 2**22
+"""Of pictures at once: 500 of up to 8,388 values each, and fewer of larger ones."""
 
 
 @torch.no_grad()
@@ -29,8 +32,9 @@ def validation_elbo(
     weights and by nothing else.
     """
     total = 0.0
-    for number, start in enumerate(range(0, len(images), _BATCH)):
-        grey = to_tensor(images[start : start + _BATCH]).to(device)
+    at_once = max(1, min(_BATCH, _VALUES // math.prod(images.shape[1:])))
+    for number, start in enumerate(range(0, len(images), at_once)):
+        grey = to_tensor(images[start : start + at_once]).to(device)
         targets = to_targets(grey, binarise, seed, Draw.VALIDATION_PIXELS, number)
         rng = generator(device, seed, Draw.VALIDATION_LATENT, number)
         shape = (len(targets), 1, *vae.config.latent_shape)
