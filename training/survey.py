@@ -16,8 +16,8 @@ from training.source import Source
 from training.split import Keys
 
 NEAR_BINARY = 0.75
-"""Part of the values near black or white from which pictures count as drawn in two colours: 0.9
-of MNIST's, 0.6 of Fashion-MNIST's."""
+"""Part of the values near black or white from which pictures count as drawn in two colours; of
+MNIST's it is 0.91."""
 
 _NEAR = 26
 _LONG = 3.0

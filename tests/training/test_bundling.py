@@ -160,3 +160,15 @@ def test_tolerances_follow_the_size_of_the_outputs() -> None:
 
     assert tolerance[CPU] == {"mean": 3e-4, "logvar": 1e-4, "pixels": 1e-4, "params": 8e-3}
     assert tolerance[CUDA] == {"mean": 3e-3, "logvar": 1e-3, "pixels": 1e-3, "params": 8e-2}
+
+
+def test_augmentation_is_told(copied: Workdir) -> None:
+    """The manifest says how training pictures were varied, where they were."""
+    document = read_json(copied.config)
+    augment = {"flip": 0.5, "shift": 1}
+    write_json(copied.config, {**document, "data": {**document["data"], "augment": augment}})
+
+    varied = bundle(copied.folder, ["bundle.version=2"], console=runs.QUIET).manifest
+
+    assert varied.objective["augment"] == augment
+    assert "augment" not in open_bundle(copied.bundles / "digits" / "1").manifest.objective
