@@ -19,7 +19,7 @@ from training.cache import Recipe
 from training.compute import Compute, choose_compute
 from training.config import TrainingConfig
 from training.data import Data, load_data, require_enough
-from training.errors import TrainingError
+from training.errors import ConfigError, DataError, NotFiniteError
 from training.figures import tile
 from training.footprint import Footprint, estimate_footprint, require_memory
 from training.minibatch import free_memory, resident_bytes
@@ -96,6 +96,7 @@ def check(config: TrainingConfig, folder: Path) -> Checked:
     Raises:
         DataError: there is no such source, or no pictures in it.
         DiskError: the cache or the sheet can't be written.
+        InterruptedTrainingError: SIGINT or SIGTERM came during the timed steps.
     """
     recipe = Recipe(config.input, config.preprocessing, convert=True, skip_unreadable=True)
     sources = open_source(config.data)
@@ -155,7 +156,7 @@ def _try(config: TrainingConfig) -> tuple[Data | None, Cost | None, tuple[str, .
         free = free_memory(compute.device)
         require_memory(config, memory, free, on=compute.device.type)
         return data, _time(config, data, compute, memory, free), ()
-    except TrainingError as error:
+    except (ConfigError, DataError, NotFiniteError) as error:
         return data, None, (str(error),)
 
 
