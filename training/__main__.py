@@ -8,12 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training import import_options
+from training import check_options, import_options
 from training.config import TrainingConfig, preset_names, read_config
 from training.errors import TrainingError
 from training.overrides import Override
 
 IMPORT = "import-diffusers"
+CHECK = "check"
 
 _STAGES = {
     "export": "write the ONNX graphs, checked against torch, and the golden batch",
@@ -42,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     if options.command == IMPORT:
         import_options.run(options)
+        return
+    if options.command == CHECK:
+        check_options.run(options)
         return
     # Imported late, as torch takes seconds and `--help` should not.
     from training import stages
@@ -104,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         presets = ", ".join(preset_names())
         command.add_argument("preset", help=f"one of {presets}, or a TOML file of your own")
-        command.add_argument("--data", metavar="SOURCE", help="hub name, or folder of pictures")
+        command.add_argument("--data", metavar="SOURCE", help="hub name, folder or parquet files")
         command.add_argument("--workdir", type=Path, help="the run's folder (runs/PRESET)")
         command.add_argument("--resume", action="store_true", help="continue a run that stopped")
         command.add_argument(
@@ -131,6 +135,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--data", metavar="SOURCE", required=True, help="what it was trained on")
     command.add_argument("--root", type=Path, help="where to write it (beside the bundle)")
     command.add_argument("--version", type=int, help="its version (one more than the bundle's)")
+    _add_set(command)
+    text = "look at pictures before training: what is seen, odd, refused, and what it costs"
+    command = commands.add_parser(CHECK, help=text, description=text)
+    check_options.add(command)
     _add_set(command)
     text = "make a bundle of a model that diffusers saved"
     import_options.add(commands.add_parser(IMPORT, help=text, description=text))

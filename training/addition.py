@@ -15,8 +15,9 @@ from model.posterior import POSTERIOR
 from model.reference import REFERENCE
 from model.runtime import Graph
 from training.card import write_card
-from training.config import DataConfig, TrainingConfig, override_config
+from training.config import TrainingConfig, override_config
 from training.data import Data, describe_split, load_data
+from training.data_config import DataConfig
 from training.errors import DataError, StageError
 from training.export import Graphs
 from training.latents import encode_held_out
@@ -112,7 +113,7 @@ def _check_pictures(manifest: Manifest, data: Data, config: TrainingConfig) -> N
     if data.fingerprints[config.data.train_split] != manifest.data.fingerprint:
         msg = f"{config.data.source}: not the pictures that {manifest.name} was trained with"
         raise DataError(msg)
-    split = describe_split(config.data.train_split, data.counts())
+    split = describe_split(config.data.train_split, data.counts(), data.fingerprints)
     if split != manifest.data.split:
         msg = (
             f"the model was trained with {manifest.data.split}; these settings give {split}: "

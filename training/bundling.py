@@ -201,10 +201,12 @@ def _manifest(
 
 
 def _objective(config: TrainingConfig, run: Mapping[str, Any]) -> dict[str, Any]:
+    augment = config.data.augment
     return {
         "name": "elbo" if config.objective.samples == 1 else "importance-weighted bound",
         **config.objective.model_dump(mode="json"),
         "tuning": config.tuning.model_dump(mode="json") if config.tuning.epochs else None,
+        **({"augment": augment.model_dump(mode="json")} if augment.is_on else {}),
         "optimiser": config.optimiser.model_dump(mode="json"),
         "epochs": config.epochs,
         "batch_size": config.batch_size,
@@ -227,5 +229,5 @@ def _data(config: TrainingConfig, run: Mapping[str, Any]) -> DataSpec:
         revision=config.data.revision,
         licence=config.data.licence,
         fingerprint=run["fingerprints"][split],
-        split=describe_split(split, run["pictures"]),
+        split=describe_split(split, run["pictures"], run["fingerprints"]),
     )

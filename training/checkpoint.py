@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 from collections.abc import Mapping
@@ -80,7 +81,10 @@ def read_checkpoint(
     ) as error:
         msg = f"{path}: not a checkpoint that can be read: {error}"
         raise StageError(msg) from error
-    before, now = checkpoint.identity, config.identity()
+    now = config.identity()
+    # A setting that an older version did not know yet had what is its default now.
+    unknown = {key: _default(config, key) for key in now if key not in checkpoint.identity}
+    before = unknown | checkpoint.identity
     differing = [
         f"{key} ({before.get(key)!r} then, {now.get(key)!r} now)"
         for key in sorted(now)  # what an older version wrote besides decides nothing now
@@ -97,6 +101,15 @@ def read_checkpoint(
         )
         raise ConfigError(msg)
     return checkpoint
+
+
+def _default(config: TrainingConfig, key: str) -> object:
+    """The default of a setting in the kind of section that this configuration has."""
+    *parents, last = key.split(".")
+    section = functools.reduce(getattr, parents, config)
+    return (
+        type(section).model_fields[last].get_default(call_default_factory=True, validated_data={})
+    )
 
 
 @dataclass(frozen=True)

@@ -22,39 +22,11 @@ from model.config import (
 from model.manifest import InputSpec, Name, Preprocessing
 from model.noise import MAX_SEED
 from model.sources import SourceError, locate
+from training.data_config import DataConfig, NonNegativeInt
 from training.errors import ConfigError
 from training.overrides import Override, apply_overrides, parse_override
 
-Share = Annotated[float, Field(ge=0, lt=1)]
-NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, strict=True)]
-
-
-class DataConfig(Frozen):
-    """Where the pictures come from and how they are split."""
-
-    source: str | None = None
-    """A Hugging Face hub name, a folder in the hub's layout, or a folder of pictures."""
-    id: str | None = None
-    """The pictures' name in the bundle's manifest; by default the last part of `source`."""
-    revision: str | None = None
-    """The hub's revision: a commit, branch or tag."""
-    train_split: str = "train"
-    test_split: str = "test"
-    test_share: Share = 0.1
-    """Part of the pictures set apart for testing where the source has no test split."""
-    validation_share: Share = 0.0
-    """Part of the training pictures held back to choose settings or to stop early."""
-    convert: bool = False
-    """Whether grey pictures may become colour ones and colour ones grey."""
-    skip_unreadable: bool = False
-    """Whether pictures that can't be read are left out instead of ending the run."""
-    background: Annotated[int, Field(ge=0, le=255, strict=True)] = 0
-    """Grey level that transparent pixels are laid on."""
-    cache: str = "~/.cache/vaeserve"
-    """Folder for the decoded pictures."""
-    licence: str | None = None
-    """The pictures' licence, for the bundle's manifest."""
 
 
 class OptimiserConfig(Frozen):
@@ -222,6 +194,14 @@ class TrainingConfig(Frozen):
                 "tuning.epochs lowers the ELBO that early_stop watches: set one of them to 0, and "
                 "tune a run that stopped early from its bundle"
             )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _a_shift_leaves_a_part_of_the_picture(self) -> Self:
+        shift, smallest = self.data.augment.shift, min(self.model.height, self.model.width)
+        if shift >= smallest:
+            msg = f"data.augment.shift must be below the picture's {smallest} pixels, got {shift}"
             raise ValueError(msg)
         return self
 

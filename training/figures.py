@@ -19,6 +19,7 @@ from training.config import TrainingConfig
 from training.data import reload_data
 from training.evaluate import to_test_targets
 from training.export import Graphs, load_graphs, read_export
+from training.mapped import ImageRows
 from training.workdir import Workdir, write_atomic
 
 _COLUMNS = 16
@@ -179,10 +180,10 @@ def _decode(graphs: Graphs, latents: Floats) -> Images:
     return pixels.to_uint8(graphs.decoder.run(latents, ["pixels"])[0])
 
 
-def _example_targets(images: Images, config: TrainingConfig) -> Floats:
+def _example_targets(images: ImageRows, config: TrainingConfig) -> Floats:
     count = min(len(images), _ROWS // 2 * _COLUMNS)
     rows = np.linspace(0, len(images), count, endpoint=False).astype(np.int64)
-    return to_test_targets(np.asarray(images[rows]), config)[0]
+    return to_test_targets(images[rows], config)[0]
 
 
 def _read_posterior(workdir: Workdir) -> tuple[Floats, NDArray[np.int64]]:

@@ -21,9 +21,10 @@ from training.config import TrainingConfig
 from training.custom import check_networks
 from training.data import Data, load_data, require_enough
 from training.errors import InterruptedTrainingError, NotFiniteError, StageError
+from training.footprint import estimate_footprint, require_memory
 from training.initial import Initial, read_initial
 from training.interrupt import stop_signals
-from training.minibatch import Draw, Minibatches, generator
+from training.minibatch import Draw, Minibatches, free_memory, generator, resident_bytes
 from training.report import Report
 from training.schedule import Schedule
 from training.source import source_name
@@ -45,8 +46,9 @@ def fit(
     resumed ends with the same bits as one that ran straight through.
 
     Raises:
-        ConfigError: `resume` with other settings or pictures than the checkpoint's, or `init` is
-            no start for this model, or a network of one's own can't be trained and exported.
+        ConfigError: `resume` with other settings or pictures than the checkpoint's, `init` is no
+            start for this model, a network of one's own can't be trained and exported, or the run
+            can't fit into memory.
         DataError: the pictures can't be trained on, or are too few.
         DiskError: a file can't be written.
         InterruptedTrainingError: SIGINT or SIGTERM came; a checkpoint has been written.
@@ -63,9 +65,17 @@ def fit(
     data = load_data(config)
     require_enough(data)
     compute = choose_compute(config)
+    _require_memory(config, data, compute)
     with sole_use(folder):
         _train(Trainer(config, workdir, data, compute, initial), console)
     return workdir
+
+
+def _require_memory(config: TrainingConfig, data: Data, compute: Compute) -> None:
+    device = compute.device
+    pictures = resident_bytes(data.train.images, device)
+    footprint = estimate_footprint(config, pictures=pictures, bfloat16=compute.bfloat16)
+    require_memory(config, footprint, free_memory(device), on=device.type)
 
 
 def _train(trainer: Trainer, console: Console) -> None:
@@ -106,6 +116,7 @@ class Trainer:
             seed=config.seed,
             binarise=config.binarise,
             device=compute.device,
+            augmented=config.data.augment,
         )
         # Read now: a long run may outlast the commit that its code was loaded from.
         self.git_commit = git_commit("model", "training")

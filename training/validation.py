@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
 
 from model import elbo
 from model.manifest import Scale
-from model.pixels import Images
 from model.vae import VAE
+from training.mapped import ImageRows
 from training.minibatch import Draw, generator, to_targets, to_tensor
 
 _BATCH = 500
+_VALUES = 2**22
+"""Of pictures at once: 500 of up to 8,388 values each, and fewer of larger ones."""
 
 
 @torch.no_grad()
 def validation_elbo(
     vae: VAE,
-    images: Images,
+    images: ImageRows,
     *,
     binarise: Literal["sample", "threshold", "none"],
     seed: int,
@@ -34,8 +37,9 @@ def validation_elbo(
     """
     given = None if scale is None else torch.tensor(scale, device=device)
     total = 0.0
-    for number, start in enumerate(range(0, len(images), _BATCH)):
-        grey = to_tensor(images[start : start + _BATCH]).to(device)
+    at_once = max(1, min(_BATCH, _VALUES // math.prod(images.shape[1:])))
+    for number, start in enumerate(range(0, len(images), at_once)):
+        grey = to_tensor(images[start : start + at_once]).to(device)
         targets = to_targets(grey, binarise, seed, Draw.VALIDATION_PIXELS, number)
         rng = generator(device, seed, Draw.VALIDATION_LATENT, number)
         shape = (len(targets), 1, *vae.config.latent_shape)

@@ -182,3 +182,15 @@ def test_figures_of_samples_are_in_the_bundle_where_they_are_part_of_the_run(
     written = bundle(copied.folder, overrides)
 
     assert written.manifest.metrics["sample_frechet_distance"].n == 40
+
+
+def test_augmentation_is_told(copied: Workdir) -> None:
+    """The manifest says how training pictures were varied, where they were."""
+    document = read_json(copied.config)
+    augment = {"flip": 0.5, "shift": 1}
+    write_json(copied.config, {**document, "data": {**document["data"], "augment": augment}})
+
+    varied = bundle(copied.folder, ["bundle.version=2"], console=runs.QUIET).manifest
+
+    assert varied.objective["augment"] == augment
+    assert "augment" not in open_bundle(copied.bundles / "digits" / "1").manifest.objective

@@ -19,7 +19,7 @@ from tests.limits import file_size_limit
 from tests.training import runs
 from training import cache
 from training.cache import Recipe, decode
-from training.config import DataConfig
+from training.data_config import DataConfig
 from training.errors import DataError, DiskError
 from training.source import Source, open_source
 

@@ -88,6 +88,22 @@ def test_what_does_not_shape_the_weights_may_change(tmp_path: Path) -> None:
     assert read_checkpoint(workdir, moved, PRINTS).step == 0
 
 
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_setting_of_a_newer_version_had_its_default(tmp_path: Path, value: int) -> None:
+    """A checkpoint from before a setting was known goes on with that setting's default alone."""
+    workdir = Workdir(tmp_path / "run")
+    written = checkpoint(tmp_path)
+    identity = {key: written.identity[key] for key in written.identity if "augment" not in key}
+    write_checkpoint(workdir, replace(written, identity=identity))
+    now = runs.config(tmp_path, f"data.augment.shift={value}")
+
+    if value:
+        with pytest.raises(ConfigError, match=r"data\.augment\.shift \(0 then, 1 now\)"):
+            read_checkpoint(workdir, now, PRINTS)
+    else:
+        assert read_checkpoint(workdir, now, PRINTS).step == 0
+
+
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04nonsense"])
 def test_a_damaged_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
     """A file that is no checkpoint is one sentence with its path."""

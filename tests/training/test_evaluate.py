@@ -18,6 +18,7 @@ from model.pixels import Floats
 from model.runtime import Graph
 from tests.training import runs
 from training.config import EvaluationConfig, TrainingConfig
+from training.data import load_data
 from training.errors import DataError, StageError
 from training.evaluate import evaluate, measure, to_test_targets
 from training.export import Graphs, export, to_onnx
@@ -208,7 +209,7 @@ def test_settings_are_chosen_on_the_validation_pictures(tmp_path: Path) -> None:
     evaluate(workdir.folder, overrides, console=runs.QUIET)
     tested = read_json(workdir.metrics)["metrics"]
 
-    assert validated["bound"]["n"] == 80
+    assert validated["bound"]["n"] == len(load_data(config).validation)
     assert tested["bound"]["n"] == 100
     assert validated["bound"]["note"] != tested["bound"]["note"]
 
@@ -219,8 +220,8 @@ def test_no_validation_pictures(finished: Workdir) -> None:
         evaluate(finished.folder, ["evaluation.split=validation"], console=runs.QUIET)
 
 
-def test_no_test_pictures(tmp_path: Path) -> None:
-    """A run whose settings lost the test pictures can't be measured; the error says what to set."""
+def test_other_test_pictures(tmp_path: Path) -> None:
+    """A run whose settings choose other test pictures can't be measured with them."""
     folder = runs.write_pictures(tmp_path / "pictures", 6, mode="L", size=(28, 28))
     config = runs.config(tmp_path, "epochs=1", data=folder)
     workdir = fit(config, tmp_path / "run", console=runs.QUIET)
@@ -231,5 +232,5 @@ def test_no_test_pictures(tmp_path: Path) -> None:
     document["data"]["test_share"] = 0
     write_json(workdir.config, document)
 
-    with pytest.raises(DataError, match=r"set data\.test_share above 0"):
+    with pytest.raises(DataError, match="divided otherwise than when"):
         evaluate(workdir.folder, console=runs.QUIET)

@@ -366,6 +366,25 @@ def test_scales_that_find_their_value(tmp_path: Path, likelihood: str, names: li
     assert sum(last[name] for name in names) < sum(first[name] for name in names)
 
 
+def test_augmented_pictures_train_and_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run with augmentation that was stopped and resumed ends with the same bits, its settings
+    in the configuration, and other weights than without."""
+    config = runs.config(tmp_path, "data.augment={flip=0.5, shift=1}", "epochs=4")
+    straight = fit(config, tmp_path / "straight", console=runs.QUIET)
+    with monkeypatch.context() as patch:
+        interrupt_at(MID_EPOCH, patch)
+        with pytest.raises(InterruptedTrainingError):
+            fit(config, tmp_path / "run", console=runs.QUIET)
+
+    resumed = fit(config, tmp_path / "run", resume=True, console=runs.QUIET)
+
+    assert_same_run(straight, resumed)
+    plain = fit(runs.config(tmp_path, "epochs=4"), tmp_path / "plain", console=runs.QUIET)
+    assert log(plain)[-1]["elbo"] != log(straight)[-1]["elbo"]
+
+
 def test_bfloat16_trains(tmp_path: Path) -> None:
     """Mixed precision raises the bound too, and the weights stay float32."""
     config = runs.config(tmp_path, "precision=bfloat16", "epochs=4")
