@@ -29,6 +29,7 @@ class Workdir:
         self.checkpoint = folder / "checkpoint.pt"
         self.weights = folder / "weights.safetensors"
         self.log = folder / "metrics.jsonl"
+        self.warnings = folder / "warnings.jsonl"
         self.tensorboard = folder / "tensorboard"
         self.encoder = folder / "encoder.onnx"
         self.decoder = folder / "decoder.onnx"
@@ -39,6 +40,7 @@ class Workdir:
         self.reference = folder / "reference.npz"
         self.reference_about = folder / "reference.json"
         self.figures = folder / "figures"
+        self.page = folder / "report.html"
         self.bundles = folder / "bundles"
 
     def read_config(self, overrides: Sequence[str] = ()) -> TrainingConfig:
