@@ -8,12 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training import import_options
+from training import compare_options, import_options
 from training.config import TrainingConfig, preset_names, read_config
 from training.errors import TrainingError
 from training.overrides import Override
-
-IMPORT = "import-diffusers"
 
 _STAGES = {
     "export": "write the ONNX graphs, checked against torch, and the golden batch",
@@ -21,7 +19,12 @@ _STAGES = {
     "reference": "measure the bounds of held-out pictures, which /score compares with",
     "figures": "draw loss curves, reconstructions, samples, the latent space and traversals",
     "bundle": "assemble the bundle that the service loads",
+    "report": "write one HTML page of what the run has come to, finished or not",
 }
+
+
+_APART = {"import-diffusers": import_options, "compare": compare_options}
+"""Commands whose options have a module of their own."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    if options.command == IMPORT:
-        import_options.run(options)
+    if options.command in _APART:
+        _APART[options.command].run(options)
         return
     # Imported late, as torch takes seconds and `--help` should not.
     from training import stages
@@ -89,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in (
         ("fit", "train; weights, checkpoint and metrics go to the workdir"),
-        ("run", "all stages: fit, export, evaluate, reference, figures, bundle"),
+        ("run", f"all stages: fit, {', '.join(_STAGES)}"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         presets = ", ".join(preset_names())
@@ -112,8 +115,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--root", type=Path, help="where to write it (beside the bundle)")
     command.add_argument("--version", type=int, help="its version (one more than the bundle's)")
     _add_set(command)
-    text = "make a bundle of a model that diffusers saved"
-    import_options.add(commands.add_parser(IMPORT, help=text, description=text))
+    for name, module in _APART.items():
+        module.add(commands.add_parser(name, help=module.HELP, description=module.HELP))
     return parser
 
 

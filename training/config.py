@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -14,7 +14,7 @@ from model.config import BernoulliConfig, Frozen, ModelConfig, PositiveInt
 from model.manifest import InputSpec, Name, Preprocessing
 from model.noise import MAX_SEED
 from training.errors import ConfigError
-from training.overrides import Override, apply_overrides, parse_override
+from training.overrides import Override, apply_overrides, flatten, parse_override
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
@@ -229,7 +229,7 @@ class TrainingConfig(Frozen):
         whole = self.model_dump(mode="json", exclude=others)
         for key in ("source", "id", "revision", "cache", "licence"):
             del whole["data"][key]
-        return dict(_flatten(whole))
+        return flatten(whole)
 
 
 def preset_names() -> list[str]:
@@ -304,11 +304,3 @@ def _describe(error: ValidationError, name: str, overrides: Sequence[Override] =
         where = f"{name} with {' '.join(guilty)}" if guilty else name
         lines.append(f"{where}: {key}: {what}" if key else f"{where}: {what}")
     return "\n".join(lines)
-
-
-def _flatten(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
-    flat: list[tuple[str, object]] = []
-    for key, value in document.items():
-        name = f"{prefix}{key}"
-        flat += _flatten(value, f"{name}.") if isinstance(value, dict) else [(name, value)]
-    return flat

@@ -86,3 +86,12 @@ def _name_the_default(document: dict[str, Any]) -> None:
             section = section.get(parent) if isinstance(section, dict) else None
         if isinstance(section, dict):
             section.setdefault(last, default)
+
+
+def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """Nested settings by their dotted keys."""
+    flat: dict[str, object] = {}
+    for key, value in document.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return flat

@@ -15,10 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from training.durations import duration
 from training.errors import DivergedError, NotFiniteError
 from training.state import State
 from training.totals import Figures
+from training.wording import duration
 from training.workdir import Workdir, disk_error, write_atomic
 
 Value = float | int | Sequence[float] | None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from training import bundling, evaluate, export, figures, reference, trainer
+from training import bundling, evaluate, export, figures, reference, run_page, trainer
 from training.config import TrainingConfig
 
 Stage = Callable[[Path, Sequence[str]], object]
@@ -18,6 +18,7 @@ STAGES: Mapping[str, Stage] = {
     "reference": reference.reference,
     "figures": figures.figures,
     "bundle": bundling.bundle,
+    "report": run_page.report,
 }
 """Everything after `fit`, in the order in which `run` calls it."""
 

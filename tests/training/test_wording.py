@@ -1,10 +1,10 @@
-"""training/durations.py: times as people say them."""
+"""training.wording.py: times as people say them."""
 
 from __future__ import annotations
 
 import pytest
 
-from training.durations import duration
+from training.wording import duration
 
 
 @pytest.mark.parametrize(
