@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from training.comparison import Comparison, Figure, Mark
-from training.curves import PANELS, draw_curve, draw_legend, drawn
+from training.curves import PANELS, draw_curve, draw_stroke, drawn
 from training.page import Html, element, page, plot, section, table
 from training.record import Record
 from training.wording import duration, measured
@@ -57,9 +57,7 @@ def write_page(comparison: Comparison, path: Path) -> None:
         title,
         element("h1", title),
         section("Table", table(("", *logs), _marked(comparison)), *_paragraphs(comparison)),
-        section(
-            "Curves", plot(draw_legend(list(logs)), "runs"), element("div", *plots, css="grid")
-        ),
+        section("Curves", _legend(logs), element("div", *plots, css="grid")),
     )
     write_bytes(path, content)
 
@@ -104,8 +102,16 @@ def _marked(comparison: Comparison) -> Iterator[list[object]]:
         yield [name, *(_highlighted(cell) for cell in cells)]
 
 
-def _highlighted(cell: str) -> object:
-    return Html(element("td", cell, css="best")) if cell.endswith(_SIGNS["best"]) else cell
+def _highlighted(cell: str) -> Html:
+    return element("td", cell, css="value best" if cell.endswith(_SIGNS["best"]) else "")
+
+
+def _legend(names: Iterable[str]) -> Html:
+    entries = [
+        element("li", plot(draw_stroke(number), "", "plot stroke"), name)
+        for number, name in enumerate(names)
+    ]
+    return element("ul", *entries, css="facts legend")
 
 
 def _cell(figure: Figure | None, mark: Mark | None) -> str:

@@ -9,6 +9,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 Log = Sequence[Mapping[str, Any]]
 """The lines of metrics.jsonl."""
@@ -61,7 +62,7 @@ def draw_panel(axes: Axes, panel: Panel, logs: Mapping[str, Log]) -> None:
     if not several and panel.beside and len(axes.lines) > 1:
         axes.legend(frameon=False)
     axes.set(title=panel.title, xlabel="epoch", ylabel=panel.unit, yscale=panel.scale)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
 
 
@@ -72,14 +73,11 @@ def draw_curve(panel: Panel, logs: Mapping[str, Log]) -> Figure:
     return figure
 
 
-def draw_legend(names: Sequence[str]) -> Figure:
-    """Which run has which colour and stroke."""
-    figure = Figure(figsize=(10, 0.25 + 0.25 * -(-len(names) // 4)))
-    handles = [
-        Line2D([], [], label=name, **_style(number, several=True, first=True))
-        for number, name in enumerate(names)
-    ]
-    figure.legend(handles=handles, ncols=4, loc="center", frameon=False)
+def draw_stroke(number: int) -> Figure:
+    """The colour and stroke of the run with that number, where several are drawn."""
+    figure = Figure(figsize=(0.5, 0.15))
+    style = _style(number, several=True, first=True)
+    figure.add_artist(Line2D([0, 1], [0.5, 0.5], linewidth=2.5, **style))
     return figure
 
 

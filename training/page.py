@@ -18,24 +18,29 @@ _STYLE = """
   img.plot { filter: invert(1) hue-rotate(180deg); } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 72rem; padding: 1.5rem; background: var(--back);
-  color: var(--ink); font: 15px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+  color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
 h1 { margin: 0; font-size: 1.7rem; } h2 { margin: 2.2rem 0 .8rem; font-size: 1.2rem; }
 p { margin: .3rem 0; } .soft { color: var(--soft); }
 .facts { display: flex; flex-wrap: wrap; gap: .6rem; margin: 1rem 0; padding: 0; list-style: none; }
 .facts li { padding: .5rem .9rem; border-radius: .5rem; background: var(--card); }
 .facts b { display: block; font-size: 1.15rem; font-variant-numeric: tabular-nums; }
 .facts span { color: var(--soft); font-size: .85rem; }
+.legend li { display: flex; align-items: center; gap: .5rem; }
 .alarm { margin: .5rem 0; padding: .6rem .9rem; border-left: 4px solid var(--alarm);
   background: var(--alarm-back); }
 .grid { display: grid; gap: 1rem;
   grid-template-columns: repeat(auto-fit, minmax(min(19rem, 100%), 1fr)); }
 .scroll { overflow-x: auto; }
 img { display: block; max-width: 100%; height: auto; } img.plot { width: 100%; }
-img.latent { max-width: 40rem; } img.pictures { image-rendering: pixelated; border-radius: .3rem; }
+img.latent { max-width: 40rem; } img.stroke { width: 2.2rem; }
+img.pictures { image-rendering: pixelated; border-radius: .3rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); text-align: left;
-  vertical-align: top; } th { color: var(--soft); font-weight: 500; } td { min-width: 4.5rem; }
+  vertical-align: top; }
+th { color: var(--soft); font-weight: 500; white-space: nowrap; }
+td { min-width: 4.5rem; } td.value { white-space: nowrap; }
 td.note { min-width: 14rem; color: var(--soft); font-size: .85rem; }
+td.long, td.note, .alarm, p { overflow-wrap: anywhere; }
 .best { color: var(--accent); font-weight: 700; }
 code { font: .9em ui-monospace, monospace; }
 """
@@ -88,13 +93,13 @@ def image(content: bytes, kind: str, description: str, css: str) -> Html:
     )
 
 
-def plot(figure: Figure, description: str) -> Html:
+def plot(figure: Figure, description: str, css: str = "plot") -> Html:
     """A drawing; black on nothing, so that the page may invert it."""
     buffer = io.BytesIO()
     # A fixed salt and no date: the same run makes the same page.
     with rc_context({"svg.hashsalt": description}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return image(buffer.getvalue(), "image/svg+xml", description, "plot")
+    return image(buffer.getvalue(), "image/svg+xml", description, css)
 
 
 def page(title: str, *body: Html) -> bytes:

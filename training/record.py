@@ -54,7 +54,7 @@ class Record:
         steps = self.run.get("total_steps")
         if not steps or not self.epochs:
             return max(self.epochs, int(str(self.settings.get("epochs", 0))))
-        return round(steps * self.epochs / self.last["step"])
+        return round(int(steps) * self.epochs / int(self.last["step"]))
 
     @property
     def progress(self) -> str:

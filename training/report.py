@@ -112,6 +112,7 @@ class Report:
     def samples(self, pixels: Tensor, step: int) -> None:
         """Puts pictures [n, c, h, w] in [0, 1] into TensorBoard."""
         self._writer.add_images("samples", pixels, step)
+        self._since = time.perf_counter()
 
     def warn(self, code: str, text: str) -> None:
         """Says it, on the console and in warnings.jsonl, unless `code` was said in this run.

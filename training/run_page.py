@@ -88,7 +88,7 @@ def _figures(record: Record) -> Html:
     rows = [
         (
             name.replace("_", " "),
-            measured(metric.value, metric.standard_error),
+            element("td", measured(metric.value, metric.standard_error), css="value"),
             metric.n,
             metric.samples or "",
             _noted(metric.note, metric.seeds),
@@ -134,7 +134,9 @@ def _pictures(workdir: Workdir) -> Iterable[Html]:
             continue
         css = "plot latent" if name == "latent" else "pictures"
         yield section(
-            title, element("p", what, css="soft"), image(path.read_bytes(), "image/png", what, css)
+            title,
+            element("p", f"{what[0].upper()}{what[1:]}.", css="soft"),
+            image(path.read_bytes(), "image/png", what, css),
         )
 
 
@@ -168,7 +170,11 @@ def _environment(run: Mapping[str, object]) -> Html:
     return section("Environment", table((), rows) if rows else element("p", "Not known yet."))
 
 
-def _value(value: object) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {part}" for key, part in value.items() if part is not None)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _value(value: object) -> Html:
+    if value is None:
+        text = "–"
+    elif isinstance(value, Mapping):
+        text = ", ".join(f"{key} {part}" for key, part in value.items() if part is not None)
+    else:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return element("td", text, css="long")

@@ -220,11 +220,11 @@ class Trainer:
     def _examine(self, loss: Tensor, norm: Tensor, rows: int) -> None:
         health, step = self.state.health, self.state.step
         # Both in one transfer, which a GPU is waited for once.
-        numbers: list[float] = torch.stack((loss.detach(), norm)).tolist()
+        numbers = (loss_value, norm_value) = torch.stack((loss.detach(), norm)).tolist()
         if not all(map(math.isfinite, numbers)):
             what = "the loss is {:g} and its gradient's norm {:g}".format(*numbers)
             raise not_finite(step, what, self._kept())
-        health.add(*numbers, rows, self.config)
+        health.add(loss_value, norm_value, rows, self.config)
         if health.steadiness.is_lost(self.schedule.total_steps):
             raise diverged(step, health, self._kept())
 
