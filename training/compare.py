@@ -103,7 +103,8 @@ def _marked(comparison: Comparison) -> Iterator[list[object]]:
 
 
 def _highlighted(cell: str) -> Html:
-    return element("td", cell, css="value best" if cell.endswith(_SIGNS["best"]) else "")
+    best = cell.endswith(_SIGNS["best"])
+    return element("td", cell, css="value best" if best else "value" if "±" in cell else "long")
 
 
 def _legend(names: Iterable[str]) -> Html:

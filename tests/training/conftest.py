@@ -13,6 +13,7 @@ from training.evaluate import evaluate
 from training.export import export
 from training.figures import figures
 from training.reference import reference
+from training.run_page import report
 from training.trainer import fit
 from training.workdir import Workdir
 
@@ -27,6 +28,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workdir:
     reference(workdir.folder, console=runs.QUIET)
     figures(workdir.folder)
     bundle(workdir.folder)
+    report(workdir.folder)
     return workdir
 
 

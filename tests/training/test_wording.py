@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.wording import duration
+from training.wording import duration, measured
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,22 @@ from training.wording import duration
 def test_durations(seconds: float, text: str) -> None:
     """Seconds below a hundred, then minutes, then hours and minutes."""
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (-83.7123, 0.2412, "−83.71 ± 0.24"),
+        (-195.48, 6.725, "−195.5 ± 6.7"),
+        (1234.5, 45.0, "1234 ± 45"),
+        (0.0767, 0.00313, "0.0767 ± 0.0031"),
+        (3.25, 0.0, "3.25"),
+        (22, None, "22"),
+        (0.123456789, None, "0.12346"),
+    ],
+)
+def test_values_have_the_digits_that_their_error_allows(
+    value: float, error: float | None, text: str
+) -> None:
+    """An error has two digits, and its value ends with them."""
+    assert measured(value, error) == text
