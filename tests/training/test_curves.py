@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from training.curves import BOUND, PANELS, draw_curve, draw_kl, draw_stroke, drawn
 
 LOG: list[dict[str, Any]] = [
@@ -17,7 +19,7 @@ def test_one_run_beside_its_validation() -> None:
     (axes,) = draw_curve(BOUND, {"training": LOG}).axes
 
     assert [line.get_label() for line in axes.lines] == ["training", "validation"]
-    assert list(axes.lines[1].get_ydata()) == [-100, -99, -98, -97, -96]
+    assert np.asarray(axes.lines[1].get_ydata()).tolist() == [-100, -99, -98, -97, -96]
     assert axes.get_legend() is not None
 
 
