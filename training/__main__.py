@@ -8,13 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training import check_options, import_options
+from training import check_options, compare_options, import_options
 from training.config import TrainingConfig, preset_names, read_config
 from training.errors import TrainingError
-from training.overrides import Override
-
-IMPORT = "import-diffusers"
-CHECK = "check"
+from training.overrides import Override, add_set
 
 _STAGES = {
     "export": "write the ONNX graphs, checked against torch, and the golden batch",
@@ -23,7 +20,16 @@ _STAGES = {
     "latents": "encode held-out pictures, for maps of the latent space",
     "figures": "draw loss curves, reconstructions, samples, the latent space and traversals",
     "bundle": "assemble the bundle that the service loads",
+    "report": "write one HTML page of what the run has come to, finished or not",
 }
+
+
+_APART = {
+    "check": check_options,
+    "compare": compare_options,
+    "import-diffusers": import_options,
+}
+"""Commands whose options have a module of their own."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,11 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    if options.command == IMPORT:
-        import_options.run(options)
-        return
-    if options.command == CHECK:
-        check_options.run(options)
+    if options.command in _APART:
+        _APART[options.command].run(options)
         return
     # Imported late, as torch takes seconds and `--help` should not.
     from training import stages
@@ -103,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in (
         ("fit", "train; weights, checkpoint and metrics go to the workdir"),
-        ("run", "all stages: fit, export, evaluate, reference, figures, bundle"),
+        ("run", f"all stages: fit, {', '.join(_STAGES)}"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         presets = ", ".join(preset_names())
@@ -117,42 +120,28 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--seed", type=int)
         command.add_argument("--threads", type=int, help="CPU threads (0: all)")
         command.add_argument("--device", choices=("auto", "cpu", "cuda"))
-        _add_set(command)
+        add_set(command)
     for name, text in _STAGES.items():
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--workdir", type=Path, required=True, help="the run's folder")
-        _add_set(command)
+        add_set(command)
     text = "measure samples as digits of MNIST; figures of a run go to its metrics"
     command = commands.add_parser("quality", help=text, description=text)
     measured = command.add_mutually_exclusive_group(required=True)
     measured.add_argument("--workdir", type=Path, help="the run's folder")
     measured.add_argument("--bundle", type=Path, help="a bundle's folder, ROOT/NAME/VERSION")
     command.add_argument("--data", metavar="SOURCE", help="MNIST, for a bundle (ylecun/mnist)")
-    _add_set(command)
+    add_set(command)
     text = "write a bundle's next version: the same graphs, a reference, posterior means, a card"
     command = commands.add_parser("add-reference", help=text, description=text)
     command.add_argument("bundle", type=Path, help="the bundle's folder, ROOT/NAME/VERSION")
     command.add_argument("--data", metavar="SOURCE", required=True, help="what it was trained on")
     command.add_argument("--root", type=Path, help="where to write it (beside the bundle)")
     command.add_argument("--version", type=int, help="its version (one more than the bundle's)")
-    _add_set(command)
-    text = "look at pictures before training: what is seen, odd, refused, and what it costs"
-    command = commands.add_parser(CHECK, help=text, description=text)
-    check_options.add(command)
-    _add_set(command)
-    text = "make a bundle of a model that diffusers saved"
-    import_options.add(commands.add_parser(IMPORT, help=text, description=text))
+    add_set(command)
+    for name, module in _APART.items():
+        module.add(commands.add_parser(name, help=module.HELP, description=module.HELP))
     return parser
-
-
-def _add_set(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a setting, for example epochs=3 or optimiser.learning_rate=1e-3",
-    )
 
 
 if __name__ == "__main__":

@@ -214,6 +214,7 @@ def _objective(config: TrainingConfig, run: Mapping[str, Any]) -> dict[str, Any]
         "seed": config.seed,
         "steps": run["steps"],
         "seconds": run["seconds"],
+        "cpu_seconds": run.get("cpu_seconds"),  # older runs did not measure it
         "device": run["device"],
         "threads": run["threads"],
         "precision": run["precision"],

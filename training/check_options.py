@@ -13,13 +13,16 @@ from rich.table import Table
 
 from training.config import preset_names, read_config
 from training.errors import DataError
-from training.overrides import Override
+from training.overrides import Override, add_set
 
 if TYPE_CHECKING:
     from training.check import Checked, Cost
     from training.survey import Survey
 
 _MOST = 5
+
+
+HELP = "look at pictures before training: what is seen, odd, refused, and what it costs"
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -33,6 +36,7 @@ def add(command: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("runs/check"), help="folder for the contact sheet"
     )
     command.add_argument("--json", action="store_true", help="answer as JSON, for machines")
+    add_set(command)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -27,10 +27,13 @@ class Checkpoint:
     step: int
     seconds: float
     """Time spent so far."""
+    cpu_seconds: float
+    """Processor time spent so far, of all threads."""
     model: dict[str, Tensor]
     ema: dict[str, Tensor]
     optimiser: dict[str, Any]
     totals: Tensor
+    health: dict[str, Any]
     best_bound: float
     """Early stopping's memory, here and below: the best epoch so far and its weights."""
     best_epoch: int

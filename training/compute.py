@@ -73,12 +73,28 @@ def has_native_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 in hardware; emulated, it is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return not _NATIVE_BFLOAT16.isdisjoint(_cpuinfo("flags", "features").split())
+
+
+def describe_machine(device: torch.device) -> dict[str, object]:
+    """What a run's speed depends on; nothing that tells one machine from another of its kind."""
+    accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _cpuinfo("model name") or platform.processor() or None,
+        "cores": available_cores(),
+        "accelerator": accelerator,
+    }
+
+
+def _cpuinfo(*names: str) -> str:
+    """The first entry under one of these names, or nothing."""
     try:
         lines = _CPUINFO.read_text("utf-8").splitlines()
     except OSError:
-        return False
-    flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
-    return not _NATIVE_BFLOAT16.isdisjoint(flags.split())
+        return ""
+    line = next((line for line in lines if line.lower().startswith(names)), "")
+    return line.partition(":")[2].strip()
 
 
 def tool_versions() -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -24,7 +24,7 @@ from model.noise import MAX_SEED
 from model.sources import SourceError, locate
 from training.data_config import DataConfig, NonNegativeInt
 from training.errors import ConfigError
-from training.overrides import Override, apply_overrides, parse_override
+from training.overrides import Override, apply_overrides, flatten, parse_override
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, strict=True)]
 
@@ -243,15 +243,6 @@ class TrainingConfig(Frozen):
         if "options" in network:  # one value: an option that is taken out differs too
             network["options"] = json.dumps(network["options"], sort_keys=True)
         return flatten(whole)
-
-
-def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    """The values of nested sections by dotted key."""
-    flat: dict[str, object] = {}
-    for key, value in document.items():
-        name = f"{prefix}{key}"
-        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
-    return flat
 
 
 def preset_names() -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from model import noise, pixels
 from model.noise import Purpose
 from model.pixels import Floats, Images
 from training.config import TrainingConfig
+from training.curves import INK, LOSS, Log, draw_panel
 from training.data import reload_data
 from training.evaluate import to_test_targets
 from training.export import Graphs, load_graphs, read_export
@@ -33,8 +34,6 @@ _BACKGROUND = 96
 _WIDTH = 1000
 """Grids are enlarged by a whole factor to about this many pixels."""
 _MOST_POINTS = 5000
-_INK = "#1f4e79"
-_SECOND_INK = "#c0504d"
 
 
 def figures(folder: Path, overrides: Sequence[str] = ()) -> None:
@@ -122,30 +121,17 @@ def draw_latent(mean: Floats, labels: NDArray[np.int64], classes: Sequence[str])
             )
         axes.legend(markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     else:
-        axes.scatter(points[:, 0], points[:, 1], s=6, alpha=0.6, color=_INK, linewidths=0)
+        axes.scatter(points[:, 0], points[:, 1], s=6, alpha=0.6, color=INK, linewidths=0)
     axes.set(xlabel=axis_names[0], ylabel=axis_names[1], title="Posterior means of test pictures")
     axes.set_aspect("equal", adjustable="datalim")
     return figure
 
 
-def draw_loss(log: Sequence[Mapping[str, float | None]]) -> Figure:
+def draw_loss(log: Log) -> Figure:
     """The bound and its two parts by epoch."""
     figure = Figure(figsize=(12, 4), dpi=120, layout="constrained")
-    panels = {"elbo": "ELBO", "log_likelihood": "log p(x|z)", "kl": "KL"}
-    # The first epochs fall from so high that they would flatten the rest.
-    shown = log[min(len(log) // 10, 3) :]
-    epochs = [line["epoch"] for line in shown]
-    marker = "o" if len(shown) < 3 else "none"
-    for axes, (key, title) in zip(figure.subplots(1, 3), panels.items(), strict=True):
-        values = [line[key] for line in shown]
-        axes.plot(epochs, values, marker=marker, color=_INK, label="training")
-        validation = [line.get("validation_elbo") for line in shown]
-        if key == "elbo" and None not in validation:
-            axes.plot(epochs, validation, marker=marker, color=_SECOND_INK, label="validation")
-            axes.legend(frameon=False)
-        axes.set(title=title, xlabel="epoch", ylabel="nats per picture")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
+    for axes, panel in zip(figure.subplots(1, 3), LOSS, strict=True):
+        draw_panel(axes, panel, {"training": log})
     return figure
 
 
@@ -195,7 +181,7 @@ def _read_posterior(workdir: Workdir) -> tuple[Floats, NDArray[np.int64]]:
         return arrays["mean"], arrays["label"]
 
 
-def _read_log(workdir: Workdir) -> list[dict[str, float | None]]:
+def _read_log(workdir: Workdir) -> Log:
     with workdir.reading(workdir.log, "fit") as path:
         lines = path.read_text("utf-8").splitlines()
         if not lines:

@@ -37,8 +37,8 @@ from model.config import ModelConfig, NetworkConfig
 from model.manifest import Manifest, Scale
 from model.vae import VAE
 from training.checkpoint import read_weights
-from training.config import flatten
 from training.errors import ConfigError, TrainingError
+from training.overrides import flatten
 from training.workdir import Workdir
 
 GOLDEN_LIMIT = 1e-3

@@ -7,7 +7,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from training import bundling, evaluate, export, figures, latents, quality, reference, trainer
+from training import (
+    bundling,
+    evaluate,
+    export,
+    figures,
+    latents,
+    quality,
+    reference,
+    run_page,
+    trainer,
+)
 from training.config import TrainingConfig
 
 Stage = Callable[[Path, Sequence[str]], object]
@@ -20,6 +30,7 @@ STAGES: Mapping[str, Stage] = {
     "latents": latents.latents,
     "figures": figures.figures,
     "bundle": bundling.bundle,
+    "report": run_page.report,
 }
 """Everything after `fit`, in the order in which `run` calls it; `quality` only where
 `evaluation.quality` asks for it."""

@@ -14,6 +14,7 @@ from training import schedule
 from training.checkpoint import Checkpoint, Weights
 from training.config import TrainingConfig
 from training.custom import build_vae
+from training.health import Health
 from training.initial import Initial
 from training.minibatch import Draw, generator
 from training.totals import Totals
@@ -44,8 +45,10 @@ class State:
             fused=True,
         )
         self.totals = Totals(config.model.latent_dimensions, device)
+        self.health = Health()
         self.step = 0
         self.seconds = 0.0
+        self.cpu_seconds = 0.0
         self.best_bound = -math.inf
         self.best_epoch = 0
         self.best_weights: dict[str, torch.Tensor] = {}
@@ -55,6 +58,11 @@ class State:
         """Sets the next step's learning rate."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["speed"]
+
+    @property
+    def learning_rate(self) -> float:
+        """The last step's."""
+        return float(self.optimiser.param_groups[0]["lr"])
 
     def average(self) -> None:
         """Moves the averaged weights towards the present ones."""
@@ -71,6 +79,11 @@ class State:
                 name: tensor.clone() for name, tensor in self.ema.state_dict().items()
             }
 
+    def is_finite(self) -> bool:
+        """Whether every weight is a number, averaged ones included."""
+        parameters = (*self.vae.parameters(), *self.ema.parameters())
+        return bool(torch.stack([tensor.isfinite().all() for tensor in parameters]).all())
+
     def weights(self) -> Weights:
         """What is exported: the best epoch's weights under early stopping, else the last."""
         kind = "ema" if self.config.ema else "raw"
@@ -83,10 +96,12 @@ class State:
         return Checkpoint(
             step=self.step,
             seconds=self.seconds,
+            cpu_seconds=self.cpu_seconds,
             model=self.vae.state_dict(),
             ema=self.ema.state_dict(),
             optimiser=self.optimiser.state_dict(),
             totals=self.totals.state(),
+            health=self.health.state(),
             best_bound=self.best_bound,
             best_epoch=self.best_epoch,
             best_step=self.best_step,
@@ -102,7 +117,9 @@ class State:
         self.ema.load_state_dict(checkpoint.ema)
         self.optimiser.load_state_dict(checkpoint.optimiser)
         self.totals.load(checkpoint.totals)
-        self.step, self.seconds = checkpoint.step, checkpoint.seconds
+        self.health.load(checkpoint.health)
+        self.step = checkpoint.step
+        self.seconds, self.cpu_seconds = checkpoint.seconds, checkpoint.cpu_seconds
         self.best_bound, self.best_epoch = checkpoint.best_bound, checkpoint.best_epoch
         self.best_step, self.best_weights = checkpoint.best_step, checkpoint.best_weights
 

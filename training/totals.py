@@ -20,15 +20,21 @@ class Figures:
 
     elbo: float
     log_likelihood: float
-    kl: float
+    kl_per_dimension: tuple[float, ...]
+    """Of each latent value; those of a map in its order."""
     active_units: int
+
+    @property
+    def kl(self) -> float:
+        """Of the whole latent."""
+        return sum(self.kl_per_dimension)
 
 
 class Totals:
     """Sums over pictures; they travel with the checkpoint, so that a resumed epoch adds up."""
 
     def __init__(self, latent_dimensions: int, device: torch.device) -> None:
-        self._sums = torch.zeros(3 + 2 * latent_dimensions, dtype=torch.float64, device=device)
+        self._sums = torch.zeros(2 + 3 * latent_dimensions, dtype=torch.float64, device=device)
 
     def add(self, log_likelihood: Tensor, mean: Tensor, logvar: Tensor) -> None:
         """log_likelihood [n]; mean and logvar [n, *latent_shape]."""
@@ -37,7 +43,7 @@ class Totals:
             parts = (
                 torch.tensor([len(mean)], device=mean.device),
                 log_likelihood.double().sum()[None],
-                elbo.kl(mean, logvar).double().sum()[None],
+                elbo.kl_per_dimension(mean, logvar).double().sum(0).flatten(),
                 wide.sum(0),
                 wide.square().sum(0),
             )
@@ -45,13 +51,14 @@ class Totals:
 
     def figures(self) -> Figures:
         """The means so far; at least one picture must have been added."""
-        count, log_likelihood, kl = self._sums[:3].tolist()
-        first, second = (self._sums[3:] / count).chunk(2)
+        sums = self._sums.cpu()
+        means = sums[1:] / sums[0]
+        kl, first, second = means[1:].chunk(3)
         variance = second - first.square()
         return Figures(
-            elbo=(log_likelihood - kl) / count,
-            log_likelihood=log_likelihood / count,
-            kl=kl / count,
+            elbo=float(means[0] - kl.sum()),
+            log_likelihood=float(means[0]),
+            kl_per_dimension=tuple(kl.tolist()),
             active_units=int((variance > ACTIVE_VARIANCE).sum()),
         )
 

@@ -29,6 +29,7 @@ class Workdir:
         self.checkpoint = folder / "checkpoint.pt"
         self.weights = folder / "weights.safetensors"
         self.log = folder / "metrics.jsonl"
+        self.warnings = folder / "warnings.jsonl"
         self.tensorboard = folder / "tensorboard"
         self.encoder = folder / "encoder.onnx"
         self.decoder = folder / "decoder.onnx"
@@ -41,6 +42,7 @@ class Workdir:
         self.latents = folder / "latents.npz"
         self.latents_about = folder / "latents.json"
         self.figures = folder / "figures"
+        self.page = folder / "report.html"
         self.bundles = folder / "bundles"
 
     def read_config(self, overrides: Sequence[str] = ()) -> TrainingConfig:

@@ -14,6 +14,7 @@ from training.export import export
 from training.figures import figures
 from training.latents import latents
 from training.reference import reference
+from training.run_page import report
 from training.trainer import fit
 from training.workdir import Workdir
 
@@ -29,6 +30,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workdir:
     latents(workdir.folder, console=runs.QUIET)
     figures(workdir.folder)
     bundle(workdir.folder)
+    report(workdir.folder)
     return workdir
 
 

@@ -22,6 +22,9 @@ def test_figures_are_means_over_all_pictures() -> None:
 
     kl = elbo.kl(mean, logvar).mean().item()
     assert figures.kl == pytest.approx(kl, rel=1e-5)
+    assert figures.kl_per_dimension == pytest.approx(
+        elbo.kl_per_dimension(mean, logvar).mean(0).tolist(), rel=1e-5
+    )
     assert figures.log_likelihood == pytest.approx(likelihood.mean().item(), rel=1e-5)
     assert figures.elbo == pytest.approx(likelihood.mean().item() - kl, rel=1e-5)
 
@@ -46,6 +49,16 @@ def test_active_units_are_dimensions_that_vary() -> None:
     totals.add(torch.zeros(1000), mean, torch.zeros(1000, 3))
 
     assert totals.figures().active_units == 1
+
+
+def test_a_map_counts_value_by_value() -> None:
+    """Latents that are maps have a KL and a variance for each of their values, in their order."""
+    mean, logvar = torch.randn(5, 2, 3, 4), torch.randn(5, 2, 3, 4)
+    map_, vector = Totals(24, DEVICE), Totals(24, DEVICE)
+    map_.add(torch.zeros(5), mean, logvar)
+    vector.add(torch.zeros(5), mean.flatten(1), logvar.flatten(1))
+
+    assert map_.figures() == vector.figures()
 
 
 def test_totals_continue_from_their_state() -> None:
