@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model import pixels
+from model import likelihood, pixels
 from model.config import ModelConfig
 from model.runtime import Graph
 from model.vae import VAE
@@ -137,9 +137,9 @@ def test_an_optimal_scale_is_fixed_by_all_training_pictures(copied: Workdir) -> 
 
     scale = read_json(copied.export)["scale"]
     assert scale == pytest.approx(_error_on_training_pictures(copied), rel=0.02)
-    likelihood = written.manifest.likelihood
-    assert likelihood is not None
-    assert (likelihood.family, likelihood.scale) == ("gaussian", scale)
+    spec = written.manifest.likelihood
+    assert spec is not None
+    assert (spec.family, spec.scale) == ("gaussian", scale)
     assert "nats_per_dimension" in written.manifest.metrics
 
 
@@ -149,7 +149,8 @@ def _error_on_training_pictures(workdir: Workdir) -> float:
     targets = pixels.to_float(reload_data(workdir, workdir.read_config()).train.images)
     mean, logvar = graphs.encoder.run(targets)
     noise = np.random.default_rng(0).standard_normal(mean.shape, dtype=np.float32)
-    params = graphs.decoder.run(mean + np.exp(logvar / 2) * noise, ["params"])[0]
+    latents = likelihood.reparameterize(mean, logvar, noise)
+    params = graphs.decoder.run(latents, ["params"])[0]
     return float(np.sqrt(np.square(targets - params).mean()))
 
 
