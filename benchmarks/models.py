@@ -133,7 +133,7 @@ def table(entries: Mapping[str, Entry]) -> str:
 def samples(entries: Mapping[str, Entry]) -> str:
     """The distances of samples between those of real and of blurred pictures, as Markdown."""
     head = ("pictures", "distance", "× blurred", *_SHARES)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for preset in PRESETS:
         metrics = entries[preset].metrics if preset in entries else {}
         if "sample_frechet_ratio" not in metrics:
