@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -77,7 +78,8 @@ def read_checkpoint(
     ) as error:
         msg = f"{path}: not a checkpoint that can be read: {error}"
         raise StageError(msg) from error
-    before, now = checkpoint.identity, config.identity()
+    now = config.identity()
+    before = _with_newer_settings(checkpoint.identity, now)
     differing = [
         f"{key} ({before.get(key)!r} then, {now.get(key)!r} now)"
         for key in sorted(now)  # what an older version wrote besides decides nothing now
@@ -92,6 +94,21 @@ def read_checkpoint(
         )
         raise ConfigError(msg)
     return checkpoint
+
+
+def _with_newer_settings(identity: Mapping[str, Any], now: Mapping[str, object]) -> dict[str, Any]:
+    """The settings of a run; one that came later had its default, which changes nothing."""
+    document: dict[str, Any] = {}
+    for key in identity.keys() & now.keys():
+        *parents, last = key.split(".")
+        section = document
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[last] = identity[key]
+    try:
+        return {**TrainingConfig.model_validate(document).identity(), **identity}
+    except ValidationError:
+        return dict(identity)
 
 
 @dataclass(frozen=True)

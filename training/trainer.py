@@ -99,7 +99,8 @@ class Trainer:
         """Steps until the last epoch, an early stop or a signal; errors as for `fit`."""
         state, schedule = self.state, self.schedule
         accelerator = self.compute.accelerator
-        model, optimiser = accelerator.prepare(state.vae, state.optimiser)
+        prepared, optimiser = accelerator.prepare(state.vae, state.optimiser)
+        model = self.compute.compiled(prepared)
         started = time.perf_counter() - state.seconds
         report = Report(self.workdir, console, first_step=state.step, steps=schedule.total_steps)
         with report, stop_signals() as received:
@@ -115,7 +116,7 @@ class Trainer:
                 terms = objective.evaluate(self.config.objective, state.vae, images, passed, beta)
                 accelerator.backward(terms.loss)
                 norm = accelerator.clip_grad_norm_(
-                    model.parameters(), self.config.optimiser.clip_norm
+                    state.parameters, self.config.optimiser.clip_norm
                 )
                 self._check_finite(terms.loss, norm)
                 optimiser.step()
