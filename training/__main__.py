@@ -8,12 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training import import_options
+from training import import_options, sweep_options
 from training.config import TrainingConfig, preset_names, read_config
 from training.errors import TrainingError
 from training.overrides import Override
 
 IMPORT = "import-diffusers"
+SWEEP = "sweep"
 
 _STAGES = {
     "export": "write the ONNX graphs, checked against torch, and the golden batch",
@@ -41,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     if options.command == IMPORT:
         import_options.run(options)
+        return
+    if options.command == SWEEP:
+        sweep_options.run(options)
         return
     # Imported late, as torch takes seconds and `--help` should not.
     from training import stages
@@ -111,6 +115,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--data", metavar="SOURCE", required=True, help="what it was trained on")
     command.add_argument("--root", type=Path, help="where to write it (beside the bundle)")
     command.add_argument("--version", type=int, help="its version (one more than the bundle's)")
+    _add_set(command)
+    text = "train several presets or settings and compare them; started again, it goes on"
+    command = commands.add_parser(SWEEP, help=text, description=text)
+    sweep_options.add(command)
     _add_set(command)
     text = "make a bundle of a model that diffusers saved"
     import_options.add(commands.add_parser(IMPORT, help=text, description=text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -31,12 +32,18 @@ _SAMPLES = 64
 
 
 def fit(
-    config: TrainingConfig, folder: Path, *, resume: bool = False, console: Console | None = None
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    console: Console | None = None,
+    after_epoch: Callable[[], object] | None = None,
 ) -> Workdir:
     """Trains a VAE and leaves its weights, checkpoint and metrics in `folder`.
 
     On one machine with the same versions and threads, a run that was stopped after any step and
-    resumed ends with the same bits as one that ran straight through.
+    resumed ends with the same bits as one that ran straight through. `after_epoch` is called when
+    an epoch's figures and checkpoint are written; what it raises ends the run.
 
     Raises:
         ConfigError: `resume` with other settings or pictures than the checkpoint's.
@@ -55,7 +62,9 @@ def fit(
     require_enough(data)
     compute = choose_compute(config)
     with sole_use(folder):
-        _train(Trainer(config, workdir, data, compute), console)
+        trainer = Trainer(config, workdir, data, compute)
+        trainer.after_epoch = after_epoch
+        _train(trainer, console)
     return workdir
 
 
@@ -93,6 +102,7 @@ class Trainer:
         )
         # Read now: a long run may outlast the commit that its code was loaded from.
         self.git_commit = git_commit("model", "training")
+        self.after_epoch: Callable[[], object] | None = None
         self.schedule = Schedule(config, self.batches.steps_per_epoch)
 
     def run(self, console: Console) -> None:
@@ -138,6 +148,8 @@ class Trainer:
             self._after_epoch(report, epoch)
         if not position or (config.checkpoint_steps and step % config.checkpoint_steps == 0):
             self._save()
+        if not position and self.after_epoch:
+            self.after_epoch()
 
     def _after_epoch(self, report: Report, epoch: int) -> None:
         state, config = self.state, self.config

@@ -92,13 +92,13 @@ def test_the_layout_in_memory_is_a_setting(tmp_path: Path, channels_last: bool) 
     conv = 'model.network={architecture="conv", widths=[4, 8], hidden=8}'
     state = State(runs.config(tmp_path, conv, f"channels_last={str(channels_last).lower()}"), CPU)
 
-    weight = state.vae.get_parameter("encoder.body.2.residual.1.weight")
+    weight = state.vae.get_parameter("encoder.body.1.residual.1.weight")
 
     assert weight.is_contiguous(memory_format=torch.channels_last) is channels_last
     assert torch.equal(
         weight,
         State(runs.config(tmp_path, conv), CPU).vae.get_parameter(
-            "encoder.body.2.residual.1.weight"
+            "encoder.body.1.residual.1.weight"
         ),
     )
 
