@@ -49,8 +49,12 @@ class _Run:
     study: optuna.Study
 
     def workdir(self, trial: FrozenTrial | Trial) -> Workdir:
-        name = trial.user_attrs.get(_FOLDER, f"{trial.number:04}")
-        return Workdir(self.folder / "trials" / name)
+        return Workdir(self.folder / "trials" / trial.user_attrs[_FOLDER])
+
+    def folders(self) -> set[str]:
+        """Names of all trials' workdirs; one that is made again keeps its own."""
+        trials = self.study.get_trials(deepcopy=False)
+        return {one.user_attrs[_FOLDER] for one in trials if _FOLDER in one.user_attrs}
 
 
 def run_sweep(
@@ -92,7 +96,7 @@ def _open(sweep: Sweep, folder: Path) -> optuna.Study:
     warmup = sweep.pruning_warmup
     pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
     if sweep.pruning == "median":
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=warmup, n_warmup_steps=warmup)
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=warmup, n_warmup_steps=warmup + 1)
     return optuna.create_study(
         storage=storage,
         study_name=_STUDY,
@@ -104,8 +108,7 @@ def _open(sweep: Sweep, folder: Path) -> optuna.Study:
 
 def _prepare(run: _Run) -> None:
     """Queues trials that are known before, and again those that were interrupted."""
-    trials = run.study.get_trials(deepcopy=False)
-    queued = {trial.user_attrs.get(_FOLDER) for trial in trials}
+    trials, queued = run.study.get_trials(deepcopy=False), run.folders()
     for number, settings in enumerate(run.sweep.all_trials()):
         name = f"{number:04}"
         if name not in queued:
@@ -115,9 +118,9 @@ def _prepare(run: _Run) -> None:
     for trial in trials:
         if not _is(trial, TrialState.RUNNING):
             continue
-        name = run.workdir(trial).folder.name
-        if name not in waiting:
-            run.study.enqueue_trial(trial.params, user_attrs={**trial.user_attrs, _FOLDER: name})
+        # Without a folder it had not begun.
+        if _FOLDER in trial.user_attrs and trial.user_attrs[_FOLDER] not in waiting:
+            run.study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
         # Last: killed in between, the trial is found running once more, and queued already.
         run.study.tell(trial.number, state=TrialState.FAIL)
 
@@ -126,10 +129,11 @@ def _trial(run: _Run, number: int) -> None:
     distributions = {key: _distribution(one) for key, one in run.sweep.variations().items()}
     known = bool(run.sweep.all_trials())
     trial = run.study.ask({} if known else distributions)
-    workdir = run.workdir(trial)
-    trial.set_user_attr(_FOLDER, workdir.folder.name)
     settings = _settings(trial)
     trial.set_user_attr(_SETTINGS, json.dumps(settings))
+    if _FOLDER not in trial.user_attrs:
+        trial.set_user_attr(_FOLDER, f"{len(run.folders()):04}")
+    workdir = run.workdir(trial)
     told = ", ".join(f"{key} = {json.dumps(value)}" for key, value in settings.items())
     run.console.print(
         f"trial {number + 1} of {_wanted(run.sweep)}: {told}", highlight=False, soft_wrap=True

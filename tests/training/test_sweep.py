@@ -18,7 +18,7 @@ from training.errors import ConfigError, InterruptedTrainingError
 from training.sweep import run_sweep
 from training.sweep_file import Sweep, read_sweep
 from training.sweep_report import Ended
-from training.workdir import Workdir, read_json
+from training.workdir import Workdir, read_json, write_json
 
 TINY = """
 epochs = 2
@@ -209,15 +209,33 @@ def test_a_hopeless_trial_is_pruned(tmp_path: Path) -> None:
     assert [(one.state, one.epochs) for one in ended] == [("complete", 4), ("pruned", 2)]
 
 
-def test_the_best_epoch_as_objective(tmp_path: Path) -> None:
-    """`best_validation_elbo` takes a trial's highest bound, and not the last."""
-    text = 'objective = "best_validation_elbo"\n[[runs]]\noptimiser.learning_rate = 0.05\n'
-    common = "epochs = 12\ndata.validation_share = 0.5\n"
+@pytest.mark.parametrize(
+    ("objective", "common", "bound"),
+    [
+        ("validation_elbo", "", -95.0),
+        ("validation_elbo", "early_stop = 3\n", -90.0),
+        ("best_validation_elbo", "", -90.0),
+    ],
+)
+def test_which_epoch_counts(
+    objective: str, common: str, bound: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bound is that of the weights which are exported, or the best epoch's if so wished."""
 
-    (ended,) = run_sweep(sweep(tmp_path, text, common), tmp_path / "sweep", console=runs.QUIET)
+    def trained(_config: object, folder: Path, **_: object) -> None:
+        lines = [{"epoch": n, "validation_elbo": -b} for n, b in ((1, 99.0), (2, 90.0), (3, 95.0))]
+        folder.mkdir(parents=True)
+        Workdir(folder).log.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        write_json(Workdir(folder).run, {"fingerprints": {}})
 
-    bounds = [json.loads(line)["validation_elbo"] for line in _log(tmp_path, "0000")]
-    assert ended.bound == max(bounds) > bounds[-1]
+    monkeypatch.setattr("training.sweep.fit", trained)
+    text = f'objective = "{objective}"\n[[runs]]\nseed = 1\n'
+
+    (ended,) = run_sweep(
+        sweep(tmp_path, text, TINY + common), tmp_path / "sweep", console=runs.QUIET
+    )
+
+    assert (ended.bound, ended.epochs) == (bound, 3)
 
 
 def test_other_settings_need_another_folder(
