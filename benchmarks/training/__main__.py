@@ -43,27 +43,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     torch.set_num_threads(1)
     machine, watch = _describe(), Watch()
-    loops: dict[str, list[Loop]] = {}
+    loops: list[Loop] = []
+    steps: list[Step] = []
     missing: dict[str, str] = {}
+
+    def keep() -> TrainingResult:
+        # After each part: what is left of a run that is killed can be drawn too.
+        found = TrainingResult(machine, watch.disturbance(), loops, steps, missing)
+        result.write(found, options.results)
+        return found
+
+    wanted = options.networks or CASES
     with tempfile.TemporaryDirectory() as folder:
-        for name in options.networks or ("conv", "mlp", "tiny"):
-            loops[name] = _loops(name, options.rounds, Path(folder, name), missing)
-    steps = [
-        step
-        for name in (options.networks or ("conv", "wide", "mlp"))
-        if name != "tiny"
-        for step in _steps(name, options.rounds, compiled=not options.no_compile)
-    ]
-    found = TrainingResult(
-        machine, watch.disturbance(), [one for rows in loops.values() for one in rows], steps,
-        missing,
-    )  # fmt: skip
-    result.write(found, options.results)
+        for name in (name for name in wanted if name != "wide"):
+            loops += _loops(name, options.rounds, Path(folder, name), missing)
+            keep()
+    for name in (name for name in wanted if name != "tiny"):
+        steps += _steps(name, options.rounds, compiled=not options.no_compile)
+        keep()
+    found = keep()
     print(result.measured_on(found))
     for table in (result.loops(found.loops), result.steps(found.steps)):
         print(f"\n{report.text(table)}")
     print(f"\nwritten to {options.results}")
-    return int(any(name == OURS for name in missing))
+    return int(OURS in missing)
 
 
 def _loops(name: str, rounds: int, folder: Path, missing: dict[str, str]) -> list[Loop]:

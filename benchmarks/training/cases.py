@@ -48,9 +48,9 @@ class Case:
 
 
 CASES = {
-    "conv": Case(ConvConfig(architecture="conv", widths=(16, 32), hidden=256), 32, 6_400),
-    "mlp": Case(MlpConfig(architecture="mlp", hidden=(512, 512)), 40, 12_800),
-    "tiny": Case(MlpConfig(architecture="mlp", hidden=(16,)), 2, 60_032),
+    "tiny": Case(MlpConfig(architecture="mlp", hidden=(16,)), 2, 12_800),
+    "conv": Case(ConvConfig(architecture="conv", widths=(16, 32), hidden=256), 32, 2_560),
+    "mlp": Case(MlpConfig(architecture="mlp", hidden=(512, 512)), 40, 6_400),
     "wide": Case(ConvConfig(architecture="conv", widths=(48, 96), hidden=256), 32, 1_280),
 }
 """`conv` is the network of the `mnist` preset; `tiny` is so small that the loop shows; `wide` is
@@ -111,6 +111,11 @@ class Clock:
             return forward(module, *arguments)
 
         network.forward = watched  # type: ignore[method-assign]
+
+    @property
+    def passes(self) -> int:
+        """Seen since the last `taken`."""
+        return len(self._stamps)
 
     def taken(self, steps: int) -> Taken:
         """From the first pass of an epoch to the first of the next, a step's mean; forgets all.

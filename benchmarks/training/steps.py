@@ -60,6 +60,10 @@ class Variant:
             self._step(self._grey[rows])
         return (time.process_time() - before) * 1000 / len(self._grey) * 128
 
+    def weights(self) -> Tensor:
+        """All of them, one after another, as they are now."""
+        return nn.utils.parameters_to_vector(self._vae.parameters()).detach().clone()
+
     def _step(self, grey: Tensor) -> None:
         bits = cases.binarised(grey)
         with torch.autocast("cpu", torch.bfloat16, enabled=self._choices.bfloat16):
