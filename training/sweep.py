@@ -14,26 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 
 from training.config import TrainingConfig
 from training.errors import ConfigError, InterruptedTrainingError, NotFiniteError
 from training.overrides import Override, parse_override
-from training.sweep_file import Range, Sweep
+from training.sweep_file import Sweep
 from training.sweep_plan import identity, require_comparable
 from training.sweep_report import Ended, show, write_summary
+from training.sweep_search import distribution, open_study, sampler
 from training.trainer import fit
 from training.workdir import Workdir, read_json, sole_use, write_json
 
-_STUDY = "sweep"
 _FOLDER, _SETTINGS, _REASON = "folder", "settings", "reason"
 """Attributes of a trial: its workdir below `trials/`, what was varied, and why it failed."""
 
@@ -78,32 +71,16 @@ def run_sweep(
     require_comparable(sweep, parsed)
     with sole_use(folder):
         _require_same(sweep, parsed, folder / "sweep.json")
-        run = _Run(sweep, parsed, folder, console, _open(sweep, folder))
+        run = _Run(sweep, parsed, folder, console, open_study(sweep, folder))
         _prepare(run)
         while (number := len(_ended(run))) < _wanted(sweep):
             # Anew for each trial: a sweep that was stopped proposes what it would have anyway.
-            run.study.sampler = _sampler(sweep, number)
+            run.study.sampler = sampler(sweep, number)
             _trial(run, number)
         ended = _ended(run)
         write_summary(folder / "summary.json", sweep, ended)
     show(console, sweep, ended, parsed)
     return ended
-
-
-def _open(sweep: Sweep, folder: Path) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / "journal.log")))
-    warmup = sweep.pruning_warmup
-    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
-    if sweep.pruning == "median":
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=warmup, n_warmup_steps=warmup + 1)
-    return optuna.create_study(
-        storage=storage,
-        study_name=_STUDY,
-        direction="maximize",
-        pruner=pruner,
-        load_if_exists=True,
-    )
 
 
 def _prepare(run: _Run) -> None:
@@ -126,7 +103,7 @@ def _prepare(run: _Run) -> None:
 
 
 def _trial(run: _Run, number: int) -> None:
-    distributions = {key: _distribution(one) for key, one in run.sweep.variations().items()}
+    distributions = {key: distribution(one) for key, one in run.sweep.variations().items()}
     known = bool(run.sweep.all_trials())
     trial = run.study.ask({} if known else distributions)
     settings = _settings(trial)
@@ -186,23 +163,6 @@ def _settings(trial: Trial) -> dict[str, Any]:
         key: json.loads(value) if isinstance(value, str) else value
         for key, value in trial.params.items()
     }
-
-
-def _distribution(variation: Range | list[object]) -> BaseDistribution:
-    if isinstance(variation, list):
-        # As JSON: optuna's own choices can't be lists, and compare 1 and true as equal.
-        return CategoricalDistribution([json.dumps(choice) for choice in variation])
-    low, high = variation.low, variation.high
-    if variation.whole:
-        return IntDistribution(int(low), int(high), log=variation.log, step=variation.step or 1)
-    return FloatDistribution(low, high, log=variation.log)
-
-
-def _sampler(sweep: Sweep, number: int) -> optuna.samplers.BaseSampler:
-    seed = (sweep.seed + number) % 2**32
-    if sweep.search == "tpe":
-        return optuna.samplers.TPESampler(seed=seed)
-    return optuna.samplers.RandomSampler(seed=seed)
 
 
 def _wanted(sweep: Sweep) -> int:

@@ -24,7 +24,8 @@ def require_comparable(sweep: Sweep, overrides: Sequence[Override]) -> None:
 
     Raises:
         ConfigError: one is none; the command line sets what varies; no validation pictures are
-            held back, or the bounds of two trials would not be of the same pictures.
+            held back, training ends with another objective, or the bounds of two trials would
+            not be of the same pictures.
     """
     varied = {key for settings in _samples(sweep) for key in settings}
     if both := sorted(one.key for one in overrides if one.key in varied):
@@ -36,6 +37,12 @@ def require_comparable(sweep: Sweep, overrides: Sequence[Override]) -> None:
             msg = (
                 "a sweep chooses by the validation bound, and no pictures are held back: write "
                 "data.validation_share = 0.1 below [set]"
+            )
+            raise ConfigError(msg)
+        if config.tuning.epochs:
+            msg = (
+                "a sweep chooses by the ELBO, which tuning lowers while it raises the likelihood: "
+                "write tuning.epochs = 0 below [set]; the best one can be tuned afterwards"
             )
             raise ConfigError(msg)
         if differing := _differing(configs[0][1], config):

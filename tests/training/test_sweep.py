@@ -256,6 +256,7 @@ def test_other_settings_need_another_folder(
         ("[vary]\noptimiser.learning_rate = [0.1, -1.0]", TINY, "greater than 0"),
         ("[vary]\nmodel.latent_dim = { low = 0, high = 4 }", TINY, "greater than 0"),
         ("[vary]\nmodel.likelihood.binarise = ['sample', 'threshold']", TINY, "same in all"),
+        ("[vary]\nseed = [1, 2]", TINY + "tuning.epochs = 1\n", "tuning.epochs = 0 below"),
         ("[[runs]]\nseed = 1\n[[runs]]\ndata.test_share = 0.2", TINY, "must be the same"),
     ],
 )
