@@ -55,10 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     wanted = options.networks or CASES
     with tempfile.TemporaryDirectory() as folder:
-        for name in (name for name in wanted if name != "wide"):
+        for name in (name for name in wanted if name != "wide" and "loops" in options.parts):
             loops += _loops(name, options.rounds, Path(folder, name), missing)
             keep()
-    for name in (name for name in wanted if name != "tiny"):
+    for name in (name for name in wanted if name != "tiny" and "steps" in options.parts):
         steps += _steps(name, options.rounds, compiled=not options.no_compile)
         keep()
     found = keep()
@@ -174,6 +174,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="in turns (3)")
     parser.add_argument("--networks", nargs="+", choices=CASES, metavar="NAME", help="conv, mlp …")
+    parser.add_argument(
+        "--parts", nargs="+", choices=("loops", "steps"), default=("loops", "steps")
+    )
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--results", type=Path, default=_DOCS, help="the JSON to write")
     return parser
