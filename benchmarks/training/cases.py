@@ -83,8 +83,9 @@ def binarised(grey: Tensor) -> Tensor:
 
 def loss(model: Callable[[Tensor, Tensor], Pass], vae: VAE, bits: Tensor) -> Tensor:
     """The negative ELBO, a mean over the batch."""
-    mean, logvar, params = model(bits, torch.randn(len(bits), vae.config.latent_dim))
-    return -elbo.elbo(vae.log_likelihood(bits, params), elbo.kl(mean, logvar)).mean()
+    passed = model(bits, torch.randn(len(bits), 1, *vae.config.latent_shape))
+    divergence = elbo.kl(passed.mean, passed.logvar)
+    return -elbo.elbo(vae.log_likelihood(bits, passed.params), divergence).mean()
 
 
 @dataclass(frozen=True, slots=True)
