@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training import check_options, compare_options, import_options
+from training import check_options, compare_options, import_options, sweep_options
 from training.config import TrainingConfig, preset_names, read_config
 from training.errors import TrainingError
 from training.overrides import Override, add_set
@@ -28,6 +28,7 @@ _APART = {
     "check": check_options,
     "compare": compare_options,
     "import-diffusers": import_options,
+    "sweep": sweep_options,
 }
 """Commands whose options have a module of their own."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import pickle
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -85,9 +85,7 @@ def read_checkpoint(
         msg = f"{path}: not a checkpoint that can be read: {error}"
         raise StageError(msg) from error
     now = config.identity()
-    # A setting that an older version did not know yet had what is its default now.
-    unknown = {key: _default(config, key) for key in now if key not in checkpoint.identity}
-    before = unknown | checkpoint.identity
+    before = _with_newer_settings(checkpoint.identity, now)
     differing = [
         f"{key} ({before.get(key)!r} then, {now.get(key)!r} now)"
         for key in sorted(now)  # what an older version wrote besides decides nothing now
@@ -106,13 +104,19 @@ def read_checkpoint(
     return checkpoint
 
 
-def _default(config: TrainingConfig, key: str) -> object:
-    """The default of a setting in the kind of section that this configuration has."""
-    *parents, last = key.split(".")
-    section = functools.reduce(getattr, parents, config)
-    return (
-        type(section).model_fields[last].get_default(call_default_factory=True, validated_data={})
-    )
+def _with_newer_settings(identity: Mapping[str, Any], now: Mapping[str, object]) -> dict[str, Any]:
+    """The settings of a run; one that came later had its default, which changes nothing."""
+    document: dict[str, Any] = {}
+    for key in identity.keys() & now.keys():
+        *parents, last = key.split(".")
+        section = document
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[last] = identity[key]
+    try:
+        return {**TrainingConfig.model_validate(document).identity(), **identity}
+    except ValidationError:
+        return dict(identity)
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,10 @@ class TrainingConfig(Frozen):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto` takes bfloat16 where the processor computes with it natively; losses stay float32."""
+    channels_last: bool = True
+    """Whether the channels of a pixel lie side by side in memory, which suits convolutions."""
+    compile: bool = False
+    """Whether torch.compile makes one program of the network before the first step."""
 
     @model_validator(mode="after")
     def _early_stop_has_a_validation_split(self) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -38,12 +39,18 @@ _CALIBRATED = 2000
 
 
 def fit(
-    config: TrainingConfig, folder: Path, *, resume: bool = False, console: Console | None = None
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    console: Console | None = None,
+    after_epoch: Callable[[], object] | None = None,
 ) -> Workdir:
     """Trains a VAE and leaves its weights, checkpoint and metrics in `folder`.
 
     On one machine with the same versions and threads, a run that was stopped after any step and
-    resumed ends with the same bits as one that ran straight through.
+    resumed ends with the same bits as one that ran straight through. `after_epoch` is called when
+    an epoch's figures and checkpoint are written; what it raises ends the run.
 
     Raises:
         ConfigError: `resume` with other settings or pictures than the checkpoint's, `init` is no
@@ -68,7 +75,9 @@ def fit(
     compute = choose_compute(config)
     _require_memory(config, data, compute)
     with sole_use(folder):
-        _train(Trainer(config, workdir, data, compute, initial), console)
+        trainer = Trainer(config, workdir, data, compute, initial)
+        trainer.after_epoch = after_epoch
+        _train(trainer, console)
     return workdir
 
 
@@ -123,6 +132,7 @@ class Trainer:
         )
         # Read now: a long run may outlast the commit that its code was loaded from.
         self.git_commit = git_commit("model", "training")
+        self.after_epoch: Callable[[], object] | None = None
         self.schedule = Schedule(config, self.batches.steps_per_epoch)
         self._saved_step = 0
         self._save_is_due = False
@@ -147,7 +157,8 @@ class Trainer:
         """Steps until the last epoch, an early stop or a signal; errors as for `fit`."""
         state, schedule = self.state, self.schedule
         accelerator = self.compute.accelerator
-        model, optimiser = accelerator.prepare(state.vae, state.optimiser)
+        prepared, optimiser = accelerator.prepare(state.vae, state.optimiser)
+        model = self.compute.compiled(prepared)
         started = time.perf_counter() - state.seconds
         cpu_started = time.process_time() - state.cpu_seconds
         report = Report(self.workdir, console, first_step=state.step, steps=schedule.total_steps)
@@ -164,7 +175,7 @@ class Trainer:
                 terms = objective.evaluate(self.config.objective, state.vae, images, passed, beta)
                 accelerator.backward(terms.loss)
                 norm = accelerator.clip_grad_norm_(
-                    model.parameters(), self.config.optimiser.clip_norm
+                    state.parameters, self.config.optimiser.clip_norm
                 )
                 self._examine(terms.loss, norm, len(images))
                 optimiser.step()
@@ -191,6 +202,8 @@ class Trainer:
         # A state whose loss has just jumped may be a broken one.
         if self._save_is_due and self.state.health.steadiness.steady:
             self._save()
+        if not position and self.after_epoch:
+            self.after_epoch()
 
     def _after_epoch(self, report: Report, epoch: int) -> None:
         state, config = self.state, self.config

@@ -15,7 +15,7 @@ from typing import IO, Any
 from training.config import TrainingConfig, override_config, parse_config
 from training.errors import ConfigError, DiskError, StageError
 
-_OF_A_MACHINE = frozenset({"threads", "device"})
+_OF_A_MACHINE = frozenset({"threads", "device", "channels_last", "compile"})
 """Settings that decide the weights' last bits while they are trained, and nothing afterwards."""
 
 

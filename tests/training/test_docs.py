@@ -17,6 +17,8 @@ from tests.training import runs
 from training.__main__ import main
 from training.config import TrainingConfig, preset_names
 from training.stages import STAGES
+from training.sweep_file import read_sweep
+from training.sweep_plan import require_comparable
 from training.workdir import Workdir
 
 DOCUMENT = (runs.ROOT / "docs" / "training.md").read_text(encoding="utf-8")
@@ -73,6 +75,17 @@ def test_defaults_are_documented(key: str) -> None:
     expected = "" if default is None else json.dumps(default)
 
     assert DOCUMENTED[key] == expected
+
+
+def test_the_sweep_of_the_document_can_be_made(tmp_path: Path) -> None:
+    """The example is a sweep whose trials can be compared."""
+    path = tmp_path / "learning.toml"
+    path.write_text(DOCUMENT.split("```toml\n# learning.toml\n", 1)[1].split("```", 1)[0])
+
+    sweep = read_sweep(path)
+
+    require_comparable(sweep, [])
+    assert set(sweep.variations()) == {"batch_size", "optimiser.learning_rate", "model.latent_dim"}
 
 
 def test_every_stage_is_documented() -> None:

@@ -72,6 +72,40 @@ def test_the_average_follows(tmp_path: Path) -> None:
     torch.testing.assert_close(state.ema.get_parameter(name), torch.full((64,), 0.9))
 
 
+def test_the_average_has_the_bits_of_a_lerp_of_each(tmp_path: Path) -> None:
+    """Averaging all weights at once rounds as averaging one after another does."""
+    state = State(runs.config(tmp_path, "ema=0.97"), CPU)
+    state.step = 1000
+    with torch.no_grad():
+        for parameter in state.vae.parameters():
+            parameter.add_(torch.randn_like(parameter))
+        expected = [
+            average.lerp(value, 1 - 0.97)
+            for average, value in zip(state.ema.parameters(), state.vae.parameters(), strict=True)
+        ]
+
+    state.average()
+
+    assert all(map(torch.equal, state.ema.parameters(), expected))
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_the_layout_in_memory_is_a_setting(tmp_path: Path, channels_last: bool) -> None:
+    """Convolutions have their weights in the layout that was asked for, with the same values."""
+    conv = 'model.network={architecture="conv", widths=[4, 8], hidden=8}'
+    state = State(runs.config(tmp_path, conv, f"channels_last={str(channels_last).lower()}"), CPU)
+
+    weight = state.vae.get_parameter("encoder.body.1.residual.1.weight")
+
+    assert weight.is_contiguous(memory_format=torch.channels_last) is channels_last
+    assert torch.equal(
+        weight,
+        State(runs.config(tmp_path, conv), CPU).vae.get_parameter(
+            "encoder.body.1.residual.1.weight"
+        ),
+    )
+
+
 def test_no_average(tmp_path: Path) -> None:
     """With ema = 0 the weights themselves are exported, and say so."""
     state = State(runs.config(tmp_path, "ema=0"), CPU)
