@@ -21,7 +21,7 @@ ALL := $(VENV)/.all-installed
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(PIP_ARGS)
 
-.PHONY: help setup serve test check train reproduce bench bench-peers docs-check lock
+.PHONY: help setup serve test check train reproduce bench bench-peers bench-train docs-check lock
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -55,8 +55,13 @@ bench: $(ALL) ## measure the service beside naive servers and ceilings, 16 minut
 	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-peers: $(ALL) ## the same beside other model servers too, 40 minutes
-	$(BIN)/python -m benchmarks.peers install $(PIP_ARGS)
+	$(BIN)/python -m benchmarks.peers install bentoml litserve mlserver ray $(PIP_ARGS)
 	$(BIN)/python -m benchmarks --peers $(ARGS)
+
+bench-train: $(ALL) ## measure training beside a bare loop, pythae and Lightning; see docs/performance.md
+	$(BIN)/python -m benchmarks.peers install trainers $(PIP_ARGS)
+	$(BIN)/python -m benchmarks.training $(ARGS)
+	$(BIN)/python -m benchmarks.document
 
 docs-check: $(ALL) ## compare the documents with the code
 	$(BIN)/python -m pytest tests/test_docs.py tests/training/test_docs.py $(ARGS)

@@ -73,6 +73,8 @@ class AsyncClient:
     interpolate_file = _AsyncVerb(Verbs.interpolate_file)
     models = _AsyncVerb(Verbs.models)
     describe = _AsyncVerb(Verbs.describe)
+    stored_latents = _AsyncVerb(Verbs.stored_latents)
+    card = _AsyncVerb(Verbs.card)
 
     async def take(self, steps: Steps[T]) -> T:
         """Takes a verb's steps, and returns its result."""

@@ -65,7 +65,7 @@ class Bounds:
     @property
     def bits_per_dimension(self) -> Nats | None:
         """−bound/(D ln 2) of the importance-weighted bound; None for a density, which has none."""
-        if self.likelihood.family != "bernoulli":
+        if self.likelihood.is_density:
             return None
         bits: Nats = -self.importance_weighted / (self.likelihood.dimensions * math.log(2))
         return bits
@@ -73,7 +73,7 @@ class Bounds:
     @property
     def nats_per_dimension(self) -> Nats | None:
         """−bound/D of a density on pixels in [0, 1], which may be negative; None for others."""
-        if self.likelihood.family == "bernoulli":
+        if not self.likelihood.is_density:
             return None
         return -self.importance_weighted / self.likelihood.dimensions
 

@@ -4,7 +4,8 @@
         images = service.sample(16, seed=7).images
 
 Both have the same verbs, those of `app.wire.verbs.Verbs`: sample, encode, decode, reconstruct,
-score, interpolate, interpolate_file, models and describe. They talk HTTP and nothing else.
+score, interpolate, interpolate_file, models, describe, stored_latents and card. They talk HTTP and
+nothing else.
 """
 
 from __future__ import annotations
@@ -109,6 +110,8 @@ class Client:
     interpolate_file = _Verb(Verbs.interpolate_file)
     models = _Verb(Verbs.models)
     describe = _Verb(Verbs.describe)
+    stored_latents = _Verb(Verbs.stored_latents)
+    card = _Verb(Verbs.card)
 
     def take(self, steps: Steps[T]) -> T:
         """Takes a verb's steps, and returns its result."""

@@ -83,6 +83,12 @@ class NotAcceptableError(ServiceError):
     code = "not_acceptable"
 
 
+class NotFoundError(ServiceError):
+    """The bundle that serves does not keep what was asked for."""
+
+    code = "not_found"
+
+
 class UnknownModelError(ServiceError):
     """No model of that name."""
 

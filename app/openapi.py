@@ -58,6 +58,9 @@ _BASE64: Document = {"type": "string", "contentEncoding": "base64"}
 _LATENTS: Document = {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}
 EXAMPLE_LATENT_DIM = 32
 
+VERSION_ONLY: Document = {"parameters": [_TARGET_PARAMETERS[1]]}
+"""Of a route that has the model's name in its path."""
+
 
 def errors(codes: Iterable[str]) -> dict[int | str, Document]:
     """OpenAPI responses for error codes, those of one status together."""

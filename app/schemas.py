@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from model.config import Family
 from model.interpolation import Path
 from model.noise import MAX_SEED
 from model.reference import SAMPLES
@@ -236,10 +237,11 @@ class BoundsAnswer(Answer):
         Field(description="(Σ w)² / Σ w² of the importance weights, 1 … K: how many count."),
     ]
     bits_per_dimension: list[float] | None = Field(
-        description="−importance_weighted / (dimensions · ln 2); null for a density."
+        description="−importance_weighted / (dimensions · ln 2); null for a Gaussian, a density."
     )
     nats_per_dimension: list[float] | None = Field(
-        description="−importance_weighted / dimensions of a density; null for other likelihoods."
+        description="−importance_weighted / dimensions of a Gaussian, which is a density; null for "
+        "other likelihoods."
     )
     percentile: list[float] | None = Field(
         description="Per cent of the bundle's reference pictures whose `importance_weighted` is "
@@ -247,7 +249,7 @@ class BoundsAnswer(Answer):
     )
     samples: int
     seed: int
-    likelihood: str
+    likelihood: Family = Field(description="The decoder's, p(x|z).")
     binarised: Literal["sample", "threshold"] | None = Field(
         description="How grey pixels were made binary before they were encoded and scored; "
         "null where they were scored as they are."
@@ -305,9 +307,25 @@ class ModelAnswer(Answer):
     provider: str | None
     versions: list[VersionAnswer]
     verbs: list[str]
+    stored: list[str] = Field(
+        description="Which of `/models/{name}/latents` and `/models/{name}/card` the bundle that "
+        "serves has."
+    )
     manifest: dict[str, object] | None = Field(
         default=None, description="The serving bundle's manifest."
     )
+
+
+class StoredLatentsAnswer(Answer):
+    """Posterior means of pictures that the model was not trained on."""
+
+    model: str
+    version: int
+    split: str = Field(description="Which pictures: `validation` or `test`.")
+    n: int
+    classes: list[str] = Field(description="Names that `labels` number from 0.")
+    labels: list[int] = Field(description="The class of each picture; −1 for none.")
+    latents: Latents
 
 
 class ModelsAnswer(Answer):

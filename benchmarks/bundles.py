@@ -146,11 +146,10 @@ def _random(config: ModelConfig, images: Floats, latents: Floats) -> VAE:
             if isinstance(layer, nn.Conv2d) and not layer.weight.any():
                 layer.reset_parameters()
         encode, decode = torch.from_numpy(images), torch.from_numpy(latents)
-        _calibrate(vae.encoder.body[-1], lambda: vae.encoder.body(encode), 0.0, 1.0)
+        encoding, decoding = (list(one.body.children()) for one in (vae.encoder, vae.decoder))
+        _calibrate(encoding[-1], lambda: vae.encoder.body(encode), 0.0, 1.0)
         # Behind the decoder's last layer there is only a change of shape.
-        _calibrate(
-            vae.decoder.body[-2], lambda: vae.decoder.body(decode), _LOGIT_CENTRE, _LOGIT_SPREAD
-        )
+        _calibrate(decoding[-2], lambda: vae.decoder.body(decode), _LOGIT_CENTRE, _LOGIT_SPREAD)
     return vae
 
 

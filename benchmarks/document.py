@@ -3,6 +3,7 @@
 What stands between `<!-- figures: name -->` and `<!-- end -->` there, and the charts beside it,
 come from `docs/results/`. A result that is named is copied there first, one of `benchmarks` as
 `bench.json` and one of `benchmarks.soak` as `soak.json`; without one, what is there is drawn anew.
+`benchmarks.training` writes its own there.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from benchmarks.exported import EXPORTED
 from benchmarks.result import BundleResult, Result, ResultError
 from benchmarks.soak import Soak
 from benchmarks.tables import Table
+from benchmarks.training import result as training
+from benchmarks.training.result import TrainingResult
 
 DOCS = Path(__file__).parent.parent / "docs"
 
 _SECTION = re.compile(r"(<!-- figures: ([a-z -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-_BENCH, _SOAK = "bench.json", "soak.json"
+_BENCH, _SOAK, _TRAINING = "bench.json", "soak.json", "bench-train.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Sources:
 
     bench: Result
     soak: Soak | None
+    training: TrainingResult | None = None
 
 
 def drawn(text: str, sources: Sources) -> str:
@@ -62,8 +66,12 @@ def read_sources(folder: Path) -> Sources:
     Raises:
         ResultError: there is no result of the bench.
     """
-    soaked = folder / _SOAK
-    return Sources(result.read(folder / _BENCH), soak.read(soaked) if soaked.exists() else None)
+    soaked, trained = folder / _SOAK, folder / _TRAINING
+    return Sources(
+        result.read(folder / _BENCH),
+        soak.read(soaked) if soaked.exists() else None,
+        training.read(trained) if trained.exists() else None,
+    )
 
 
 def markdown(table: Table) -> str:
@@ -84,6 +92,8 @@ def _sections(sources: Sources) -> dict[str, Callable[[], str]]:
         "settings": lambda: markdown(_settings(bench)),
         "soak": lambda: soak.summary(soaked) if soaked else "",
     }
+    for name, part in training.sections(sources.training).items():
+        found[name] = lambda part=part: part if isinstance(part, str) else markdown(part)  # type: ignore[misc]
     # A run that ended early may not have come to the second one.
     for name in dict.fromkeys((*EXPORTED, *bench.bundles)):
         figures = bench.bundles.get(name, BundleResult())

@@ -12,8 +12,8 @@ from app.images import png
 from model.manifest import InputSpec, Preprocessing, ReferenceSpec
 from model.pictures import fit, read
 from model.pixels import Images
-from training.config import DataConfig
 from training.data import spread_rows
+from training.data_config import DataConfig
 from training.errors import DataError
 from training.source import open_source
 

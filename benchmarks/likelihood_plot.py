@@ -65,7 +65,7 @@ class _Scorer:
             msg = f"{self.bundle.folder}: its manifest states no likelihood"
             raise BundleError(msg)
         params = self.decoder.run(latents, ["params"])[0]
-        return likelihood.log_likelihood(spec.family, spec.scale, self.target, params)
+        return estimate.log_likelihood(spec, self.target, params)
 
 
 def measure(bundle: Bundle, picture: bytes, *, samples: int, runs: int) -> Curves:

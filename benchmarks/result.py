@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -18,6 +18,9 @@ from benchmarks.mixed import Mixed
 from benchmarks.open_loop import OpenLoop
 from benchmarks.png_alone import Coding
 from benchmarks.starts import Starts
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 
@@ -92,7 +95,7 @@ def write(result: Result, folder: Path) -> Path:
     return path
 
 
-def dumps(result: Result) -> bytes:
+def dumps(result: DataclassInstance) -> bytes:
     """As JSON, floats with no more digits than were measured."""
     document = _rounded(asdict(result))
     return orjson.dumps(document) + b"\n"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
-import onnx
 import torch
-from onnx import numpy_helper
 from pydantic import TypeAdapter
 
 from benchmarks.plain import Floats
@@ -14,6 +13,7 @@ from model.bundle import DECODER, ENCODER, open_bundle
 from model.config import BernoulliConfig, GaussianConfig, ModelConfig, NetworkConfig
 from model.manifest import Manifest
 from model.vae import VAE
+from training.initial import graph_weights
 
 _NETWORK: TypeAdapter[NetworkConfig] = TypeAdapter(NetworkConfig)
 
@@ -54,11 +54,7 @@ def vae_of(folder: Path) -> VAE:
     bundle = open_bundle(folder)
     vae = VAE(_config(bundle.manifest)).eval()
     for network, file in ((vae.encoder, ENCODER), (vae.decoder, DECODER)):
-        graph = onnx.load_model_from_string(bundle.read(file)).graph
-        found = {
-            one.name: torch.from_numpy(numpy_helper.to_array(one).copy())
-            for one in graph.initializer
-        }
+        found = graph_weights(bundle.read(file))
         wanted = network.state_dict()
         if missing := wanted.keys() - found.keys():
             msg = f"{folder / file}: has no weights named {', '.join(sorted(missing))}"
@@ -71,12 +67,14 @@ def _config(manifest: Manifest) -> ModelConfig:
     if not manifest.network:
         msg = f"{manifest.name}: the manifest describes no network to rebuild in torch"
         raise ValueError(msg)
+    shape = manifest.latent.shape
     binary = manifest.likelihood is not None and manifest.likelihood.family == "bernoulli"
     return ModelConfig(
         channels=manifest.input.channels,
         height=manifest.input.height,
         width=manifest.input.width,
-        latent_dim=manifest.latent.shape[0],
+        latent_dim=math.prod(shape),
+        latent_map=(shape[0], shape[1], shape[2]) if len(shape) == 3 else None,
         network=_NETWORK.validate_python(manifest.network),
         # Only whether pixels are a sigmoid depends on it.
         likelihood=BernoulliConfig() if binary else GaussianConfig(scale=1.0),

@@ -12,8 +12,9 @@ The graphs (no random node, no batch normalisation, the first axis is the batch)
 `pixels` is for showing. `params` is what a likelihood is computed from: logits for a Bernoulli,
 the unclamped mean otherwise.
 
-`reference.npz` is there if the manifest has a `reference`: see `model.reference`. `prior.npz` is
-there if its `prior` is a mixture: see `model.mixture`.
+`reference.npz` is there if the manifest has a `reference`, see `model.reference`; `posterior.npz`
+if it has a `posterior`, see `model.posterior`; `prior.npz` if its `prior` is a mixture, see
+`model.mixture`; `card.md`, if there, is a page about the model.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ from pydantic import ValidationError
 
 from model.manifest import SCHEMA_VERSION, FileEntry, Manifest
 from model.mixture import PRIOR, Mixture, parse_mixture
+from model.posterior import POSTERIOR, Posterior, parse_posterior
 from model.reference import REFERENCE, Reference, parse_reference
 
 MANIFEST = "manifest.json"
 ENCODER = "encoder.onnx"
 DECODER = "decoder.onnx"
 GOLDEN = "golden.npz"
+CARD = "card.md"
 MANIFEST_LIMIT = 16 * 1024 * 1024
 """Bytes that a manifest may have: what is read before anything is known of a bundle."""
 REQUIRED_FILES = (ENCODER, DECODER, GOLDEN)
@@ -58,6 +61,10 @@ class Bundle:
     """The bounds to compare with, where the bundle has them."""
     mixture: Mixture | None = field(default=None, compare=False)
     """The prior, where it is not N(0, I)."""
+    posterior: Posterior | None = field(default=None, compare=False)
+    """Where pictures lie in the latent space, where the bundle has it."""
+    card: str | None = field(default=None, compare=False)
+    """A page of Markdown about the model, where the bundle has one."""
 
     def read(self, name: str) -> bytes:
         """The verified content of one of the bundle's files.
@@ -89,7 +96,13 @@ def open_bundle(folder: Path) -> Bundle:
     bundle = Bundle(folder, read_manifest(folder))
     for name in (*REQUIRED_FILES, *bundle.manifest.files):
         bundle.read(name)
-    return replace(bundle, reference=_reference(bundle), mixture=_mixture(bundle))
+    return replace(
+        bundle,
+        reference=_reference(bundle),
+        mixture=_mixture(bundle),
+        posterior=_posterior(bundle),
+        card=_card(bundle),
+    )
 
 
 def write_bundle(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
@@ -197,6 +210,27 @@ def _mixture(bundle: Bundle) -> Mixture | None:
 
 def _mixture_size(shape: tuple[int, int]) -> str:
     return f"{shape[0]} components over {shape[1]} values"
+
+
+def _posterior(bundle: Bundle) -> Posterior | None:
+    spec = bundle.manifest.posterior
+    if spec is None:
+        return None
+    try:
+        return parse_posterior(bundle.read(POSTERIOR), spec, bundle.manifest.latent.shape)
+    except ValueError as error:
+        msg = f"{bundle.folder / POSTERIOR}: {error}"
+        raise BundleError(msg) from error
+
+
+def _card(bundle: Bundle) -> str | None:
+    if CARD not in bundle.manifest.files:
+        return None
+    try:
+        return bundle.read(CARD).decode("utf-8")
+    except UnicodeDecodeError as error:
+        msg = f"{bundle.folder / CARD}: not UTF-8: {error.reason}"
+        raise BundleError(msg) from error
 
 
 def _read(path: Path, most: int) -> bytes:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 LOGVAR_LIMIT = 20.0
 """Both networks clamp log-variances to ±20, so that `exp` stays finite in float32."""
 
-SCALE_FLOOR = 1 / 255
-"""A learned Gaussian scale never goes below one grey level: finer is not in 8-bit data."""
+LEVELS = 256
+"""Grey levels of a pixel value of 8 bits: 0, 1/255 … 1."""
+
+SCALE_FLOOR = 1 / (LEVELS - 1)
+"""A learned or optimal Gaussian scale never goes below one grey level: finer is not in 8-bit
+data, and a density could be raised without end there."""
+
+LOGISTIC_SCALE_FLOOR = 0.1 / (LEVELS - 1)
+"""A logistic scale never goes below a tenth of a grey level: there the bin around the mean has a
+probability of 0.987 already, and the rest is worth 0.013 nats a value."""
 
 
 PositiveInt = Annotated[int, Field(gt=0, strict=True)]
@@ -38,17 +48,33 @@ class BernoulliConfig(Frozen):
 class GaussianConfig(Frozen):
     """p(x|z) = N(params, scale² I) on pixels in [0, 1].
 
-    `scale` is the standard deviation, or `learned`: one value for all pixels, trained along
-    (Rybkin et al. 2021, "Simple and Effective VAE Training with Calibrated Decoders"), with the
-    floor `SCALE_FLOOR`. Scale 1 is half the summed squared error; the unhalved squared error of
-    the classic tutorial (Doersch 2016) is scale 1/√2.
+    `scale` is the standard deviation of every value, or where it comes from (Rybkin et al. 2021,
+    "Simple and Effective VAE Training with Calibrated Decoders"): `learned` is trained along;
+    `optimal` is the root mean squared error, of the minibatch in training and of the training
+    pictures once trained. Both have the floor `SCALE_FLOOR`. Scale 1 is half the summed squared
+    error; the unhalved squared error of the classic tutorial (Doersch 2016) is scale 1/√2.
     """
 
     family: Literal["gaussian"] = "gaussian"
-    scale: Annotated[float, Field(gt=0)] | Literal["learned"] = "learned"
+    scale: Annotated[float, Field(gt=0)] | Literal["learned", "optimal"] = "learned"
 
 
-LikelihoodConfig = Annotated[BernoulliConfig | GaussianConfig, Field(discriminator="family")]
+class LogisticConfig(Frozen):
+    """p(x|z) = the probability that a logistic variable of mean params rounds to x, for pixels of
+    `LEVELS` grey levels: a distribution over grey levels where the Gaussian is a density.
+
+    One scale a channel, trained along, with the floor `LOGISTIC_SCALE_FLOOR` (Kingma et al. 2016,
+    "Improving Variational Inference with Inverse Autoregressive Flow"; Salimans et al. 2017,
+    "PixelCNN++").
+    """
+
+    family: Literal["logistic"] = "logistic"
+
+
+LikelihoodConfig = Annotated[
+    BernoulliConfig | GaussianConfig | LogisticConfig, Field(discriminator="family")
+]
+Family = Literal["bernoulli", "gaussian", "logistic"]
 
 
 class MlpConfig(Frozen):
@@ -92,27 +118,114 @@ PriorConfig = Annotated[NormalPriorConfig | MixturePriorConfig, Field(discrimina
 
 
 NetworkConfig = Annotated[MlpConfig | ConvConfig, Field(discriminator="architecture")]
+Blocks = Annotated[int, Field(ge=0, strict=True)]
+
+
+class ResnetConfig(Frozen):
+    """Residual encoder and decoder that scale with width and depth.
+
+    The picture is first cut into patches of `patch` × `patch` pixels, 1 leaving the full
+    resolution. Each entry of `widths` is one resolution with that many channels, half the one
+    before, with `blocks` residual blocks: one number for all, or one for each. The decoder goes
+    back through the same resolutions, finest last, with its own widths and blocks where they are
+    given, in the encoder's order. `hidden` is the fully connected layer beside a latent vector;
+    a latent map has none.
+
+    Raises:
+        pydantic.ValidationError: a list has not one entry for each of `widths`.
+    """
+
+    architecture: Literal["resnet"] = "resnet"
+    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (32, 64)
+    blocks: Blocks | tuple[Blocks, ...] = 2
+    patch: Literal[1, 2, 4, 8] = 2
+    hidden: PositiveInt = 256
+    decoder_widths: tuple[PositiveInt, ...] | None = None
+    decoder_blocks: Blocks | tuple[Blocks, ...] | None = None
+
+    @property
+    def factor(self) -> int:
+        """How many pixels a side of the smallest resolution's cells has."""
+        return int(self.patch * 2 ** (len(self.widths) - 1))
+
+    @property
+    def encoder_stages(self) -> tuple[tuple[int, int], ...]:
+        """(channels, residual blocks) of each resolution, finest first."""
+        return self._stages(self.widths, self.blocks)
+
+    @property
+    def decoder_stages(self) -> tuple[tuple[int, int], ...]:
+        """The decoder's, finest first too."""
+        blocks = self.blocks if self.decoder_blocks is None else self.decoder_blocks
+        return self._stages(self.decoder_widths or self.widths, blocks)
+
+    @staticmethod
+    def _stages(widths: Sequence[int], blocks: int | Sequence[int]) -> tuple[tuple[int, int], ...]:
+        counts = (blocks,) * len(widths) if isinstance(blocks, int) else tuple(blocks)
+        return tuple(zip(widths, counts, strict=True))
+
+    @model_validator(mode="after")
+    def _lists_have_an_entry_for_each_resolution(self) -> Self:
+        for name in ("blocks", "decoder_widths", "decoder_blocks"):
+            value = getattr(self, name)
+            if isinstance(value, tuple) and len(value) != len(self.widths):
+                msg = f"{name} needs {len(self.widths)} entries, as widths has, got {len(value)}"
+                raise ValueError(msg)
+        return self
+
+
+ClassName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
+"""`module:Class`."""
+
+
+class CustomConfig(Frozen):
+    """An encoder and a decoder of one's own, each a `torch.nn.Module` in a file of one's own.
+
+    Both are called with (image_shape, latent_shape) and `options` by name; docs/training.md has
+    the contract. `folder` holds their files, and `source_sha256` is the files': both are filled in
+    where a preset is read.
+    """
+
+    architecture: Literal["custom"] = "custom"
+    encoder: ClassName
+    decoder: ClassName
+    options: dict[str, JsonValue] = {}
+    folder: str | None = None
+    source_sha256: str | None = None
+
+
+NetworkConfig = Annotated[
+    MlpConfig | ConvConfig | ResnetConfig | CustomConfig, Field(discriminator="architecture")
+]
 
 
 class ModelConfig(Frozen):
     """A VAE: the pictures' size, the latent's, the network, the likelihood and the prior.
 
     Raises:
-        pydantic.ValidationError: a value is out of range, or a `conv` network's number of
-            halvings does not divide the picture's size.
+        pydantic.ValidationError: a value is out of range, the network's halvings do not divide
+            the picture's size, or it has no latent map of that shape.
     """
 
     channels: Literal[1, 3] = 1
     height: PositiveInt = 28
     width: PositiveInt = 28
     latent_dim: PositiveInt = 32
+    latent_map: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+    """(channels, height, width) of a spatial latent, which takes the vector's place."""
     network: NetworkConfig = Field(default_factory=MlpConfig)
     likelihood: LikelihoodConfig = Field(default_factory=GaussianConfig)
     prior: PriorConfig = Field(default_factory=NormalPriorConfig)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
-        return (self.latent_dim,)
+        """(d,) of a vector, (channels, height, width) of a map."""
+        return self.latent_map or (self.latent_dim,)
+
+    @property
+    def latent_dimensions(self) -> int:
+        """The number of values of a latent."""
+        return math.prod(self.latent_shape)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -126,12 +239,35 @@ class ModelConfig(Frozen):
 
     @model_validator(mode="after")
     def _halvings_divide_the_picture(self) -> Self:
-        if isinstance(self.network, ConvConfig):
-            factor = 2 ** len(self.network.widths)
-            if self.height % factor or self.width % factor:
-                msg = (
-                    f"a conv network with {len(self.network.widths)} halvings needs a height and "
-                    f"width divisible by {factor}, got {self.height}×{self.width}"
-                )
-                raise ValueError(msg)
+        network = self.network
+        if isinstance(network, ConvConfig):
+            factor, what = 2 ** len(network.widths), f"{len(network.widths)} halvings"
+        elif isinstance(network, ResnetConfig):
+            factor = network.factor
+            what = f"patches of {network.patch} and {len(network.widths) - 1} halvings"
+        else:
+            return self
+        if self.height % factor or self.width % factor:
+            msg = (
+                f"a {network.architecture} network with {what} needs a height and "
+                f"width divisible by {factor}, got {self.height}×{self.width}"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _the_network_has_such_a_map(self) -> Self:
+        network, shape = self.network, self.latent_map
+        if shape is None or isinstance(network, CustomConfig):
+            return self
+        if isinstance(network, MlpConfig | ConvConfig):
+            msg = f"latent_map: a {network.architecture} network has a vector; take latent_dim"
+            raise ValueError(msg)
+        wanted = (shape[0], self.height // network.factor, self.width // network.factor)
+        if shape != wanted:
+            msg = (
+                f"latent_map must be [{shape[0]}, {wanted[1]}, {wanted[2]}], the network's "
+                f"smallest resolution, or any other number of channels; got {list(shape)}"
+            )
+            raise ValueError(msg)
         return self

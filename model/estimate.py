@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from model import likelihood, noise, pixels
+from model.config import LEVELS
 from model.likelihood import Nats
 from model.manifest import LikelihoodSpec
 from model.mixture import Mixture
@@ -62,6 +63,15 @@ def draw(samples: int, seed: int, row: int, mean: Floats, logvar: Floats) -> tup
     return likelihood.reparameterize(mean, logvar, epsilon), epsilon
 
 
+def log_likelihood(spec: LikelihoodSpec, targets: Floats, params: Floats) -> Nats:
+    """log p(x|z) [n] of targets in [0, 1] (binary for a Bernoulli) under the decoder's `params`."""
+    if isinstance(spec.scale, tuple):
+        return likelihood.logistic(targets, params, spec.scale, spec.levels or LEVELS)
+    if spec.scale is not None:
+        return likelihood.gaussian(targets, params, spec.scale)
+    return likelihood.bernoulli(targets, params)
+
+
 def estimate(
     spec: LikelihoodSpec,
     target: Floats,
@@ -78,13 +88,11 @@ def estimate(
     """
     # What is no number makes figures that are none, which the caller looks for.
     with np.errstate(over="ignore", invalid="ignore"):
-        log_likelihood = likelihood.log_likelihood(spec.family, spec.scale, target, params)
+        found = log_likelihood(spec, target, params)
         log_prior = None if mixture is None else mixture.log_density(latents)
-        weights = likelihood.log_importance_weight(
-            log_likelihood, latents, epsilon, logvar, log_prior
-        )[None]
+        weights = likelihood.log_importance_weight(found, latents, epsilon, logvar, log_prior)[None]
         return Estimate(
-            float(log_likelihood.mean()),
+            float(found.mean()),
             float(likelihood.importance_weighted_bound(weights)[0]),
             float(likelihood.standard_error(weights)[0]),
             float(likelihood.effective_sample_size(weights)[0]),

@@ -2,17 +2,19 @@
 
 Same quantities as `model.elbo`, which a test holds it to. One picture's targets [c, h, w]
 broadcast against many decoded rows [K, c, h, w]. Every figure is in nats and a sum over
-the picture's or the latent's values. `params` is the decoder's second output: logits for a
-Bernoulli likelihood, the unclamped mean otherwise.
+the picture's or the latent's values. What they take for logits or means is the decoder's second
+output, `params`: never `pixels`, which is clamped.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from model.config import LEVELS
 
 Floats = NDArray[np.float32]
 Nats = NDArray[np.float64]
@@ -36,20 +38,17 @@ def gaussian(targets: Floats, mean: Floats, scale: float) -> Nats:
     return -0.5 * squares - size * (math.log(scale) + 0.5 * _LOG_2PI)
 
 
-def log_likelihood(
-    family: Literal["bernoulli", "gaussian"], scale: float | None, targets: Floats, params: Floats
-) -> Nats:
-    """log p(x|z) [n] of targets in [0, 1] (binary for a Bernoulli) under the decoder's `params`.
-
-    Raises:
-        ValueError: a Gaussian without a scale.
-    """
-    if family == "bernoulli":
-        return bernoulli(targets, params)
-    if scale is None:
-        msg = "a Gaussian likelihood needs its scale"
-        raise ValueError(msg)
-    return gaussian(targets, params, scale)
+def logistic(targets: Floats, mean: Floats, scale: Sequence[float], levels: int = LEVELS) -> Nats:
+    """log p(x|z) [n] of targets [n, c, h, w] of `levels` grey levels in [0, 1] under a discretised
+    logistic with one scale a channel; `elbo.logistic_log_likelihood` says how it is computed."""
+    last = np.float32(levels - 1)
+    width = np.asarray(scale, dtype=np.float32).reshape(-1, 1, 1) * last
+    level, middle = np.rint(targets * last), mean * last
+    lower, upper = (level - 0.5 - middle) / width, (level + 0.5 - middle) / width
+    below = np.where(level < last, _log_sigmoid(upper), 0)
+    above = np.where(level > 0, _log_sigmoid(-lower), 0)
+    inside = np.where((level > 0) & (level < last), np.log(-np.expm1(-1 / width)), 0)
+    return _sum_per_row(below + above + inside)
 
 
 def kl_per_dimension(mean: Floats, logvar: Floats) -> Nats:
@@ -141,6 +140,10 @@ def _scaled_weights(log_weights: Nats) -> tuple[Nats, Nats]:
     peak: Nats = log_weights.max(axis=1, keepdims=True)
     weights: Nats = np.exp(log_weights - peak)
     return weights, peak[:, 0]
+
+
+def _log_sigmoid(logits: Floats) -> Floats:
+    return np.asarray(np.minimum(logits, 0) - np.log1p(np.exp(-np.abs(logits))), np.float32)
 
 
 def _sum_per_row(terms: NDArray[np.floating]) -> Nats:

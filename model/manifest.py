@@ -1,6 +1,8 @@
 """What `manifest.json` says of a bundle: the schema, and nothing that reads or writes files.
 
-Its parts that describe arrays are defined in `model.layout`, and found here too.
+Its parts that describe arrays are defined in `model.layout`, the likelihood in
+`model.likelihood_spec`, the prior in `model.prior_spec`, those that describe what was measured in
+`model.measured`; all are found here too.
 """
 
 from __future__ import annotations
@@ -26,6 +28,14 @@ from model.layout import InputSpec as InputSpec
 from model.layout import LatentSpec as LatentSpec
 from model.layout import SizesSpec as SizesSpec
 from model.layout import TensorSpec as TensorSpec
+from model.likelihood_spec import Binarisation as Binarisation
+from model.likelihood_spec import LikelihoodSpec as LikelihoodSpec
+from model.likelihood_spec import Scale as Scale
+from model.likelihood_spec import ways_to_binarise as ways_to_binarise
+from model.measured import Metric as Metric
+from model.measured import PosteriorSpec as PosteriorSpec
+from model.measured import ReferenceSpec as ReferenceSpec
+from model.prior_spec import PriorSpec as PriorSpec
 
 SCHEMA_VERSION = 1
 
@@ -80,51 +90,6 @@ class Preprocessing(Frozen):
     grey: Literal["itu-r-601"] = "itu-r-601"
 
 
-class LikelihoodSpec(Frozen):
-    """p(x|z) as trained, over `dimensions` pixel values.
-
-    Raises:
-        pydantic.ValidationError: a Gaussian without a scale, or a Bernoulli with scale or levels.
-    """
-
-    family: Literal["bernoulli", "gaussian"]
-    dimensions: PositiveInt
-    scale: Annotated[float, Field(gt=0)] | None = None
-    """Standard deviation of a Gaussian, pixels being in [0, 1]."""
-    levels: PositiveInt | None = None
-    """Number of grey levels of a discrete likelihood."""
-    binarise: Literal["sample", "threshold", "none"] | None = None
-    """How training made grey pictures binary; Bernoulli only."""
-
-    @model_validator(mode="after")
-    def _members_fit_the_family(self) -> Self:
-        if self.family == "gaussian" and self.scale is None:
-            msg = "a gaussian likelihood needs a scale, its standard deviation"
-            raise ValueError(msg)
-        if self.family == "bernoulli" and (self.scale is not None or self.levels is not None):
-            msg = "a bernoulli likelihood has neither scale nor levels; leave them out"
-            raise ValueError(msg)
-        return self
-
-
-class PriorSpec(Frozen):
-    """p(z): N(0, I), or the mixture in `prior.npz`, of so many components.
-
-    Raises:
-        pydantic.ValidationError: a mixture without components, or N(0, I) with some.
-    """
-
-    family: Literal["normal", "mixture"] = "normal"
-    components: PositiveInt | None = None
-
-    @model_validator(mode="after")
-    def _a_mixture_has_components(self) -> Self:
-        if (self.family == "mixture") != (self.components is not None):
-            msg = "components belong to a mixture, which needs them; a normal prior has none"
-            raise ValueError(msg)
-        return self
-
-
 class WeightsSpec(Frozen):
     """Which weights were exported."""
 
@@ -140,43 +105,6 @@ class DataSpec(Frozen):
     licence: str | None = None
     fingerprint: str
     split: str
-
-
-class Metric(Frozen):
-    """A measured figure and how it was measured; log-likelihoods are in nats."""
-
-    value: float
-    standard_error: float | None = None
-    n: PositiveInt
-    """Number of pictures."""
-    samples: PositiveInt | None = None
-    """K, the number of importance samples of each picture."""
-    seeds: Mapping[str, int] = {}
-    note: str | None = None
-
-
-Binarisation = Literal["sample", "threshold", "none"]
-"""How pictures are made binary before they are scored; `none`: they are scored as they are."""
-
-
-class ReferenceSpec(Frozen):
-    """What the bounds in `reference.npz` are of, sorted arrays [n] by `Binarisation`.
-
-    Importance-weighted bounds of pictures that the model was not trained on, computed from the
-    bundle's graphs: what a picture's bound is compared with.
-    """
-
-    split: str
-    """Which pictures, such as `validation` or `test`."""
-    fingerprint: str
-    """Of the split of the source that they are from, as `DataSpec` has it."""
-    n: PositiveInt
-    """Number of pictures."""
-    samples: PositiveInt
-    """K, the number of importance samples of each picture."""
-    seed: NonNegativeInt
-    """Of the binarisation and the samples; picture i's follow from (seed, i)."""
-    binarised: tuple[Binarisation, ...]
 
 
 class GoldenSpec(Frozen):
@@ -216,6 +144,7 @@ class Manifest(Frozen):
     kl_per_dimension: tuple[float, ...] = ()
     golden: GoldenSpec
     reference: ReferenceSpec | None = None
+    posterior: PosteriorSpec | None = None
     licence: str
     card: str
     """A few sentences for people: what the model is, and what it is not for."""
@@ -226,6 +155,13 @@ class Manifest(Frozen):
             msg = (
                 f"likelihood.dimensions must be channels × height × width of the input, "
                 f"{self.input.dimensions}, got {self.likelihood.dimensions}"
+            )
+            raise ValueError(msg)
+        scale = self.likelihood.scale if self.likelihood else None
+        if isinstance(scale, tuple) and len(scale) != self.input.channels:
+            msg = (
+                f"likelihood.scale must have one value for each of the {self.input.channels} "
+                f"channels, got {len(scale)}"
             )
             raise ValueError(msg)
         return self
@@ -304,8 +240,3 @@ class Manifest(Frozen):
         """The shape of the latent of the smallest picture."""
         sizes = self.input.sizes
         return self.latent_shape(sizes.min, sizes.min) if sizes else self.latent.shape
-
-
-def ways_to_binarise(likelihood: LikelihoodSpec) -> tuple[Binarisation, ...]:
-    """How pictures may be made binary for a likelihood."""
-    return ("sample", "threshold") if likelihood.family == "bernoulli" else ("none",)

@@ -83,11 +83,14 @@ class Mixture:
         return latents.reshape(len(seeds), *shape)
 
 
-def draw_latents(mixture: Mixture | None, seed: int, n: int, shape: Sequence[int]) -> Floats:
-    """Rows 0 … n − 1 of a seed, float32 [n, *shape], from a mixture or else from N(0, I)."""
+def draw_latents(
+    mixture: Mixture | None, seed: int, n: int, shape: Sequence[int], *, first: int = 0
+) -> Floats:
+    """Rows `first` … `first` + n − 1 of a seed, float32 [n, *shape], from a mixture or else from
+    N(0, I): what `/sample` draws."""
     if mixture is None:
-        return noise.standard_normal(seed, Purpose.PRIOR, 0, n, shape)
-    return mixture.draw([seed] * n, range(n), np.ones(n, np.float32), shape)
+        return noise.standard_normal(seed, Purpose.PRIOR, first, n, shape)
+    return mixture.draw([seed] * n, range(first, first + n), np.ones(n, np.float32), shape)
 
 
 def write_mixture(mixture: Mixture) -> bytes:

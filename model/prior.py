@@ -40,6 +40,15 @@ def mixture_log_density(
     return (constants - 0.5 * squares).logsumexp(1).to(latents.dtype)
 
 
+def mixture_parameters(mixture: Mixture) -> dict[str, Tensor]:
+    """The parameters of `MixturePrior` by name that export to this mixture, but for rounding."""
+    return {
+        "logits": torch.from_numpy(np.log(mixture.weights)).float(),
+        "means": torch.from_numpy(mixture.means.copy()),
+        "logvars": torch.from_numpy(2 * np.log(mixture.scales.astype(np.float64))).float(),
+    }
+
+
 class MixturePrior(nn.Module):
     """The mixture's parameters.
 

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
-from model.bundle import DECODER, ENCODER, GOLDEN, Bundle, write_bundle
+from model.bundle import CARD, DECODER, ENCODER, GOLDEN, Bundle, write_bundle
 from model.manifest import (
     Binarisation,
     DataSpec,
@@ -34,12 +34,15 @@ from model.manifest import (
     LatentSpec,
     LikelihoodSpec,
     Manifest,
+    PosteriorSpec,
     PriorSpec,
     ReferenceSpec,
     TensorSpec,
     WeightsSpec,
 )
 from model.mixture import PRIOR, Mixture, write_mixture
+from model.pixels import Floats
+from model.posterior import POSTERIOR, Labels, write_posterior
 from model.reference import REFERENCE, SAMPLES, write_reference
 from model.runtime import CPU, CUDA
 
@@ -59,13 +62,32 @@ def write(
     version: int = 1,
     reference: Stored | None = None,
     mixture: Mixture | None = None,
+    posterior: tuple[Floats, Labels] | None = None,
+    card: str | bytes | None = None,
     **changes: Any,
 ) -> Bundle:
-    """Writes the bundle below `root`; `changes` replace members of its manifest."""
+    """Writes the bundle below `root`; `changes` replace members of its manifest.
+
+    Args:
+        root: the repository.
+        name, version: of the model.
+        reference: bounds to keep.
+        mixture: the prior, where it is not N(0, I).
+        posterior: means [n, 2] and labels [n] to keep; the classes are called zero and one.
+        card: of `card.md`.
+        changes: see above.
+    """
     files = {ENCODER: encoder(), DECODER: decoder(), GOLDEN: golden()}
     if mixture:
         files[PRIOR] = write_mixture(mixture)
         changes["prior"] = PriorSpec(family="mixture", components=len(mixture.weights))
+    if posterior is not None:
+        files[POSTERIOR] = write_posterior(*posterior)
+        changes["posterior"] = PosteriorSpec(
+            split="test", fingerprint="none", n=len(posterior[0]), classes=("zero", "one")
+        )
+    if card is not None:
+        files[CARD] = card.encode() if isinstance(card, str) else card
     return _write(root, manifest(name, version, **changes), files, reference)
 
 

@@ -178,3 +178,9 @@ def test_methods_are_those_of_both_clients() -> None:
         assert told == {
             name for name, member in vars(client).items() if type(member).__name__.endswith("Verb")
         }
+
+
+def test_members_of_maps_are_those_of_the_answer() -> None:
+    """Every member of the stored latents stands in docs/api.md, and no other."""
+    told = [code(member) for member, _ in rows("Maps and cards", "member")]
+    assert told == list(schemas.StoredLatentsAnswer.model_fields)

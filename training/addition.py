@@ -1,4 +1,4 @@
-"""Adds the reference to a bundle that was written without: a new version, not trained anew."""
+"""Adds to a bundle what is measured on held-out pictures: a new version, not trained anew."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ from pathlib import Path
 
 from rich.console import Console
 
-from model.bundle import DECODER, ENCODER, Bundle, BundleError, open_bundle, write_bundle
+from model.bundle import CARD, DECODER, ENCODER, Bundle, BundleError, open_bundle, write_bundle
 from model.config import BernoulliConfig, GaussianConfig, LikelihoodConfig, ModelConfig
-from model.manifest import LikelihoodSpec, Manifest
+from model.manifest import LikelihoodSpec, Manifest, Metric
+from model.posterior import POSTERIOR
 from model.reference import REFERENCE
 from model.runtime import Graph
-from training.config import DataConfig, TrainingConfig, override_config
+from training.card import write_card
+from training.config import TrainingConfig, override_config
 from training.data import Data, describe_split, load_data
+from training.data_config import DataConfig
 from training.errors import DataError, StageError
 from training.export import Graphs
+from training.latents import encode_held_out
 from training.overrides import Override
+from training.quality import measure_quality
 from training.reference import measure_reference
 
 
@@ -30,7 +35,8 @@ def add_reference(
     overrides: Sequence[str | Override] = (),
     console: Console | None = None,
 ) -> Bundle:
-    """Writes a bundle like the one in `folder`, with the same graphs and a reference.
+    """Writes a bundle like the one in `folder`, with the same graphs, and with a reference,
+    posterior means and a card; where `evaluation.quality` is set, with figures of samples too.
 
     Args:
         folder: the bundle.
@@ -56,13 +62,21 @@ def add_reference(
     config = override_config(_config(manifest, likelihood, source), overrides)
     data = load_data(config)
     _check_pictures(manifest, data, config)
-    spec, content = measure_reference(graphs, likelihood, data, config, console)
-    changes = {"version": version or manifest.version + 1, "reference": spec}
+    reference, bounds = measure_reference(graphs, likelihood, data, config, console)
+    posterior, means = encode_held_out(graphs, data, config)
+    samples: dict[str, Metric] = {}
+    if config.evaluation.quality != "none":
+        samples = measure_quality(graphs.decoder, data, config, mixture=graphs.mixture)
+    changes = {
+        "version": version or manifest.version + 1,
+        "reference": reference,
+        "posterior": posterior,
+        "metrics": {**manifest.metrics, **samples},
+    }
     whole = Manifest.model_validate(manifest.model_dump() | changes)
+    files |= {REFERENCE: bounds, POSTERIOR: means, CARD: write_card(whole)}
     try:
-        return write_bundle(
-            root or folder.resolve().parent.parent, whole, files | {REFERENCE: content}
-        )
+        return write_bundle(root or folder.resolve().parent.parent, whole, files)
     except BundleError as error:
         raise StageError(str(error)) from error
 
@@ -79,11 +93,10 @@ def _likelihood(manifest: Manifest, folder: Path) -> LikelihoodSpec:
 
 def _config(manifest: Manifest, likelihood: LikelihoodSpec, source: str) -> TrainingConfig:
     """What decides how the pictures are read; networks and optimisers have no part in it."""
-    family: LikelihoodConfig
+    # Of the likelihood, only whether pictures must be binary matters to how they are read.
+    family: LikelihoodConfig = GaussianConfig()
     if likelihood.family == "bernoulli":
         family = BernoulliConfig(binarise=likelihood.binarise or "none")
-    else:
-        family = GaussianConfig(scale=likelihood.scale or "learned")
     taken = manifest.input
     model = ModelConfig(
         channels=taken.channels,
@@ -100,7 +113,7 @@ def _check_pictures(manifest: Manifest, data: Data, config: TrainingConfig) -> N
     if data.fingerprints[config.data.train_split] != manifest.data.fingerprint:
         msg = f"{config.data.source}: not the pictures that {manifest.name} was trained with"
         raise DataError(msg)
-    split = describe_split(config.data.train_split, data.counts())
+    split = describe_split(config.data.train_split, data.counts(), data.fingerprints)
     if split != manifest.data.split:
         msg = (
             f"the model was trained with {manifest.data.split}; these settings give {split}: "

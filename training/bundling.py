@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from model.bundle import DECODER, ENCODER, GOLDEN, Bundle, BundleError, open_bundle, write_bundle
+from model.bundle import (
+    CARD,
+    DECODER,
+    ENCODER,
+    GOLDEN,
+    Bundle,
+    BundleError,
+    open_bundle,
+    write_bundle,
+)
 from model.manifest import (
     DataSpec,
     GoldenSpec,
@@ -22,19 +31,23 @@ from model.manifest import (
     LatentSpec,
     Manifest,
     Metric,
+    PosteriorSpec,
     PriorSpec,
     ReferenceSpec,
     TensorSpec,
     WeightsSpec,
 )
 from model.mixture import PRIOR
+from model.posterior import POSTERIOR, parse_posterior
 from model.reference import REFERENCE, parse_reference
 from model.runtime import CPU, CUDA
+from training.calibration import to_likelihood
+from training.card import write_card
 from training.config import TrainingConfig
 from training.data import describe_split
 from training.errors import StageError
 from training.export import read_export
-from training.reference import to_likelihood
+from training.quality import DISTANCE
 from training.workdir import Workdir
 
 TOLERANCES = {CPU: 1e-4, CUDA: 1e-3}
@@ -53,22 +66,26 @@ def bundle(folder: Path, overrides: Sequence[str] = (), console: Console | None 
     config = workdir.read_config(overrides)
     exported = read_export(workdir)
     reference, bounds = _reference(workdir)
+    posterior, means = _posterior(workdir, config)
+    manifest = _manifest(
+        config,
+        run=workdir.read_json(workdir.run, "fit"),
+        exported=exported.about,
+        measured=_measured(workdir, config),
+        golden=exported.golden,
+        reference=reference,
+        posterior=posterior,
+    )
     files = {
         ENCODER: exported.encoder,
         DECODER: exported.decoder,
         GOLDEN: exported.golden,
         REFERENCE: bounds,
+        POSTERIOR: means,
+        CARD: write_card(manifest),
     }
     if exported.prior:
         files[PRIOR] = exported.prior
-    manifest = _manifest(
-        config,
-        run=workdir.read_json(workdir.run, "fit"),
-        exported=exported.about,
-        measured=workdir.read_json(workdir.metrics, "evaluate"),
-        golden=exported.golden,
-        reference=reference,
-    )
     if there := _same_bundle(workdir.bundles, manifest, files):
         shown = console or Console(stderr=True)
         shown.print(f"{there.folder}: there already, and the same", soft_wrap=True, highlight=False)
@@ -92,6 +109,17 @@ def golden_tolerance(golden: bytes) -> dict[str, dict[str, float]]:
     }
 
 
+def _measured(workdir: Workdir, config: TrainingConfig) -> dict[str, Any]:
+    """What `evaluate` wrote, and `quality` where it is part of the run."""
+    measured = workdir.read_json(workdir.metrics, "evaluate")
+    if config.evaluation.quality != "none" and DISTANCE not in measured["metrics"]:
+        msg = (
+            f"{workdir.metrics}: has no figures of samples; run `vaetrain quality` on this workdir"
+        )
+        raise StageError(msg)
+    return measured
+
+
 def _reference(workdir: Workdir) -> tuple[ReferenceSpec, bytes]:
     """What the stage `reference` wrote: what the bounds are of, and their file."""
     stage = "reference"
@@ -101,6 +129,18 @@ def _reference(workdir: Workdir) -> tuple[ReferenceSpec, bytes]:
     with workdir.reading(workdir.reference, stage) as path:
         content = path.read_bytes()
         parse_reference(content, spec)
+    return spec, content
+
+
+def _posterior(workdir: Workdir, config: TrainingConfig) -> tuple[PosteriorSpec, bytes]:
+    """What the stage `latents` wrote: what the means are of, and their file."""
+    stage = "latents"
+    about = workdir.read_json(workdir.latents_about, stage)
+    with workdir.reading(workdir.latents_about, stage):
+        spec = PosteriorSpec.model_validate(about)
+    with workdir.reading(workdir.latents, stage) as path:
+        content = path.read_bytes()
+        parse_posterior(content, spec, config.model.latent_shape)
     return spec, content
 
 
@@ -126,6 +166,7 @@ def _manifest(
     measured: Mapping[str, Any],
     golden: bytes,
     reference: ReferenceSpec,
+    posterior: PosteriorSpec,
 ) -> Manifest:
     model = config.model
     latent = TensorSpec(name="latent", shape=model.latent_shape)
@@ -148,26 +189,29 @@ def _manifest(
             inputs=(latent,),
             outputs=tuple(image.model_copy(update={"name": n}) for n in ("pixels", "params")),
         ),
-        likelihood=to_likelihood(config, exported["scale"]),
+        likelihood=to_likelihood(model, exported["scale"]),
         prior=PriorSpec.model_validate(model.prior.model_dump()),
         objective=_objective(config, run),
-        network=model.network.model_dump(mode="json"),
+        network=model.network.model_dump(mode="json", exclude={"folder"}),
         weights=WeightsSpec.model_validate(exported["weights"]),
         data=_data(config, run),
         metrics={n: Metric.model_validate(value) for n, value in measured["metrics"].items()},
         kl_per_dimension=measured["kl_per_dimension"],
         golden=GoldenSpec(tolerance=golden_tolerance(golden)),
         reference=reference,
+        posterior=posterior,
         licence=config.bundle.licence,
         card=config.bundle.card.strip(),
     )
 
 
 def _objective(config: TrainingConfig, run: Mapping[str, Any]) -> dict[str, Any]:
+    augment = config.data.augment
     return {
         "name": "elbo" if config.objective.samples == 1 else "importance-weighted bound",
         **config.objective.model_dump(mode="json"),
         "tuning": config.tuning.model_dump(mode="json") if config.tuning.epochs else None,
+        **({"augment": augment.model_dump(mode="json")} if augment.is_on else {}),
         "optimiser": config.optimiser.model_dump(mode="json"),
         "epochs": config.epochs,
         "batch_size": config.batch_size,
@@ -175,9 +219,12 @@ def _objective(config: TrainingConfig, run: Mapping[str, Any]) -> dict[str, Any]
         "seed": config.seed,
         "steps": run["steps"],
         "seconds": run["seconds"],
+        "cpu_seconds": run.get("cpu_seconds"),  # older runs did not measure it
         "device": run["device"],
         "threads": run["threads"],
         "precision": run["precision"],
+        # Absent where weights began at random, as in bundles from before.
+        **({"init": run["init"]} if run.get("init") else {}),
     }
 
 
@@ -188,5 +235,5 @@ def _data(config: TrainingConfig, run: Mapping[str, Any]) -> DataSpec:
         revision=config.data.revision,
         licence=config.data.licence,
         fingerprint=run["fingerprints"][split],
-        split=describe_split(split, run["pictures"]),
+        split=describe_split(split, run["pictures"], run["fingerprints"]),
     )

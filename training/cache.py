@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import itertools
 import json
 import os
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -25,10 +25,12 @@ from model.manifest import InputSpec, Preprocessing
 from model.pixels import Images
 from training.errors import DataError, TrainingError
 from training.source import Source
+from training.split import Keys
 from training.workdir import disk_error
 
 _FORMAT = 1
-_AHEAD = 256
+_AHEAD = 4
+"""Pictures for each core that are decoded ahead of the one that is written."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,10 @@ class Decoded:
     images: Images
     """uint8 [n, h, w, c], mapped from the file and read-only."""
     labels: NDArray[np.int64] | None
-    content: str
-    """SHA-256 of the encoded pictures and labels."""
+    keys: Keys
+    """Of each picture's file, [n, 2]."""
     fingerprint: str
-    """SHA-256 of `content`, size and preprocessing."""
+    """SHA-256 of the encoded pictures and labels, size and preprocessing."""
     skipped: tuple[str, ...]
 
 
@@ -62,22 +64,34 @@ def decode(source: Source, recipe: Recipe, cache: Path) -> Decoded:
         DataError: pictures that can't be read, or whose colours are not the model's.
         DiskError: the cache can't be written.
     """
-    content = source.content_hash()
-    fingerprint = _fingerprint(content, recipe)
+    content = source.content()
+    fingerprint = _fingerprint(content.hash, recipe)
     folder = cache / fingerprint
+    if _is_of_before(folder):
+        shutil.rmtree(folder, ignore_errors=True)
     if not (folder / "about.json").exists():
         _fill(folder, source, recipe)
-    about = json.loads((folder / "about.json").read_bytes())
+    skipped = json.loads((folder / "about.json").read_bytes())["skipped"]
     labels = np.load(folder / "labels.npy") if source.label_column is not None else None
     images = np.load(folder / "images.npy", mmap_mode="r")
-    return Decoded(images, labels, content, fingerprint, tuple(about["skipped"]))
+    keys = content.keys[np.load(folder / "kept.npy")] if skipped else content.keys
+    return Decoded(images, labels, keys, fingerprint, tuple(skipped))
+
+
+def _is_of_before(folder: Path) -> bool:
+    """Whether an older version left pictures out here without noting which rows it kept."""
+    about = folder / "about.json"
+    if not about.exists() or (folder / "kept.npy").exists():
+        return False
+    return bool(json.loads(about.read_bytes())["skipped"])
 
 
 def _fingerprint(content: str, recipe: Recipe) -> str:
     key = {
         "format": _FORMAT,
         "content": content,
-        "input": recipe.input.model_dump(mode="json"),
+        # Members that came later, and that these pictures do not have, change no fingerprint.
+        "input": recipe.input.model_dump(mode="json", exclude_none=True),
         "preprocessing": recipe.preprocessing.model_dump(mode="json"),
         "convert": recipe.convert,
         "skip_unreadable": recipe.skip_unreadable,
@@ -97,6 +111,8 @@ def _fill(folder: Path, source: Source, recipe: Recipe) -> None:
         labels = source.labels()
         if labels is not None:
             np.save(temporary / "labels.npy", labels[kept])
+        if skipped:
+            np.save(temporary / "kept.npy", kept)
         (temporary / "about.json").write_text(json.dumps({"skipped": skipped}))
         if not (folder / "about.json").exists():
             temporary.rename(folder)
@@ -119,7 +135,7 @@ def _write_images(
     unreadable: list[str] = []
     skipped: list[str] = []
     strangers: list[str] = []
-    for row, (name, outcome) in enumerate(_fitted(source, recipe)):
+    for row, (name, outcome) in enumerate(fitted(source, recipe)):
         if isinstance(outcome, pictures.PictureError):
             unreadable.append(f"{name}: {outcome}")
             skipped.append(name)
@@ -143,15 +159,20 @@ def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
     )
 
 
-def _fitted(
+def fitted(
     source: Source, recipe: Recipe
 ) -> Iterator[tuple[str, pictures.Fitted | pictures.PictureError]]:
-    """Decodes on all cores (Pillow releases the interpreter lock), in order, a window ahead."""
-    with ThreadPoolExecutor(available_cores()) as pool:
-        entries = source.pictures()
-        while window := list(itertools.islice(entries, _AHEAD)):
-            outcomes = pool.map(lambda entry: _fit(entry[1], recipe), window)
-            yield from zip((name for name, _ in window), outcomes, strict=True)
+    """Decodes on all cores (Pillow releases the interpreter lock), in order, a few ahead."""
+    cores = available_cores()
+    ahead: deque[tuple[str, Future[pictures.Fitted | pictures.PictureError]]] = deque()
+    with ThreadPoolExecutor(cores) as pool:
+        for name, content in source.pictures():
+            ahead.append((name, pool.submit(_fit, content, recipe)))
+            if len(ahead) > cores * _AHEAD:
+                first, outcome = ahead.popleft()
+                yield first, outcome.result()
+        for name, outcome in ahead:
+            yield name, outcome.result()
 
 
 def _fit(content: bytes, recipe: Recipe) -> pictures.Fitted | pictures.PictureError:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -26,10 +27,13 @@ class Checkpoint:
     step: int
     seconds: float
     """Time spent so far."""
+    cpu_seconds: float
+    """Processor time spent so far, of all threads."""
     model: dict[str, Tensor]
     ema: dict[str, Tensor]
     optimiser: dict[str, Any]
     totals: Tensor
+    health: dict[str, Any]
     best_bound: float
     """Early stopping's memory, here and below: the best epoch so far and its weights."""
     best_epoch: int
@@ -39,6 +43,8 @@ class Checkpoint:
     """The settings that the run depends on, by dotted key."""
     fingerprints: dict[str, str]
     """The pictures', by split."""
+    initial: str = ""
+    """SHA-256 of what the weights started from, if not from random ones."""
 
 
 def write_checkpoint(workdir: Workdir, checkpoint: Checkpoint) -> None:
@@ -56,12 +62,13 @@ def write_checkpoint(workdir: Workdir, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(
-    workdir: Workdir, config: TrainingConfig, fingerprints: Mapping[str, str]
+    workdir: Workdir, config: TrainingConfig, fingerprints: Mapping[str, str], initial: str = ""
 ) -> Checkpoint:
-    """Reads the checkpoint of a run with this configuration and these pictures.
+    """Reads the checkpoint of a run with this configuration, these pictures and this start.
 
     Raises:
-        ConfigError: it belongs to another configuration or other pictures; names what differs.
+        ConfigError: it belongs to another configuration, other pictures or other weights to start
+            from; names what differs.
         StageError: the file is damaged.
     """
     path = workdir.checkpoint
@@ -77,7 +84,8 @@ def read_checkpoint(
     ) as error:
         msg = f"{path}: not a checkpoint that can be read: {error}"
         raise StageError(msg) from error
-    before, now = checkpoint.identity, config.identity()
+    now = config.identity()
+    before = _with_newer_settings(checkpoint.identity, now)
     differing = [
         f"{key} ({before.get(key)!r} then, {now.get(key)!r} now)"
         for key in sorted(now)  # what an older version wrote besides decides nothing now
@@ -85,6 +93,8 @@ def read_checkpoint(
     ]
     if checkpoint.fingerprints != dict(fingerprints):
         differing.append("the pictures")
+    if checkpoint.initial != initial:
+        differing.append("the weights that it started from (--init)")
     if differing:
         msg = (
             f"{path}: belongs to a run with other settings, so it can't be resumed with these: "
@@ -92,6 +102,21 @@ def read_checkpoint(
         )
         raise ConfigError(msg)
     return checkpoint
+
+
+def _with_newer_settings(identity: Mapping[str, Any], now: Mapping[str, object]) -> dict[str, Any]:
+    """The settings of a run; one that came later had its default, which changes nothing."""
+    document: dict[str, Any] = {}
+    for key in identity.keys() & now.keys():
+        *parents, last = key.split(".")
+        section = document
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[last] = identity[key]
+    try:
+        return {**TrainingConfig.model_validate(document).identity(), **identity}
+    except ValidationError:
+        return dict(identity)
 
 
 @dataclass(frozen=True)

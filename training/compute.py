@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import shutil
+import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import metadata
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from torch import nn
 
 from model.cores import available_cores
 from training.config import TrainingConfig
@@ -27,6 +31,7 @@ class Compute:
     accelerator: Accelerator
     bfloat16: bool
     threads: int
+    compile: bool
 
     @property
     def device(self) -> torch.device:
@@ -37,12 +42,25 @@ class Compute:
         """Mixed precision where this run uses it."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
+    def compiled(self, model: nn.Module) -> nn.Module:
+        """The module, or a compiled one over the same parameters where this run compiles.
+
+        The names of its parameters have a prefix, so a state is taken from the module itself.
+        """
+        if not self.compile:
+            return model
+        # A program for each shape: one for all of them would come to be when the second shape
+        # does, and a resumed run, where that is earlier or later, would not have the same bits.
+        compiled: nn.Module = torch.compile(model, dynamic=False)
+        return compiled
+
 
 def choose_compute(config: TrainingConfig) -> Compute:
     """Settles device, threads and precision, and sets torch's threads.
 
     Raises:
-        ConfigError: CUDA was asked for and is not there, or several processes were launched.
+        ConfigError: CUDA was asked for and is not there, several processes were launched, or
+            there is no compiler for `compile`.
     """
     if config.device == "cuda" and not torch.cuda.is_available():
         msg = "device = cuda: torch finds no CUDA device here; take device = auto or cpu"
@@ -59,7 +77,20 @@ def choose_compute(config: TrainingConfig) -> Compute:
     bfloat16 = config.precision == "bfloat16" or (
         config.precision == "auto" and has_native_bfloat16(accelerator.device)
     )
-    return Compute(accelerator, bfloat16, threads)
+    if config.compile:
+        _require_compiler()
+    return Compute(accelerator, bfloat16, threads, config.compile)
+
+
+def _require_compiler() -> None:
+    # As torch's inductor looks for it; found missing there, it would be after minutes of loading.
+    wanted = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(wanted) is None:
+        msg = (
+            f"compile = true needs a C++ compiler, and {wanted} is not there: install one "
+            "(on Debian and Ubuntu g++), name one in CXX, or set compile = false"
+        )
+        raise ConfigError(msg)
 
 
 def use_threads(wanted: int) -> int:
@@ -73,12 +104,28 @@ def has_native_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 in hardware; emulated, it is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return not _NATIVE_BFLOAT16.isdisjoint(_cpuinfo("flags", "features").split())
+
+
+def describe_machine(device: torch.device) -> dict[str, object]:
+    """What a run's speed depends on; nothing that tells one machine from another of its kind."""
+    accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _cpuinfo("model name") or platform.processor() or None,
+        "cores": available_cores(),
+        "accelerator": accelerator,
+    }
+
+
+def _cpuinfo(*names: str) -> str:
+    """The first entry under one of these names, or nothing."""
     try:
         lines = _CPUINFO.read_text("utf-8").splitlines()
     except OSError:
-        return False
-    flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
-    return not _NATIVE_BFLOAT16.isdisjoint(flags.split())
+        return ""
+    line = next((line for line in lines if line.lower().startswith(names)), "")
+    return line.partition(":")[2].strip()
 
 
 def tool_versions() -> dict[str, str]:

@@ -2,50 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from model.config import BernoulliConfig, Frozen, ModelConfig, PositiveInt
+from model.config import (
+    BernoulliConfig,
+    CustomConfig,
+    Frozen,
+    GaussianConfig,
+    ModelConfig,
+    PositiveInt,
+)
 from model.manifest import InputSpec, Name, Preprocessing
 from model.noise import MAX_SEED
+from model.sources import SourceError, locate
+from training.data_config import DataConfig, NonNegativeInt
 from training.errors import ConfigError
-from training.overrides import Override, apply_overrides, parse_override
+from training.overrides import Override, apply_overrides, flatten, parse_override
 
-Share = Annotated[float, Field(ge=0, lt=1)]
-NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, strict=True)]
-
-
-class DataConfig(Frozen):
-    """Where the pictures come from and how they are split."""
-
-    source: str | None = None
-    """A Hugging Face hub name, a folder in the hub's layout, or a folder of pictures."""
-    id: str | None = None
-    """The pictures' name in the bundle's manifest; by default the last part of `source`."""
-    revision: str | None = None
-    """The hub's revision: a commit, branch or tag."""
-    train_split: str = "train"
-    test_split: str = "test"
-    test_share: Share = 0.1
-    """Part of the pictures set apart for testing where the source has no test split."""
-    validation_share: Share = 0.0
-    """Part of the training pictures held back to choose settings or to stop early."""
-    convert: bool = False
-    """Whether grey pictures may become colour ones and colour ones grey."""
-    skip_unreadable: bool = False
-    """Whether pictures that can't be read are left out instead of ending the run."""
-    background: Annotated[int, Field(ge=0, le=255, strict=True)] = 0
-    """Grey level that transparent pixels are laid on."""
-    cache: str = "~/.cache/vaeserve"
-    """Folder for the decoded pictures."""
-    licence: str | None = None
-    """The pictures' licence, for the bundle's manifest."""
 
 
 class OptimiserConfig(Frozen):
@@ -132,6 +113,10 @@ class EvaluationConfig(Frozen):
     """How many held-out pictures the bundle's reference is of; 0 takes all."""
     reference_seed: Seed = 20153
     """Of the reference's binarisation and importance samples."""
+    quality: Literal["none", "mnist"] = "none"
+    """Whether `run` measures samples too: as digits of MNIST, 28×28 and grey."""
+    quality_seed: Seed = 20154
+    """Of the latents of the samples that are measured."""
 
 
 class BundleConfig(Frozen):
@@ -162,6 +147,8 @@ class TrainingConfig(Frozen):
     seed: Seed = 0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Decay of the weights' exponential moving average, which is what gets exported; 0: none."""
+    init: str | None = None
+    """A bundle, workdir or safetensors file whose weights the run starts from."""
     early_stop: NonNegativeInt = 0
     """Epochs without a better validation bound after which training ends; 0: never."""
     checkpoint_steps: NonNegativeInt = 0
@@ -173,11 +160,28 @@ class TrainingConfig(Frozen):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto` takes bfloat16 where the processor computes with it natively; losses stay float32."""
+    channels_last: bool = True
+    """Whether the channels of a pixel lie side by side in memory, which suits convolutions."""
+    compile: bool = False
+    """Whether torch.compile makes one program of the network before the first step."""
 
     @model_validator(mode="after")
     def _early_stop_has_a_validation_split(self) -> Self:
         if self.early_stop and not self.data.validation_share:
             msg = "early_stop watches the validation bound: set data.validation_share above 0"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _optimal_scale_weighs_pictures_alike(self) -> Self:
+        likelihood = self.model.likelihood
+        optimal = isinstance(likelihood, GaussianConfig) and likelihood.scale == "optimal"
+        if optimal and (self.tuning.epochs or self.objective.samples > 1):
+            msg = (
+                'model.likelihood.scale = "optimal" is the root mean squared error of draws of '
+                "equal weight, and importance weights are not: set objective.samples = 1 and "
+                'tuning.epochs = 0, or model.likelihood.scale = "learned"'
+            )
             raise ValueError(msg)
         return self
 
@@ -208,6 +212,14 @@ class TrainingConfig(Frozen):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _a_shift_leaves_a_part_of_the_picture(self) -> Self:
+        shift, smallest = self.data.augment.shift, min(self.model.height, self.model.width)
+        if shift >= smallest:
+            msg = f"data.augment.shift must be below the picture's {smallest} pixels, got {shift}"
+            raise ValueError(msg)
+        return self
+
     @property
     def input(self) -> InputSpec:
         """The pictures that the encoder takes."""
@@ -226,21 +238,26 @@ class TrainingConfig(Frozen):
 
     @property
     def binarise(self) -> Literal["sample", "threshold", "none"]:
-        """How pictures are made binary; `none` for a Gaussian likelihood."""
+        """How pictures are made binary; `none` for other likelihoods than the Bernoulli."""
         likelihood = self.model.likelihood
         return likelihood.binarise if isinstance(likelihood, BernoulliConfig) else "none"
 
     def identity(self) -> dict[str, object]:
         """Everything that decides the trained weights, by dotted key.
 
-        Where pictures lie, how often a run is saved or shown, and how a bundle is named or
-        measured, is not part of it: the pictures' fingerprint is compared instead.
+        Where pictures and the weights to start from lie, how often a run is saved or shown, and
+        how a bundle is named or measured, is not part of it: fingerprints of the former are
+        compared instead.
         """
-        others = {"evaluation", "bundle", "checkpoint_steps", "sample_epochs"}
+        others = {"evaluation", "bundle", "checkpoint_steps", "sample_epochs", "init"}
         whole = self.model_dump(mode="json", exclude=others)
         for key in ("source", "id", "revision", "cache", "licence"):
             del whole["data"][key]
-        return dict(_flatten(whole))
+        network = whole["model"]["network"]
+        network.pop("folder", None)
+        if "options" in network:  # one value: an option that is taken out differs too
+            network["options"] = json.dumps(network["options"], sort_keys=True)
+        return flatten(whole)
 
 
 def preset_names() -> list[str]:
@@ -264,7 +281,21 @@ def read_config(preset: str, overrides: Sequence[str | Override] = ()) -> Traini
     except tomllib.TOMLDecodeError as error:
         msg = f"{name}: not TOML: {error}"
         raise ConfigError(msg) from error
-    return _override(document, overrides, name)
+    config = _override(document, overrides, name)
+    return _with_sources(config, dict.fromkeys((Path(preset).parent, Path())))
+
+
+def _with_sources(config: TrainingConfig, folders: Iterable[Path]) -> TrainingConfig:
+    """Finds the files of networks of one's own."""
+    network = config.model.network
+    if not isinstance(network, CustomConfig):
+        return config
+    try:
+        located = locate(network, folders)
+    except SourceError as error:
+        raise ConfigError(str(error)) from error
+    model = config.model.model_copy(update={"network": located})
+    return config.model_copy(update={"model": model})
 
 
 def override_config(config: TrainingConfig, overrides: Sequence[str | Override]) -> TrainingConfig:
@@ -307,7 +338,10 @@ def _override(
 def _describe(error: ValidationError, name: str, overrides: Sequence[Override] = ()) -> str:
     lines = []
     for entry in error.errors():
-        tags = ("mlp", "conv", "bernoulli", "gaussian", "normal", "mixture")
+        tags = (
+            *("mlp", "conv", "resnet", "custom", "bernoulli", "gaussian", "logistic"),
+            *("normal", "mixture"),
+        )
         key = ".".join(str(part) for part in entry["loc"] if part not in tags)
         unknown = entry["type"] == "extra_forbidden"
         what = "unknown key" if unknown else entry["msg"].removeprefix("Value error, ")
@@ -315,11 +349,3 @@ def _describe(error: ValidationError, name: str, overrides: Sequence[Override] =
         where = f"{name} with {' '.join(guilty)}" if guilty else name
         lines.append(f"{where}: {key}: {what}" if key else f"{where}: {what}")
     return "\n".join(lines)
-
-
-def _flatten(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
-    flat: list[tuple[str, object]] = []
-    for key, value in document.items():
-        name = f"{prefix}{key}"
-        flat += _flatten(value, f"{name}.") if isinstance(value, dict) else [(name, value)]
-    return flat

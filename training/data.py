@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import BernoulliConfig
-from model.pixels import Images
 from training.cache import Decoded, Recipe, decode
 from training.config import TrainingConfig
 from training.errors import DataError
+from training.mapped import ImageRows, MappedImages
 from training.source import open_source
+from training.split import Keys, digest_of_split, hold_back
 from training.workdir import Workdir
 
-_CHECKED_AT_ONCE = 4096
+HELD_BACK = "held back"
+"""No split of a source: their names have no spaces."""
+
+_CHECKED_BYTES = 2**24
 
 
 @dataclass(frozen=True)
 class Split:
     """Some pictures."""
 
-    images: Images
-    """uint8 [n, h, w, c]."""
+    images: ImageRows
+    """uint8 [n, h, w, c]; where they were decoded they stay in their file."""
     labels: NDArray[np.int64] | None
     """Class numbers [n], indices into `Data.classes`."""
 
@@ -44,7 +48,8 @@ class Data:
     """Empty where the source has no test split and `data.test_share` is 0."""
     classes: tuple[str, ...]
     fingerprints: Mapping[str, str]
-    """By split of the source: a hash over content, size and preprocessing."""
+    """By split of the source: a hash over content, size and preprocessing. `HELD_BACK`, where
+    pictures of the training split were: a hash over which."""
     skipped: tuple[str, ...]
     """Names of the pictures that were left out as unreadable."""
 
@@ -55,7 +60,7 @@ class Data:
 
 
 def load_data(config: TrainingConfig) -> Data:
-    """Reads, decodes and splits the pictures.
+    """Reads, decodes and splits the pictures, none of which are copied into memory.
 
     Raises:
         DataError: see `open_source` and `decode`; too few pictures for the splits; or grey
@@ -69,23 +74,21 @@ def load_data(config: TrainingConfig) -> Data:
     sources = open_source(config.data)
     decoded = {name: decode(source, recipe, cache) for name, source in sources.items()}
     whole = decoded[config.data.train_split]
-    order = _shuffled(whole)
-    if config.data.test_split in decoded:
-        test, rest = _all_of(decoded[config.data.test_split]), order
-    else:
-        held = round(len(order) * config.data.test_share)
-        test, rest = _part(whole, order[:held]), order[held:]
-    held = round(len(rest) * config.data.validation_share)
-    validation, train = _part(whole, rest[:held]), _part(whole, rest[held:])
+    apart = decoded.get(config.data.test_split)
+    parts = _divide(whole, config.data.validation_share, 0 if apart else config.data.test_share)
+    train, validation = _part(whole, parts.train), _part(whole, parts.validation)
     if not len(train) or (config.data.validation_share and not len(validation)):
         msg = f"{len(whole.images)} pictures are too few for the shares that are to be set apart"
         raise DataError(msg)
     data = Data(
         train=train,
         validation=validation,
-        test=test,
+        test=_part(apart, np.ones(len(apart.keys), np.bool_))
+        if apart
+        else _part(whole, parts.test),
         classes=sources[config.data.train_split].classes,
-        fingerprints={name: part.fingerprint for name, part in decoded.items()},
+        fingerprints={name: part.fingerprint for name, part in decoded.items()}
+        | parts.fingerprint(whole.keys),
         skipped=tuple(name for part in decoded.values() for name in part.skipped),
     )
     _check_binary(config, data)
@@ -120,17 +123,43 @@ def reload_data(workdir: Workdir, config: TrainingConfig) -> Data:
         DataError: as for `load_data`, or they have changed since.
         StageError: `fit` has not finished, or its `run.json` is damaged.
     """
-    known = workdir.read_json(workdir.run, "fit")["fingerprints"]
+    known: dict[str, str] = workdir.read_json(workdir.run, "fit")["fingerprints"]
     data = load_data(config)
     if data.fingerprints != known:
         msg = f"{config.data.source}: not the pictures that {workdir.folder} was trained with"
+        if {**data.fingerprints, HELD_BACK: ""} == {**known, HELD_BACK: ""}:
+            msg = (
+                f"{config.data.source}: the pictures are divided otherwise than when "
+                f"{workdir.folder} was trained, by data.test_share or data.validation_share or by "
+                "another version, so some of them would wrongly count as held back; train anew"
+            )
         raise DataError(msg)
     return data
 
 
-def describe_split(name: str, counts: Mapping[str, int]) -> str:
+def held_out(data: Data, config: TrainingConfig) -> tuple[str, Split, str]:
+    """Name, pictures and source's fingerprint of what the model was not trained on: the
+    validation split, or where none was held back, as in the presets that ship, the test split.
+
+    What is measured on them decides nothing about the model, so that the test pictures stay unseen
+    by it.
+
+    Raises:
+        DataError: there is neither.
+    """
+    whole = data.fingerprints[config.data.train_split]
+    if len(data.validation):
+        return "validation", data.validation, whole
+    if len(data.test):
+        return "test", data.test, data.fingerprints.get(config.data.test_split, whole)
+    msg = "no picture is held out: set data.validation_share or data.test_share and train anew"
+    raise DataError(msg)
+
+
+def describe_split(name: str, counts: Mapping[str, int], fingerprints: Mapping[str, str]) -> str:
     """How the source's split `name` was divided, for the manifest."""
-    return f"{name}: " + ", ".join(f"{count} {part}" for part, count in counts.items())
+    how = ", held back by fingerprint" if HELD_BACK in fingerprints else ""
+    return f"{name}: " + ", ".join(f"{count} {part}" for part, count in counts.items()) + how
 
 
 def spread_rows(available: int, wanted: int) -> NDArray[np.int64]:
@@ -139,31 +168,43 @@ def spread_rows(available: int, wanted: int) -> NDArray[np.int64]:
     return np.linspace(0, available, count, endpoint=False).astype(np.int64)
 
 
-def is_binary(images: Images) -> bool:
+def is_binary(images: ImageRows) -> bool:
     """Whether every pixel is 0 or 255."""
+    at_once = max(1, _CHECKED_BYTES // math.prod(images.shape[1:]))
     return all(
-        bool(np.isin(images[start : start + _CHECKED_AT_ONCE], (0, 255)).all())
-        for start in range(0, len(images), _CHECKED_AT_ONCE)
+        bool(np.isin(images[start : start + at_once], (0, 255)).all())
+        for start in range(0, len(images), at_once)
     )
 
 
-def _shuffled(decoded: Decoded) -> NDArray[np.int64]:
-    # Keyed by the pictures alone: runs with other seeds or sizes are compared on one split.
-    key = hashlib.sha256(decoded.content.encode()).digest()
-    generator = np.random.Generator(np.random.PCG64(int.from_bytes(key[:16], "little")))
-    return generator.permutation(len(decoded.images)).astype(np.int64)
+@dataclass(frozen=True)
+class _Parts:
+    """Which rows of the training split of the source go where, bool [n] each."""
+
+    train: NDArray[np.bool_]
+    validation: NDArray[np.bool_]
+    test: NDArray[np.bool_]
+
+    def fingerprint(self, keys: Keys) -> dict[str, str]:
+        """What was held back, so that no other run or version divides otherwise unnoticed."""
+        if self.train.all():
+            return {}
+        return {HELD_BACK: digest_of_split(keys, self.validation, self.test)}
 
 
-def _part(decoded: Decoded, rows: NDArray[np.int64]) -> Split:
-    if len(rows) == len(decoded.images):
-        return _all_of(decoded)
-    kept = np.sort(rows)
-    labels = decoded.labels[kept] if decoded.labels is not None else None
-    return Split(decoded.images[kept], labels)
+def _divide(whole: Decoded, validation_share: float, test_share: float) -> _Parts:
+    test = hold_back(whole.keys[:, 0], test_share)
+    validation = np.zeros_like(test)
+    validation[~test] = hold_back(whole.keys[~test, 1], validation_share)
+    return _Parts(~test & ~validation, validation, test)
 
 
-def _all_of(decoded: Decoded) -> Split:
-    return Split(decoded.images, decoded.labels)
+def _part(decoded: Decoded, chosen: NDArray[np.bool_]) -> Split:
+    if chosen.all():
+        return Split(MappedImages(decoded.images), decoded.labels)
+    rows = np.flatnonzero(chosen)
+    labels = decoded.labels[rows] if decoded.labels is not None else None
+    return Split(MappedImages(decoded.images, rows), labels)
 
 
 def _check_binary(config: TrainingConfig, data: Data) -> None:
@@ -174,6 +215,6 @@ def _check_binary(config: TrainingConfig, data: Data) -> None:
         msg = (
             "the pictures are not binary, and grey is no outcome of a Bernoulli variable: set "
             'model.likelihood.binarise = "sample" (or "threshold"), or '
-            'model.likelihood.family = "gaussian"'
+            'model.likelihood.family = "gaussian" or "logistic"'
         )
         raise DataError(msg)

@@ -37,6 +37,10 @@ class NotFiniteError(TrainingError):
     """The loss or the gradient is infinite or not a number."""
 
 
+class DivergedError(TrainingError):
+    """The loss jumped far beyond its running range and stayed there."""
+
+
 class ParityError(TrainingError):
     """An exported graph that does not compute what the trained network computes."""
 

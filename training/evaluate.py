@@ -21,8 +21,9 @@ from rich.progress import Progress
 
 from model import elbo, likelihood, pixels
 from model.cores import available_cores
-from model.manifest import Metric
+from model.manifest import LikelihoodSpec, Metric
 from model.pixels import Floats, Images
+from training.calibration import to_likelihood
 from training.config import EvaluationConfig, TrainingConfig
 from training.data import Data, Split, reload_data, spread_rows
 from training.errors import DataError
@@ -45,12 +46,13 @@ def evaluate(folder: Path, overrides: Sequence[str] = (), console: Console | Non
     workdir = Workdir(folder)
     config = workdir.read_config(overrides)
     exported = read_export(workdir)
-    graphs, scale = load_graphs(exported), exported.about["scale"]
+    graphs = load_graphs(exported)
+    spec = to_likelihood(config.model, exported.about["scale"])
     measured_on = _split(reload_data(workdir, config), config.evaluation)
     rows = spread_rows(len(measured_on), config.evaluation.pictures)
     targets, digest = to_test_targets(np.asarray(measured_on.images[rows]), config)
     threads = config.threads or available_cores()
-    measured = measure(graphs, targets, config.evaluation, scale, threads=threads, console=console)
+    measured = measure(graphs, targets, config.evaluation, spec, threads=threads, console=console)
     metrics = to_metrics(measured, config, digest)
     kl_per_dimension = _kl_per_dimension(graphs, measured)
     document = {
@@ -103,7 +105,7 @@ def measure(
     graphs: Graphs,
     targets: Floats,
     config: EvaluationConfig,
-    scale: float | None,
+    spec: LikelihoodSpec,
     *,
     threads: int,
     console: Console | None = None,
@@ -111,7 +113,7 @@ def measure(
     """Encodes targets [n, c, h, w] and estimates each picture's bound from K latents.
 
     Picture i's noise comes from PCG64 keyed by (`importance_seed`, i), so that the figures do not
-    depend on threads or batches. `scale` is a Gaussian's standard deviation; None: Bernoulli.
+    depend on threads or batches.
     """
     starts = range(0, len(targets), _BATCH)
     encoded = [graphs.encoder.run(targets[start : start + _BATCH]) for start in starts]
@@ -131,7 +133,7 @@ def measure(
             torch.from_numpy(mean[index : index + 1]), log_variance, noise
         )
         target = torch.from_numpy(targets[index : index + 1])
-        log_likelihood = _log_likelihood(graphs, target, latents, scale)
+        log_likelihood = _log_likelihood(graphs, target, latents, spec)
         log_prior = _log_prior(graphs, latents)
         log_weights = elbo.log_importance_weight(
             log_likelihood, latents, noise, log_variance, log_prior
@@ -151,17 +153,15 @@ def measure(
 
 
 def _log_likelihood(
-    graphs: Graphs, target: torch.Tensor, latents: torch.Tensor, scale: float | None
+    graphs: Graphs, target: torch.Tensor, latents: torch.Tensor, spec: LikelihoodSpec
 ) -> torch.Tensor:
+    scale = None if spec.scale is None else torch.tensor(spec.scale)
     parts = []
     for start in range(0, len(latents), _ROWS):
         chunk = latents[start : start + _ROWS]
         params = torch.from_numpy(graphs.decoder.run(chunk.numpy(), ["params"])[0])
         targets = target.expand_as(params)
-        if scale is None:
-            parts.append(elbo.bernoulli_log_likelihood(targets, params))
-        else:
-            parts.append(elbo.gaussian_log_likelihood(targets, params, scale))
+        parts.append(elbo.log_likelihood(spec.family, scale, targets, params))
     return torch.cat(parts)
 
 

@@ -24,9 +24,10 @@ from model.mixture import Mixture, parse_mixture, write_mixture
 from model.noise import Purpose
 from model.pixels import Floats
 from model.runtime import Graph
-from model.vae import VAE
+from training.calibration import calibrated_scale
 from training.checkpoint import read_weights
 from training.config import TrainingConfig
+from training.custom import build_vae
 from training.data import Data, reload_data
 from training.errors import ParityError, StageError
 from training.workdir import Workdir, write_bytes, write_json
@@ -68,15 +69,17 @@ def export(folder: Path, overrides: Sequence[str] = ()) -> None:
     `export.json` into the workdir.
 
     Raises:
+        ConfigError: the file of a network of one's own is gone or has changed.
         ParityError: torch and onnxruntime disagree; nothing is written.
         StageError: `fit` has not finished.
     """
     workdir = Workdir(folder)
     config = workdir.read_config(overrides)
     weights = read_weights(workdir)
-    vae = VAE(config.model)
+    vae = build_vae(config.model)
     vae.load_state_dict(dict(weights.tensors))
-    images = _example_images(reload_data(workdir, config), config, max(PARITY_BATCHES))
+    data = reload_data(workdir, config)
+    images = _example_images(data, config, max(PARITY_BATCHES))
     shape = config.model.latent_shape
     latents = noise.standard_normal(_GOLDEN_SEED, Purpose.PRIOR, 0, max(PARITY_BATCHES), shape)
     encoder = to_onnx(vae.encoder, images[:2], "image", ("mean", "logvar"))
@@ -95,7 +98,9 @@ def export(folder: Path, overrides: Sequence[str] = ()) -> None:
     about = {
         "opset": OPSET,
         "weights": {"kind": weights.kind, "step": weights.step},
-        "scale": vae.scale_value(),
+        "scale": calibrated_scale(
+            vae, data.train.images, seed=config.seed, device=torch.device("cpu")
+        ),
         "sha256": {path.name: _sha256(content) for path, content in files.items()},
         "parity": report,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,11 @@ from model import pixels
 from model.mixture import draw_latents
 from model.pixels import Floats, Images
 from training.config import TrainingConfig
+from training.curves import INK, LOSS, Log, draw_panel
 from training.data import reload_data
 from training.evaluate import to_test_targets
 from training.export import Graphs, load_graphs, read_export
+from training.mapped import ImageRows
 from training.workdir import Workdir, write_atomic
 
 _COLUMNS = 16
@@ -32,8 +34,6 @@ _BACKGROUND = 96
 _WIDTH = 1000
 """Grids are enlarged by a whole factor to about this many pixels."""
 _MOST_POINTS = 5000
-_INK = "#1f4e79"
-_SECOND_INK = "#c0504d"
 
 
 def figures(folder: Path, overrides: Sequence[str] = ()) -> None:
@@ -49,7 +49,7 @@ def figures(folder: Path, overrides: Sequence[str] = ()) -> None:
     kl = workdir.read_json(workdir.metrics, "evaluate")["kl_per_dimension"]
     mean, labels = _read_posterior(workdir)
     # A mixture has no KL of single dimensions; what varies with the picture tells it too.
-    told = kl or mean.var(axis=0).tolist()
+    told = kl or mean.var(axis=0).ravel().tolist()
     data = reload_data(workdir, config)
     targets = _example_targets(data.test.images, config)
     plots = {
@@ -93,19 +93,20 @@ def draw_reconstructions(graphs: Graphs, targets: Floats) -> Images:
 
 def draw_traversals(graphs: Graphs, start: Floats, told: Sequence[float]) -> Images:
     """One row for each of the dimensions that tell most, by `told` [d], which runs from −3 to 3
-    while the others keep the values of `start` [d]."""
+    while the others keep the values of `start` [*latent_shape]; those of a map count in its
+    order."""
     chosen = np.argsort(told)[::-1][:_TRAVERSED]
-    latents = np.tile(start, (len(chosen), len(_TRAVERSAL), 1))
+    latents = np.tile(start.ravel(), (len(chosen), len(_TRAVERSAL), 1))
     for row, dimension in enumerate(chosen):
         latents[row, :, dimension] = _TRAVERSAL
-    return tile(_decode(graphs, latents.reshape(-1, len(start))), len(_TRAVERSAL))
+    return tile(_decode(graphs, latents.reshape(-1, *start.shape)), len(_TRAVERSAL))
 
 
 def draw_latent(mean: Floats, labels: NDArray[np.int64], classes: Sequence[str]) -> Figure:
-    """Posterior means [n, d] in two dimensions, by class: themselves, or their first two principal
-    components where d is not 2."""
+    """Posterior means [n, *latent_shape] in two dimensions, by class: themselves, or their first
+    two principal components where a latent has not 2 values."""
     mean, labels = mean[:_MOST_POINTS], labels[:_MOST_POINTS]
-    points, axis_names = _project(mean)
+    points, axis_names = _project(mean.reshape(len(mean), -1))
     figure = Figure(figsize=(8, 7), dpi=120, layout="constrained")
     axes = figure.subplots()
     if len(labels) and 1 < len(classes) <= 20:
@@ -123,30 +124,17 @@ def draw_latent(mean: Floats, labels: NDArray[np.int64], classes: Sequence[str])
             )
         axes.legend(markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     else:
-        axes.scatter(points[:, 0], points[:, 1], s=6, alpha=0.6, color=_INK, linewidths=0)
+        axes.scatter(points[:, 0], points[:, 1], s=6, alpha=0.6, color=INK, linewidths=0)
     axes.set(xlabel=axis_names[0], ylabel=axis_names[1], title="Posterior means of test pictures")
     axes.set_aspect("equal", adjustable="datalim")
     return figure
 
 
-def draw_loss(log: Sequence[Mapping[str, float | None]]) -> Figure:
+def draw_loss(log: Log) -> Figure:
     """The bound and its two parts by epoch."""
     figure = Figure(figsize=(12, 4), dpi=120, layout="constrained")
-    panels = {"elbo": "ELBO", "log_likelihood": "log p(x|z)", "kl": "KL"}
-    # The first epochs fall from so high that they would flatten the rest.
-    shown = log[min(len(log) // 10, 3) :]
-    epochs = [line["epoch"] for line in shown]
-    marker = "o" if len(shown) < 3 else "none"
-    for axes, (key, title) in zip(figure.subplots(1, 3), panels.items(), strict=True):
-        values = [line[key] for line in shown]
-        axes.plot(epochs, values, marker=marker, color=_INK, label="training")
-        validation = [line.get("validation_elbo") for line in shown]
-        if key == "elbo" and None not in validation:
-            axes.plot(epochs, validation, marker=marker, color=_SECOND_INK, label="validation")
-            axes.legend(frameon=False)
-        axes.set(title=title, xlabel="epoch", ylabel="nats per picture")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
+    for axes, panel in zip(figure.subplots(1, 3), LOSS, strict=True):
+        draw_panel(axes, panel, {"training": log})
     return figure
 
 
@@ -181,10 +169,10 @@ def _decode(graphs: Graphs, latents: Floats) -> Images:
     return pixels.to_uint8(graphs.decoder.run(latents, ["pixels"])[0])
 
 
-def _example_targets(images: Images, config: TrainingConfig) -> Floats:
+def _example_targets(images: ImageRows, config: TrainingConfig) -> Floats:
     count = min(len(images), _ROWS // 2 * _COLUMNS)
     rows = np.linspace(0, len(images), count, endpoint=False).astype(np.int64)
-    return to_test_targets(np.asarray(images[rows]), config)[0]
+    return to_test_targets(images[rows], config)[0]
 
 
 def _read_posterior(workdir: Workdir) -> tuple[Floats, NDArray[np.int64]]:
@@ -196,7 +184,7 @@ def _read_posterior(workdir: Workdir) -> tuple[Floats, NDArray[np.int64]]:
         return arrays["mean"], arrays["label"]
 
 
-def _read_log(workdir: Workdir) -> list[dict[str, float | None]]:
+def _read_log(workdir: Workdir) -> Log:
     with workdir.reading(workdir.log, "fit") as path:
         lines = path.read_text("utf-8").splitlines()
         if not lines:

@@ -11,6 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from model.manifest import Name
 from training.errors import ForeignModelError
 
+HELP = "make a bundle of a model that diffusers saved"
+
 
 def add(command: argparse.ArgumentParser) -> None:
     """Adds them to the command."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import BernoulliConfig
+from model.config import GaussianConfig
 from model.manifest import Metric
 from model.pixels import Floats
 from training.config import TrainingConfig
@@ -21,9 +21,9 @@ class Measured:
     """Figures of each picture, in nats unless said otherwise."""
 
     mean: Floats
-    """Posterior means [n, d]."""
+    """Posterior means [n, *latent_shape]."""
     logvar: Floats
-    """Posterior log-variances [n, d]."""
+    """Posterior log-variances [n, *latent_shape]."""
     bound: NDArray[np.float64]
     """Importance-weighted bound [n]."""
     log_likelihood: NDArray[np.float64]
@@ -75,10 +75,10 @@ def _per_dimension(
     bound: NDArray[np.float64], config: TrainingConfig
 ) -> dict[str, tuple[NDArray[np.float64], str]]:
     dimensions = config.model.dimensions
-    if isinstance(config.model.likelihood, BernoulliConfig):
-        values = -bound / (dimensions * math.log(2))
-        return {"bits_per_dimension": (values, "of the importance-weighted bound")}
-    return {"nats_per_dimension": (-bound / dimensions, "of a density, so it may be negative")}
+    if isinstance(config.model.likelihood, GaussianConfig):
+        return {"nats_per_dimension": (-bound / dimensions, "of a density, so it may be negative")}
+    values = -bound / (dimensions * math.log(2))
+    return {"bits_per_dimension": (values, "of the importance-weighted bound")}
 
 
 def _metric(

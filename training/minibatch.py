@@ -15,6 +15,9 @@ import torch
 from torch import Tensor
 
 from model.pixels import Images
+from training.augment import augment
+from training.data_config import AugmentConfig
+from training.mapped import ImageRows
 from training.memory import available_memory
 
 _PART_OF_MEMORY = 0.5
@@ -26,11 +29,13 @@ class Draw(enum.StrEnum):
 
     WEIGHTS = "weights"
     ORDER = "order"
+    AUGMENT = "augment"
     BINARISE = "binarise"
     LATENT = "latent"
     VALIDATION_PIXELS = "validation pixels"
     VALIDATION_LATENT = "validation latent"
     SAMPLES = "samples"
+    CALIBRATION_LATENT = "calibration latent"
 
 
 class Minibatches:
@@ -38,20 +43,22 @@ class Minibatches:
 
     def __init__(
         self,
-        images: Images,
+        images: ImageRows,
         *,
         batch_size: int,
         seed: int,
         binarise: Literal["sample", "threshold", "none"],
         device: torch.device,
+        augmented: AugmentConfig | None = None,
     ) -> None:
-        self._images: Images | Tensor = images
-        if images.nbytes < _PART_OF_MEMORY * _free_memory(device):
+        self._images: ImageRows | Tensor = images
+        if resident_bytes(images, device):
             self._images = _resident(images, device)
         self._batch_size = batch_size
         self._seed = seed
         self._binarise = binarise
         self._device = device
+        self._augmented = augmented if augmented and augmented.is_on else None
         self._epoch = -1
         self._order = np.empty(0, dtype=np.int64)
 
@@ -61,7 +68,8 @@ class Minibatches:
         return -(-len(self._images) // self._batch_size)
 
     def __getitem__(self, step: int) -> Tensor:
-        """float32 [n, c, h, w] in [0, 1]: the step's pictures, binarised if so configured."""
+        """float32 [n, c, h, w] in [0, 1]: the step's pictures, augmented and binarised if so
+        configured."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             rng = generator(torch.device("cpu"), self._seed, Draw.ORDER, epoch)
@@ -69,6 +77,9 @@ class Minibatches:
             self._epoch = epoch
         rows = self._order[position * self._batch_size : (position + 1) * self._batch_size]
         grey = self._take(rows)
+        if self._augmented:
+            rng = generator(self._device, self._seed, Draw.AUGMENT, step)
+            grey = augment(grey, self._augmented, rng)
         return to_targets(grey, self._binarise, self._seed, Draw.BINARISE, step)
 
     def noise(self, step: int, rows: int, shape: tuple[int, ...]) -> Tensor:
@@ -110,7 +121,13 @@ def to_tensor(images: Images) -> Tensor:
     return torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), order="C"))
 
 
-def _resident(images: Images, device: torch.device) -> Tensor:
+def resident_bytes(images: ImageRows, device: torch.device) -> int:
+    """What the pictures will take of the device's memory: all they are, or nothing where that is
+    too much and they are read as needed."""
+    return images.nbytes if images.nbytes < _PART_OF_MEMORY * free_memory(device) else 0
+
+
+def _resident(images: ImageRows, device: torch.device) -> Tensor:
     count, height, width, channels = images.shape
     resident = torch.empty((count, channels, height, width), dtype=torch.uint8, device=device)
     # In parts, so that no second copy of the whole set is ever in memory.
@@ -120,5 +137,6 @@ def _resident(images: Images, device: torch.device) -> Tensor:
     return resident
 
 
-def _free_memory(device: torch.device) -> int:
+def free_memory(device: torch.device) -> int:
+    """Bytes that may still be taken on the device."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from model import elbo
@@ -19,9 +18,9 @@ class Terms(NamedTuple):
     """What the step lowers: a scalar."""
     log_likelihood: Tensor
     """log p(x|z) [n], averaged over the draws of each picture."""
-    divergence: Tensor
-    """KL[q(z|x) ‖ p(z)] [n], as `VAE.divergence` has it, whatever the loss makes of it; without
-    gradients."""
+    divergences: Tensor
+    """KL[q(z|x) ‖ p(z)] in parts, as `VAE.divergences` has them, whatever the loss makes of them;
+    without gradients."""
 
 
 def evaluate(config: ObjectiveConfig, vae: VAE, images: Tensor, passed: Pass, beta: float) -> Terms:
@@ -33,6 +32,7 @@ def evaluate(config: ObjectiveConfig, vae: VAE, images: Tensor, passed: Pass, be
     samples = len(passed.latents) // len(images)
     targets = images if samples == 1 else images.repeat_interleave(samples, 0)
     log_likelihood = vae.log_likelihood(targets, passed.params)
+    divergences = vae.divergences(passed)
     mean_log_likelihood = log_likelihood.reshape(-1, samples).mean(1)
     if samples > 1 and beta == 1:
         weights = (log_likelihood + _path_log_ratio(vae, passed, samples)).reshape(-1, samples)
@@ -41,10 +41,8 @@ def evaluate(config: ObjectiveConfig, vae: VAE, images: Tensor, passed: Pass, be
         ratio = _path_log_ratio(vae, passed, samples).reshape(-1, samples).mean(1)
         bound = elbo.elbo(mean_log_likelihood, -ratio, beta)
     else:
-        bound = elbo.elbo(mean_log_likelihood, _divergence(config, vae, passed), beta)
-    with torch.no_grad():
-        divergence = vae.divergence(passed)
-    return Terms(-bound.mean(), mean_log_likelihood, divergence)
+        bound = elbo.elbo(mean_log_likelihood, _cost(config, divergences), beta)
+    return Terms(-bound.mean(), mean_log_likelihood, divergences.detach())
 
 
 def _path_log_ratio(vae: VAE, passed: Pass, samples: int) -> Tensor:
@@ -54,8 +52,7 @@ def _path_log_ratio(vae: VAE, passed: Pass, samples: int) -> Tensor:
     return vae.log_prior(passed.latents) - log_posterior
 
 
-def _divergence(config: ObjectiveConfig, vae: VAE, passed: Pass) -> Tensor:
+def _cost(config: ObjectiveConfig, divergences: Tensor) -> Tensor:
     if config.free_bits:
-        divergences = elbo.kl_per_dimension(passed.mean, passed.logvar)
         return elbo.free_bits(divergences, config.free_bits)
-    return vae.divergence(passed)
+    return divergences.flatten(1).sum(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -87,3 +88,23 @@ def _name_the_default(document: dict[str, Any]) -> None:
             section = section.get(parent) if isinstance(section, dict) else None
         if isinstance(section, dict):
             section.setdefault(last, default)
+
+
+def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """Nested settings by their dotted keys."""
+    flat: dict[str, object] = {}
+    for key, value in document.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def add_set(command: argparse.ArgumentParser) -> None:
+    """Adds the option that gives them to a command."""
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a setting, for example epochs=3 or optimiser.learning_rate=1e-3",
+    )

@@ -15,15 +15,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from model import estimate
-from model.config import BernoulliConfig
 from model.cores import available_cores
 from model.likelihood import Nats
 from model.manifest import Binarisation, LikelihoodSpec, ReferenceSpec, ways_to_binarise
 from model.pixels import Images
 from model.reference import SAMPLES, write_reference
+from training.calibration import to_likelihood
 from training.config import TrainingConfig
-from training.data import Data, Split, reload_data, spread_rows
-from training.errors import DataError, StageError
+from training.data import Data, held_out, reload_data, spread_rows
+from training.errors import StageError
 from training.export import Graphs, load_graphs, read_export
 from training.workdir import Workdir, write_bytes, write_json
 
@@ -40,21 +40,11 @@ def reference(folder: Path, overrides: Sequence[str] = (), console: Console | No
     workdir = Workdir(folder)
     config = workdir.read_config(overrides)
     exported = read_export(workdir)
-    likelihood = to_likelihood(config, exported.about["scale"])
+    likelihood = to_likelihood(config.model, exported.about["scale"])
     data = reload_data(workdir, config)
     spec, content = measure_reference(load_graphs(exported), likelihood, data, config, console)
     write_bytes(workdir.reference, content)
     write_json(workdir.reference_about, spec.model_dump(mode="json"))
-
-
-def to_likelihood(config: TrainingConfig, scale: float | None) -> LikelihoodSpec:
-    """The likelihood as the manifest states it; `scale` is a Gaussian's standard deviation."""
-    likelihood = config.model.likelihood
-    if isinstance(likelihood, BernoulliConfig):
-        return LikelihoodSpec(
-            family="bernoulli", dimensions=config.model.dimensions, binarise=likelihood.binarise
-        )
-    return LikelihoodSpec(family="gaussian", dimensions=config.model.dimensions, scale=scale)
 
 
 def measure_reference(
@@ -89,24 +79,6 @@ def measure_reference(
     )
     _print(bounds, spec, console or Console(stderr=True))
     return spec, write_reference(bounds)
-
-
-def held_out(data: Data, config: TrainingConfig) -> tuple[str, Split, str]:
-    """Name, pictures and source's fingerprint of what the model was not trained on: the
-    validation split, or where none was held back, as in the presets that ship, the test split.
-
-    The bounds decide nothing about the model, so the test pictures stay unseen by it.
-
-    Raises:
-        DataError: there is neither.
-    """
-    whole = data.fingerprints[config.data.train_split]
-    if len(data.validation):
-        return "validation", data.validation, whole
-    if len(data.test):
-        return "test", data.test, data.fingerprints.get(config.data.test_split, whole)
-    msg = "no picture is held out: set data.validation_share or data.test_share and train anew"
-    raise DataError(msg)
 
 
 def bounds_of(

@@ -1,11 +1,13 @@
-"""Where pictures come from: the Hugging Face hub, a folder in its layout, or a plain folder."""
+"""Where pictures come from: the Hugging Face hub, a folder in its layout, parquet files, or a
+plain folder."""
 
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,16 +15,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from training.config import DataConfig
+from training.data_config import DataConfig
 from training.errors import DataError
+from training.split import Keys, picture_digest, to_keys
 from training.workdir import disk_error
 
 if TYPE_CHECKING:
     import datasets
 
 _HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
-_BATCH = 1000
+_OF_SPLIT = re.compile(r"([a-z]+)[-_]\d")
+_BATCH = 64
+"""Rows read at once; their files are in memory together."""
 _DISK_REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a split holds, wherever it lies."""
+
+    hash: str
+    """SHA-256 over every picture's bytes and label, in order."""
+    keys: Keys
+    """Of each picture's bytes."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +75,22 @@ class Source:
             return None
         return np.asarray(self.rows[self.label_column], dtype=np.int64)
 
-    def content_hash(self) -> str:
-        """SHA-256 over every picture's bytes and label, in order."""
+    def content(self) -> Content:
+        """Reads every picture once and keeps none.
+
+        Raises:
+            DataError: a file has gone or can't be read.
+        """
         digest = hashlib.sha256()
+        digests = []
         for _, content in self.pictures():
             digest.update(len(content).to_bytes(8, "little"))
             digest.update(content)
+            digests.append(picture_digest(content))
         labels = self.labels()
         if labels is not None:
             digest.update(labels.astype("<i8").tobytes())
-        return digest.hexdigest()
+        return Content(digest.hexdigest(), to_keys(digests))
 
 
 def open_source(config: DataConfig) -> dict[str, Source]:
@@ -98,33 +119,47 @@ def open_source(config: DataConfig) -> dict[str, Source]:
 
 
 def source_name(config: DataConfig) -> str:
-    """What the pictures are called where no path belongs: `data.id`, a folder's own name, or the
-    name on the hub."""
+    """What the pictures are called where no path belongs: `data.id`, a folder's own name, that of
+    parquet files' folder, or the name on the hub."""
     source = config.source or ""
-    folder = Path(source).expanduser()
-    return config.id or (folder.resolve().name if folder.exists() else source)
+    if config.id:
+        return config.id
+    if not _tables(source):
+        folder = Path(source).expanduser()
+        return folder.resolve().name if folder.exists() else source
+    # Of parquet files the folder that they are in, or the first one that is no pattern.
+    above = (part for part in Path(source).expanduser().parents if not glob.has_magic(str(part)))
+    return next(above).resolve().name
 
 
 def _load(source: str, config: DataConfig) -> datasets.DatasetDict:
     # Imported late: it takes seconds, and `--help` should not.
     import datasets
 
-    folder = Path(source).expanduser()
-    local = folder.exists() or not _HUB_NAME.match(source)
+    folder, tables = Path(source).expanduser(), _tables(source)
+    local = folder.exists() or bool(tables) or not _HUB_NAME.match(source)
     try:
         if not local:
             return datasets.load_dataset(source, revision=config.revision)
-        if not folder.is_dir():
-            msg = f"{source}: neither a folder nor a hub name such as ylecun/mnist"
+        if not tables and not folder.is_dir():
+            msg = (
+                f"{source}: neither a folder nor a hub name such as ylecun/mnist, nor files that "
+                "end in .parquet"
+            )
             raise DataError(msg)
         cache = str(Path(config.cache).expanduser() / "huggingface")
+        if tables:
+            files = _by_split(tables, config.train_split)
+            return datasets.load_dataset("parquet", data_files=files, cache_dir=cache)
         if any(folder.rglob("*.parquet")):
             return datasets.load_dataset(str(folder), cache_dir=cache)
         return datasets.load_dataset("imagefolder", data_dir=str(folder), cache_dir=cache)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         if refusal := _disk_refusal(error):
             raise disk_error(Path(config.cache).expanduser(), refusal) from error
-        if local and not _has_files(folder):
+        if tables:
+            msg = f"{source}: no parquet files that can be read: {error}"
+        elif local and not _has_files(folder):
             msg = f"{source}: the folder holds no pictures"
         elif local:
             msg = f"{source}: no pictures or parquet files that `datasets` can read: {error}"
@@ -138,6 +173,7 @@ def _split(source: str, name: str, rows: datasets.Dataset) -> Source:
 
     features = rows.features
     images = [key for key, feature in features.items() if isinstance(feature, datasets.Image)]
+    images = images or [key for key, feature in features.items() if _holds_files(feature)]
     labels = [key for key, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
     if not images:
         msg = f"{source}: no column of pictures among {', '.join(features)}"
@@ -146,6 +182,29 @@ def _split(source: str, name: str, rows: datasets.Dataset) -> Source:
     label = labels[0] if labels else None
     classes = tuple(features[label].names) if label else ()
     return Source(name, encoded, images[0], label, classes)
+
+
+def _tables(source: str) -> list[str]:
+    """The parquet files that a path or a pattern such as `data/*.parquet` names."""
+    path = str(Path(source).expanduser())
+    found = sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) else [path]
+    return [name for name in found if name.endswith(".parquet") and Path(name).is_file()]
+
+
+def _by_split(tables: Sequence[str], otherwise: str) -> dict[str, list[str]]:
+    """Files by the split that they are named after, as in `test-00000-of-00001.parquet`."""
+    splits: dict[str, list[str]] = {}
+    for name in tables:
+        named = _OF_SPLIT.match(Path(name).name)
+        splits.setdefault(named[1] if named else otherwise, []).append(name)
+    return splits
+
+
+def _holds_files(feature: object) -> bool:
+    """Whether a column that nobody declared to be pictures has what can be their files."""
+    if isinstance(feature, dict):
+        return "bytes" in feature and "path" in feature
+    return getattr(feature, "dtype", "") in ("binary", "large_binary")
 
 
 def _has_files(folder: Path) -> bool:

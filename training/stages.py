@@ -7,7 +7,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from training import bundling, evaluate, export, figures, reference, trainer
+from training import (
+    bundling,
+    evaluate,
+    export,
+    figures,
+    latents,
+    quality,
+    reference,
+    run_page,
+    trainer,
+)
 from training.config import TrainingConfig
 
 Stage = Callable[[Path, Sequence[str]], object]
@@ -15,11 +25,15 @@ Stage = Callable[[Path, Sequence[str]], object]
 STAGES: Mapping[str, Stage] = {
     "export": export.export,
     "evaluate": evaluate.evaluate,
+    "quality": quality.quality,
     "reference": reference.reference,
+    "latents": latents.latents,
     "figures": figures.figures,
     "bundle": bundling.bundle,
+    "report": run_page.report,
 }
-"""Everything after `fit`, in the order in which `run` calls it."""
+"""Everything after `fit`, in the order in which `run` calls it; `quality` only where
+`evaluation.quality` asks for it."""
 
 
 def fit(config: TrainingConfig, workdir: Path, *, resume: bool = False) -> None:
@@ -32,5 +46,7 @@ def run(config: TrainingConfig, workdir: Path, *, resume: bool = False) -> None:
     fit(config, workdir, resume=resume)
     console = Console(stderr=True)
     for name, stage in STAGES.items():
+        if name == "quality" and config.evaluation.quality == "none":
+            continue
         console.print(f"{name} …", highlight=False)
         stage(workdir, ())

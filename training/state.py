@@ -13,6 +13,9 @@ from model.vae import VAE
 from training import schedule
 from training.checkpoint import Checkpoint, Weights
 from training.config import TrainingConfig
+from training.custom import build_vae
+from training.health import Health
+from training.initial import Initial
 from training.minibatch import Draw, generator
 from training.totals import Totals
 
@@ -24,18 +27,31 @@ small folder of pictures gives it few steps."""
 class State:
     """A run between two steps."""
 
-    def __init__(self, config: TrainingConfig, device: torch.device) -> None:
+    def __init__(
+        self, config: TrainingConfig, device: torch.device, initial: Initial | None = None
+    ) -> None:
+        """The beginning of a run; `initial` are weights in place of random ones.
+
+        Raises:
+            ConfigError: `initial` does not fit the network.
+        """
         self.config = config
-        self.vae = _build(config, device)
-        self.ema = _build(config, device).requires_grad_(requires_grad=False).eval()
+        self.initial = initial.sha256 if initial else ""
+        self.vae = _build(config, device, initial)
+        self.ema = _build(config, device, initial).requires_grad_(requires_grad=False).eval()
+        # Listed once: to walk the modules takes a tenth of a small network's step.
+        self.parameters = list(self.vae.parameters())
+        self._averages = list(self.ema.parameters())
         self.optimiser = torch.optim.AdamW(
             _parameter_groups(self.vae, config),
             betas=(config.optimiser.beta1, config.optimiser.beta2),
             fused=True,
         )
-        self.totals = Totals(config.model.latent_dim, device)
+        self.totals = Totals(config.model.latent_dimensions, device, divided=self.vae.prior is None)
+        self.health = Health()
         self.step = 0
         self.seconds = 0.0
+        self.cpu_seconds = 0.0
         self.best_bound = -math.inf
         self.best_epoch = 0
         self.best_weights: dict[str, torch.Tensor] = {}
@@ -46,12 +62,16 @@ class State:
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["speed"]
 
+    @property
+    def learning_rate(self) -> float:
+        """The last step's."""
+        return float(self.optimiser.param_groups[0]["lr"])
+
     def average(self) -> None:
         """Moves the averaged weights towards the present ones."""
         decay = schedule.ema_decay(self.config.ema, self.step)
         with torch.no_grad():
-            for average, value in zip(self.ema.parameters(), self.vae.parameters(), strict=True):
-                average.lerp_(value, 1 - decay)
+            torch._foreach_lerp_(self._averages, self.parameters, 1 - decay)
 
     def remember_if_best(self, bound: float, epoch: int) -> None:
         """Keeps the averaged weights of the epoch with the best validation bound."""
@@ -60,6 +80,11 @@ class State:
             self.best_weights = {
                 name: tensor.clone() for name, tensor in self.ema.state_dict().items()
             }
+
+    def is_finite(self) -> bool:
+        """Whether every weight is a number, averaged ones included."""
+        parameters = (*self.vae.parameters(), *self.ema.parameters())
+        return bool(torch.stack([tensor.isfinite().all() for tensor in parameters]).all())
 
     def weights(self) -> Weights:
         """What is exported: the best epoch's weights under early stopping, else the last."""
@@ -73,16 +98,19 @@ class State:
         return Checkpoint(
             step=self.step,
             seconds=self.seconds,
+            cpu_seconds=self.cpu_seconds,
             model=self.vae.state_dict(),
             ema=self.ema.state_dict(),
             optimiser=self.optimiser.state_dict(),
             totals=self.totals.state(),
+            health=self.health.state(),
             best_bound=self.best_bound,
             best_epoch=self.best_epoch,
             best_step=self.best_step,
             best_weights=self.best_weights,
             identity=self.config.identity(),
             fingerprints=dict(fingerprints),
+            initial=self.initial,
         )
 
     def load(self, checkpoint: Checkpoint) -> None:
@@ -91,17 +119,21 @@ class State:
         self.ema.load_state_dict(checkpoint.ema)
         self.optimiser.load_state_dict(checkpoint.optimiser)
         self.totals.load(checkpoint.totals)
-        self.step, self.seconds = checkpoint.step, checkpoint.seconds
+        self.health.load(checkpoint.health)
+        self.step = checkpoint.step
+        self.seconds, self.cpu_seconds = checkpoint.seconds, checkpoint.cpu_seconds
         self.best_bound, self.best_epoch = checkpoint.best_bound, checkpoint.best_epoch
         self.best_step, self.best_weights = checkpoint.best_step, checkpoint.best_weights
 
 
-def _build(config: TrainingConfig, device: torch.device) -> VAE:
+def _build(config: TrainingConfig, device: torch.device, initial: Initial | None) -> VAE:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator(torch.device("cpu"), config.seed, Draw.WEIGHTS).initial_seed())
-        vae = VAE(config.model)
-    # The layout in which CPUs and GPUs run these convolutions fastest.
-    vae.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        vae = build_vae(config.model)
+    if initial:
+        initial.put_into(vae)
+    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    vae.to(device).to(memory_format=layout)  # type: ignore[call-overload]
     return vae
 
 

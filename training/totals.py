@@ -19,24 +19,36 @@ class Figures:
     elbo: float
     log_likelihood: float
     kl: float
+    """Of the whole latent."""
+    kl_per_dimension: tuple[float, ...]
+    """Of each latent value, those of a map in its order; empty where the prior is a mixture, whose
+    KL is no sum over them."""
     active_units: int
+    dimensions: int
+    """How many values a latent has."""
 
 
 class Totals:
     """Sums over pictures; they travel with the checkpoint, so that a resumed epoch adds up."""
 
-    def __init__(self, latent_dim: int, device: torch.device) -> None:
-        self._sums = torch.zeros(3 + 2 * latent_dim, dtype=torch.float64, device=device)
-        self._latent_dim = latent_dim
+    def __init__(
+        self, latent_dimensions: int, device: torch.device, *, divided: bool = True
+    ) -> None:
+        """`divided` says whether the KL comes by latent value or whole."""
+        self._dimensions, self._divided = latent_dimensions, divided
+        # Pictures, log-likelihood, parts of the KL; means and their squares.
+        size = 2 + (latent_dimensions if divided else 1) + 2 * latent_dimensions
+        self._sums = torch.zeros(size, dtype=torch.float64, device=device)
 
-    def add(self, log_likelihood: Tensor, divergence: Tensor, mean: Tensor) -> None:
-        """log_likelihood and divergence, the KL, [n]; posterior means [n, latent_dim]."""
+    def add(self, log_likelihood: Tensor, divergences: Tensor, mean: Tensor) -> None:
+        """log_likelihood [n]; divergences [n, …], the KL in parts as `VAE.divergences` has it;
+        posterior means [n, *latent_shape]."""
         with torch.no_grad():
-            wide = mean.double()
+            wide = mean.double().flatten(1)
             parts = (
                 torch.tensor([len(mean)], device=mean.device),
                 log_likelihood.double().sum()[None],
-                divergence.double().sum()[None],
+                divergences.double().sum(0).flatten(),
                 wide.sum(0),
                 wide.square().sum(0),
             )
@@ -44,14 +56,19 @@ class Totals:
 
     def figures(self) -> Figures:
         """The means so far; at least one picture must have been added."""
-        count, log_likelihood, kl = self._sums[:3].tolist()
-        first, second = (self._sums[3:] / count).chunk(2)
+        sums = self._sums.cpu()
+        means = sums[1:] / sums[0]
+        divergences, moments = means[1:].tensor_split([-2 * self._dimensions])
+        first, second = moments.chunk(2)
         variance = second - first.square()
+        parts = divergences.tolist()
         return Figures(
-            elbo=(log_likelihood - kl) / count,
-            log_likelihood=log_likelihood / count,
-            kl=kl / count,
+            elbo=float(means[0] - divergences.sum()),
+            log_likelihood=float(means[0]),
+            kl=sum(parts),
+            kl_per_dimension=tuple(parts) if self._divided else (),
             active_units=int((variance > ACTIVE_VARIANCE).sum()),
+            dimensions=self._dimensions,
         )
 
     def reset(self) -> None:

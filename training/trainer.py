@@ -2,46 +2,63 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from torch import Tensor
 
-from model.networks import parameter_count
-from training import objective
-from training.checkpoint import read_checkpoint, write_checkpoint, write_weights
+from model.manifest import Scale
+from training import about, objective
+from training.calibration import calibrated_scale, scale_figures
+from training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint, write_weights
 from training.commit import git_commit
-from training.compute import Compute, choose_compute, tool_versions
+from training.compute import Compute, choose_compute
 from training.config import TrainingConfig
+from training.custom import check_networks
 from training.data import Data, load_data, require_enough
-from training.errors import InterruptedTrainingError, NotFiniteError, StageError
+from training.errors import InterruptedTrainingError, StageError
+from training.footprint import estimate_footprint, require_memory
+from training.health import diverged, examine, not_finite
+from training.initial import Initial, read_initial
 from training.interrupt import stop_signals
-from training.minibatch import Draw, Minibatches, generator
+from training.minibatch import Draw, Minibatches, free_memory, generator, resident_bytes
 from training.report import Report
 from training.schedule import Schedule
-from training.source import source_name
 from training.state import State
 from training.validation import validation_elbo
 from training.workdir import Workdir, disk_error, sole_use, write_json
 
 _SAMPLES = 64
+_CALIBRATED = 2000
+"""Training pictures that an optimal scale is estimated on after an epoch."""
 
 
 def fit(
-    config: TrainingConfig, folder: Path, *, resume: bool = False, console: Console | None = None
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    console: Console | None = None,
+    after_epoch: Callable[[], object] | None = None,
 ) -> Workdir:
     """Trains a VAE and leaves its weights, checkpoint and metrics in `folder`.
 
     On one machine with the same versions and threads, a run that was stopped after any step and
-    resumed ends with the same bits as one that ran straight through.
+    resumed ends with the same bits as one that ran straight through. `after_epoch` is called when
+    an epoch's figures and checkpoint are written; what it raises ends the run.
 
     Raises:
-        ConfigError: `resume` with other settings or pictures than the checkpoint's.
+        ConfigError: `resume` with other settings or pictures than the checkpoint's, `init` is no
+            start for this model, a network of one's own can't be trained and exported, or the run
+            can't fit into memory.
         DataError: the pictures can't be trained on, or are too few.
         DiskError: a file can't be written.
+        DivergedError: the loss exploded; the last good checkpoint is kept.
         InterruptedTrainingError: SIGINT or SIGTERM came; a checkpoint has been written.
         NotFiniteError: the loss or gradient overflowed; the last checkpoint is kept.
         StageError: the folder holds a run already and `resume` is false, or one is going on there.
@@ -51,56 +68,99 @@ def fit(
         msg = f"{folder}: holds a run already; continue it with --resume, or take another workdir"
         raise StageError(msg)
     console = console or Console(stderr=True)
+    check_networks(config.model)
+    initial = read_initial(Path(config.init), config.model) if config.init else None
     data = load_data(config)
     require_enough(data)
     compute = choose_compute(config)
+    _require_memory(config, data, compute)
     with sole_use(folder):
-        _train(Trainer(config, workdir, data, compute), console)
+        trainer = Trainer(config, workdir, data, compute, initial)
+        trainer.after_epoch = after_epoch
+        _train(trainer, console)
     return workdir
+
+
+def _require_memory(config: TrainingConfig, data: Data, compute: Compute) -> None:
+    device = compute.device
+    pictures = resident_bytes(data.train.images, device)
+    footprint = estimate_footprint(config, pictures=pictures, bfloat16=compute.bfloat16)
+    require_memory(config, footprint, free_memory(device), on=device.type)
 
 
 def _train(trainer: Trainer, console: Console) -> None:
     config, workdir = trainer.config, trainer.workdir
     if workdir.checkpoint.exists():
-        trainer.state.load(read_checkpoint(workdir, config, trainer.data.fingerprints))
+        known = (trainer.data.fingerprints, trainer.state.initial)
+        trainer.load(read_checkpoint(workdir, config, *known))
     write_json(workdir.config, config.model_dump(mode="json"))
-    _announce(console, trainer)
+    # Already now, so that a run can be reported on while it goes on, or after it was killed.
+    write_json(workdir.run, trainer.describe())
+    about.announce(console, trainer.data, trainer.compute, trainer.state)
     try:
         trainer.run(console)
     except OSError as error:  # TensorBoard's files; ours raise DiskError themselves
         raise disk_error(workdir.folder, error) from error
     write_weights(workdir, trainer.state.weights())
-    write_json(workdir.run, _about(trainer))
+    write_json(workdir.run, trainer.describe())
 
 
 class Trainer:
     """One run: its configuration, pictures and machine, and the state that steps change."""
 
     def __init__(
-        self, config: TrainingConfig, workdir: Workdir, data: Data, compute: Compute
+        self,
+        config: TrainingConfig,
+        workdir: Workdir,
+        data: Data,
+        compute: Compute,
+        initial: Initial | None = None,
     ) -> None:
         self.config = config
         self.workdir = workdir
         self.data = data
         self.compute = compute
-        self.state = State(config, compute.device)
+        self.initial = initial
+        self.state = State(config, compute.device, initial)
         self.batches = Minibatches(
             data.train.images,
             batch_size=config.batch_size,
             seed=config.seed,
             binarise=config.binarise,
             device=compute.device,
+            augmented=config.data.augment,
         )
         # Read now: a long run may outlast the commit that its code was loaded from.
         self.git_commit = git_commit("model", "training")
+        self.after_epoch: Callable[[], object] | None = None
         self.schedule = Schedule(config, self.batches.steps_per_epoch)
+        self._saved_step = 0
+        self._save_is_due = False
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Continues from a checkpoint."""
+        self.state.load(checkpoint)
+        self._saved_step = checkpoint.step
+
+    def describe(self) -> dict[str, object]:
+        """The content of `run.json`."""
+        return about.describe(
+            self.data,
+            self.compute,
+            self.state,
+            self.initial,
+            total_steps=self.schedule.total_steps,
+            git_commit=self.git_commit,
+        )
 
     def run(self, console: Console) -> None:
         """Steps until the last epoch, an early stop or a signal; errors as for `fit`."""
         state, schedule = self.state, self.schedule
         accelerator = self.compute.accelerator
-        model, optimiser = accelerator.prepare(state.vae, state.optimiser)
+        prepared, optimiser = accelerator.prepare(state.vae, state.optimiser)
+        model = self.compute.compiled(prepared)
         started = time.perf_counter() - state.seconds
+        cpu_started = time.process_time() - state.cpu_seconds
         report = Report(self.workdir, console, first_step=state.step, steps=schedule.total_steps)
         with report, stop_signals() as received:
             while state.step < schedule.total_steps and not self._stops_early():
@@ -115,56 +175,88 @@ class Trainer:
                 terms = objective.evaluate(self.config.objective, state.vae, images, passed, beta)
                 accelerator.backward(terms.loss)
                 norm = accelerator.clip_grad_norm_(
-                    model.parameters(), self.config.optimiser.clip_norm
+                    state.parameters, self.config.optimiser.clip_norm
                 )
-                self._check_finite(terms.loss, norm)
+                self._examine(terms.loss, norm, len(images))
                 optimiser.step()
                 optimiser.zero_grad()
 
                 state.average()
-                state.totals.add(terms.log_likelihood, terms.divergence, passed.mean)
+                state.totals.add(terms.log_likelihood, terms.divergences, passed.mean)
                 state.step += 1
                 state.seconds = time.perf_counter() - started
+                state.cpu_seconds = time.process_time() - cpu_started
                 self._after_step(report, len(images))
                 if received:
                     self._stop(received[0])
+            self._finish()
 
     def _after_step(self, report: Report, images: int) -> None:
         step, config = self.state.step, self.config
         epoch, position = divmod(step, self.batches.steps_per_epoch)
-        report.step(epoch + bool(position), step, images, self.state.totals)
+        report.step(epoch + bool(position), images, self.state)
         if not position:
             self._after_epoch(report, epoch)
         if not position or (config.checkpoint_steps and step % config.checkpoint_steps == 0):
+            self._save_is_due = True
+        # A state whose loss has just jumped may be a broken one.
+        if self._save_is_due and self.state.health.steadiness.steady:
             self._save()
+        if not position and self.after_epoch:
+            self.after_epoch()
 
     def _after_epoch(self, report: Report, epoch: int) -> None:
         state, config = self.state, self.config
-        bound = self._validate()
+        scale = self._scale()
+        bound = self._validate(scale)
         if bound is not None and config.early_stop:
             state.remember_if_best(bound, epoch)
+        beta = self.schedule.beta(state.step - 1)
+        gradients, figures = state.health.gradients, state.totals.figures()
         others = {
-            "beta": self.schedule.beta(state.step - 1),
-            "learning_rate": float(state.optimiser.param_groups[0]["lr"]),
-            "scale": state.vae.scale_value(),
+            "beta": beta,
+            "learning_rate": state.learning_rate,
+            "gradient_norm": gradients.mean,
+            "gradient_norm_max": gradients.largest,
+            "clipped_share": gradients.clipped_share,
+            **scale_figures(scale),
             "validation_elbo": bound,
             "seconds": round(state.seconds, 1),
+            "cpu_seconds": round(state.cpu_seconds, 1),
         }
-        report.epoch(epoch, state.step, state.totals.figures(), others)
+        report.epoch(epoch, state.step, figures, others)
+        for finding in examine(figures, warmed_up=beta >= config.objective.beta):
+            report.warn(finding.code, finding.text)
         state.totals.reset()
+        state.health.reset()
         if epoch % config.sample_epochs == 0 or state.step == self.schedule.total_steps:
             report.samples(self._samples(), state.step)
 
-    def _validate(self) -> float | None:
+    def _scale(self) -> Scale | None:
+        """The likelihood's, were the averaged weights exported now; an optimal one is estimated
+        on some of the training pictures."""
+        return calibrated_scale(
+            self.state.ema,
+            self.data.train.images,
+            seed=self.config.seed,
+            device=self.compute.device,
+            most=_CALIBRATED,
+        )
+
+    def _validate(self, scale: Scale | None) -> float | None:
         if not len(self.data.validation):
             return None
-        return validation_elbo(
+        bound = validation_elbo(
             self.state.ema,
             self.data.validation.images,
             binarise=self.config.binarise,
             seed=self.config.seed,
             device=self.compute.device,
+            scale=scale,
         )
+        if not math.isfinite(bound):
+            raise not_finite(self.state.step, f"the validation bound is {bound:g}", self._kept())
+        return bound
 
     @torch.no_grad()
     def _samples(self) -> Tensor:
@@ -178,60 +270,40 @@ class Trainer:
         epoch = state.step // self.batches.steps_per_epoch
         return bool(patience and state.best_epoch and epoch - state.best_epoch >= patience)
 
-    def _check_finite(self, loss: Tensor, norm: Tensor) -> None:
-        if bool(torch.isfinite(loss) & torch.isfinite(norm)):
-            return
-        kept = "the last checkpoint is kept" if self.workdir.checkpoint.exists() else "none is kept"
-        msg = (
-            f"step {self.state.step}: the loss is {loss.item():g} and its gradient's norm "
-            f"{norm.item():g}; {kept}. Lower optimiser.learning_rate or optimiser.clip_norm, or "
-            "set precision = float32."
-        )
-        raise NotFiniteError(msg)
+    def _examine(self, loss: Tensor, norm: Tensor, rows: int) -> None:
+        health, step = self.state.health, self.state.step
+        # Both in one transfer, which a GPU is waited for once.
+        numbers = (loss_value, norm_value) = torch.stack((loss.detach(), norm)).tolist()
+        if not all(map(math.isfinite, numbers)):
+            what = "the loss is {:g} and its gradient's norm {:g}".format(*numbers)
+            raise not_finite(step, what, self._kept())
+        health.add(loss_value, norm_value, rows, self.config)
+        if health.steadiness.is_lost(self.schedule.total_steps):
+            raise diverged(step, health, self._kept())
+
+    def _kept(self) -> str:
+        saved = self._saved_step
+        return f"the last good checkpoint, of step {saved}, is kept" if saved else "none is kept"
 
     def _save(self) -> None:
+        if not self.state.is_finite():
+            raise not_finite(self.state.step, "a weight is infinite or not a number", self._kept())
         write_checkpoint(self.workdir, self.state.checkpoint(self.data.fingerprints))
+        self._saved_step, self._save_is_due = self.state.step, False
+
+    def _finish(self) -> None:
+        """Saves what the last steps held back, unless they left the loss beyond its range."""
+        if not self._save_is_due:
+            return
+        if not self.state.health.steadiness.is_noise:
+            raise diverged(self.state.step, self.state.health, self._kept())
+        self._save()
 
     def _stop(self, number: int) -> None:
-        self._save()
+        if self.state.health.steadiness.steady:
+            self._save()
         msg = (
             f"stopped by {signal.Signals(number).name} after step {self.state.step} of "
-            f"{self.schedule.total_steps}; continue with --resume"
+            f"{self.schedule.total_steps}; continue with --resume, from step {self._saved_step}"
         )
         raise InterruptedTrainingError(msg, number)
-
-
-def _announce(console: Console, trainer: Trainer) -> None:
-    compute, data = trainer.compute, trainer.data
-    for name in data.skipped:
-        console.print(
-            f"warning: left out, unreadable: {name}",
-            style="yellow",
-            highlight=False,
-            soft_wrap=True,
-        )
-    console.print(
-        f"{len(data.train)} pictures to train on, {len(data.validation)} to validate, "
-        f"{len(data.test)} to test; {parameter_count(trainer.state.vae)} parameters; "
-        f"{compute.device.type}, {compute.threads} threads, "
-        f"{'bfloat16' if compute.bfloat16 else 'float32'}",
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
-def _about(trainer: Trainer) -> dict[str, object]:
-    compute, data, state = trainer.compute, trainer.data, trainer.state
-    return {
-        # Noted now: later the folder may be gone, and its path must not end up in a bundle.
-        "data_id": source_name(trainer.config.data),
-        "fingerprints": dict(data.fingerprints),
-        "pictures": data.counts(),
-        "device": compute.device.type,
-        "threads": compute.threads,
-        "precision": "bfloat16" if compute.bfloat16 else "float32",
-        "seconds": round(state.seconds, 1),
-        "steps": state.step,
-        "tools": tool_versions(),
-        "git_commit": trainer.git_commit,
-    }

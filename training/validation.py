@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
 
 from model import elbo
-from model.pixels import Images
+from model.manifest import Scale
 from model.vae import VAE
+from training.mapped import ImageRows
 from training.minibatch import Draw, generator, to_targets, to_tensor
 
 _BATCH = 500
+_VALUES = 2**22
+"""Of pictures at once: 500 of up to 8,388 values each, and fewer of larger ones."""
 
 
 @torch.no_grad()
 def validation_elbo(
     vae: VAE,
-    images: Images,
+    images: ImageRows,
     *,
     binarise: Literal["sample", "threshold", "none"],
     seed: int,
     device: torch.device,
+    scale: Scale | None = None,
 ) -> float:
     """Mean ELBO in nats over uint8 images [n, h, w, c], in float32.
+
+    `scale` is the likelihood's where the weights don't decide it (`calibration`).
 
     Binarisation and latent noise depend on the seed alone, so that two epochs differ by their
     weights and by nothing else.
     """
+    given = None if scale is None else torch.tensor(scale, device=device)
     total = 0.0
-    for number, start in enumerate(range(0, len(images), _BATCH)):
-        grey = to_tensor(images[start : start + _BATCH]).to(device)
+    at_once = max(1, min(_BATCH, _VALUES // math.prod(images.shape[1:])))
+    for number, start in enumerate(range(0, len(images), at_once)):
+        grey = to_tensor(images[start : start + at_once]).to(device)
         targets = to_targets(grey, binarise, seed, Draw.VALIDATION_PIXELS, number)
         rng = generator(device, seed, Draw.VALIDATION_LATENT, number)
         shape = (len(targets), 1, *vae.config.latent_shape)
         passed = vae(targets, torch.randn(shape, generator=rng, device=device))
-        log_likelihood = vae.log_likelihood(targets, passed.params)
+        log_likelihood = vae.log_likelihood(targets, passed.params, given)
         bound = elbo.elbo(log_likelihood, vae.divergence(passed))
         total += float(bound.double().sum())
     return total / len(images)

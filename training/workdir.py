@@ -15,7 +15,7 @@ from typing import IO, Any
 from training.config import TrainingConfig, override_config, parse_config
 from training.errors import ConfigError, DiskError, StageError
 
-_OF_A_MACHINE = frozenset({"threads", "device"})
+_OF_A_MACHINE = frozenset({"threads", "device", "channels_last", "compile"})
 """Settings that decide the weights' last bits while they are trained, and nothing afterwards."""
 
 
@@ -29,6 +29,7 @@ class Workdir:
         self.checkpoint = folder / "checkpoint.pt"
         self.weights = folder / "weights.safetensors"
         self.log = folder / "metrics.jsonl"
+        self.warnings = folder / "warnings.jsonl"
         self.tensorboard = folder / "tensorboard"
         self.encoder = folder / "encoder.onnx"
         self.decoder = folder / "decoder.onnx"
@@ -39,7 +40,10 @@ class Workdir:
         self.posterior = folder / "posterior.npz"
         self.reference = folder / "reference.npz"
         self.reference_about = folder / "reference.json"
+        self.latents = folder / "latents.npz"
+        self.latents_about = folder / "latents.json"
         self.figures = folder / "figures"
+        self.page = folder / "report.html"
         self.bundles = folder / "bundles"
 
     def read_config(self, overrides: Sequence[str] = ()) -> TrainingConfig:
@@ -53,7 +57,7 @@ class Workdir:
         config = parse_config(content, str(self.config))
         changed = override_config(config, overrides)
         before, now = config.identity(), changed.identity()
-        fixed = [key for key in now if now[key] != before[key] and key not in _OF_A_MACHINE]
+        fixed = [key for key in now if now[key] != before.get(key) and key not in _OF_A_MACHINE]
         if fixed:
             msg = f"{', '.join(fixed)}: fixed when this workdir was trained; run `fit` anew"
             raise ConfigError(msg)

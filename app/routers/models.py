@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 
-from app import openapi
+from app import openapi, stored
 from app.context import Context, ContextDep
 from app.engine import Engine
 from app.errors import UnknownModelError
+from app.negotiate import JSON, NPY, accept_of, choose
+from app.options import target_of
 from app.remote_verbs import has_maps
-from app.schemas import ModelAnswer, ModelsAnswer, VersionAnswer
+from app.schemas import ModelAnswer, ModelsAnswer, StoredLatentsAnswer, VersionAnswer
+from app.stored import MARKDOWN
 from app.versions import Model
+from model.bundle import CARD
+from model.posterior import POSTERIOR
 
 router = APIRouter(tags=["Models"])
 
 VERBS = ("sample", "encode", "decode", "reconstruct", "interpolate", "score")
+_STORED_ERRORS = (
+    *("invalid_field", "not_acceptable", "not_found", "unknown_model", "unknown_version"),
+    "model_unavailable",
+)
 REMOTE_VERBS = ("remote-vae/decode", "remote-vae/encode")
 """Those for latent maps alone."""
 
@@ -42,6 +51,45 @@ async def describe_model(name: str, context: ContextDep) -> ModelAnswer:
     return described.model_copy(update={"manifest": manifest})
 
 
+@router.get(
+    "/models/{name}/latents",
+    summary="Posterior means of pictures",
+    responses=openapi.responses(StoredLatentsAnswer, (JSON, NPY), _STORED_ERRORS),
+    openapi_extra=openapi.VERSION_ONLY,
+)
+async def stored_latents(name: str, request: Request, context: ContextDep) -> Response:
+    """Where pictures that the model was not trained on lie in its latent space, with labels."""
+    media_type = choose(accept_of(request), (JSON, NPY))
+    engine = context.registry.engine(name, target_of(request)[1])
+    posterior = stored.posterior_of(engine)
+    tag = stored.tag(engine, POSTERIOR, media_type)
+    if stored.has_it(request, tag):
+        return Response(status_code=304, headers=stored.headers(engine, tag))
+    size = posterior.means.size
+    return await context.offload(size, stored.latents, engine, posterior, media_type, tag)
+
+
+@router.get(
+    "/models/{name}/card",
+    summary="The model's card",
+    responses={
+        200: {"description": "Markdown", "content": {MARKDOWN: {"schema": {"type": "string"}}}},
+        **openapi.errors(_STORED_ERRORS),
+    },
+    response_class=Response,
+    openapi_extra=openapi.VERSION_ONLY,
+)
+async def card(name: str, request: Request, context: ContextDep) -> Response:
+    """A page about the model: what it is, its data and recipe, its figures, its limits."""
+    media_type = choose(accept_of(request), (MARKDOWN, "text/plain"))
+    engine = context.registry.engine(name, target_of(request)[1])
+    text = stored.card_of(engine)
+    tag = stored.tag(engine, CARD, media_type)
+    if stored.has_it(request, tag):
+        return Response(status_code=304, headers=stored.headers(engine, tag))
+    return Response(text, headers=stored.headers(engine, tag), media_type=media_type)
+
+
 def _describe(context: Context, model: Model) -> ModelAnswer:
     engine = model.engine
     return ModelAnswer(
@@ -55,6 +103,7 @@ def _describe(context: Context, model: Model) -> ModelAnswer:
             for version in model.versions
         ],
         verbs=_verbs(engine) if engine else [],
+        stored=stored.kept(engine) if engine else [],
     )
 
 

@@ -107,6 +107,17 @@ def model(reply: Reply) -> results.Model:
     return _model(_members(reply))
 
 
+def stored_latents(reply: Reply) -> results.StoredLatents:
+    members = _members(reply)
+    return results.StoredLatents(
+        *_named(members),
+        split=str(members["split"]),
+        latents=_floats(members["latents"]),
+        labels=np.asarray(members["labels"], dtype=np.int64),
+        classes=tuple(members["classes"]),
+    )
+
+
 def joined(parts: Sequence[AnswerT]) -> AnswerT:
     """The parts' rows one after the other; what is said once for all is taken from the first.
 
@@ -218,6 +229,7 @@ def _model(members: Members) -> results.Model:
         serving=members["serving"],
         provider=members["provider"],
         verbs=tuple(members["verbs"]),
+        stored=tuple(members.get("stored", ())),
         versions=tuple(versions),
         manifest=members.get("manifest"),
     )

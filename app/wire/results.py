@@ -117,6 +117,18 @@ class Interpolation(Answer):
 
 
 @dataclass(frozen=True, slots=True)
+class StoredLatents(Answer):
+    """Posterior means of pictures that the model was not trained on."""
+
+    split: str
+    latents: Floats
+    """float32 [n, *latent_shape]."""
+    labels: NDArray[np.int64]
+    """[n], numbers of `classes`; −1 for none."""
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """A version of a model on disk, its state, and the reason where it does not serve."""
 
@@ -135,6 +147,8 @@ class Model:
     serving: int | None
     provider: str | None
     verbs: tuple[str, ...]
+    stored: tuple[str, ...]
+    """Which of `latents` and `card` it keeps."""
     versions: tuple[Version, ...]
     manifest: Mapping[str, object] | None
 

@@ -177,6 +177,21 @@ class Verbs:
         call = Call(f"/models/{quote(name, safe='')}", method="GET")
         return parsed((yield from self._patience().reply(call)), parsing.model)
 
+    def stored_latents(self, name: str) -> Steps[results.StoredLatents]:
+        """The posterior means that a model's bundle keeps; `name` may be name/version."""
+        call = self._stored(name, "latents", "application/json")
+        return parsed((yield from self._patience().reply(call)), parsing.stored_latents)
+
+    def card(self, name: str) -> Steps[str]:
+        """A page of Markdown about a model; `name` may be name/version."""
+        call = self._stored(name, "card", "text/markdown")
+        return (yield from self._patience().reply(call)).content.decode()
+
+    def _stored(self, name: str, what: str, accept: str) -> Call:
+        query = self._query(name)
+        path = f"/models/{quote(query.pop('model', ''), safe='')}/{what}"
+        return Call(path, accept, method="GET", query=query)
+
     def _ask(
         self,
         path: str,

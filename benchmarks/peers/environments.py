@@ -26,6 +26,14 @@ WANTED = {
     # Newer uvloops crash its parallel workers.
     "mlserver": ("mlserver==1.7.1", "uvloop==0.21.0", *_COMMON),
     "ray": ("ray[serve]==2.60.0", "python-multipart==0.0.34", *_COMMON),
+    # Not servers but trainers, for `python -m benchmarks.training`; `model` needs pydantic.
+    "trainers": (
+        "pythae==0.1.2",
+        "lightning==2.6.6",
+        "torch==2.13.0",
+        "numpy==2.4.6",
+        "pydantic==2.14.3",
+    ),
 }
 
 

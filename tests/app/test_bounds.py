@@ -13,6 +13,7 @@ from app.errors import InvalidFieldError, UnsupportedByModelError
 from model.manifest import LikelihoodSpec
 
 BERNOULLI = LikelihoodSpec(family="bernoulli", dimensions=4, binarise="sample")
+LOGISTIC = LikelihoodSpec(family="logistic", dimensions=4, scale=(0.1,), levels=256)
 GAUSSIAN = LikelihoodSpec(family="gaussian", dimensions=4, scale=1.0)
 
 
@@ -33,9 +34,10 @@ def test_a_likelihood_is_needed() -> None:
 
 
 def test_binarisation_is_for_bernoulli_models() -> None:
-    """A Gaussian model's pictures are scored as they are, and asking otherwise is an error."""
-    with pytest.raises(InvalidFieldError):
-        check(GAUSSIAN, options("threshold"))
+    """Pictures of others are scored as they are, and asking otherwise is an error."""
+    for spec in (GAUSSIAN, LOGISTIC):
+        with pytest.raises(InvalidFieldError, match=f"this one is {spec.family}"):
+            check(spec, options("threshold"))
     assert check(GAUSSIAN, options()) is GAUSSIAN
     assert check(BERNOULLI, options("sample")) is BERNOULLI
 
@@ -46,10 +48,11 @@ def test_the_elbo_is_the_difference_of_its_parts() -> None:
 
 
 def test_bits_are_for_probabilities_and_nats_for_densities() -> None:
-    """−bound/(D ln 2) of a Bernoulli model over 4 pixels, −bound/D of a Gaussian one."""
-    coins, density = bounds_of(BERNOULLI), bounds_of(GAUSSIAN)
-    assert coins.bits_per_dimension == pytest.approx([1 / math.log(2)])
-    assert coins.nats_per_dimension is None
+    """−bound/(D ln 2) of a Bernoulli or a logistic model over 4 pixels, −bound/D of a Gaussian."""
+    density = bounds_of(GAUSSIAN)
+    for discrete in (bounds_of(BERNOULLI), bounds_of(LOGISTIC)):
+        assert discrete.bits_per_dimension == pytest.approx([1 / math.log(2)])
+        assert discrete.nats_per_dimension is None
     assert density.bits_per_dimension is None
     assert density.nats_per_dimension is not None
     assert density.nats_per_dimension.tolist() == [1.0]

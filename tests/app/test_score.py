@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from model.reference import SAMPLES
@@ -237,6 +238,37 @@ async def test_a_model_without_likelihood_says_what_is_missing(tmp_path: Path) -
         answer = await client.post("/score", files=png(1))
     assert (answer.status_code, answer.json()["code"]) == (409, "unsupported_by_model")
     assert "states no likelihood" in answer.json()["detail"]
+
+
+def level_probability(level: int, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of a grey level under a discretised logistic of scale 0.2: float64 sigmoids."""
+    upper = 1 / (1 + np.exp(-(level + 0.5 - 255 * mean) / 51)) if level < 255 else 1.0
+    lower = 1 / (1 + np.exp(-(level - 0.5 - 255 * mean) / 51)) if level > 0 else 0.0
+    return np.asarray(upper - lower)
+
+
+@in_loop
+async def test_a_logistic_model_scores_grey_levels(tmp_path: Path) -> None:
+    """The bound is log p(x) = log ∫ N(z; 0, 1) p(level|z)¹⁶ dz, by quadrature, in bits too."""
+    spec = {"family": "logistic", "dimensions": DIMENSIONS, "scale": [0.2], "levels": 256}
+    arithmetic_bundle.write(tmp_path, likelihood=spec)
+    levels = (0, 100, 255)
+    async with serving(tmp_path) as client:
+        told = await scored(client, *levels, samples=1024, seed=3)
+        described = (await client.get("/models/arithmetic")).json()["manifest"]["likelihood"]
+
+    z = np.linspace(-10, 10, 20_001)
+    prior = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
+    for index, level in enumerate(levels):
+        expected = math.log(np.trapezoid(prior * level_probability(level, z) ** DIMENSIONS, z))
+        error = told["standard_error"][index]
+        assert told["importance_weighted"][index] == pytest.approx(expected, abs=4 * error)
+        assert error < 0.2
+    bits = np.array(told["importance_weighted"]) / (-DIMENSIONS * math.log(2))
+    assert told["bits_per_dimension"] == pytest.approx(bits)
+    assert (told["nats_per_dimension"], told["binarised"]) == (None, None)
+    assert told["likelihood"] == described["family"] == "logistic"
+    assert (described["scale"], described["levels"]) == ([0.2], 256)
 
 
 @in_loop

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from model.config import BernoulliConfig, ConvConfig, GaussianConfig, MlpConfig, ModelConfig
+from model.config import (
+    BernoulliConfig,
+    ConvConfig,
+    GaussianConfig,
+    MlpConfig,
+    ModelConfig,
+    ResnetConfig,
+)
 
 
 def test_unknown_keys_fail() -> None:
@@ -56,10 +63,44 @@ def test_sizes_that_follow_from_the_configuration() -> None:
 
 
 @pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (
+            {"height": 30, "network": {"architecture": "resnet"}},
+            "resnet network with patches of 2 and 1 halvings .* divisible by 4, got 30×28",
+        ),
+        (
+            {"latent_map": [3, 7, 8], "network": {"architecture": "resnet"}},
+            r"latent_map must be \[3, 7, 7\], the network's smallest .* got \[3, 7, 8\]",
+        ),
+        ({"latent_map": [3, 7, 7]}, "latent_map: a mlp network has a vector; take latent_dim"),
+        (
+            {"network": {"architecture": "resnet", "decoder_blocks": [1, 2, 3]}},
+            "decoder_blocks needs 2 entries, as widths has, got 3",
+        ),
+    ],
+)
+def test_a_resnet_says_what_does_not_fit(document: dict[str, Any], message: str) -> None:
+    """Sizes, maps and lists that the network can't have are refused with what it can."""
+    with pytest.raises(ValidationError, match=message):
+        ModelConfig.model_validate(document)
+
+
+def test_a_latent_map_takes_the_place_of_the_vector() -> None:
+    """With `latent_map` the latent's shape and number of values are the map's."""
+    config = ModelConfig(latent_map=(2, 7, 7), network=ResnetConfig())
+
+    assert config.latent_shape == (2, 7, 7)
+    assert config.latent_dimensions == 98
+    assert ModelConfig(latent_dim=5).latent_dimensions == 5
+
+
+@pytest.mark.parametrize(
     ("document", "kind"),
     [
         ({"network": {"architecture": "mlp"}}, MlpConfig),
         ({"network": {"architecture": "conv", "widths": [8, 8]}}, ConvConfig),
+        ({"network": {"architecture": "resnet", "widths": [8]}}, ResnetConfig),
     ],
 )
 def test_the_architecture_chooses_the_network(document: dict[str, Any], kind: type) -> None:
@@ -74,11 +115,16 @@ def test_the_architecture_chooses_the_network(document: dict[str, Any], kind: ty
         {"latent_dim": 0},
         {"network": {"architecture": "conv", "widths": [8]}},
         {"network": {"architecture": "mlp", "hidden": []}},
+        {"network": {"architecture": "resnet", "widths": []}},
+        {"network": {"architecture": "resnet", "patch": 3}},
+        {"network": {"architecture": "resnet", "blocks": -1}},
         {"network": {"architecture": "transformer"}},
         {"likelihood": {"family": "gaussian", "scale": 0}},
         {"likelihood": {"family": "gaussian", "scale": float("nan")}},
         {"likelihood": {"family": "bernoulli", "binarise": "maybe"}},
         {"likelihood": {"family": "bernoulli", "scale": 1}},
+        {"likelihood": {"family": "gaussian", "scale": "best"}},
+        {"likelihood": {"family": "logistic", "scale": 0.1}},
     ],
 )
 def test_values_out_of_range_fail(document: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal, kl_divergence
 
 from model import elbo
+from model.config import LEVELS, LOGISTIC_SCALE_FLOOR
 
 seeds = st.integers(0, 2**31)
 
@@ -95,6 +96,144 @@ def test_a_learned_scale_gets_its_gradient() -> None:
     (gradient,) = torch.autograd.grad(density, best)
 
     assert gradient.item() == pytest.approx(0, abs=1e-3)
+
+
+def test_the_optimal_scale_is_the_root_mean_squared_error() -> None:
+    """Errors of 0.3 and 0.4 have the root mean square √0.125, and the likelihood its closed form:
+    −D (log σ* + ½ + ½ log 2π) on average over the pictures."""
+    targets = torch.tensor([[0.3, 0.4], [0.3, 0.4]]).reshape(2, 1, 1, 2)
+    mean = torch.zeros(2, 1, 1, 2)
+
+    scale = elbo.optimal_scale(targets, mean, 1 / 255)
+
+    assert scale.item() == pytest.approx(math.sqrt(0.125))
+    density = elbo.gaussian_log_likelihood(targets, mean, scale).mean().item()
+    assert density == pytest.approx(-2 * (math.log(scale) + 0.5 + 0.5 * math.log(2 * math.pi)))
+
+
+def test_the_optimal_scale_hands_on_the_gradient_of_the_log_error() -> None:
+    """The loss is D log σ* and a constant, so its gradient by a mean is D σ*'/σ*."""
+    targets, mean = draw(1, 3, 1, 2, 2), draw(2, 3, 1, 2, 2).requires_grad_()
+
+    scale = elbo.optimal_scale(targets, mean, 1 / 255)
+    loss = -elbo.gaussian_log_likelihood(targets, mean, scale).mean()
+    (gradient,) = torch.autograd.grad(loss, mean)
+
+    expected = (mean - targets) / (3 * scale.square())
+    torch.testing.assert_close(gradient, expected.detach())
+
+
+def test_the_optimal_scale_has_a_floor() -> None:
+    """A perfect reconstruction has the floor as its scale, and a gradient without NaN."""
+    targets = torch.full((2, 1, 2, 2), 0.5)
+    mean = targets.clone().requires_grad_()
+
+    scale = elbo.optimal_scale(targets, mean, 1 / 255)
+    density = elbo.gaussian_log_likelihood(targets, mean, scale).sum()
+    (gradient,) = torch.autograd.grad(density, mean)
+
+    assert scale.item() == pytest.approx(1 / 255)
+    assert gradient.abs().max().item() == 0
+
+
+def levels_of(mean: float, scale: float) -> Tensor:
+    """log p of each of the 256 levels of one pixel, float32 [256]."""
+    level = torch.arange(LEVELS, dtype=torch.float32) / (LEVELS - 1)
+    targets = level.reshape(-1, 1, 1, 1)
+    means = torch.full_like(targets, mean)
+    return elbo.logistic_log_likelihood(targets, means, torch.tensor([scale]))
+
+
+@given(mean=st.floats(-3, 4), scale=st.floats(LOGISTIC_SCALE_FLOOR, 30))
+def test_a_logistic_pixel_has_one_of_its_levels(mean: float, scale: float) -> None:
+    """The probabilities of the 256 levels sum to 1 within 1e-5 in float32, whatever mean and
+    scale."""
+    assert levels_of(mean, scale).exp().sum().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_logistic_bins_by_hand() -> None:
+    """Of three levels with mean ½ and the scale of half a level, the middle bin has
+    S(1) − S(−1), and the open ones at the ends 1 − S(1) each."""
+    targets = torch.tensor([0.0, 0.5, 1.0]).reshape(3, 1, 1, 1)
+
+    found = elbo.logistic_log_likelihood(
+        targets, torch.full_like(targets, 0.5), torch.tensor([0.25]), levels=3
+    )
+
+    upper = 1 / (1 + math.exp(-1))
+    assert found.exp().tolist() == pytest.approx([1 - upper, 2 * upper - 1, 1 - upper])
+
+
+@given(seed=seeds, scale=st.floats(0.05, 1))
+def test_logistic_log_likelihood(seed: int, scale: float) -> None:
+    """Σ log p over a picture is the difference of float64 sigmoids, each channel with its scale."""
+    scales = torch.tensor([scale, 2 * scale, 0.5])
+    level = torch.randint(0, LEVELS, (4, 3, 2, 2), generator=torch.Generator().manual_seed(seed))
+    mean = 0.5 + draw(seed + 1, 4, 3, 2, 2, spread=0.1)
+    targets = level / (LEVELS - 1)
+
+    found = elbo.logistic_log_likelihood(targets, mean, scales)
+
+    width = scales.double().reshape(3, 1, 1) * (LEVELS - 1)
+    position = level - mean.double() * (LEVELS - 1)
+    upper = torch.where(level == LEVELS - 1, 1.0, ((position + 0.5) / width).sigmoid())
+    lower = torch.where(level == 0, 0.0, ((position - 0.5) / width).sigmoid())
+    expected = (upper - lower).log().flatten(1).sum(1)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("mean", [-1e4, -1.0, 0.0, 0.5, 1.0, 1e4])
+@pytest.mark.parametrize("scale", [LOGISTIC_SCALE_FLOOR, 1.0, 1e6])
+def test_logistic_tails_are_finite(mean: float, scale: float) -> None:
+    """Levels that float32's sigmoid gives no probability still have a finite logarithm, and finite
+    gradients by mean and scale."""
+    level = torch.tensor([0.0, 1 / 255, 0.5019608, 254 / 255, 1.0]).reshape(-1, 1, 1, 1)
+    means = torch.full_like(level, mean).requires_grad_()
+    scales = torch.tensor([scale], requires_grad=True)
+
+    found = elbo.logistic_log_likelihood(level, means, scales)
+    gradients = torch.autograd.grad(found.sum(), (means, scales))
+
+    assert torch.isfinite(found).all()
+    assert (found <= 0).all()
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_a_far_logistic_mean_is_drawn_at_full_strength() -> None:
+    """Deep in a tail log p falls by 1/scale for each unit of the mean: the gradient does not
+    vanish where the probability does."""
+    targets, mean = torch.full((1, 1, 1, 1), 0.4), torch.full((1, 1, 1, 1), 50.0)
+    scale = torch.tensor([0.01])
+    mean.requires_grad_()
+
+    found = elbo.logistic_log_likelihood(targets, mean, scale)
+    (gradient,) = torch.autograd.grad(found.sum(), mean)
+
+    assert gradient.item() == pytest.approx(-1 / 0.01)
+    # log S(b) is 0 there and log S(−a) = −a; 0.4 is level 102.
+    expected = (0.4 - 50) / 0.01 + 0.5 / 2.55 + math.log(-math.expm1(-1 / 2.55))
+    assert found.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_likelihoods_are_chosen_by_family() -> None:
+    """Each family's function is taken, and a scale that is missing is named."""
+    targets, params = torch.ones(2, 1, 2, 2), draw(1, 2, 1, 2, 2)
+    scale = torch.tensor([0.5])
+
+    torch.testing.assert_close(
+        elbo.log_likelihood("bernoulli", None, targets, params),
+        elbo.bernoulli_log_likelihood(targets, params),
+    )
+    torch.testing.assert_close(
+        elbo.log_likelihood("gaussian", scale, targets, params),
+        elbo.gaussian_log_likelihood(targets, params, 0.5),
+    )
+    torch.testing.assert_close(
+        elbo.log_likelihood("logistic", scale, targets, params),
+        elbo.logistic_log_likelihood(targets, params, scale),
+    )
+    with pytest.raises(ValueError, match="a logistic likelihood needs its scale"):
+        elbo.log_likelihood("logistic", None, targets, params)
 
 
 def test_reparameterize_lets_gradients_through() -> None:

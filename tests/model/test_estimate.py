@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from model import estimate
+from model import estimate, likelihood
 from model.manifest import LikelihoodSpec
 
 GREY = np.arange(0, 256, 16, dtype=np.uint8).reshape(1, 4, 4, 1)
@@ -80,3 +80,18 @@ def test_a_decoder_that_ignores_its_latent_leaves_the_likelihood() -> None:
     assert found.reconstruction == pytest.approx(exact)
     assert found.standard_error == pytest.approx(0, abs=1e-9)
     assert found.effective_sample_size == pytest.approx(7)
+
+
+def test_each_family_is_scored_with_its_own_members() -> None:
+    """A Gaussian takes its scale, a logistic its scales and levels, a Bernoulli neither."""
+    targets, params = np.ones((1, 2, 2), np.float32), np.full((3, 1, 2, 2), 0.3, np.float32)
+    logistic = LikelihoodSpec(family="logistic", dimensions=4, scale=(0.1,), levels=16)
+    coins = LikelihoodSpec(family="bernoulli", dimensions=4, binarise="sample")
+
+    for spec, expected in (
+        (GAUSSIAN, likelihood.gaussian(targets, params, 1.0)),
+        (logistic, likelihood.logistic(targets, params, (0.1,), 16)),
+        (coins, likelihood.bernoulli(np.broadcast_to(targets, params.shape), params)),
+    ):
+        found = estimate.log_likelihood(spec, targets, params)
+        np.testing.assert_allclose(found, expected)

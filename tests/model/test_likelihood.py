@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from model import elbo, likelihood
+from model.config import LOGISTIC_SCALE_FLOOR
 
 seeds = st.integers(0, 2**31)
 shapes = st.sampled_from([(3, 1, 4, 4), (2, 3, 2, 5), (1, 6)])
@@ -43,6 +44,33 @@ def test_gaussian_equals_torch(seed: int, shape: tuple[int, ...], scale: float) 
 
     measured = likelihood.gaussian(targets, mean, scale)
     np.testing.assert_allclose(measured, expected.numpy(), rtol=1e-5, atol=1e-3)
+
+
+@given(seed=seeds, scale=st.floats(LOGISTIC_SCALE_FLOOR, 3), spread=st.floats(0.1, 50))
+def test_logistic_equals_torch(seed: int, scale: float, spread: float) -> None:
+    """The discretised logistic's log-likelihood is `elbo`'s, near the mean and far from it, for one
+    picture and many rows, each channel with its scale."""
+    mean = draw(seed, 4, 3, 2, 2, spread=spread)
+    levels = np.random.default_rng(seed).integers(0, 256, (3, 2, 2))
+    targets = (levels / 255).astype(np.float32)
+    scales = (scale, 0.5, 2 * scale)
+
+    expected = elbo.logistic_log_likelihood(
+        torch.from_numpy(targets), torch.from_numpy(mean), torch.tensor(scales)
+    )
+
+    measured = likelihood.logistic(targets, mean, scales)
+    np.testing.assert_allclose(measured, expected.numpy(), rtol=1e-5, atol=1e-4)
+
+
+@given(mean=st.floats(-2, 3), scale=st.floats(LOGISTIC_SCALE_FLOOR, 30))
+def test_a_logistic_pixel_has_one_of_its_levels(mean: float, scale: float) -> None:
+    """The probabilities of the 256 levels sum to 1 within 1e-5, whatever mean and scale."""
+    targets = (np.arange(256, dtype=np.float32) / np.float32(255)).reshape(-1, 1, 1, 1)
+
+    found = likelihood.logistic(targets, np.full_like(targets, mean), (scale,))
+
+    assert np.exp(found).sum() == pytest.approx(1, abs=1e-5)
 
 
 @given(seed=seeds, spread=st.floats(0.001, 8))

@@ -64,10 +64,16 @@ def test_order_fits_the_channels(channels: int, order: str) -> None:
         ({"family": "gaussian"}, "needs a scale"),
         ({"family": "bernoulli", "scale": 0.5}, "neither scale nor levels"),
         ({"family": "bernoulli", "levels": 256}, "neither scale nor levels"),
+        ({"family": "gaussian", "scale": [0.5]}, "needs a scale, its standard deviation"),
+        ({"family": "gaussian", "scale": 0.5, "levels": 256}, "and no levels"),
+        ({"family": "logistic", "scale": [0.1]}, "needs levels, and a list of scales"),
+        ({"family": "logistic", "scale": 0.1, "levels": 256}, "and a list of scales"),
+        ({"family": "logistic", "levels": 256}, "and a list of scales"),
     ],
 )
 def test_the_members_of_a_likelihood_fit_its_family(members: dict[str, Any], words: str) -> None:
-    """A Gaussian can't be scored without its scale, and a Bernoulli has none."""
+    """A Gaussian can't be scored without its scale, a logistic not without its levels and a list
+    of scales, and a Bernoulli has none of them."""
     with pytest.raises(ValidationError, match=words):
         LikelihoodSpec.model_validate({"dimensions": 16, **members})
 
@@ -76,6 +82,14 @@ def test_the_likelihood_covers_the_picture() -> None:
     """Another number of dimensions than the picture's would give wrong bits per dimension."""
     with pytest.raises(ValidationError, match=r"likelihood\.dimensions must be .* 16, got 15"):
         Manifest.model_validate(document(likelihood={"dimensions": 15}))
+
+
+def test_a_scale_a_channel() -> None:
+    """A logistic has as many scales as the picture has channels."""
+    members = {"family": "logistic", "scale": [0.1, 0.2, 0.3], "levels": 256}
+
+    with pytest.raises(ValidationError, match=r"each of the 1 channels, got 3"):
+        Manifest.model_validate(document(likelihood=members))
 
 
 def test_a_bundle_with_such_a_manifest_is_not_opened(tmp_path: Path) -> None:

@@ -13,13 +13,19 @@ from model.config import (
     BernoulliConfig,
     ConvConfig,
     GaussianConfig,
+    LogisticConfig,
     MlpConfig,
     ModelConfig,
     NetworkConfig,
+    ResnetConfig,
 )
-from model.networks import Decoder, Encoder, ResidualBlock, parameter_count
+from model.networks import Decoder, Encoder, parameter_count
 
-NETWORKS = (MlpConfig(hidden=(9, 7)), ConvConfig(widths=(4, 6), blocks=1, hidden=8))
+NETWORKS = (
+    MlpConfig(hidden=(9, 7)),
+    ConvConfig(widths=(4, 6), blocks=1, hidden=8),
+    ResnetConfig(widths=(4, 6), blocks=1, hidden=8),
+)
 
 
 @given(
@@ -72,21 +78,15 @@ def test_bernoulli_decoder_shows_probabilities() -> None:
     torch.testing.assert_close(pixels, params.sigmoid())
 
 
-def test_gaussian_decoder_shows_clamped_means() -> None:
-    """Under a Gaussian likelihood `params` is the mean as it is, and `pixels` fit to be seen."""
-    decoder = Decoder(ModelConfig(likelihood=GaussianConfig()))
+@pytest.mark.parametrize("likelihood", [GaussianConfig(), LogisticConfig()])
+def test_other_decoders_show_clamped_means(likelihood: GaussianConfig | LogisticConfig) -> None:
+    """Under other likelihoods `params` is the mean as it is, and `pixels` fit to be seen."""
+    decoder = Decoder(ModelConfig(likelihood=likelihood))
 
     pixels, params = decoder(torch.randn(3, 32) * 100)
 
     assert params.min() < 0
     torch.testing.assert_close(pixels, params.clamp(0, 1))
-
-
-def test_residual_blocks_begin_as_the_identity() -> None:
-    """An untrained block hands its input on, so depth costs nothing at the start."""
-    features = torch.randn(2, 5, 4, 4)
-
-    torch.testing.assert_close(ResidualBlock(5)(features), features)
 
 
 def test_no_layer_depends_on_the_batch() -> None:
@@ -105,6 +105,16 @@ def test_outputs_are_float32_under_mixed_precision() -> None:
         outputs = (*Encoder(config)(torch.rand(2, 1, 8, 8)), *Decoder(config)(torch.randn(2, 32)))
 
     assert {output.dtype for output in outputs} == {torch.float32}
+
+
+def test_weights_of_conv_keep_their_names() -> None:
+    """Checkpoints and bundles know the weights by these names."""
+    names = Decoder(ModelConfig(network=ConvConfig(widths=(4, 6)))).state_dict().keys()
+
+    assert {name.removesuffix(".weight") for name in names if name.endswith("weight")} == {
+        "body.0", "body.2", "body.4.residual.1", "body.4.residual.3", "body.6",
+        "body.8.residual.1", "body.8.residual.3", "body.10",
+    }  # fmt: skip
 
 
 def test_parameter_count() -> None:

@@ -8,8 +8,16 @@ import pytest
 import torch
 
 from model import elbo
-from model.config import SCALE_FLOOR, BernoulliConfig, GaussianConfig, MlpConfig, ModelConfig
-from model.vae import INITIAL_SCALE, VAE
+from model.config import (
+    LOGISTIC_SCALE_FLOOR,
+    SCALE_FLOOR,
+    BernoulliConfig,
+    GaussianConfig,
+    LogisticConfig,
+    MlpConfig,
+    ModelConfig,
+)
+from model.vae import INITIAL_LOGISTIC_SCALE, INITIAL_SCALE, VAE
 
 NETWORK = MlpConfig(hidden=(8,))
 
@@ -85,3 +93,49 @@ def test_learned_scale_has_a_floor_it_can_leave() -> None:
     assert lowest is not None
     assert lowest.item() == pytest.approx(SCALE_FLOOR, rel=1e-3)
     assert gradient.item() > 0
+
+
+def test_a_logistic_has_a_scale_a_channel() -> None:
+    """Each channel has a scale of its own, trained along, above a tenth of a grey level."""
+    vae = VAE(ModelConfig(channels=3, network=NETWORK, likelihood=LogisticConfig()))
+    assert vae.log_scale is not None
+    assert vae.scale_value() == pytest.approx((INITIAL_LOGISTIC_SCALE,) * 3)
+    targets, params = torch.rand(2, 3, 28, 28), torch.rand(2, 3, 28, 28)
+
+    with torch.no_grad():
+        vae.log_scale.copy_(torch.tensor([-20.0, -3.0, 0.0]))
+    likelihood = vae.log_likelihood(targets, params)
+    (gradient,) = torch.autograd.grad(likelihood.sum(), vae.log_scale)
+
+    scale = vae.scale()
+    assert scale is not None
+    assert scale[0].item() == pytest.approx(LOGISTIC_SCALE_FLOOR, rel=1e-4)
+    torch.testing.assert_close(
+        likelihood, elbo.logistic_log_likelihood(targets, params, scale.detach())
+    )
+    assert (gradient[:2] > 0).all()  # both are below what random pixels scatter by
+
+
+def test_a_logistic_starts_as_wide_as_a_gaussian() -> None:
+    """The standard deviation of a logistic is π/√3 times its scale."""
+    assert INITIAL_LOGISTIC_SCALE * math.pi / math.sqrt(3) == pytest.approx(INITIAL_SCALE)
+
+
+def test_an_optimal_scale_is_the_batchs() -> None:
+    """It is no parameter and has no value of its own: it is the root mean squared error of the
+    pictures at hand, unless another is given."""
+    vae = VAE(ModelConfig(network=NETWORK, likelihood=GaussianConfig(scale="optimal")))
+    targets, params = torch.rand(2, 1, 28, 28), torch.rand(2, 1, 28, 28)
+    error = (targets - params).square().mean().sqrt()
+
+    assert vae.is_calibrated_by_data
+    assert vae.scale() is None
+    assert vae.scale_value() is None
+    assert "log_scale" not in dict(vae.named_parameters())
+    torch.testing.assert_close(
+        vae.log_likelihood(targets, params), elbo.gaussian_log_likelihood(targets, params, error)
+    )
+    torch.testing.assert_close(
+        vae.log_likelihood(targets, params, torch.tensor(0.5)),
+        elbo.gaussian_log_likelihood(targets, params, 0.5),
+    )

@@ -12,7 +12,9 @@ from training.bundling import bundle
 from training.evaluate import evaluate
 from training.export import export
 from training.figures import figures
+from training.latents import latents
 from training.reference import reference
+from training.run_page import report
 from training.trainer import fit
 from training.workdir import Workdir
 
@@ -25,8 +27,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workdir:
     export(workdir.folder)
     evaluate(workdir.folder, console=runs.QUIET)
     reference(workdir.folder, console=runs.QUIET)
+    latents(workdir.folder, console=runs.QUIET)
     figures(workdir.folder)
     bundle(workdir.folder)
+    report(workdir.folder)
     return workdir
 
 

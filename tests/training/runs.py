@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 from PIL import Image
 from rich.console import Console
@@ -75,3 +76,12 @@ def write_pictures(
         pixels = (ramp[:, :, None] * colour).astype(np.uint8)
         Image.fromarray(pixels).convert(mode).save(folder / f"picture-{number:03}.png")
     return folder
+
+
+def write_table(path: Path, folder: Path) -> Path:
+    """Writes a folder's files as one parquet file with a column of pictures, as on the hub."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files = [{"bytes": file.read_bytes(), "path": file.name} for file in sorted(folder.iterdir())]
+    features = datasets.Features({"image": datasets.Image()})
+    datasets.Dataset.from_dict({"image": files}, features=features).to_parquet(path)
+    return path

@@ -1,4 +1,4 @@
-"""training/addition.py: a bundle from before references gets one, and stays what it was."""
+"""training/addition.py: a bundle from before gets what held-out pictures tell; its graphs stay."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from model.bundle import DECODER, ENCODER, GOLDEN, Bundle, open_bundle, write_bundle
+from model.posterior import POSTERIOR
 from model.reference import REFERENCE
 from tests import arithmetic_bundle
 from tests.training import runs
 from training.__main__ import main
 from training.addition import add_reference
+from training.card import write_card
 from training.errors import DataError, StageError, TrainingError
 from training.workdir import Workdir
 
@@ -27,9 +29,9 @@ TRAINED = {
 
 @pytest.fixture
 def before(finished: Workdir, tmp_path: Path) -> Bundle:
-    """The run's bundle as it would be without a reference."""
+    """The run's bundle as it would be with nothing of held-out pictures."""
     whole = open_bundle(finished.bundles / "digits" / "1")
-    manifest = whole.manifest.model_copy(update={"reference": None})
+    manifest = whole.manifest.model_copy(update={"reference": None, "posterior": None})
     return write_bundle(tmp_path / "old", manifest, {name: whole.read(name) for name in GRAPHS})
 
 
@@ -49,6 +51,8 @@ def test_the_next_version_has_the_reference_of_the_run(
     assert added.folder == before.folder.parent / "2"
     assert {name: added.read(name) for name in GRAPHS} == {n: own.read(n) for n in GRAPHS}
     assert added.read(REFERENCE) == own.read(REFERENCE)
+    assert added.read(POSTERIOR) == own.read(POSTERIOR)
+    assert added.card == write_card(added.manifest).decode()
     changed = {"version": 1, "files": own.manifest.files}
     assert added.manifest.model_copy(update=changed) == own.manifest
 
@@ -82,7 +86,10 @@ def test_another_split_is_refused(before: Bundle, tmp_path: Path) -> None:
     """Validation pictures that the model was trained on are none."""
     overrides = [f"data.cache={tmp_path / 'cache'}", "data.validation_share=0.5"]
 
-    with pytest.raises(DataError, match="these settings give train: 200 train, 200 validation"):
+    with pytest.raises(
+        DataError,
+        match=r"these settings give train: \d+ train, \d+ validation, 100 test, held back by",
+    ):
         add_reference(before.folder, str(runs.MNIST), overrides=overrides)
 
 

@@ -15,6 +15,7 @@ from model.runtime import CPU, CUDA, Graph
 from tests.training import runs
 from training.bundling import bundle, golden_tolerance
 from training.errors import StageError
+from training.quality import quality
 from training.workdir import Workdir, read_json, write_json
 
 
@@ -127,14 +128,20 @@ def test_a_missing_stage_is_named(copied: Workdir, missing: str, stage: str) -> 
         bundle(copied.folder)
 
 
-def test_a_learned_scale_reaches_the_manifest(copied: Workdir) -> None:
-    """The Gaussian's scale in the manifest is the exported weights'."""
+@pytest.mark.parametrize(
+    ("family", "exported", "scale", "levels"),
+    [("gaussian", 0.0625, 0.0625, None), ("logistic", [0.0625], (0.0625,), 256)],
+)
+def test_a_learned_scale_reaches_the_manifest(
+    copied: Workdir, family: str, exported: object, scale: object, levels: int | None
+) -> None:
+    """The scale in the manifest is the exported weights', and a logistic's levels are beside it."""
     config = read_json(copied.config)
-    config["model"]["likelihood"] = {"family": "gaussian", "scale": "learned"}
+    config["model"]["likelihood"] = {"family": family}
     config["bundle"]["version"] = 3
     config["data"] |= {"id": "owner/set", "licence": "CC0-1.0"}
     write_json(copied.config, config)
-    write_json(copied.export, read_json(copied.export) | {"scale": 0.0625})
+    write_json(copied.export, read_json(copied.export) | {"scale": exported})
     about = read_json(copied.reference_about) | {"n": 2, "binarised": ["none"]}
     write_json(copied.reference_about, about)
     copied.reference.write_bytes(write_reference({"none": np.array([-2.0, -1.0])}))
@@ -142,7 +149,8 @@ def test_a_learned_scale_reaches_the_manifest(copied: Workdir) -> None:
     manifest = bundle(copied.folder).manifest
 
     assert manifest.likelihood is not None
-    assert (manifest.likelihood.family, manifest.likelihood.scale) == ("gaussian", 0.0625)
+    assert (manifest.likelihood.family, manifest.likelihood.scale) == (family, scale)
+    assert manifest.likelihood.levels == levels
     assert manifest.likelihood.binarise is None
     assert (manifest.data.id, manifest.data.licence) == ("owner/set", "CC0-1.0")
 
@@ -160,3 +168,29 @@ def test_tolerances_follow_the_size_of_the_outputs() -> None:
 
     assert tolerance[CPU] == {"mean": 3e-4, "logvar": 1e-4, "pixels": 1e-4, "params": 8e-3}
     assert tolerance[CUDA] == {"mean": 3e-3, "logvar": 1e-3, "pixels": 1e-3, "params": 8e-2}
+
+
+def test_figures_of_samples_are_in_the_bundle_where_they_are_part_of_the_run(
+    copied: Workdir,
+) -> None:
+    """A run that is to have them gets no bundle without."""
+    overrides = ["bundle.version=5", "evaluation.quality=mnist"]
+    with pytest.raises(StageError, match="run `vaetrain quality`"):
+        bundle(copied.folder, overrides)
+    quality(copied.folder, console=runs.QUIET, samples=40)
+
+    written = bundle(copied.folder, overrides)
+
+    assert written.manifest.metrics["sample_frechet_distance"].n == 40
+
+
+def test_augmentation_is_told(copied: Workdir) -> None:
+    """The manifest says how training pictures were varied, where they were."""
+    document = read_json(copied.config)
+    augment = {"flip": 0.5, "shift": 1}
+    write_json(copied.config, {**document, "data": {**document["data"], "augment": augment}})
+
+    varied = bundle(copied.folder, ["bundle.version=2"], console=runs.QUIET).manifest
+
+    assert varied.objective["augment"] == augment
+    assert "augment" not in open_bundle(copied.bundles / "digits" / "1").manifest.objective

@@ -19,7 +19,7 @@ from tests.limits import file_size_limit
 from tests.training import runs
 from training import cache
 from training.cache import Recipe, decode
-from training.config import DataConfig
+from training.data_config import DataConfig
 from training.errors import DataError, DiskError
 from training.source import Source, open_source
 
@@ -60,6 +60,18 @@ def test_the_second_time_reads_the_file(tmp_path: Path, monkeypatch: pytest.Monk
     assert isinstance(second.images, np.memmap)
     assert second.fingerprint == first.fingerprint
     np.testing.assert_array_equal(second.images, first.images)
+
+
+def test_the_fingerprint_of_the_same_pictures_never_changes(tmp_path: Path) -> None:
+    """Bundles and runs from before hold fingerprints, whatever a recipe can say since."""
+    digits = DataConfig(source=str(runs.MNIST), cache=str(tmp_path / "hub"))
+    grey = replace(GREY, input=InputSpec(channels=1, height=28, width=28, order="L"))
+
+    decoded = decode(open_source(digits)["test"], grey, tmp_path / "cache")
+
+    assert decoded.fingerprint == (
+        "f723e9f7c0efb28556a6ae77044ceb076f5be131c02a2e328d94dd57bb30df5d"
+    )
 
 
 def test_the_fingerprint_covers_content_size_and_preprocessing(tmp_path: Path) -> None:

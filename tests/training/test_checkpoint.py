@@ -68,6 +68,17 @@ def test_another_machine_is_named(tmp_path: Path, override: str) -> None:
         read_checkpoint(workdir, runs.config(tmp_path, override), PRINTS)
 
 
+def test_a_setting_that_came_later_had_its_default(tmp_path: Path) -> None:
+    """A checkpoint from before there was a setting goes on with its default, and no other value."""
+    workdir, written = Workdir(tmp_path / "run"), checkpoint(tmp_path)
+    older = {key: value for key, value in written.identity.items() if key != "channels_last"}
+    write_checkpoint(workdir, replace(written, identity=older))
+
+    assert read_checkpoint(workdir, runs.config(tmp_path), PRINTS).step == written.step
+    with pytest.raises(ConfigError, match=r"channels_last \(True then, False now\)"):
+        read_checkpoint(workdir, runs.config(tmp_path, "channels_last=false"), PRINTS)
+
+
 def test_other_pictures_are_named(tmp_path: Path) -> None:
     """Resuming on other pictures fails."""
     workdir = Workdir(tmp_path / "run")
@@ -86,6 +97,22 @@ def test_what_does_not_shape_the_weights_may_change(tmp_path: Path) -> None:
     moved = runs.config(tmp_path, "bundle.name=other", "checkpoint_steps=3", data=tmp_path)
 
     assert read_checkpoint(workdir, moved, PRINTS).step == 0
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_setting_of_a_newer_version_had_its_default(tmp_path: Path, value: int) -> None:
+    """A checkpoint from before a setting was known goes on with that setting's default alone."""
+    workdir = Workdir(tmp_path / "run")
+    written = checkpoint(tmp_path)
+    identity = {key: written.identity[key] for key in written.identity if "augment" not in key}
+    write_checkpoint(workdir, replace(written, identity=identity))
+    now = runs.config(tmp_path, f"data.augment.shift={value}")
+
+    if value:
+        with pytest.raises(ConfigError, match=r"data\.augment\.shift \(0 then, 1 now\)"):
+            read_checkpoint(workdir, now, PRINTS)
+    else:
+        assert read_checkpoint(workdir, now, PRINTS).step == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04nonsense"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,33 @@ def test_cuda_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(ConfigError, match="torch finds no CUDA device here"):
         choose_compute(TrainingConfig(device="cuda"))
+
+
+def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a C++ compiler, compile = true ends before anything is loaded, with what to do."""
+    monkeypatch.setenv("CXX", "no-such-compiler")
+
+    with pytest.raises(ConfigError, match=r"no-such-compiler is not there: .*compile = false"):
+        choose_compute(TrainingConfig(device="cpu", threads=1, compile=True))
+
+
+def test_a_compiled_network_computes_and_names_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled or not, the pass and its gradients are the same, and the state's names too."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    monkeypatch.setenv("CXX", sys.executable)
+    module = torch.nn.Linear(3, 2)
+    names = list(module.state_dict())
+    chosen = choose_compute(TrainingConfig(device="cpu", threads=1, compile=True))
+
+    compiled = chosen.compiled(module)
+    compiled(torch.ones(4, 3)).sum().backward()
+
+    assert compiled is not module
+    assert list(module.state_dict()) == names
+    assert module.bias.grad is not None
+    assert module.bias.grad.tolist() == [4, 4]
+    plain = choose_compute(TrainingConfig(device="cpu", threads=1))
+    assert plain.compiled(module) is module
 
 
 def test_versions() -> None:

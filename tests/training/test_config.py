@@ -24,6 +24,8 @@ from training.config import (
 )
 from training.errors import ConfigError
 
+OPTIMAL = ("model.likelihood.family=gaussian", "model.likelihood.scale=optimal")
+
 
 @pytest.mark.parametrize("name", preset_names())
 def test_shipped_presets_are_valid(name: str) -> None:
@@ -222,10 +224,13 @@ def test_a_truth_value_is_no_number_of_layers() -> None:
         (["tuning.epochs=1", "objective.beta=2"], "objective.beta = 1"),
         (["tuning.epochs=1", "early_stop=2", "data.validation_share=0.1"], "early_stop watches"),
         (["tuning.samples=1"], "greater than or equal to 2"),
+        ([*OPTIMAL, "objective.samples=5"], r"set objective\.samples = 1"),
+        ([*OPTIMAL, "tuning.epochs=1"], 'or model.likelihood.scale = "learned"'),
     ],
 )
 def test_objectives_that_bound_nothing_are_refused(overrides: list[str], message: str) -> None:
-    """Importance weights need β = 1 and the closed KL's absence; each refusal says what to set."""
+    """Importance weights need β = 1, the closed KL's absence and a scale that does not follow from
+    the batch; each refusal says what to set."""
     with pytest.raises(ConfigError, match=message):
         read_config("mnist", overrides)
 

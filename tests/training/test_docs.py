@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import get_args
 
 import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from model.bundle import open_bundle
 from tests.training import runs
+from training.__main__ import main
 from training.config import TrainingConfig, preset_names
 from training.stages import STAGES
+from training.sweep_file import read_sweep
+from training.sweep_plan import require_comparable
 from training.workdir import Workdir
 
 DOCUMENT = (runs.ROOT / "docs" / "training.md").read_text(encoding="utf-8")
@@ -65,11 +70,22 @@ def test_every_setting_is_documented() -> None:
 def test_defaults_are_documented(key: str) -> None:
     """The table's default is the code's."""
     default = default_of(key)
-    if default is None:
+    if default is None and not FIELDS[key].is_required():
         default = FIELDS[key].get_default(call_default_factory=True, validated_data={})
     expected = "" if default is None else json.dumps(default)
 
     assert DOCUMENTED[key] == expected
+
+
+def test_the_sweep_of_the_document_can_be_made(tmp_path: Path) -> None:
+    """The example is a sweep whose trials can be compared."""
+    path = tmp_path / "learning.toml"
+    path.write_text(DOCUMENT.split("```toml\n# learning.toml\n", 1)[1].split("```", 1)[0])
+
+    sweep = read_sweep(path)
+
+    require_comparable(sweep, [])
+    assert set(sweep.variations()) == {"batch_size", "optimiser.learning_rate", "model.latent_dim"}
 
 
 def test_every_stage_is_documented() -> None:
@@ -80,6 +96,29 @@ def test_every_stage_is_documented() -> None:
 def test_every_preset_is_documented() -> None:
     """The table lists the presets that ship."""
     assert sorted(row[0].strip("`") for row in rows("preset")) == preset_names()
+
+
+def test_the_documented_networks_train(tmp_path: Path) -> None:
+    """The preset and the file of networks of one's own, as printed, become a bundle."""
+    section = DOCUMENT.split("\n## Networks of your own\n", 1)[1].split("\n## ", 1)[0]
+    for language, name in (("toml", "mine.toml"), ("python", "my_nets.py")):
+        (code,) = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+        (tmp_path / name).write_text(code)
+    (command,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    words = command.replace("mine.toml", str(tmp_path / "mine.toml")).split()[1:]
+    small = (
+        f"data.cache={tmp_path / 'cache'}", "epochs=2", "batch_size=40", "evaluation.samples=3",
+        "evaluation.pictures=10", "evaluation.reference_pictures=5",
+    )  # fmt: skip
+    words[words.index("--data") + 1] = str(runs.MNIST)
+    changes = [word for change in small for word in ("--set", change)]
+
+    status = main([*words, "--workdir", str(tmp_path / "run"), "--threads", "1", *changes])
+
+    bundle = open_bundle(tmp_path / "run" / "bundles" / "mine" / "1")
+    assert status == 0
+    assert bundle.manifest.network["encoder"] == "my_nets:Encoder"
+    assert str(tmp_path) not in bundle.manifest.model_dump_json()
 
 
 def test_the_files_of_a_run_are_documented(finished: Workdir) -> None:

@@ -14,17 +14,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.manifest import Metric
+from model.manifest import LikelihoodSpec, Metric
 from model.mixture import Mixture
 from model.pixels import Floats
 from model.runtime import Graph
 from tests.training import runs
 from training.config import EvaluationConfig, TrainingConfig
+from training.data import load_data
 from training.errors import DataError, StageError
 from training.evaluate import evaluate, measure, to_test_targets
 from training.export import Graphs, export, to_onnx
 from training.trainer import fit
 from training.workdir import Workdir, read_json, write_json
+
+UNIT = LikelihoodSpec(family="gaussian", dimensions=2, scale=1.0)
 
 
 class ExactEncoder(nn.Module):
@@ -79,7 +82,7 @@ def test_the_bound_is_the_likelihood_where_the_posterior_is_exact(samples: int) 
         graphs(ExactEncoder),
         targets,
         EvaluationConfig(samples=samples),
-        1.0,
+        UNIT,
         threads=1,
         console=runs.QUIET,
     )
@@ -96,7 +99,7 @@ def test_the_bound_approaches_the_likelihood_from_below() -> None:
         graphs(WideEncoder),
         targets,
         EvaluationConfig(samples=400),
-        1.0,
+        UNIT,
         threads=1,
         console=runs.QUIET,
     )
@@ -115,7 +118,7 @@ def test_the_bound_knows_a_learned_prior() -> None:
     mixed, targets = replace(graphs(ExactEncoder), mixture=mixture), pictures(20)
 
     measured = measure(
-        mixed, targets, EvaluationConfig(samples=5000), 1.0, threads=1, console=runs.QUIET
+        mixed, targets, EvaluationConfig(samples=5000), UNIT, threads=1, console=runs.QUIET
     )
 
     squares = np.square(targets.reshape(20, 2).astype(float))
@@ -126,11 +129,34 @@ def test_the_bound_knows_a_learned_prior() -> None:
     np.testing.assert_allclose(measured.kl, kl.sum(axis=1), atol=0.1)
 
 
+def test_the_bound_of_a_discretised_logistic_approaches_the_likelihood() -> None:
+    """Grey levels of two pixels, each a logistic around its latent: log p(x) by quadrature."""
+    levels = np.array([[0, 255], [100, 30], [128, 254]])
+    targets = (levels / 255).astype(np.float32).reshape(3, 1, 2, 1)
+    spec = LikelihoodSpec(family="logistic", dimensions=2, scale=(0.3,), levels=256)
+
+    measured = measure(
+        graphs(WideEncoder),
+        targets,
+        EvaluationConfig(samples=20_000),
+        spec,
+        threads=1,
+        console=runs.QUIET,
+    )
+
+    z = np.linspace(-10, 10, 20_001)
+    prior = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
+    edges = np.concatenate([[-np.inf], np.arange(255) + 0.5, [np.inf]])
+    below = 1 / (1 + np.exp(-(edges[:, None] / 255 - z) / 0.3))
+    exact_of_pixel = np.log(np.trapezoid(prior * np.diff(below, axis=0), z, axis=1))
+    np.testing.assert_allclose(measured.bound, exact_of_pixel[levels].sum(axis=1), atol=0.05)
+
+
 def test_figures_do_not_depend_on_threads() -> None:
     """One thread and two give the same bits."""
     targets, config = pictures(9), EvaluationConfig(samples=130)
     one, two = (
-        measure(graphs(WideEncoder), targets, config, 1.0, threads=threads, console=runs.QUIET)
+        measure(graphs(WideEncoder), targets, config, UNIT, threads=threads, console=runs.QUIET)
         for threads in (1, 2)
     )
 
@@ -204,7 +230,7 @@ def test_settings_are_chosen_on_the_validation_pictures(tmp_path: Path) -> None:
     evaluate(workdir.folder, overrides, console=runs.QUIET)
     tested = read_json(workdir.metrics)["metrics"]
 
-    assert validated["bound"]["n"] == 80
+    assert validated["bound"]["n"] == len(load_data(config).validation)
     assert tested["bound"]["n"] == 100
     assert validated["bound"]["note"] != tested["bound"]["note"]
 
@@ -215,8 +241,8 @@ def test_no_validation_pictures(finished: Workdir) -> None:
         evaluate(finished.folder, ["evaluation.split=validation"], console=runs.QUIET)
 
 
-def test_no_test_pictures(tmp_path: Path) -> None:
-    """A run whose settings lost the test pictures can't be measured; the error says what to set."""
+def test_other_test_pictures(tmp_path: Path) -> None:
+    """A run whose settings choose other test pictures can't be measured with them."""
     folder = runs.write_pictures(tmp_path / "pictures", 6, mode="L", size=(28, 28))
     config = runs.config(tmp_path, "epochs=1", data=folder)
     workdir = fit(config, tmp_path / "run", console=runs.QUIET)
@@ -227,5 +253,5 @@ def test_no_test_pictures(tmp_path: Path) -> None:
     document["data"]["test_share"] = 0
     write_json(workdir.config, document)
 
-    with pytest.raises(DataError, match=r"set data\.test_share above 0"):
+    with pytest.raises(DataError, match="divided otherwise than when"):
         evaluate(workdir.folder, console=runs.QUIET)

@@ -13,11 +13,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from model import likelihood, pixels
+from model.config import ModelConfig
 from model.runtime import Graph
 from model.vae import VAE
 from tests.training import runs
+from training.bundling import bundle
 from training.checkpoint import read_weights
+from training.data import reload_data
 from training.errors import ParityError, StageError
+from training.evaluate import evaluate
 from training.export import (
     PARITY_BATCHES,
     check_parity,
@@ -26,6 +31,7 @@ from training.export import (
     read_export,
     to_onnx,
 )
+from training.reference import reference
 from training.workdir import Workdir, read_json, write_json
 
 OUTPUTS = ("double", "half")
@@ -116,6 +122,38 @@ def test_parity_is_recorded(finished: Workdir) -> None:
         assert report["parity"][graph]["equal_bits_at_all_batch_sizes"] is True
 
 
+def test_an_optimal_scale_is_fixed_by_all_training_pictures(copied: Workdir) -> None:
+    """The export's number is the error of the exported graphs on the training pictures, and it is
+    the one that the bounds and the bundle have."""
+    document = read_json(copied.config)
+    document["model"]["likelihood"] = {"family": "gaussian", "scale": "optimal"}
+    document["bundle"]["version"] = 2
+    write_json(copied.config, document)
+
+    export(copied.folder)
+    evaluate(copied.folder, console=runs.QUIET)
+    reference(copied.folder, console=runs.QUIET)
+    written = bundle(copied.folder)
+
+    scale = read_json(copied.export)["scale"]
+    assert scale == pytest.approx(_error_on_training_pictures(copied), rel=0.02)
+    spec = written.manifest.likelihood
+    assert spec is not None
+    assert (spec.family, spec.scale) == ("gaussian", scale)
+    assert "nats_per_dimension" in written.manifest.metrics
+
+
+def _error_on_training_pictures(workdir: Workdir) -> float:
+    """Root mean squared error at z ~ q(z|x), with other draws than the export's."""
+    graphs = load_graphs(read_export(workdir))
+    targets = pixels.to_float(reload_data(workdir, workdir.read_config()).train.images)
+    mean, logvar = graphs.encoder.run(targets)
+    noise = np.random.default_rng(0).standard_normal(mean.shape, dtype=np.float32)
+    latents = likelihood.reparameterize(mean, logvar, noise)
+    params = graphs.decoder.run(latents, ["params"])[0]
+    return float(np.sqrt(np.square(targets - params).mean()))
+
+
 def test_the_golden_batch_is_reproduced(finished: Workdir) -> None:
     """The golden batch holds eight rows of every input and output, from onnxruntime."""
     graphs = load_graphs(read_export(finished))
@@ -157,6 +195,34 @@ def test_parity_fails_for_another_module(other: Callable[[], nn.Module], message
     """A graph that computes something else is refused, with output, difference and batch size."""
     with pytest.raises(ParityError, match=message):
         check_parity(other(), halves(), rows())
+
+
+@pytest.mark.parametrize(
+    ("size", "network", "latent_map"),
+    [
+        ((28, 28), {"widths": (2, 3)}, None),
+        ((32, 48), {"widths": (2, 3, 4)}, (2, 4, 6)),
+        ((64, 64), {"widths": (2, 3), "patch": 4, "decoder_blocks": 2}, None),
+        ((256, 256), {"widths": (2, 3, 3, 4), "patch": 8}, (2, 4, 4)),
+    ],
+)
+def test_resnets_of_all_sizes_are_exported(
+    size: tuple[int, int], network: dict[str, object], latent_map: tuple[int, int, int] | None
+) -> None:
+    """Networks from 28 to 256 pixels, with vectors and maps, pass the parity check untrained."""
+    whole = {"architecture": "resnet", "blocks": 1, "hidden": 5, **network}
+    sizes = {"channels": 3, "height": size[0], "width": size[1]}
+    config = ModelConfig.model_validate({**sizes, "latent_map": latent_map, "network": whole})
+    vae = VAE(config)
+    rng = np.random.default_rng(0)
+    images = rng.random((8, *config.image_shape), dtype=np.float32)
+    latents = rng.standard_normal((8, *config.latent_shape), dtype=np.float32)
+
+    encoder = Graph(to_onnx(vae.encoder, images[:2], "image", ("mean", "logvar")))
+    decoder = Graph(to_onnx(vae.decoder, latents[:2], "latent", ("pixels", "params")))
+
+    assert check_parity(vae.encoder, encoder, images)["equal_bits_at_all_batch_sizes"] is True
+    assert check_parity(vae.decoder, decoder, latents)["equal_bits_at_all_batch_sizes"] is True
 
 
 def test_export_needs_finished_weights(tmp_path: Path) -> None:

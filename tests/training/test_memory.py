@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,22 @@ def test_the_smaller_bound_counts(tmp_path: Path, files: dict[str, str], expecte
 def test_a_host_that_tells_nothing(tmp_path: Path) -> None:
     """Without the kernel's files, free pages count."""
     assert available_memory(tmp_path, tmp_path / "missing") > 0
+
+
+@pytest.mark.parametrize("kind", ["RLIMIT_AS", "RLIMIT_DATA"])
+def test_a_limit_of_the_process_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """What `ulimit` allows the process bounds what it may still take."""
+    status = tmp_path / "status"
+    status.write_text("Name:\tpython\nVmSize:\t 3 kB\nVmData:\t 3 kB\n")
+    limits = {getattr(resource, kind): 10 * 1024}
+    unlimited = resource.RLIM_INFINITY
+    monkeypatch.setattr(
+        resource, "getrlimit", lambda limit: (limits.get(limit, unlimited), unlimited)
+    )
+
+    assert available_memory(tmp_path, tmp_path / "missing", status) == 7 * 1024
 
 
 def test_this_host() -> None:

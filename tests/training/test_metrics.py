@@ -43,6 +43,19 @@ def test_metrics_are_means_with_their_errors() -> None:
     assert "bits_per_dimension" not in metrics
 
 
+def test_a_logistic_reports_bits_per_dimension() -> None:
+    """Grey levels have a probability, and bits; there is nothing binarised about them."""
+    config = TrainingConfig.model_validate(
+        {"model": {"height": 2, "width": 1, "likelihood": {"family": "logistic"}}}
+    )
+
+    metrics = to_metrics(measured(), config, "abc")
+
+    assert metrics["bits_per_dimension"].value == pytest.approx(4.0 / (2 * math.log(2)))
+    assert "nats_per_dimension" not in metrics
+    assert metrics["bound"].seeds == {"importance": 20152}
+
+
 def test_bits_per_dimension_are_for_discrete_likelihoods() -> None:
     """A Bernoulli model reports bits per dimension, and never a density."""
     config = TrainingConfig.model_validate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from model import pixels
 from model.pixels import Images
 from training import minibatch
+from training.data_config import AugmentConfig
 from training.minibatch import Draw, Minibatches, generator, to_targets, to_tensor
 
 CPU = torch.device("cpu")
@@ -56,6 +58,20 @@ def test_order_and_noise_depend_on_seed_and_step_alone() -> None:
     torch.testing.assert_close(first.noise(7, 4, (3,)), second.noise(7, 4, (3,)), rtol=0, atol=0)
 
 
+def test_augmentation_depends_on_seed_and_step_alone() -> None:
+    """A resumed run sees the same mirrored and shifted pictures; without augmentation none are."""
+    images = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 1), dtype=np.uint8)
+    setting = AugmentConfig(flip=0.5, shift=1)
+    make = partial(Minibatches, images, batch_size=4, seed=0, binarise="sample", device=CPU)
+    first, resumed, plain = make(augmented=setting), make(augmented=setting), make()
+    for step in range(7):
+        _ = first[step]
+
+    torch.testing.assert_close(first[7], resumed[7], rtol=0, atol=0)
+    assert not torch.equal(first[7], plain[7])
+    torch.testing.assert_close(make(augmented=AugmentConfig())[7], plain[7], rtol=0, atol=0)
+
+
 def test_epochs_and_seeds_differ() -> None:
     """Order and noise change from epoch to epoch and from seed to seed."""
     source, other = batches(pictures(20), 20), batches(pictures(20), 20, seed=1)
@@ -69,7 +85,7 @@ def test_epochs_and_seeds_differ() -> None:
 def test_pictures_that_do_not_fit_are_read_as_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Minibatches are the same whether or not all pictures are on the device."""
     resident = batches(pictures(20), binarise="sample")
-    monkeypatch.setattr(minibatch, "_free_memory", lambda _: 0)
+    monkeypatch.setattr(minibatch, "free_memory", lambda _: 0)
     streamed = batches(pictures(20), binarise="sample")
 
     for step in range(10):

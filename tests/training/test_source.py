@@ -7,10 +7,12 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.training import runs
-from training.config import DataConfig
+from training.data_config import DataConfig
 from training.errors import DataError
 from training.source import open_source, source_name
 
@@ -82,7 +84,7 @@ def test_the_content_hash_is_of_pictures_and_labels(tmp_path: Path) -> None:
     runs.write_pictures(tmp_path / "changed" / "a", 1, seed=9)
 
     hashes = [
-        open_source(data(tmp_path, tmp_path / name))["train"].content_hash()
+        open_source(data(tmp_path, tmp_path / name))["train"].content().hash
         for name in ("first", "copy", "changed")
     ]
 
@@ -95,6 +97,7 @@ def test_the_content_hash_is_of_pictures_and_labels(tmp_path: Path) -> None:
         (None, "no pictures: give --data"),
         ("/nowhere/at/all", "neither a folder nor a hub name such as ylecun/mnist"),
         ("a/b/c", "neither a folder nor a hub name"),
+        ("/nowhere/*.parquet", r"nor files that end in \.parquet"),
         ("no-such-owner/no-such-set", "not read from the hub .* a local folder works without it"),
     ],
 )
@@ -119,6 +122,52 @@ def test_a_folder_without_pictures(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="texts: no pictures or parquet files"):
         open_source(data(tmp_path, tmp_path / "texts"))
+
+
+def test_a_parquet_file(tmp_path: Path) -> None:
+    """One file is a training split of its own, called after the folder that it is in."""
+    pictures = runs.write_pictures(tmp_path / "pictures", 3)
+    table = runs.write_table(tmp_path / "birds" / "all.parquet", pictures)
+
+    sources = open_source(data(tmp_path, table))
+
+    contents = [content for _, content in sources["train"].pictures()]
+    assert contents == [path.read_bytes() for path in sorted(pictures.iterdir())]
+    assert list(sources) == ["train"]
+    assert source_name(data(tmp_path, table)) == "birds"
+
+
+@pytest.mark.parametrize("pattern", ["birds/*.parquet", "birds/t*-?.parquet", "birds/**/*"])
+def test_several_parquet_files(tmp_path: Path, pattern: str) -> None:
+    """A pattern takes all files that it matches, each in the split that it is named after."""
+    for number, name in enumerate(("train-0", "train-1", "test-0")):
+        pictures = runs.write_pictures(tmp_path / f"pictures-{number}", 2 + number, seed=number)
+        runs.write_table(tmp_path / "birds" / f"{name}.parquet", pictures)
+    source = str(tmp_path / pattern)
+
+    sources = open_source(data(tmp_path, source))
+
+    assert {name: len(split) for name, split in sources.items()} == {"train": 5, "test": 4}
+    assert source_name(data(tmp_path, source)) == "birds"
+
+
+def test_a_parquet_file_with_a_plain_column_of_files(tmp_path: Path) -> None:
+    """Files in a column that no data set declared to be pictures are read as such."""
+    pictures = runs.write_pictures(tmp_path / "pictures", 3)
+    contents = [path.read_bytes() for path in sorted(pictures.iterdir())]
+    pq.write_table(pa.table({"height": [1, 2, 3], "png": contents}), tmp_path / "plain.parquet")
+
+    source = open_source(data(tmp_path, tmp_path / "plain.parquet"))["train"]
+
+    assert [content for _, content in source.pictures()] == contents
+
+
+def test_a_broken_parquet_file(tmp_path: Path) -> None:
+    """A file that only ends like one is an error that names it."""
+    (tmp_path / "broken.parquet").write_text("no table")
+
+    with pytest.raises(DataError, match=r"broken\.parquet: no parquet files that can be read"):
+        open_source(data(tmp_path, tmp_path / "broken.parquet"))
 
 
 def test_a_missing_split_lists_those_that_are_there(tmp_path: Path) -> None:

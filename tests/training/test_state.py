@@ -12,6 +12,7 @@ from training.state import State
 
 CPU = torch.device("cpu")
 GAUSSIAN = 'model.likelihood={family="gaussian"}'
+LOGISTIC = 'model.likelihood={family="logistic"}'
 
 
 def test_the_seed_decides_the_first_weights(tmp_path: Path) -> None:
@@ -26,9 +27,10 @@ def test_the_seed_decides_the_first_weights(tmp_path: Path) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_decay_is_for_matrices_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("likelihood", [GAUSSIAN, LOGISTIC])
+def test_decay_is_for_matrices_alone(tmp_path: Path, likelihood: str) -> None:
     """Weight decay shrinks matrices; biases and the scale are left alone, and all are trained."""
-    state = State(runs.config(tmp_path, GAUSSIAN), CPU)
+    state = State(runs.config(tmp_path, likelihood), CPU)
 
     groups = {
         parameter: group for group in state.optimiser.param_groups for parameter in group["params"]
@@ -66,9 +68,10 @@ def test_a_learned_prior_changes_no_other_weight(tmp_path: Path) -> None:
         assert torch.equal(tensor, mixed[name])
 
 
-def test_the_scale_learns_faster(tmp_path: Path) -> None:
-    """A learned scale has ten times the learning rate of the networks."""
-    state = State(runs.config(tmp_path, GAUSSIAN), CPU)
+@pytest.mark.parametrize("likelihood", [GAUSSIAN, LOGISTIC])
+def test_the_scale_learns_faster(tmp_path: Path, likelihood: str) -> None:
+    """A learned scale, one or one a channel, has ten times the learning rate of the networks."""
+    state = State(runs.config(tmp_path, likelihood), CPU)
     rate = 0.5
     state.set_learning_rate(rate)
 
@@ -94,6 +97,40 @@ def test_the_average_follows(tmp_path: Path) -> None:
     state.average()  # at step 0 the decay is 1/10
 
     torch.testing.assert_close(state.ema.get_parameter(name), torch.full((64,), 0.9))
+
+
+def test_the_average_has_the_bits_of_a_lerp_of_each(tmp_path: Path) -> None:
+    """Averaging all weights at once rounds as averaging one after another does."""
+    state = State(runs.config(tmp_path, "ema=0.97"), CPU)
+    state.step = 1000
+    with torch.no_grad():
+        for parameter in state.vae.parameters():
+            parameter.add_(torch.randn_like(parameter))
+        expected = [
+            average.lerp(value, 1 - 0.97)
+            for average, value in zip(state.ema.parameters(), state.vae.parameters(), strict=True)
+        ]
+
+    state.average()
+
+    assert all(map(torch.equal, state.ema.parameters(), expected))
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_the_layout_in_memory_is_a_setting(tmp_path: Path, channels_last: bool) -> None:
+    """Convolutions have their weights in the layout that was asked for, with the same values."""
+    conv = 'model.network={architecture="conv", widths=[4, 8], hidden=8}'
+    state = State(runs.config(tmp_path, conv, f"channels_last={str(channels_last).lower()}"), CPU)
+
+    weight = state.vae.get_parameter("encoder.body.1.residual.1.weight")
+
+    assert weight.is_contiguous(memory_format=torch.channels_last) is channels_last
+    assert torch.equal(
+        weight,
+        State(runs.config(tmp_path, conv), CPU).vae.get_parameter(
+            "encoder.body.1.residual.1.weight"
+        ),
+    )
 
 
 def test_no_average(tmp_path: Path) -> None:

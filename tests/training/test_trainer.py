@@ -21,11 +21,13 @@ from training.config import TrainingConfig
 from training.errors import (
     ConfigError,
     DiskError,
+    DivergedError,
     InterruptedTrainingError,
     NotFiniteError,
     StageError,
 )
 from training.minibatch import Minibatches
+from training.state import State
 from training.trainer import fit
 from training.workdir import Workdir, read_json
 
@@ -51,7 +53,7 @@ main(sys.argv[2:])
 def log(workdir: Workdir) -> list[dict[str, Any]]:
     """metrics.jsonl without what the clock decides."""
     lines = [json.loads(line) for line in workdir.log.read_text().splitlines()]
-    clock = ("seconds", "images_per_second")
+    clock = ("seconds", "cpu_seconds", "images_per_second")
     return [{key: line[key] for key in line if key not in clock} for line in lines]
 
 
@@ -65,7 +67,9 @@ def assert_same_run(one: Workdir, other: Workdir) -> None:
     first, second = state(one), state(other)
     for key in ("model", "ema", "optimiser", "totals", "best_weights"):
         torch.testing.assert_close(first[key], second[key], rtol=0, atol=0)
-    for key in ("step", "best_bound", "best_epoch", "best_step", "identity", "fingerprints"):
+    for key in (
+        *("step", "best_bound", "best_epoch", "best_step", "identity", "fingerprints", "health"),
+    ):
         assert first[key] == second[key]
     exported, again = read_weights(one), read_weights(other)
     assert (exported.kind, exported.step) == (again.kind, again.step)
@@ -104,6 +108,10 @@ def test_a_run_describes_itself(finished: Workdir) -> None:
     assert finished.read_config().bundle.name == "digits"
     assert run["pictures"] == {"train": 400, "validation": 0, "test": 100}
     assert (run["steps"], run["threads"], run["precision"]) == (120, 1, "float32")
+    assert run["total_steps"] == 120
+    assert run["seconds"] > 0
+    assert run["cpu_seconds"] > 0
+    assert set(run["machine"]) == {"system", "processor", "cores", "accelerator"}
     assert set(run["fingerprints"]) == {"train", "test"}
     assert "torch" in run["tools"]
     assert (weights.kind, weights.step) == ("ema", 120)
@@ -284,12 +292,84 @@ def test_overflow_keeps_the_last_good_checkpoint(
 
     monkeypatch.setattr(Minibatches, "__getitem__", overflowing)
 
-    with pytest.raises(NotFiniteError, match=r"step 25: .*the last checkpoint is kept"):
+    with pytest.raises(NotFiniteError, match=r"step 25: .* checkpoint, of step 20, is kept"):
         fit(runs.config(tmp_path), tmp_path / "run", console=runs.QUIET)
 
     kept = state(Workdir(tmp_path / "run"))
     assert kept["step"] == 20
     assert all(bool(tensor.isfinite().all()) for tensor in kept["model"].values())
+
+
+def flooded_after(step: int, monkeypatch: pytest.MonkeyPatch, until: int = sys.maxsize) -> None:
+    """From `step` on the pictures are other than any before: finite, and far too bright."""
+    original = Minibatches.__getitem__
+
+    def flooded(self: Minibatches, wanted: int) -> torch.Tensor:
+        return original(self, wanted) - (1e4 if step <= wanted < until else 0)
+
+    monkeypatch.setattr(Minibatches, "__getitem__", flooded)
+
+
+def test_an_exploding_loss_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss that jumps and stays, though finite, ends the run after a tenth of its steps with
+    what to change; the checkpoint is the one before, and the report of it is kept."""
+    flooded_after(78, monkeypatch)
+
+    with pytest.raises(DivergedError, match=r"step 89: .* for 12 steps; .* of step 70, is kept"):
+        fit(runs.config(tmp_path), tmp_path / "run", console=runs.QUIET)
+
+    workdir = Workdir(tmp_path / "run")
+    kept = state(workdir)
+    assert kept["step"] == 70
+    assert kept["health"]["steadiness"]["beyond"] == 0
+    (warning,) = (json.loads(line) for line in workdir.warnings.read_text().splitlines())
+    assert warning["code"] == "stopped"
+    assert "lower optimiser.learning_rate" in warning["text"]
+
+
+def test_a_loss_that_comes_back_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkpoints wait while the loss is beyond its range, and one follows when it is back."""
+    flooded_after(79, monkeypatch, until=81)
+    saved = []
+    monkeypatch.setattr(
+        "training.trainer.write_checkpoint", lambda _, checkpoint: saved.append(checkpoint.step)
+    )
+
+    fit(runs.config(tmp_path, "epochs=10"), tmp_path / "run", console=runs.QUIET)
+
+    assert saved[:7] == [10, 20, 30, 40, 50, 60, 70]
+    assert 80 < saved[7] < 90
+    assert saved[-1] == 100
+
+
+def test_an_explosion_at_the_end_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose last steps lie beyond the range ends as a failure, without their weights."""
+    flooded_after(115, monkeypatch)
+
+    with pytest.raises(DivergedError, match="of step 110, is kept"):
+        fit(runs.config(tmp_path), tmp_path / "run", console=runs.QUIET)
+
+    assert state(Workdir(tmp_path / "run"))["step"] == 110
+    assert not Workdir(tmp_path / "run").weights.exists()
+
+
+def test_weights_that_overflowed_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An infinite weight after the last step of an epoch never gets into a checkpoint."""
+    original = State.average
+
+    def overflowing(self: State) -> None:
+        original(self)
+        if self.step == 29:  # the step at hand is not counted yet
+            next(self.vae.parameters()).data[0, 0] = torch.inf
+
+    monkeypatch.setattr(State, "average", overflowing)
+
+    with pytest.raises(NotFiniteError, match=r"step 30: a weight is infinite .* of step 20"):
+        fit(runs.config(tmp_path), tmp_path / "run", console=runs.QUIET)
+
+    assert state(Workdir(tmp_path / "run"))["step"] == 20
 
 
 def early_stopping(tmp_path: Path) -> TrainingConfig:
@@ -334,6 +414,55 @@ def test_colour_pictures_with_a_learned_scale(tmp_path: Path) -> None:
     assert last["elbo"] > first["elbo"]
     assert last["scale"] < 0.7 * first["scale"]
     assert read_json(workdir.run)["pictures"] == {"train": 36, "validation": 0, "test": 4}
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "names"),
+    [
+        ('{family="logistic"}', ["scale_red", "scale_green", "scale_blue"]),
+        ('{family="gaussian", scale="optimal"}', ["scale"]),
+    ],
+)
+def test_scales_that_find_their_value(tmp_path: Path, likelihood: str, names: list[str]) -> None:
+    """The bound rises, on pictures held back too, and the scales that are told shrink with the
+    error."""
+    folder = runs.write_pictures(tmp_path / "pictures", 60, size=(8, 8))
+    config = runs.config(
+        tmp_path,
+        "model={channels=3, height=8, width=8, latent_dim=2, "
+        f'network={{architecture="mlp", hidden=[32]}}, likelihood={likelihood}}}',
+        "epochs=30",
+        "batch_size=12",
+        "data.validation_share=0.2",
+        data=folder,
+    )
+
+    workdir = fit(config, tmp_path / "run", console=runs.QUIET)
+
+    first, last = log(workdir)[0], log(workdir)[-1]
+    assert last["elbo"] > first["elbo"]
+    assert last["validation_elbo"] > first["validation_elbo"]
+    assert [name for name in last if name.startswith("scale")] == names
+    assert sum(last[name] for name in names) < sum(first[name] for name in names)
+
+
+def test_augmented_pictures_train_and_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run with augmentation that was stopped and resumed ends with the same bits, its settings
+    in the configuration, and other weights than without."""
+    config = runs.config(tmp_path, "data.augment={flip=0.5, shift=1}", "epochs=4")
+    straight = fit(config, tmp_path / "straight", console=runs.QUIET)
+    with monkeypatch.context() as patch:
+        interrupt_at(MID_EPOCH, patch)
+        with pytest.raises(InterruptedTrainingError):
+            fit(config, tmp_path / "run", console=runs.QUIET)
+
+    resumed = fit(config, tmp_path / "run", resume=True, console=runs.QUIET)
+
+    assert_same_run(straight, resumed)
+    plain = fit(runs.config(tmp_path, "epochs=4"), tmp_path / "plain", console=runs.QUIET)
+    assert log(plain)[-1]["elbo"] != log(straight)[-1]["elbo"]
 
 
 def test_bfloat16_trains(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from model import elbo, pixels
-from model.config import BernoulliConfig, MlpConfig, ModelConfig
+from model.config import BernoulliConfig, GaussianConfig, MlpConfig, ModelConfig
 from model.pixels import Images
 from model.vae import VAE
 from training import validation
@@ -41,6 +41,7 @@ def test_it_is_the_elbo(monkeypatch: pytest.MonkeyPatch) -> None:
     model, images = vae(), binary(7)
     monkeypatch.setattr(validation, "_BATCH", 3)
     with torch.no_grad():
+        assert isinstance(model.encoder.body, torch.nn.Sequential)
         head = model.encoder.body[-1]
         assert isinstance(head, torch.nn.Linear)
         head.weight[2:] = 0
@@ -61,3 +62,21 @@ def test_noise_is_fixed() -> None:
 
     assert bound(model, grey, how="sample") == bound(model, grey, how="sample")
     assert bound(model, grey, how="sample") != bound(model, grey, seed=1, how="sample")
+
+
+def test_an_optimal_scale_is_the_one_given() -> None:
+    """With it given, a validation picture's bound does not depend on the others of its batch."""
+    torch.manual_seed(0)
+    network = MlpConfig(hidden=(8,))
+    likelihood = GaussianConfig(scale="optimal")
+    model = VAE(
+        ModelConfig(height=4, width=4, latent_dim=2, network=network, likelihood=likelihood)
+    )
+    fixed = VAE(model.config.model_copy(update={"likelihood": GaussianConfig(scale=0.5)}))
+    fixed.load_state_dict(model.state_dict())
+    images = binary(5)
+
+    found = validation_elbo(model, images, binarise="none", seed=0, device=CPU, scale=0.5)
+
+    assert found == pytest.approx(bound(fixed, images))
+    assert found != pytest.approx(bound(model, images))

@@ -1,0 +1,1 @@
+"""`python -m benchmarks.training`: our training loop beside others', and what pays in a step."""

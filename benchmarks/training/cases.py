@@ -1,0 +1,133 @@
+"""What is trained, the same for all loops: networks, pictures, loss, optimiser, and the clock.
+
+Of the project only `model` is used here, so that the peers' environment can import it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model import elbo
+from model.config import BernoulliConfig, ConvConfig, MlpConfig, ModelConfig
+from model.pixels import Images
+from model.vae import VAE, Pass
+
+EPOCHS = 3
+"""Of a round; the intervals between the first passes of two are what is measured."""
+BATCH = 128
+LEARNING_RATE = 1e-3
+BETAS = (0.9, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A network, and how many pictures are an epoch of it."""
+
+    network: ConvConfig | MlpConfig
+    latent_dim: int
+    pictures: int
+
+    @property
+    def model(self) -> ModelConfig:
+        return ModelConfig(
+            latent_dim=self.latent_dim,
+            network=self.network,
+            likelihood=BernoulliConfig(family="bernoulli", binarise="sample"),
+        )
+
+    @property
+    def steps(self) -> int:
+        """Of an epoch."""
+        return -(-self.pictures // BATCH)
+
+
+CASES = {
+    "tiny": Case(MlpConfig(architecture="mlp", hidden=(16,)), 2, 12_800),
+    "conv": Case(ConvConfig(architecture="conv", widths=(16, 32), hidden=256), 32, 2_560),
+    "mlp": Case(MlpConfig(architecture="mlp", hidden=(512, 512)), 40, 6_400),
+    "wide": Case(ConvConfig(architecture="conv", widths=(48, 96), hidden=256), 32, 1_280),
+}
+"""`conv` is the network of the `mnist` preset; `tiny` is so small that the loop shows; `wide` is
+only for what pays in a step."""
+
+
+def pictures(count: int) -> Images:
+    """uint8 [count, 28, 28, 1] of random grey levels: how long a step takes, they don't decide."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (count, 28, 28, 1), dtype=np.uint8)
+
+
+def build(case: Case, *, channels_last: bool = True) -> VAE:
+    """The network, with the same weights each time."""
+    torch.manual_seed(0)
+    vae = VAE(case.model)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return vae.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]
+
+
+def optimiser(parameters: Iterable[nn.Parameter], *, fused: bool = True) -> torch.optim.AdamW:
+    """AdamW as our trainer has it."""
+    return torch.optim.AdamW(parameters, lr=LEARNING_RATE, betas=BETAS, fused=fused)
+
+
+def binarised(grey: Tensor) -> Tensor:
+    """uint8 [n, c, h, w] → bits, drawn anew."""
+    return (torch.rand(grey.shape) < grey.float() * (1 / 255)).float()
+
+
+def loss(model: Callable[[Tensor, Tensor], Pass], vae: VAE, bits: Tensor) -> Tensor:
+    """The negative ELBO, a mean over the batch."""
+    passed = model(bits, torch.randn(len(bits), 1, *vae.config.latent_shape))
+    divergence = elbo.kl(passed.mean, passed.logvar)
+    return -elbo.elbo(vae.log_likelihood(bits, passed.params), divergence).mean()
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Milliseconds that a step took, the end of its epoch included."""
+
+    wall: float
+    cpu: float
+    """Processor time of the whole process."""
+
+
+class Clock:
+    """Notes when the network begins a pass, whoever calls it."""
+
+    def __init__(self) -> None:
+        self._stamps: list[tuple[float, float]] = []
+
+    def install(self, network: type[nn.Module]) -> None:
+        """All networks of this class are watched from here on."""
+        forward = network.forward
+
+        def watched(module: nn.Module, *arguments: Tensor) -> object:
+            self._stamps.append((time.perf_counter(), time.process_time()))
+            return forward(module, *arguments)
+
+        network.forward = watched  # type: ignore[method-assign]
+
+    @property
+    def passes(self) -> int:
+        """Seen since the last `taken`."""
+        return len(self._stamps)
+
+    def taken(self, steps: int) -> Taken:
+        """From the first pass of an epoch to the first of the next, a step's mean; forgets all.
+
+        Passes before the round's steps, such as a loop's check of the network, don't count.
+        """
+        stamps = self._stamps[-steps * EPOCHS :]
+        self._stamps = []
+        begin, end = stamps[0], stamps[(EPOCHS - 1) * steps]
+        wall, cpu = (
+            (after - before) / ((EPOCHS - 1) * steps) * 1000
+            for before, after in zip(begin, end, strict=True)
+        )
+        return Taken(wall, cpu)

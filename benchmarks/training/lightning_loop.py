@@ -1,0 +1,52 @@
+"""Lightning's Trainer: with its defaults and a logged loss, and with everything off."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from benchmarks.training import cases
+from benchmarks.training.cases import BATCH, EPOCHS, Case
+
+
+class Module(lightning.LightningModule):
+    """The VAE in Lightning's terms."""
+
+    def __init__(self, case: Case, *, logs: bool) -> None:
+        super().__init__()
+        self.vae = cases.build(case)
+        self._logs = logs
+
+    def training_step(self, batch: list[Tensor], _number: int) -> Tensor:
+        """The loss of a batch of uint8 pictures."""
+        loss = cases.loss(self.vae, self.vae, cases.binarised(batch[0]))
+        if self._logs:
+            self.log("loss", loss)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """As all others."""
+        return cases.optimiser(self.parameters())
+
+
+def defaults(case: Case, grey: Tensor, folder: Path) -> None:
+    """Logger, progress bar, summary and checkpoints as they come."""
+    _round(case, grey, {"default_root_dir": str(folder)}, logs=True)
+
+
+def stripped(case: Case, grey: Tensor, _folder: Path) -> None:
+    """What Lightning itself calls bare bones."""
+    _round(case, grey, {"barebones": True}, logs=False)
+
+
+def _round(case: Case, grey: Tensor, options: dict[str, Any], *, logs: bool) -> None:
+    warnings.simplefilter("ignore")
+    loader = DataLoader(TensorDataset(grey), batch_size=BATCH, shuffle=True)
+    trainer = lightning.Trainer(accelerator="cpu", devices=1, max_epochs=EPOCHS, **options)
+    trainer.fit(Module(case, logs=logs), loader)

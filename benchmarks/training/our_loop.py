@@ -1,0 +1,56 @@
+"""`training.trainer.fit`, as `vaetrain fit` calls it."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from pathlib import Path
+
+import datasets
+from PIL import Image
+from rich.console import Console
+from torch import Tensor
+
+from benchmarks.training.cases import BATCH, BETAS, EPOCHS, LEARNING_RATE, Case
+from model.pixels import Images
+from training.config import TrainingConfig
+from training.trainer import fit
+
+_runs = itertools.count()
+
+
+def write_pictures(images: Images, folder: Path) -> None:
+    """uint8 [n, h, w, 1] as parquet files in the hub's layout, with two of them to test."""
+    datasets.disable_progress_bars()
+    columns = datasets.Features({"image": datasets.Image()})
+    for split, part in (("train", images), ("test", images[:2])):
+        rows = [{"bytes": _png(picture)} for picture in part[..., 0]]
+        path = folder / f"{split}-00000-of-00001.parquet"
+        datasets.Dataset.from_dict({"image": rows}, features=columns).to_parquet(str(path))
+
+
+def ours(case: Case, _grey: Tensor, folder: Path) -> None:
+    """One round, over the pictures that `write_pictures` left in the folder."""
+    config = TrainingConfig.model_validate(
+        {
+            "epochs": EPOCHS,
+            "batch_size": BATCH,
+            "threads": 1,
+            "device": "cpu",
+            "precision": "float32",
+            "model": case.model.model_dump(),
+            "optimiser": {
+                "learning_rate": LEARNING_RATE,
+                "beta1": BETAS[0],
+                "beta2": BETAS[1],
+            },
+            "data": {"source": str(folder / "pictures"), "cache": str(folder / "cache")},
+        }
+    )
+    fit(config, folder / f"run-{next(_runs)}", console=Console(file=io.StringIO()))
+
+
+def _png(picture: Images) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "png", compress_level=1)
+    return content.getvalue()

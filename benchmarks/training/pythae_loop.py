@@ -1,0 +1,57 @@
+"""pythae's BaseTrainer with its defaults, over the same network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pythae.data.datasets import DatasetOutput
+from pythae.models.base import BaseAE, BaseAEConfig
+from pythae.models.base.base_utils import ModelOutput
+from pythae.models.nn import BaseDecoder
+from pythae.trainers import BaseTrainer, BaseTrainerConfig
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from benchmarks.training import cases
+from benchmarks.training.cases import BATCH, BETAS, EPOCHS, LEARNING_RATE, Case
+
+
+class Pictures(Dataset[DatasetOutput]):
+    """uint8 pictures; pythae's own data set would make them float32 first."""
+
+    def __init__(self, grey: Tensor) -> None:
+        self._grey = grey
+
+    def __len__(self) -> int:
+        return len(self._grey)
+
+    def __getitem__(self, row: int) -> DatasetOutput:
+        return DatasetOutput(data=self._grey[row])
+
+
+class Model(BaseAE):
+    """The VAE in pythae's terms, binarising in its forward pass: pythae has no place for it."""
+
+    def __init__(self, case: Case) -> None:
+        config = BaseAEConfig(input_dim=(1, 28, 28), latent_dim=case.latent_dim)
+        super().__init__(config, decoder=BaseDecoder())
+        self.model_name = "VAE"
+        self.vae = cases.build(case)
+
+    def forward(self, inputs: DatasetOutput, **_: object) -> ModelOutput:
+        """The loss of a batch."""
+        return ModelOutput(loss=cases.loss(self.vae, self.vae, cases.binarised(inputs["data"])))
+
+
+def pythae(case: Case, grey: Tensor, folder: Path) -> None:
+    """One round."""
+    config = BaseTrainerConfig(
+        output_dir=str(folder / "pythae"),
+        num_epochs=EPOCHS,
+        per_device_train_batch_size=BATCH,
+        learning_rate=LEARNING_RATE,
+        optimizer_cls="AdamW",
+        optimizer_params={"betas": list(BETAS), "fused": True},
+        no_cuda=True,
+    )
+    BaseTrainer(Model(case), Pictures(grey), training_config=config).train()

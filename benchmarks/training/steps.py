@@ -1,0 +1,73 @@
+"""What pays in a step: one choice changed after another, over the bare loop."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.training import cases
+from benchmarks.training.cases import Case
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Of a step; the defaults are torch's own."""
+
+    batch: int = 128
+    fused: bool = False
+    bfloat16: bool = False
+    channels_last: bool = False
+    compile: bool = False
+
+
+VARIANTS = {
+    "float32, batch 128": Choices(),
+    "fused AdamW": Choices(fused=True),
+    "batch 256": Choices(batch=256),
+    "channels_last": Choices(channels_last=True),
+    "bfloat16": Choices(bfloat16=True),
+    "bfloat16, fused, batch 256": Choices(256, fused=True, bfloat16=True),
+    "the same, channels_last": Choices(256, fused=True, bfloat16=True, channels_last=True),
+    "the same, compiled": Choices(256, fused=True, bfloat16=True, channels_last=True, compile=True),
+}
+"""The first is what the others are compared with."""
+
+
+class Variant:
+    """A network trained with some choices."""
+
+    def __init__(self, case: Case, choices: Choices, grey: Tensor) -> None:
+        self._choices = choices
+        self._grey = grey[: max(choices.batch, case.pictures // choices.batch * choices.batch)]
+        self._vae = cases.build(case, channels_last=choices.channels_last)
+        self._optimiser = cases.optimiser(self._vae.parameters(), fused=choices.fused)
+        compiled: nn.Module = (
+            torch.compile(self._vae, dynamic=False) if choices.compile else self._vae
+        )
+        self._model = compiled
+        started = time.perf_counter()
+        self._step(self._grey[: choices.batch])
+        self.first_seconds = time.perf_counter() - started
+        """Of the first step: of a compiled network its compilation."""
+
+    def round(self) -> float:
+        """Trains on all pictures once; milliseconds of processor time for 128 of them."""
+        before = time.process_time()
+        for rows in torch.randperm(len(self._grey)).split(self._choices.batch):
+            self._step(self._grey[rows])
+        return (time.process_time() - before) * 1000 / len(self._grey) * 128
+
+    def weights(self) -> Tensor:
+        """All of them, one after another, as they are now."""
+        return nn.utils.parameters_to_vector(self._vae.parameters()).detach().clone()
+
+    def _step(self, grey: Tensor) -> None:
+        bits = cases.binarised(grey)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._choices.bfloat16):
+            loss = cases.loss(self._model, self._vae, bits)
+        self._optimiser.zero_grad()
+        loss.backward()
+        self._optimiser.step()

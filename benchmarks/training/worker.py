@@ -1,0 +1,57 @@
+"""One loop in a process of its own: a round for every line on its standard input.
+
+    python -m benchmarks.training.worker LOOP CASE FOLDER
+
+`FOLDER` holds `pictures.npy`. Answers each line with one of JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.training.cases import CASES, Clock
+from model.vae import VAE
+
+LOOPS = {
+    "vaetrain": ("our_loop", "ours"),
+    "bare loop": ("plain_loops", "bare"),
+    "DataLoader": ("plain_loops", "data_loader"),
+    "Lightning, defaults": ("lightning_loop", "defaults"),
+    "Lightning, bare bones": ("lightning_loop", "stripped"),
+    "pythae": ("pythae_loop", "pythae"),
+}
+"""Module and function by name; ours is the first, the bare loop the second."""
+
+
+def main() -> None:
+    """Until standard input ends."""
+    name, case_name, folder = sys.argv[1:]
+    torch.set_num_threads(1)
+    case, path = CASES[case_name], Path(folder)
+    module, function = LOOPS[name]
+    loop = getattr(importlib.import_module(f"benchmarks.training.{module}"), function)
+    images = np.load(path / "pictures.npy", mmap_mode="r")[: case.pictures]
+    grey = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+    clock = Clock()
+    clock.install(VAE)
+    answers = os.fdopen(os.dup(1), "w")
+    # Some loops print what they do; the answers must not be among it.
+    os.dup2(2, 1)
+    for _ in sys.stdin:
+        with contextlib.redirect_stdout(sys.stderr):
+            loop(case, grey, path)
+        answers.write(json.dumps(asdict(clock.taken(case.steps))) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

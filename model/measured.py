@@ -1,0 +1,61 @@
+"""The parts of a bundle's manifest that say what was measured, and on which pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from model.config import Frozen
+from model.likelihood_spec import Binarisation
+
+
+class Metric(Frozen):
+    """A measured figure and how it was measured; log-likelihoods are in nats."""
+
+    value: float
+    standard_error: float | None = None
+    n: PositiveInt
+    """Number of pictures."""
+    samples: PositiveInt | None = None
+    """K, the number of importance samples of each picture."""
+    seeds: Mapping[str, int] = {}
+    note: str | None = None
+
+
+class ReferenceSpec(Frozen):
+    """What the bounds in `reference.npz` are of, sorted arrays [n] by `Binarisation`.
+
+    Importance-weighted bounds of pictures that the model was not trained on, computed from the
+    bundle's graphs: what a picture's bound is compared with.
+    """
+
+    split: str
+    """Which pictures, such as `validation` or `test`."""
+    fingerprint: str
+    """Of the split of the source that they are from, as `DataSpec` has it."""
+    n: PositiveInt
+    """Number of pictures."""
+    samples: PositiveInt
+    """K, the number of importance samples of each picture."""
+    seed: NonNegativeInt
+    """Of the binarisation and the samples; picture i's follow from (seed, i)."""
+    binarised: tuple[Binarisation, ...]
+
+
+class PosteriorSpec(Frozen):
+    """What the means in `posterior.npz` are of: pictures that the model was not trained on.
+
+    They are what the encoder answers to the pictures as they are, as `/encode` does, and not made
+    binary first.
+    """
+
+    split: str
+    """Which pictures, such as `validation` or `test`."""
+    fingerprint: str
+    """Of the split of the source that they are from, as `DataSpec` has it."""
+    n: PositiveInt
+    """Number of pictures, evenly chosen from the split."""
+    classes: Annotated[tuple[str, ...], Field(max_length=10_000)] = ()
+    """Names of the classes that labels number from 0; empty where the pictures have no labels."""

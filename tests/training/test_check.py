@@ -1,0 +1,124 @@
+"""`vaetrain check`: what a run would see, refuse and cost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.config import ModelConfig
+from tests.training import runs
+from training.__main__ import main
+from training.check import advise, check
+from training.survey import Survey
+
+
+def arguments(tmp_path: Path, data: Path, *others: str) -> list[str]:
+    return [
+        "check", str(data), "--preset", str(runs.preset(tmp_path)), "--out", str(tmp_path / "out"),
+        "--set", f"data.cache={tmp_path / 'cache'}", *others,
+    ]  # fmt: skip
+
+
+def test_pictures_that_can_be_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The answer has counts, likelihood, memory and time, and a sheet of fitted pictures; nothing
+    but the sheet is written."""
+    assert main(arguments(tmp_path, runs.MNIST, "--json")) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    assert told["usable"] is True
+    assert told["problems"] == []
+    assert told["counts"] == {"train": 400, "validation": 0, "test": 100}
+    assert told["splits"]["train"]["modes"] == {"L": 400}
+    assert told["splits"]["test"]["sizes"] == {"28×28": 100}
+    assert told["splits"]["train"]["constant_values"] > 100
+    assert told["overlap"] == 0
+    assert told["likelihood"]["set"] == []
+    assert told["cost"]["steps"] == 120
+    assert told["cost"]["seconds_per_step"] > 0
+    assert told["cost"]["memory"]["parameters"] > 50_000
+    sheet = np.asarray(Image.open(told["sheet"]))
+    assert sheet.shape == (8 * 30 + 2, 8 * 30 + 2)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["pictures.png"]
+
+
+def test_people_are_told_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without --json the answer is text, with the lines that one acts on."""
+    assert main(arguments(tmp_path, runs.MNIST)) == 0
+
+    told = capsys.readouterr().out
+    for words in ("train: 400 pictures", "L (400)", "Likelihood: Bernoulli with sampled",
+                  "Memory: about", "Time: 120 steps of", "pictures.png"):  # fmt: skip
+        assert words in told
+
+
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        (["--set", "model.channels=3"], "pictures are in grey, and the model's are colour"),
+        (["--set", "model.likelihood.binarise=none"], "the pictures are not binary"),
+        (["--set", f"batch_size={10**9}"], "this run would take about"),
+    ],
+)
+def test_what_a_run_would_be_refused_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], others: list[str], words: str
+) -> None:
+    """What training refuses is told with status 2, and the rest of the answer is still there."""
+    assert main(arguments(tmp_path, runs.MNIST, "--json", *others)) == 2
+
+    answer = capsys.readouterr()
+    told = json.loads(answer.out)
+    assert told["usable"] is False
+    assert words in told["problems"][0]
+    assert words in answer.err
+    assert told["cost"] is None
+    assert told["splits"]["train"]["pictures"] == 400
+
+
+def test_broken_and_mixed_pictures_are_found_at_once(tmp_path: Path) -> None:
+    """Broken files and mixed colours are both in one answer, though a run would stop at one."""
+    folder = runs.write_pictures(tmp_path / "pictures", 6, size=(28, 28))
+    Image.new("L", (28, 28)).save(folder / "grey.png")
+    (folder / "broken.png").write_text("no picture")
+
+    found = check(runs.config(tmp_path, "model.channels=3", data=folder), tmp_path / "out")
+
+    findings = found.surveys[0].findings
+    assert findings["unreadable"].count == 1
+    assert findings["grey pictures among colour ones"].count == 1
+    assert found.problems
+
+
+def found_with(near: int, extremes: int) -> Survey:
+    """A survey of 100 values."""
+    return Survey("train", values=100, near_extremes=near, extremes=extremes)
+
+
+@pytest.mark.parametrize(
+    ("found", "model", "settings"),
+    [
+        (found_with(100, 100), {}, ("family=bernoulli", "binarise=none")),
+        (found_with(90, 80), {}, ("family=bernoulli", "binarise=sample")),
+        (found_with(90, 80), {"channels": 3}, ()),
+        (found_with(40, 20), {}, ()),
+        (found_with(40, 20), {"likelihood": {"family": "bernoulli"}}, ("family=gaussian",)),
+        (
+            found_with(90, 80),
+            {"likelihood": {"family": "bernoulli", "binarise": "sample"}},
+            (),
+        ),
+    ],
+)
+def test_the_likelihood_that_fits(
+    found: Survey, model: dict[str, object], settings: tuple[str, ...]
+) -> None:
+    """Black and white calls for a Bernoulli, near it for a sampled one, and the rest for a
+    Gaussian; what is set so already is not told again."""
+    _, advised = advise(found, ModelConfig.model_validate(model))
+
+    assert advised == tuple(f"model.likelihood.{setting}" for setting in settings)

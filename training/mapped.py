@@ -1,0 +1,48 @@
+"""Pictures that stay in their file, so that a split of a set larger than memory costs its rows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from model.pixels import Images
+
+
+class MappedImages:
+    """uint8 [n, h, w, c]: some rows of an array that is mapped from a file, read when asked for."""
+
+    def __init__(self, whole: Images, rows: NDArray[np.int64] | None = None) -> None:
+        """`rows` of `whole` [m, h, w, c] in that order; None: all."""
+        self._whole = whole
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._whole) if self._rows is None else len(self._rows)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(n, height, width, channels)."""
+        height, width, channels = self._whole.shape[1:]
+        return (len(self), height, width, channels)
+
+    @property
+    def nbytes(self) -> int:
+        """What all of them take in memory."""
+        return math.prod(self.shape)
+
+    def __getitem__(self, index: slice | NDArray[np.int64]) -> Images:
+        """The pictures of a slice or of row numbers, uint8 [k, h, w, c], read now."""
+        if self._rows is not None:
+            return np.asarray(self._whole[self._rows[index]])
+        return np.asarray(self._whole[index])
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Images:
+        """All of them at once, which is for sets that fit into memory."""
+        whole = self[:]
+        return np.array(whole, dtype=dtype or whole.dtype, copy=copy)
+
+
+ImageRows = Images | MappedImages
+"""Pictures by row, in memory or not: what both have in common is how they are read."""
