@@ -136,7 +136,7 @@ def test_what_is_neither_is_refused(tmp_path: Path) -> None:
         (lambda names: names.popitem(), r"has no weights named \w+\.body"),
         (
             lambda names: names.update({"encoder.more": torch.zeros(1)}),
-            r"has weights that this network has not: encoder\.more",
+            r"has weights that this model has not: encoder\.more",
         ),
         (
             lambda names: names.update({"decoder.body.0.bias": torch.zeros(3)}),

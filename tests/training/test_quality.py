@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from model import noise
 from model.manifest import Metric
+from model.mixture import Mixture
 from model.noise import Purpose
 from model.pixels import Images, to_float
 from model.runtime import Graph
@@ -117,6 +118,20 @@ def test_samples_are_those_that_serving_draws(data: Data) -> None:
 
     np.testing.assert_array_equal(drawn, np.rint(shown * 255).transpose(0, 2, 3, 1))
     np.testing.assert_array_equal(draw(decoder, 3, 7), drawn[:3])
+
+
+def test_samples_of_a_mixture_are_those_that_serving_draws(data: Data) -> None:
+    """Where the prior is learned, rows of the seed are its draws."""
+    decoder = picker(data.train.images)
+    rng = np.random.default_rng(0)
+    means = rng.uniform(-3, 3, (3, 4)).astype(np.float32)
+    mixture = Mixture(np.full(3, 1 / 3), means, np.full((3, 4), 0.1, np.float32))
+    latents = mixture.draw([7] * 130, range(130), np.ones(130, np.float32), (4,))
+    [shown] = decoder.run(latents, ["pixels"])
+
+    drawn = draw(decoder, 130, 7, mixture)
+
+    np.testing.assert_array_equal(drawn, np.rint(shown * 255).transpose(0, 2, 3, 1))
 
 
 def test_a_blur_by_hand() -> None:
