@@ -46,10 +46,11 @@ check: $(ALL) ## lint, formatting, types and import directions
 train: $(ALL) ## train, measure and export PRESET (mnist), from DATA if given
 	$(BIN)/python -m training run $(PRESET) $(if $(DATA),--data $(DATA)) $(ARGS)
 
-reproduce: $(ALL) ## train mnist with another seed, compare its figure with the shipped bundle's
-	$(BIN)/python -m training run mnist --seed 1 --workdir runs/reproduce --resume \
+reproduce: $(ALL) ## train PRESET (mnist) with another seed, compare its figure with the told one
+	$(BIN)/python -m training run $(PRESET) --seed 1 --workdir runs/reproduce-$(PRESET) --resume \
 		$(if $(DATA),--data $(DATA)) $(ARGS)
-	$(BIN)/python -m training.reproduction runs/reproduce model/bundles/mnist/1
+	$(BIN)/python -m training.reproduction runs/reproduce-$(PRESET) docs/results/models.json \
+		--preset $(PRESET)
 
 bench: $(ALL) ## measure the service beside naive servers and ceilings, 16 minutes
 	$(BIN)/python -m benchmarks $(ARGS)

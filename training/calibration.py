@@ -11,13 +11,14 @@ from model.manifest import LikelihoodSpec, Scale
 from model.pixels import Images
 from model.vae import VAE
 from training.data import spread_rows
+from training.mapped import ImageRows
 from training.minibatch import Draw, generator, to_targets, to_tensor
 
 _BATCH = 250
 
 
 def calibrated_scale(
-    vae: VAE, images: Images, *, seed: int, device: torch.device, most: int = 0
+    vae: VAE, images: ImageRows, *, seed: int, device: torch.device, most: int = 0
 ) -> Scale | None:
     """The scale to compute likelihoods of these weights with; None for a Bernoulli.
 

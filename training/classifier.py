@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from model.pixels import Images, to_float
+from model.pixels import to_float
 from training.errors import StageError
+from training.mapped import ImageRows
 
 WEIGHTS = "mnist-classifier.safetensors"
 SHA256 = "3406d7b794addf6439eb4bdc465222071908b8212e6087fea7028aa7b66dc32b"
@@ -87,7 +88,7 @@ def read_classifier(content: bytes | None = None) -> Classifier:
 
 
 @torch.no_grad()
-def features(classifier: Classifier, images: Images) -> Features:
+def features(classifier: Classifier, images: ImageRows) -> Features:
     """Images uint8 [n, 28, 28, 1] → features [n, 128], computed in float32."""
     starts = range(0, len(images), _BATCH)
     parts = [

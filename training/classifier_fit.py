@@ -21,11 +21,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
 from model.config import ModelConfig
-from model.pixels import Images
 from training.classifier import SIZE, WEIGHTS, Classifier
-from training.config import DataConfig, TrainingConfig
+from training.config import TrainingConfig
 from training.data import Split, load_data
+from training.data_config import DataConfig
 from training.errors import DataError, TrainingError
+from training.mapped import ImageRows
 from training.minibatch import to_tensor
 from training.workdir import write_bytes
 
@@ -51,7 +52,7 @@ def fit_classifier(train: Split, *, epochs: int = EPOCHS, seed: int = SEED) -> C
     rng = np.random.Generator(np.random.PCG64(seed))
     classifier = Classifier().train()
     optimiser = torch.optim.AdamW(classifier.parameters(), lr=LEARNING_RATE)
-    pictures, labels = to_tensor(train.images), torch.from_numpy(train.labels)
+    pictures, labels = to_tensor(np.asarray(train.images)), torch.from_numpy(train.labels)
     steps = epochs * math.ceil(len(pictures) / BATCH_SIZE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(epochs):
@@ -74,7 +75,7 @@ def shifted(pictures: Tensor, by: NDArray[np.int64]) -> Tensor:
 
 
 @torch.no_grad()
-def accuracy(classifier: Classifier, images: Images, labels: NDArray[np.int64]) -> float:
+def accuracy(classifier: Classifier, images: ImageRows, labels: NDArray[np.int64]) -> float:
     """The share of images uint8 [n, 28, 28, 1] whose label is found."""
     parts = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
     found = [classifier(to_tensor(part).float() / 255).argmax(dim=1).numpy() for part in parts]

@@ -51,8 +51,7 @@ class Compute:
             return model
         # A program for each shape: one for all of them would come to be when the second shape
         # does, and a resumed run, where that is earlier or later, would not have the same bits.
-        compiled: nn.Module = torch.compile(model, dynamic=False)
-        return compiled
+        return torch.compile(model, dynamic=False)  # type: ignore[return-value]
 
 
 def choose_compute(config: TrainingConfig) -> Compute:

@@ -23,11 +23,13 @@ from model.mixture import Mixture, draw_latents
 from model.pixels import Images, to_uint8
 from model.runtime import Graph
 from training.classifier import SHA256, SIZE, features, read_classifier
-from training.config import DataConfig, TrainingConfig, override_config
+from training.config import TrainingConfig, override_config
 from training.data import Data, load_data, reload_data
+from training.data_config import DataConfig
 from training.errors import DataError, StageError
 from training.export import load_graphs, read_export
 from training.fidelity import NEAREST, frechet_distance, neighbours
+from training.mapped import ImageRows
 from training.overrides import Override
 from training.workdir import Workdir, write_json
 
@@ -175,10 +177,10 @@ def draw(decoder: Graph, count: int, seed: int, mixture: Mixture | None = None) 
     return np.concatenate(parts)
 
 
-def blurred(images: Images) -> Images:
+def blurred(images: ImageRows) -> Images:
     """Each pixel the mean of the 3×3 around it, black lying beyond the edge, rounded to nearest."""
     height, width = images.shape[1:3]
-    wide = np.pad(images.astype(np.uint16), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    wide = np.pad(np.asarray(images, np.uint16), ((0, 0), (1, 1), (1, 1), (0, 0)))
     total = sum(
         (wide[:, y : y + height, x : x + width] for y in range(3) for x in range(3)),
         start=np.zeros(images.shape, np.uint16),

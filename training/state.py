@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from model.vae import VAE
 from training import schedule
@@ -40,8 +40,8 @@ class State:
         self.vae = _build(config, device, initial)
         self.ema = _build(config, device, initial).requires_grad_(requires_grad=False).eval()
         # Listed once: to walk the modules takes a tenth of a small network's step.
-        self.parameters = list(self.vae.parameters())
-        self._averages = list(self.ema.parameters())
+        self.parameters: list[Tensor] = list(self.vae.parameters())
+        self._averages: list[Tensor] = list(self.ema.parameters())
         self.optimiser = torch.optim.AdamW(
             _parameter_groups(self.vae, config),
             betas=(config.optimiser.beta1, config.optimiser.beta2),

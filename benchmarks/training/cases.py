@@ -111,7 +111,7 @@ class Clock:
             self._stamps.append((time.perf_counter(), time.process_time()))
             return forward(module, *arguments)
 
-        network.forward = watched  # type: ignore[method-assign]
+        network.forward = watched
 
     @property
     def passes(self) -> int:

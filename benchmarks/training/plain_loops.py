@@ -18,9 +18,10 @@ def bare(case: Case, grey: Tensor, _folder: Path) -> None:
     optimiser = cases.optimiser(vae.parameters())
     for _ in range(EPOCHS):
         order = torch.randperm(len(grey))
-        for rows in order.split(BATCH):
+        for rows in order.split(BATCH):  # type: ignore[no-untyped-call]
             optimiser.zero_grad()
-            cases.loss(vae, vae, cases.binarised(grey[rows])).backward()
+            loss = cases.loss(vae, vae, cases.binarised(grey[rows]))
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
 
 
@@ -32,5 +33,6 @@ def data_loader(case: Case, grey: Tensor, _folder: Path) -> None:
     for _ in range(EPOCHS):
         for (batch,) in loader:
             optimiser.zero_grad()
-            cases.loss(vae, vae, cases.binarised(batch)).backward()
+            loss = cases.loss(vae, vae, cases.binarised(batch))
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks.training import cases
 from benchmarks.training.cases import Case
+from model.vae import Pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Variant:
         self._grey = grey[: max(choices.batch, case.pictures // choices.batch * choices.batch)]
         self._vae = cases.build(case, channels_last=choices.channels_last)
         self._optimiser = cases.optimiser(self._vae.parameters(), fused=choices.fused)
-        compiled: nn.Module = (
+        compiled: Callable[[Tensor, Tensor], Pass] = (
             torch.compile(self._vae, dynamic=False) if choices.compile else self._vae
         )
         self._model = compiled
@@ -56,7 +58,7 @@ class Variant:
     def round(self) -> float:
         """Trains on all pictures once; milliseconds of processor time for 128 of them."""
         before = time.process_time()
-        for rows in torch.randperm(len(self._grey)).split(self._choices.batch):
+        for rows in torch.randperm(len(self._grey)).split(self._choices.batch):  # type: ignore[no-untyped-call]
             self._step(self._grey[rows])
         return (time.process_time() - before) * 1000 / len(self._grey) * 128
 
@@ -69,5 +71,5 @@ class Variant:
         with torch.autocast("cpu", torch.bfloat16, enabled=self._choices.bfloat16):
             loss = cases.loss(self._model, self._vae, bits)
         self._optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()

@@ -44,7 +44,7 @@ def vae(likelihood: Any, *, channels: int = 1) -> VAE:
 def constant(level: float) -> VAE:
     """A model that decodes every latent to one grey level."""
     model = vae(OPTIMAL)
-    head = model.decoder.body[-2]
+    head = list(model.decoder.body.children())[-2]
     with torch.no_grad():
         head.get_parameter("weight").zero_()
         head.get_parameter("bias").fill_(level)

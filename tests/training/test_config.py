@@ -87,10 +87,10 @@ def test_an_unknown_preset_lists_the_known(tmp_path: Path) -> None:
 )
 def test_overrides_are_checked_together(overrides: tuple[str, str]) -> None:
     """Two settings that are right only together may come in either order."""
-    config = read_config("mnist", overrides)
+    config = read_config("pictures", overrides)
 
     assert (config.early_stop, config.data.validation_share) == (3, 0.1)
-    assert override_config(read_config("mnist"), overrides) == config
+    assert override_config(read_config("pictures"), overrides) == config
 
 
 def test_another_network_starts_from_its_defaults() -> None:

@@ -146,7 +146,7 @@ def test_an_optimal_scale_is_fixed_by_all_training_pictures(copied: Workdir) -> 
 def _error_on_training_pictures(workdir: Workdir) -> float:
     """Root mean squared error at z ~ q(z|x), with other draws than the export's."""
     graphs = load_graphs(read_export(workdir))
-    targets = pixels.to_float(reload_data(workdir, workdir.read_config()).train.images)
+    targets = pixels.to_float(np.asarray(reload_data(workdir, workdir.read_config()).train.images))
     mean, logvar = graphs.encoder.run(targets)
     noise = np.random.default_rng(0).standard_normal(mean.shape, dtype=np.float32)
     latents = likelihood.reparameterize(mean, logvar, noise)

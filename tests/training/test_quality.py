@@ -12,7 +12,7 @@ from model import noise
 from model.manifest import Metric
 from model.mixture import Mixture
 from model.noise import Purpose
-from model.pixels import Images, to_float
+from model.pixels import to_float
 from model.runtime import Graph
 from tests import arithmetic_bundle
 from tests.training import runs
@@ -21,6 +21,7 @@ from training.classifier import SHA256
 from training.config import TrainingConfig
 from training.data import Data, Split, load_data
 from training.errors import DataError, StageError
+from training.mapped import ImageRows
 from training.quality import (
     DISTANCE,
     blurred,
@@ -38,7 +39,7 @@ NAMES = {
 }
 
 
-def picker(images: Images) -> Graph:
+def picker(images: ImageRows) -> Graph:
     """A decoder that shows stored pictures: the one that the first latent value points at."""
     nodes = [
         helper.make_node("Slice", ["latent", "zero", "one", "one"], ["value"]),

@@ -16,10 +16,10 @@ from model.manifest import LikelihoodSpec, ReferenceSpec
 from model.reference import SAMPLES, parse_reference
 from tests.app.serving import serving
 from tests.training import runs
-from training.data import Data, Split, load_data
+from training.data import Data, Split, held_out, load_data
 from training.errors import DataError, StageError
 from training.export import Graphs, load_graphs, read_export
-from training.reference import bounds_of, held_out, reference
+from training.reference import bounds_of, reference
 from training.workdir import Workdir, read_json
 
 NOTHING = Split(np.empty((0, 28, 28, 1), np.uint8), None)

@@ -50,6 +50,17 @@ def test_only_like_is_compared_with_like(tmp_path: Path, changes: dict[str, Any]
         difference(run, bundle)
 
 
+def test_a_record_tells_figures_by_preset(tmp_path: Path) -> None:
+    """A JSON file has the figures of several models; one that it has not is named."""
+    record = tmp_path / "models.json"
+    record.write_text(json.dumps({"tiny": {"metrics": {"bound": BOUND.model_dump(mode="json")}}}))
+    run = _run(tmp_path / "run", value=-84.1)
+
+    assert difference(run, record, "tiny") == pytest.approx(-0.1)
+    with pytest.raises(StageError, match="no bound of the preset 'large'"):
+        difference(run, record, "large")
+
+
 def test_bundle_without_the_figure(tmp_path: Path) -> None:
     """A bundle that states no bound is named."""
     with pytest.raises(StageError, match="states no bound"):
