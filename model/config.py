@@ -116,8 +116,6 @@ class MixturePriorConfig(Frozen):
 
 PriorConfig = Annotated[NormalPriorConfig | MixturePriorConfig, Field(discriminator="family")]
 
-
-NetworkConfig = Annotated[MlpConfig | ConvConfig, Field(discriminator="architecture")]
 Blocks = Annotated[int, Field(ge=0, strict=True)]
 
 
