@@ -97,25 +97,6 @@ class ConvConfig(Frozen):
     hidden: PositiveInt = 256
 
 
-class NormalPriorConfig(Frozen):
-    """p(z) = N(0, I)."""
-
-    family: Literal["normal"] = "normal"
-
-
-class MixturePriorConfig(Frozen):
-    """p(z) = Σ w_k N(mean_k, diag(scale_k²)), trained along with the networks.
-
-    The plain learned prior that Tomczak & Welling 2018, "VAE with a VampPrior", compare theirs
-    with. Its KL has no closed form, so the ELBO takes log p(z) of the draws.
-    """
-
-    family: Literal["mixture"]
-    components: PositiveInt = 64
-
-
-PriorConfig = Annotated[NormalPriorConfig | MixturePriorConfig, Field(discriminator="family")]
-
 Blocks = Annotated[int, Field(ge=0, strict=True)]
 
 
@@ -195,6 +176,26 @@ class CustomConfig(Frozen):
 NetworkConfig = Annotated[
     MlpConfig | ConvConfig | ResnetConfig | CustomConfig, Field(discriminator="architecture")
 ]
+
+
+class NormalPriorConfig(Frozen):
+    """p(z) = N(0, I)."""
+
+    family: Literal["normal"] = "normal"
+
+
+class MixturePriorConfig(Frozen):
+    """p(z) = Σ w_k N(mean_k, diag(scale_k²)), trained along with the networks.
+
+    The plain learned prior that Tomczak & Welling 2018, "VAE with a VampPrior", compare theirs
+    with. Its KL has no closed form, so the ELBO takes log p(z) of the draws.
+    """
+
+    family: Literal["mixture"]
+    components: PositiveInt = 64
+
+
+PriorConfig = Annotated[NormalPriorConfig | MixturePriorConfig, Field(discriminator="family")]
 
 
 class ModelConfig(Frozen):
