@@ -2,7 +2,8 @@
 
 TOLD is a bundle's folder, or a JSON file of figures by preset (`--preset`), as the documents keep
 one of each preset that they speak of. Compares the importance-weighted bounds on the same test
-pictures, binarised alike, with the same number of samples. Weights differ between seeds, so the figures do a little.
+pictures, binarised alike, with the same number of samples. Weights differ between seeds, so the
+figures do a little.
 """
 
 from __future__ import annotations
