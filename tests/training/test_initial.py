@@ -60,7 +60,7 @@ def test_the_shipped_bundle_gives_its_weights() -> None:
 
     expected = Graph((MNIST / "decoder.onnx").read_bytes()).run(drawn, ["params"])[0]
     with torch.no_grad():
-        found = vae.decoder(torch.from_numpy(latents))[1].numpy()
+        found = vae.decoder(torch.from_numpy(drawn))[1].numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 
 
