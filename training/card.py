@@ -77,7 +77,9 @@ def _likelihood(likelihood: LikelihoodSpec | None) -> str:
         return "none: it has no bounds on log p(x)"
     parts = [f"{likelihood.family}, of {likelihood.dimensions} values"]
     if likelihood.scale is not None:
-        parts.append(f"scale {likelihood.scale:.4g}")
+        scale = likelihood.scale
+        values = scale if isinstance(scale, tuple) else (scale,)
+        parts.append("scale " + ", ".join(f"{value:.4g}" for value in values))
     if likelihood.binarise:
         parts.append(f"binarised: {likelihood.binarise}")
     return ", ".join(parts)

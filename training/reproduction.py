@@ -1,8 +1,9 @@
 """Does a run come to a figure that was told? `python -m training.reproduction WORKDIR TOLD`.
 
 TOLD is a bundle's folder, or a JSON file of figures by preset (`--preset`), as the documents keep
-one of each preset that they speak of. Compares the importance-weighted bounds on the same test pictures, binarised alike, with the same
-number of samples. Weights differ between seeds, so the figures do a little.
+one of each preset that they speak of. Compares the importance-weighted bounds on the same test
+pictures, binarised alike, with the same number of samples. Weights differ between seeds, so the
+figures do a little.
 """
 
 from __future__ import annotations

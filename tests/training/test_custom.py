@@ -15,6 +15,7 @@ from training.errors import ConfigError
 from training.evaluate import evaluate
 from training.export import export
 from training.initial import read_initial
+from training.latents import latents
 from training.reference import reference
 from training.trainer import fit
 
@@ -109,6 +110,7 @@ def test_a_pair_of_ones_own_trains_and_starts_another(tmp_path: Path) -> None:
     export(workdir.folder)
     evaluate(workdir.folder, console=runs.QUIET)
     reference(workdir.folder, console=runs.QUIET)
+    latents(workdir.folder)
     made = bundle(workdir.folder)
     vae = build_vae(first.model)
 

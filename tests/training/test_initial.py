@@ -27,6 +27,7 @@ from training.errors import ConfigError
 from training.evaluate import evaluate
 from training.export import export
 from training.initial import read_initial
+from training.latents import latents
 from training.reference import reference
 from training.trainer import fit
 from training.workdir import Workdir
@@ -53,13 +54,13 @@ def shipped_model(**changes: Any) -> ModelConfig:
 def test_the_shipped_bundle_gives_its_weights() -> None:
     """The network with a bundle's weights computes what the bundle's graphs compute."""
     vae = VAE(shipped_model())
-    latents = np.random.default_rng(0).standard_normal((5, 32), dtype=np.float32)
+    drawn = np.random.default_rng(0).standard_normal((5, 32), dtype=np.float32)
 
     read_initial(MNIST, vae.config).put_into(vae)
 
-    expected = Graph((MNIST / "decoder.onnx").read_bytes()).run(latents, ["params"])[0]
+    expected = Graph((MNIST / "decoder.onnx").read_bytes()).run(drawn, ["params"])[0]
     with torch.no_grad():
-        found = vae.decoder(torch.from_numpy(latents))[1].numpy()
+        found = vae.decoder(torch.from_numpy(drawn))[1].numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 
 
@@ -177,6 +178,7 @@ def test_a_run_goes_on_from_a_bundle(finished: Workdir, tmp_path: Path) -> None:
     export(workdir.folder)
     evaluate(workdir.folder, console=runs.QUIET)
     reference(workdir.folder, console=runs.QUIET)
+    latents(workdir.folder)
     made = bundle(workdir.folder)
 
     before, after = (
