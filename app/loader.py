@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -14,7 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model.bundle import DECODER, ENCODER, GOLDEN, MANIFEST, Bundle, BundleError
+from model.archive import read_arrays
+from model.bundle import DECODER, ENCODER, GOLDEN, GOLDEN_LARGEST, MANIFEST, Bundle, BundleError
 from model.manifest import VARIES, GraphSpec, TensorSpec
 from model.runtime import CPU, CUDA, Graph, GraphError, choose_provider
 
@@ -167,10 +166,11 @@ def _axes(shape: tuple[int | str | None, ...]) -> tuple[int, ...]:
 
 def _golden(bundle: Bundle) -> dict[str, Rows]:
     names = ("image", "mean", "logvar", "latent", "pixels", "params")
+    content = bundle.read(GOLDEN)
     try:
-        with np.load(io.BytesIO(bundle.read(GOLDEN)), allow_pickle=False) as archive:
-            return {name: np.asarray(archive[name], dtype=np.float32) for name in names}
-    except (ValueError, OSError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(content, names, GOLDEN_LARGEST)
+        return {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
+    except ValueError as error:
         msg = f"{bundle.folder / GOLDEN}: not a golden batch: {error}"
         raise BundleError(msg) from error
 
