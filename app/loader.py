@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model.archive import read_arrays
-from model.bundle import DECODER, ENCODER, GOLDEN, GOLDEN_LARGEST, MANIFEST, Bundle, BundleError
+from model.bundle import DECODER, ENCODER, MANIFEST, Bundle, BundleError
+from model.golden import read_golden
 from model.manifest import VARIES, GraphSpec, TensorSpec
 from model.runtime import CPU, CUDA, Graph, GraphError, choose_provider
 
@@ -124,7 +124,7 @@ def _shapes(tensors: tuple[TensorSpec, ...]) -> dict[str, tuple[int, ...]]:
 def _load_on(bundle: Bundle, provider: str, threads: int, measure: Measure) -> Loaded:
     encoder = _graph(bundle, ENCODER, bundle.manifest.encoder, provider, threads)
     decoder = _graph(bundle, DECODER, bundle.manifest.decoder, provider, threads)
-    golden = _golden(bundle)
+    golden = read_golden(bundle)
     _reproduce(bundle, provider, encoder, golden["image"], golden)
     _reproduce(bundle, provider, decoder, golden["latent"], golden)
     pixels = bundle.manifest.input.height * bundle.manifest.input.width
@@ -162,17 +162,6 @@ def _graph(bundle: Bundle, file: str, spec: GraphSpec, provider: str, threads: i
 def _axes(shape: tuple[int | str | None, ...]) -> tuple[int, ...]:
     """The axes behind the batch; those with a name or an expression vary."""
     return tuple(axis if isinstance(axis, int) else VARIES for axis in shape[1:])
-
-
-def _golden(bundle: Bundle) -> dict[str, Rows]:
-    names = ("image", "mean", "logvar", "latent", "pixels", "params")
-    content = bundle.read(GOLDEN)
-    try:
-        arrays = read_arrays(content, names, GOLDEN_LARGEST)
-        return {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
-    except ValueError as error:
-        msg = f"{bundle.folder / GOLDEN}: not a golden batch: {error}"
-        raise BundleError(msg) from error
 
 
 def _reproduce(

@@ -44,8 +44,6 @@ GOLDEN = "golden.npz"
 CARD = "card.md"
 CARD_LIMIT = 1024 * 1024
 """Bytes that a card may have, as it is kept in memory."""
-GOLDEN_LARGEST = 1 << 30
-"""Bytes that the arrays of a golden batch take at most."""
 MANIFEST_LIMIT = 16 * 1024 * 1024
 """Bytes that a manifest may have: what is read before anything is known of a bundle."""
 REQUIRED_FILES = (ENCODER, DECODER, GOLDEN)

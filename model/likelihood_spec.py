@@ -6,13 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from model.config import Family, Frozen
+from model.config import SMALLEST_SCALE, Family, Frozen
 
 Binarisation = Literal["sample", "threshold", "none"]
 """How pictures are made binary before they are scored; `none`: they are scored as they are."""
-
-SMALLEST_SCALE = 1e-6
-"""Far below a grey level, and large enough that float32 holds its square's inverse."""
 
 _PositiveFloat = Annotated[float, Field(ge=SMALLEST_SCALE)]
 Scale = _PositiveFloat | Annotated[tuple[_PositiveFloat, ...], Field(min_length=1)]
