@@ -6,6 +6,7 @@ import itertools
 import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -135,6 +136,10 @@ def read_sweep(path: Path) -> Sweep:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"{path}: not a TOML file that can be read: {error}"
         raise ConfigError(msg) from error
+    for key, value in _flatten(document):
+        if dated := _date(value):
+            msg = f"{path}: {key}: {dated} is a date or time, which no setting is; quote a text"
+            raise ConfigError(msg)
     try:
         return Sweep.model_validate(document)
     except ValidationError as error:
@@ -145,6 +150,16 @@ def read_sweep(path: Path) -> Sweep:
             what = "unknown key" if unknown else entry["msg"].removeprefix("Value error, ")
             lines.append(f"{path}: {key}: {what}" if key else f"{path}: {what}")
         raise ConfigError("\n".join(lines)) from error
+
+
+def _date(value: object) -> date | time | None:
+    """The first date or time in a value of TOML, whose lists hold tables too."""
+    if isinstance(value, date | time):
+        return value
+    inner = value.values() if isinstance(value, dict) else value
+    if isinstance(value, dict | list):
+        return next((found for one in inner if (found := _date(one))), None)
+    return None
 
 
 def _variation(key: str, value: object) -> Range | list[object]:

@@ -257,7 +257,11 @@ def test_other_settings_need_another_folder(
         ("[vary]\nmodel.latent_dim = { low = 0, high = 4 }", TINY, "greater than 0"),
         ("[vary]\nmodel.likelihood.binarise = ['sample', 'threshold']", TINY, "same in all"),
         ("[vary]\nseed = [1, 2]", TINY + "tuning.epochs = 1\n", "tuning.epochs = 0 below"),
-        ("[[runs]]\nseed = 1\n[[runs]]\ndata.test_share = 0.2", TINY, "must be the same"),
+        (
+            "[[runs]]\nseed = 1\n[[runs]]\ndata.test_share = 0.2",
+            TINY,
+            "data.test_share must be the same",
+        ),
     ],
 )
 def test_what_can_not_be_compared_is_said_first(

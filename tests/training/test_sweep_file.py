@@ -53,6 +53,8 @@ def test_a_grid_is_the_product(vary: dict[str, list[int]]) -> None:
         ('search = "grid"\n[vary]\nema = { low = 0.1, high = 0.5 }', "a grid needs lists"),
         ("trails = 3\n[vary]\nseed = [1]", "trails: unknown key"),
         ("trials = 0\n[vary]\nseed = [1]", "trials: Input should be greater than 0"),
+        ("[vary]\nseed = [2026-01-01]", "vary.seed: 2026-01-01 is a date or time"),
+        ("[[runs]]\ndata.id = 10:00:00", "runs: 10:00:00 is a date or time"),
         ("trials = ", "not a TOML file that can be read"),
     ],
 )
