@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from model.config import Frozen, PositiveInt
 from training.config import Seed, TrainingConfig, read_config
 from training.errors import ConfigError
-from training.overrides import Override
+from training.overrides import Override, unknown_key
 
 Settings = Mapping[str, object]
 """Values by dotted key; `preset` is one of the keys."""
@@ -147,7 +147,11 @@ def read_sweep(path: Path) -> Sweep:
         for entry in error.errors():
             key = ".".join(map(str, entry["loc"]))
             unknown = entry["type"] == "extra_forbidden"
-            what = "unknown key" if unknown else entry["msg"].removeprefix("Value error, ")
+            what = (
+                unknown_key(Sweep, entry["loc"])
+                if unknown
+                else entry["msg"].removeprefix("Value error, ")
+            )
             lines.append(f"{path}: {key}: {what}" if key else f"{path}: {what}")
         raise ConfigError("\n".join(lines)) from error
 

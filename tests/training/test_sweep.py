@@ -17,6 +17,7 @@ from training.__main__ import main
 from training.errors import ConfigError, InterruptedTrainingError
 from training.sweep import run_sweep
 from training.sweep_file import Sweep, read_sweep
+from training.sweep_plan import require_comparable
 from training.sweep_report import Ended
 from training.workdir import Workdir, read_json, write_json
 
@@ -290,3 +291,29 @@ def test_a_sweep_without_a_good_trial_fails(tmp_path: Path, capsys: Any) -> None
 
     assert status == 2
     assert "no trial came to its end; summary.json says why" in capsys.readouterr().err
+
+
+def test_augmentation_may_vary(tmp_path: Path) -> None:
+    """The pictures that trials are compared by are not augmented."""
+    require_comparable(sweep(tmp_path, "[vary]\ndata.augment.shift = [0, 1]\n"), [])
+
+
+def test_other_pictures_are_refused_before_a_trial_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupted trial is not marked as failed by a call with other pictures."""
+    wanted = sweep(tmp_path, 'search = "grid"\n[vary]\nseed = [1]\n')
+    with monkeypatch.context() as patch:
+        interrupt_at(5, patch)
+        with pytest.raises(InterruptedTrainingError):
+            run_sweep(wanted, tmp_path / "sweep", console=runs.QUIET)
+    path = Workdir(tmp_path / "sweep" / "trials" / "0000").run
+    about = read_json(path)
+    write_json(path, {**about, "fingerprints": {"train": "others"}})
+
+    with pytest.raises(ConfigError, match="made with other pictures"):
+        run_sweep(wanted, tmp_path / "sweep", console=runs.QUIET)
+    write_json(path, about)
+    (ended,) = run_sweep(wanted, tmp_path / "sweep", console=runs.QUIET)
+
+    assert ended.state == "complete"
