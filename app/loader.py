@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -14,7 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model.bundle import DECODER, ENCODER, GOLDEN, MANIFEST, Bundle, BundleError
+from model.bundle import DECODER, ENCODER, MANIFEST, Bundle, BundleError
+from model.golden import read_golden
 from model.manifest import VARIES, GraphSpec, TensorSpec
 from model.runtime import CPU, CUDA, Graph, GraphError, choose_provider
 
@@ -125,7 +124,7 @@ def _shapes(tensors: tuple[TensorSpec, ...]) -> dict[str, tuple[int, ...]]:
 def _load_on(bundle: Bundle, provider: str, threads: int, measure: Measure) -> Loaded:
     encoder = _graph(bundle, ENCODER, bundle.manifest.encoder, provider, threads)
     decoder = _graph(bundle, DECODER, bundle.manifest.decoder, provider, threads)
-    golden = _golden(bundle)
+    golden = read_golden(bundle)
     _reproduce(bundle, provider, encoder, golden["image"], golden)
     _reproduce(bundle, provider, decoder, golden["latent"], golden)
     pixels = bundle.manifest.input.height * bundle.manifest.input.width
@@ -163,16 +162,6 @@ def _graph(bundle: Bundle, file: str, spec: GraphSpec, provider: str, threads: i
 def _axes(shape: tuple[int | str | None, ...]) -> tuple[int, ...]:
     """The axes behind the batch; those with a name or an expression vary."""
     return tuple(axis if isinstance(axis, int) else VARIES for axis in shape[1:])
-
-
-def _golden(bundle: Bundle) -> dict[str, Rows]:
-    names = ("image", "mean", "logvar", "latent", "pixels", "params")
-    try:
-        with np.load(io.BytesIO(bundle.read(GOLDEN)), allow_pickle=False) as archive:
-            return {name: np.asarray(archive[name], dtype=np.float32) for name in names}
-    except (ValueError, OSError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        msg = f"{bundle.folder / GOLDEN}: not a golden batch: {error}"
-        raise BundleError(msg) from error
 
 
 def _reproduce(

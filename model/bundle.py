@@ -42,6 +42,8 @@ ENCODER = "encoder.onnx"
 DECODER = "decoder.onnx"
 GOLDEN = "golden.npz"
 CARD = "card.md"
+CARD_LIMIT = 1024 * 1024
+"""Bytes that a card may have, as it is kept in memory."""
 MANIFEST_LIMIT = 16 * 1024 * 1024
 """Bytes that a manifest may have: what is read before anything is known of a bundle."""
 REQUIRED_FILES = (ENCODER, DECODER, GOLDEN)
@@ -226,11 +228,18 @@ def _posterior(bundle: Bundle) -> Posterior | None:
 def _card(bundle: Bundle) -> str | None:
     if CARD not in bundle.manifest.files:
         return None
+    if bundle.manifest.files[CARD].bytes > CARD_LIMIT:
+        msg = f"{bundle.folder / CARD}: more than the {CARD_LIMIT} bytes that a card may have"
+        raise BundleError(msg)
     try:
-        return bundle.read(CARD).decode("utf-8")
+        text = bundle.read(CARD).decode("utf-8")
     except UnicodeDecodeError as error:
         msg = f"{bundle.folder / CARD}: not UTF-8: {error.reason}"
         raise BundleError(msg) from error
+    if "\0" in text:
+        msg = f"{bundle.folder / CARD}: holds a NUL character, so it is no text"
+        raise BundleError(msg)
+    return text
 
 
 def _read(path: Path, most: int) -> bytes:
@@ -242,9 +251,13 @@ def _read(path: Path, most: int) -> bytes:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 msg = f"{path}: can't be read: it is no regular file"
                 raise BundleError(msg)
-            return file.read(most + 1)
+            # What there is, and no more: room is made for all that is asked for.
+            return file.read(min(most, os.fstat(descriptor).st_size) + 1)
     except FileNotFoundError as error:
         msg = f"{path}: missing"
+        raise BundleError(msg) from error
+    except MemoryError as error:
+        msg = f"{path}: has more bytes than there is memory for"
         raise BundleError(msg) from error
     except OSError as error:
         msg = f"{path}: can't be read: {error.strerror or error}"

@@ -23,7 +23,12 @@ LOGISTIC_SCALE_FLOOR = 0.1 / (LEVELS - 1)
 probability of 0.987 already, and the rest is worth 0.013 nats a value."""
 
 
-PositiveInt = Annotated[int, Field(gt=0, strict=True)]
+SMALLEST_SCALE = 1e-6
+"""Of a likelihood: far below a grey level, and float32 still holds its square's inverse."""
+
+MOST = 2**31 - 1
+"""The largest number of anything: what 32 bits hold, far beyond what can be trained."""
+PositiveInt = Annotated[int, Field(gt=0, le=MOST, strict=True)]
 """Strict, as `true` would pass for 1."""
 
 
@@ -56,7 +61,7 @@ class GaussianConfig(Frozen):
     """
 
     family: Literal["gaussian"] = "gaussian"
-    scale: Annotated[float, Field(gt=0)] | Literal["learned", "optimal"] = "learned"
+    scale: Annotated[float, Field(ge=SMALLEST_SCALE)] | Literal["learned", "optimal"] = "learned"
 
 
 class LogisticConfig(Frozen):

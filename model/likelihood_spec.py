@@ -6,12 +6,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from model.config import Family, Frozen
+from model.config import SMALLEST_SCALE, Family, Frozen
 
 Binarisation = Literal["sample", "threshold", "none"]
 """How pictures are made binary before they are scored; `none`: they are scored as they are."""
 
-_PositiveFloat = Annotated[float, Field(gt=0)]
+_PositiveFloat = Annotated[float, Field(ge=SMALLEST_SCALE)]
 Scale = _PositiveFloat | Annotated[tuple[_PositiveFloat, ...], Field(min_length=1)]
 """Of a likelihood: one for all values, or one a channel."""
 
@@ -28,8 +28,8 @@ class LikelihoodSpec(Frozen):
     dimensions: PositiveInt
     scale: Scale | None = None
     """Of pixels in [0, 1]: a Gaussian's standard deviation, or a logistic's scale by channel."""
-    levels: Annotated[int, Field(ge=2)] | None = None
-    """Number of grey levels that a logistic is a distribution over."""
+    levels: Annotated[int, Field(ge=2, le=65_536)] | None = None
+    """Number of grey levels that a logistic is a distribution over, of 16 bits at most."""
     binarise: Literal["sample", "threshold", "none"] | None = None
     """How training made grey pictures binary; Bernoulli only."""
 

@@ -7,6 +7,7 @@ Its parts that describe arrays are defined in `model.layout`, the likelihood in
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -76,7 +77,8 @@ class FileEntry(Frozen):
     """What a file of the bundle must be."""
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    bytes: NonNegativeInt
+    bytes: Annotated[int, Field(ge=0, lt=1 << 31)]
+    """A graph has less than 2 GiB, the bound of its format."""
 
 
 class Preprocessing(Frozen):
@@ -162,6 +164,17 @@ class Manifest(Frozen):
             msg = (
                 f"likelihood.scale must have one value for each of the {self.input.channels} "
                 f"channels, got {len(scale)}"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _kl_is_of_the_latents(self) -> Self:
+        wanted = math.prod(self.latent.shape)
+        if self.kl_per_dimension and len(self.kl_per_dimension) != wanted:
+            msg = (
+                f"kl_per_dimension must have one value for each of the {wanted} latent "
+                f"dimensions, got {len(self.kl_per_dimension)}"
             )
             raise ValueError(msg)
         return self

@@ -10,6 +10,12 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from model.config import Frozen
 from model.likelihood_spec import Binarisation
 
+ClassName = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+"""Without control characters, as it is shown in pages and terminals."""
+
+PICTURES = 5000
+"""How many pictures there are posterior means of, at most."""
+
 
 class Metric(Frozen):
     """A measured figure and how it was measured; log-likelihoods are in nats."""
@@ -55,7 +61,7 @@ class PosteriorSpec(Frozen):
     """Which pictures, such as `validation` or `test`."""
     fingerprint: str
     """Of the split of the source that they are from, as `DataSpec` has it."""
-    n: PositiveInt
+    n: Annotated[int, Field(gt=0, le=PICTURES)]
     """Number of pictures, evenly chosen from the split."""
-    classes: Annotated[tuple[str, ...], Field(max_length=10_000)] = ()
+    classes: Annotated[tuple[ClassName, ...], Field(max_length=10_000)] = ()
     """Names of the classes that labels number from 0; empty where the pictures have no labels."""

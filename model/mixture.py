@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import math
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,12 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model import noise
+from model.archive import read_arrays
 from model.noise import Purpose
 
 Floats = NDArray[np.float32]
 Nats = NDArray[np.float64]
 
 PRIOR = "prior.npz"
+
+LARGEST = 1 << 28
+"""Bytes that a mixture takes at most."""
 
 _LOG_2PI = math.log(2 * math.pi)
 _SUM_TOLERANCE = 1e-6
@@ -106,15 +109,7 @@ def parse_mixture(content: bytes) -> Mixture:
     Raises:
         ValueError: it is damaged, or holds no mixture.
     """
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = {name: np.asarray(archive[name]) for name in archive.files}
-    except (ValueError, OSError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        msg = f"not an archive of a prior: {error}"
-        raise ValueError(msg) from error
-    if arrays.keys() != set(_TYPES):
-        msg = f"holds {', '.join(sorted(arrays))}, it should hold {', '.join(_TYPES)}"
-        raise ValueError(msg)
+    arrays = read_arrays(content, tuple(_TYPES), LARGEST)
     shape = arrays["means"].shape
     for name, dtype in _TYPES.items():
         wanted, array = shape[:1] if name == "weights" else shape, arrays[name]

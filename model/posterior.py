@@ -8,18 +8,18 @@ float16, and `label` [n], integers that number the classes, or −1 for none. Th
 from __future__ import annotations
 
 import io
-import zipfile
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.archive import read_arrays
+from model.measured import PICTURES as PICTURES
 from model.measured import PosteriorSpec
 from model.pixels import Floats
 
 POSTERIOR = "posterior.npz"
-PICTURES = 5000
-"""How many pictures there are means of, at most."""
 LARGEST = 2_560_000
 """Bytes that the means take at most: 5,000 of 128 float32, or of 256 float16."""
 NO_LABEL = -1
@@ -57,19 +57,19 @@ def parse_posterior(
     Raises:
         ValueError: it is damaged, or not what `spec` and the model's latents say.
     """
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = {name: np.asarray(archive[name]) for name in archive.files}
-    except (ValueError, OSError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        msg = f"not an archive of posterior means: {error}"
-        raise ValueError(msg) from error
-    if set(arrays) != {"mean", "label"}:
-        msg = f"holds {', '.join(sorted(arrays)) or 'nothing'}, it should hold mean, label"
+    values = math.prod(latent_shape)
+    if spec.n > storable(spec.n, values):
+        msg = f"holds {spec.n} means of {values} values, at most {storable(spec.n, values)} may be"
         raise ValueError(msg)
+    room = spec.n * (values * np.dtype(np.float64).itemsize + np.dtype(np.int64).itemsize)
+    arrays = read_arrays(content, ("mean", "label"), room)
     means, labels = arrays["mean"], arrays["label"]
     shape = (spec.n, *latent_shape)
     if means.dtype not in (np.float32, np.float16) or means.shape != shape:
         msg = f"mean is {means.dtype} {means.shape}, it should be float32 or float16 {shape}"
+        raise ValueError(msg)
+    if means.dtype == np.float32 and means.nbytes > LARGEST:
+        msg = f"mean has {means.nbytes} bytes, more than {LARGEST} are stored as float16"
         raise ValueError(msg)
     if not np.isfinite(means).all():
         msg = "mean should be finite, and is not"

@@ -69,7 +69,9 @@ def bundle(folder: Path, overrides: Sequence[str] = (), console: Console | None 
     posterior, means = _posterior(workdir, config)
     manifest = _manifest(
         config,
-        run=workdir.read_json(workdir.run, "fit"),
+        run=workdir.read_json(
+            workdir.run, "fit", git_commit=object, fingerprints=dict, pictures=dict
+        ),
         exported=exported.about,
         measured=_measured(workdir, config),
         golden=exported.golden,
@@ -111,7 +113,7 @@ def golden_tolerance(golden: bytes) -> dict[str, dict[str, float]]:
 
 def _measured(workdir: Workdir, config: TrainingConfig) -> dict[str, Any]:
     """What `evaluate` wrote, and `quality` where it is part of the run."""
-    measured = workdir.read_json(workdir.metrics, "evaluate")
+    measured = workdir.read_json(workdir.metrics, "evaluate", metrics=dict)
     if config.evaluation.quality != "none" and DISTANCE not in measured["metrics"]:
         msg = (
             f"{workdir.metrics}: has no figures of samples; run `vaetrain quality` on this workdir"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from model.manifest import Metric
 from training.record import Record
 
 _HIGHER = frozenset(
@@ -27,6 +27,10 @@ _ERRORS = 2.0
 measured on the same pictures, so the true error is smaller: the mark errs towards a draw."""
 _NAMES_ONLY = ("bundle.name", "bundle.version", "bundle.card")
 """Settings that differ without anything being different."""
+
+_PICTURES = ("model.channels", "model.height", "model.width", "data.background")
+_NUMBERS = ("model.likelihood.family", "model.likelihood.binarise")
+_DIGEST = re.compile(r"SHA-256 of the pixels: ([0-9a-f]{64})")
 
 Mark = Literal["best", "draw"]
 
@@ -105,18 +109,37 @@ def _figures(records: Sequence[Record]) -> dict[str, list[Figure | None]]:
 
 
 def _figures_of(record: Record) -> dict[str, Figure]:
-    figures = {name: _figure(metric) for name, metric in record.metrics.items()}
+    pictures, numbers = _pictures(record), _numbers(record)
+    figures = {}
+    for name, metric in record.metrics.items():
+        how = (metric.n, metric.samples, sorted(metric.seeds.items()), metric.note)
+        # Samples are measured as pictures, whichever likelihood they were drawn with.
+        targets = () if name.startswith("sample_") else (_pixels(record), numbers)
+        measured_on = (how, pictures, targets)
+        figures[name] = Figure(metric.value, metric.standard_error, measured_on)
     validation = record.last.get("validation_elbo")
     if validation is not None:
         # The split follows from these; noise and bits differ with the seed, and average out.
         split = (record.run.get("fingerprints"), record.settings.get("data.validation_share"))
-        figures["validation_elbo"] = Figure(float(validation), None, split)
+        figures["validation_elbo"] = Figure(float(validation), None, (split, pictures, numbers))
     return figures
 
 
-def _figure(metric: Metric) -> Figure:
-    how = (metric.n, metric.samples, sorted(metric.seeds.items()), metric.note)
-    return Figure(metric.value, metric.standard_error, how)
+def _pictures(record: Record) -> list[object]:
+    """What pictures are made into before anything is measured."""
+    return [record.settings.get(key) for key in _PICTURES]
+
+
+def _numbers(record: Record) -> list[object]:
+    """What decides which numbers a bound is the density or the probability of."""
+    return [record.settings.get(key) for key in _NUMBERS]
+
+
+def _pixels(record: Record) -> list[object]:
+    """The split that was measured and its pixels' SHA-256, which only the bound's note states."""
+    note = record.metrics["bound"].note if "bound" in record.metrics else None
+    found = _DIGEST.search(note or "")
+    return [record.settings.get("evaluation.split"), found and found[1]]
 
 
 def _marks(name: str, row: Sequence[Figure | None]) -> list[Mark | None]:

@@ -24,7 +24,7 @@ from model.noise import MAX_SEED
 from model.sources import SourceError, locate
 from training.data_config import DataConfig, NonNegativeInt
 from training.errors import ConfigError
-from training.overrides import Override, apply_overrides, flatten, parse_override
+from training.overrides import Override, apply_overrides, flatten, parse_override, unknown_key
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, strict=True)]
 
@@ -344,7 +344,11 @@ def _describe(error: ValidationError, name: str, overrides: Sequence[Override] =
         )
         key = ".".join(str(part) for part in entry["loc"] if part not in tags)
         unknown = entry["type"] == "extra_forbidden"
-        what = "unknown key" if unknown else entry["msg"].removeprefix("Value error, ")
+        what = (
+            unknown_key(TrainingConfig, entry["loc"])
+            if unknown
+            else entry["msg"].removeprefix("Value error, ")
+        )
         guilty = [one.text for one in overrides if not key or one.concerns(key)]
         where = f"{name} with {' '.join(guilty)}" if guilty else name
         lines.append(f"{where}: {key}: {what}" if key else f"{where}: {what}")

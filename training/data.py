@@ -123,7 +123,7 @@ def reload_data(workdir: Workdir, config: TrainingConfig) -> Data:
         DataError: as for `load_data`, or they have changed since.
         StageError: `fit` has not finished, or its `run.json` is damaged.
     """
-    known: dict[str, str] = workdir.read_json(workdir.run, "fit")["fingerprints"]
+    known: dict[str, str] = workdir.read_json(workdir.run, "fit", fingerprints=dict)["fingerprints"]
     data = load_data(config)
     if data.fingerprints != known:
         msg = f"{config.data.source}: not the pictures that {workdir.folder} was trained with"

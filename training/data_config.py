@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from model.config import Frozen
+from model.config import MOST, Frozen
 
 Share = Annotated[float, Field(ge=0, lt=1)]
-NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=MOST, strict=True)]
 
 
 class AugmentConfig(Frozen):

@@ -115,7 +115,7 @@ def read_export(workdir: Workdir) -> Exported:
     """
     for path in (workdir.encoder, workdir.decoder, workdir.golden):
         workdir.require(path, "export")
-    about = workdir.read_json(workdir.export, "export")
+    about = workdir.read_json(workdir.export, "export", scale=object)
     again = "run `vaetrain export` on this workdir again"
     known = about.get("sha256")
     if not isinstance(known, dict):

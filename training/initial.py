@@ -8,7 +8,6 @@ golden batch, which the network must reproduce before it is trained on.
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,6 @@ from torch import Tensor
 from model.bundle import (
     DECODER,
     ENCODER,
-    GOLDEN,
     MANIFEST,
     Bundle,
     BundleError,
@@ -34,6 +32,7 @@ from model.bundle import (
     open_bundle,
 )
 from model.config import ModelConfig, NetworkConfig
+from model.golden import read_golden
 from model.manifest import Manifest, Scale
 from model.prior import mixture_parameters
 from model.vae import VAE
@@ -109,9 +108,17 @@ class Initial:
         if self.golden is None:
             return
         golden = {name: torch.from_numpy(array) for name, array in self.golden.items()}
-        mean, logvar = vae.encoder(golden["image"])
-        _, params = vae.decoder(golden["latent"])
+        try:
+            mean, logvar = vae.encoder(golden["image"])
+            _, params = vae.decoder(golden["latent"])
+        except (RuntimeError, ValueError) as error:
+            msg = f"{self.source}: its golden batch has other shapes than this network's: {error}"
+            raise ConfigError(msg) from error
         for name, found in (("mean", mean), ("logvar", logvar), ("params", params)):
+            if not len(found) or found.shape != golden[name].shape:
+                there, here = list(golden[name].shape), list(found.shape)
+                msg = f"{self.source}: {name} of its golden batch is {there}, of this model {here}"
+                raise ConfigError(msg)
             limit = GOLDEN_LIMIT * max(1.0, float(golden[name].abs().max()))
             difference = float((found - golden[name]).abs().max())
             if not difference <= limit:
@@ -135,7 +142,8 @@ def read_initial(source: Path, model: ModelConfig) -> Initial:
             return _of_workdir(source, model)
         content = source.read_bytes()
         return Initial(source, load_tensors(content), _about_weights(content))
-    except (OSError, SafetensorError, BundleError, TrainingError) as error:
+    # A ValueError: a path that holds a NUL.
+    except (OSError, ValueError, SafetensorError, BundleError, TrainingError) as error:
         if isinstance(error, ConfigError):
             raise
         msg = f"--init {source}: is no bundle, workdir or safetensors file to start from: {error}"
@@ -143,11 +151,21 @@ def read_initial(source: Path, model: ModelConfig) -> Initial:
 
 
 def graph_weights(content: bytes) -> dict[str, Tensor]:
-    """The constants of a serialised graph by name: those of weights are torch's."""
-    graph = onnx.load_model_from_string(content).graph
-    return {
-        one.name: torch.from_numpy(numpy_helper.to_array(one).copy()) for one in graph.initializer
-    }
+    """The constants of a serialised graph by name: those of weights are torch's.
+
+    Raises:
+        ConfigError: it is no graph, or has constants that torch does not know.
+    """
+    try:
+        graph = onnx.load_model_from_string(content).graph
+        return {
+            one.name: torch.from_numpy(numpy_helper.to_array(one).copy())
+            for one in graph.initializer
+        }
+    # The errors of protobuf, onnx and torch share no other base.
+    except Exception as error:
+        msg = f"not a graph whose weights can be read: {error}"
+        raise ConfigError(msg) from error
 
 
 def _of_bundle(source: Path, model: ModelConfig) -> Initial:
@@ -164,7 +182,7 @@ def _of_bundle(source: Path, model: ModelConfig) -> Initial:
             "sha256": hashlib.sha256(manifest_bytes(source)).hexdigest(),
         },
         scale=manifest.likelihood.scale if manifest.likelihood else None,
-        golden=_golden(bundle),
+        golden=read_golden(bundle),
     )
 
 
@@ -184,15 +202,18 @@ def _bundle_weights(bundle: Bundle) -> dict[str, Tensor]:
     networks = {
         f"{network}.{name}": tensor
         for network, file in (("encoder", ENCODER), ("decoder", DECODER))
-        for name, tensor in graph_weights(bundle.read(file)).items()
+        for name, tensor in _graph_weights(bundle, file).items()
     }
     prior = mixture_parameters(bundle.mixture) if bundle.mixture else {}
     return {**networks, **{f"{_PRIOR}{name}": tensor for name, tensor in prior.items()}}
 
 
-def _golden(bundle: Bundle) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
-    with np.load(io.BytesIO(bundle.read(GOLDEN))) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+def _graph_weights(bundle: Bundle, file: str) -> dict[str, Tensor]:
+    try:
+        return graph_weights(bundle.read(file))
+    except ConfigError as error:
+        msg = f"{bundle.folder / file}: {error}"
+        raise ConfigError(msg) from error
 
 
 def _described(source: Path, manifest: Manifest) -> dict[str, object]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
+
+from pydantic import BaseModel
 
 from training.errors import ConfigError
 
@@ -97,6 +100,24 @@ def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
         name = f"{prefix}{key}"
         flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
     return flat
+
+
+def unknown_key(model: type[BaseModel], location: Sequence[int | str]) -> str:
+    """What is wrong with a key of `model` that there is not, and what may have been meant."""
+    models = [model]
+    for part in location[:-1]:
+        # Other parts are the tags of a union, whose models are all looked into.
+        inner = [one.model_fields[str(part)] for one in models if str(part) in one.model_fields]
+        models = [found for field in inner for found in _models(field.annotation)] or models
+    known = sorted({name for one in models for name in one.model_fields})
+    near = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"unknown key; did you mean {near[0]}?" if near else "unknown key"
+
+
+def _models(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for inner in get_args(annotation) for found in _models(inner)]
 
 
 def add_set(command: argparse.ArgumentParser) -> None:

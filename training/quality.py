@@ -61,7 +61,7 @@ def quality(
     workdir = Workdir(folder)
     config = workdir.read_config(overrides)
     graphs = load_graphs(read_export(workdir))
-    document = workdir.read_json(workdir.metrics, "evaluate")
+    document = workdir.read_json(workdir.metrics, "evaluate", metrics=dict)
     figures = measure_quality(
         graphs.decoder,
         reload_data(workdir, config),

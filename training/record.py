@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from model.manifest import Metric
 from training.curves import Log
-from training.errors import StageError
 from training.overrides import flatten
 from training.workdir import Workdir
 
@@ -74,7 +71,7 @@ def read_record(folder: Path) -> Record:
     """
     workdir = Workdir(folder)
     log = _lines(workdir.log)
-    measured = _document(workdir, workdir.metrics, "evaluate")
+    metrics, kl = _metrics(workdir)
     training_kl = log[-1].get("kl_per_dimension", ()) if log else ()
     settings = flatten(workdir.read_json(workdir.config, "fit"))
     return Record(
@@ -83,8 +80,8 @@ def read_record(folder: Path) -> Record:
         run=_document(workdir, workdir.run, "fit"),
         log=log,
         warnings=_lines(workdir.warnings),
-        metrics=_metrics(workdir, measured.get("metrics", {})),
-        kl_per_dimension=measured.get("kl_per_dimension", training_kl),
+        metrics=metrics,
+        kl_per_dimension=training_kl if kl is None else kl,
         finished=workdir.weights.exists(),
     )
 
@@ -93,12 +90,17 @@ def _document(workdir: Workdir, path: Path, stage: str) -> Mapping[str, Any]:
     return workdir.read_json(path, stage) if path.exists() else {}
 
 
-def _metrics(workdir: Workdir, found: Mapping[str, Any]) -> dict[str, Metric]:
-    try:
-        return {name: Metric.model_validate(value) for name, value in found.items()}
-    except ValidationError as error:
-        msg = f"{workdir.metrics}: damaged ({error}); run `vaetrain evaluate` on this workdir again"
-        raise StageError(msg) from error
+def _metrics(workdir: Workdir) -> tuple[dict[str, Metric], list[float] | None]:
+    """The figures and the KL of each dimension; none where they have not been measured."""
+    if not workdir.metrics.exists():
+        return {}, None
+    measured = workdir.read_json(workdir.metrics, "evaluate", metrics=dict)
+    with workdir.reading(workdir.metrics, "evaluate"):
+        metrics = {
+            name: Metric.model_validate(value) for name, value in measured["metrics"].items()
+        }
+        kl = measured.get("kl_per_dimension")
+        return metrics, kl if kl is None else [float(value) for value in kl]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

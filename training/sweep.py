@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 
 from training.config import TrainingConfig
+from training.data import load_data
 from training.errors import ConfigError, InterruptedTrainingError, NotFiniteError
 from training.overrides import Override, parse_override
 from training.sweep_file import Sweep
@@ -72,6 +73,7 @@ def run_sweep(
     with sole_use(folder):
         _require_same(sweep, parsed, folder / "sweep.json")
         run = _Run(sweep, parsed, folder, console, open_study(sweep, folder))
+        _require_pictures_of_before(run)
         _prepare(run)
         while (number := len(_ended(run))) < _wanted(sweep):
             # Anew for each trial: a sweep that was stopped proposes what it would have anyway.
@@ -115,12 +117,16 @@ def _trial(run: _Run, number: int) -> None:
     run.console.print(
         f"trial {number + 1} of {_wanted(run.sweep)}: {told}", highlight=False, soft_wrap=True
     )
+    begun = workdir.checkpoint.exists()
     try:
         bound = _bound(run, trial, run.sweep.config(settings, run.overrides), workdir)
     except optuna.TrialPruned:
         run.study.tell(trial, state=TrialState.PRUNED)
         run.console.print("pruned: half of the trials before were better at this epoch")
     except (ConfigError, NotFiniteError) as error:
+        if begun and isinstance(error, ConfigError):
+            # It can't be resumed as called now; its settings did train.
+            raise
         # Of these settings: those of other trials may do.
         trial.set_user_attr(_REASON, str(error))
         run.study.tell(trial, state=TrialState.FAIL)
@@ -207,12 +213,28 @@ def _require_same(sweep: Sweep, overrides: Sequence[Override], path: Path) -> No
     write_json(path, now)
 
 
+def _require_pictures_of_before(run: _Run) -> None:
+    """Of all trials that have begun, before any goes on: all have the same source."""
+    trials = run.study.get_trials(deepcopy=False)
+    begun = [one for one in trials if _FOLDER in one.user_attrs and run.workdir(one).run.exists()]
+    if not begun or len(_ended(run)) >= _wanted(run.sweep):
+        return
+    workdir = run.workdir(begun[0])
+    before = workdir.read_json(workdir.run, "fit", fingerprints=dict)["fingerprints"]
+    settings = json.loads(begun[0].user_attrs[_SETTINGS])
+    if dict(load_data(run.sweep.config(settings, run.overrides)).fingerprints) != before:
+        raise _other_pictures(run)
+
+
 def _require_same_pictures(run: _Run, workdir: Workdir) -> None:
     prints = read_json(workdir.run)["fingerprints"]
     if run.study.user_attrs.setdefault("pictures", prints) != prints:
-        msg = (
-            f"{run.folder}: the trials before were made with other pictures; set data.source "
-            "back, or take another workdir"
-        )
-        raise ConfigError(msg)
+        raise _other_pictures(run)
     run.study.set_user_attr("pictures", prints)
+
+
+def _other_pictures(run: _Run) -> ConfigError:
+    return ConfigError(
+        f"{run.folder}: the trials before were made with other pictures; set data.source back, "
+        "or take another workdir"
+    )

@@ -6,6 +6,7 @@ import itertools
 import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,7 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from model.config import Frozen, PositiveInt
 from training.config import Seed, TrainingConfig, read_config
 from training.errors import ConfigError
-from training.overrides import Override
+from training.overrides import Override, unknown_key
 
 Settings = Mapping[str, object]
 """Values by dotted key; `preset` is one of the keys."""
@@ -135,6 +136,10 @@ def read_sweep(path: Path) -> Sweep:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"{path}: not a TOML file that can be read: {error}"
         raise ConfigError(msg) from error
+    for key, value in _flatten(document):
+        if dated := _date(value):
+            msg = f"{path}: {key}: {dated} is a date or time, which no setting is; quote a text"
+            raise ConfigError(msg)
     try:
         return Sweep.model_validate(document)
     except ValidationError as error:
@@ -142,9 +147,23 @@ def read_sweep(path: Path) -> Sweep:
         for entry in error.errors():
             key = ".".join(map(str, entry["loc"]))
             unknown = entry["type"] == "extra_forbidden"
-            what = "unknown key" if unknown else entry["msg"].removeprefix("Value error, ")
+            what = (
+                unknown_key(Sweep, entry["loc"])
+                if unknown
+                else entry["msg"].removeprefix("Value error, ")
+            )
             lines.append(f"{path}: {key}: {what}" if key else f"{path}: {what}")
         raise ConfigError("\n".join(lines)) from error
+
+
+def _date(value: object) -> date | time | None:
+    """The first date or time in a value of TOML, whose lists hold tables too."""
+    if isinstance(value, date | time):
+        return value
+    inner = value.values() if isinstance(value, dict) else value
+    if isinstance(value, dict | list):
+        return next((found for one in inner if (found := _date(one))), None)
+    return None
 
 
 def _variation(key: str, value: object) -> Range | list[object]:

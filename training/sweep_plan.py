@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from training.config import TrainingConfig
 from training.errors import ConfigError
-from training.overrides import Override
+from training.overrides import Override, flatten
 from training.sweep_file import Range, Settings, Sweep
 
 _SOURCES = ("data.source", "data.cache", "data.id", "data.licence")
@@ -70,14 +70,16 @@ def _samples(sweep: Sweep) -> Iterator[Settings]:
 
 def _differing(first: TrainingConfig, other: TrainingConfig) -> list[str]:
     parts = [(_measured(config)) for config in (first, other)]
-    return [key for key in parts[0] if parts[0][key] != parts[1][key]]
+    return [key for key in parts[0] if parts[0].get(key) != parts[1].get(key)]
 
 
 def _measured(config: TrainingConfig) -> dict[str, object]:
     """What decides which numbers a validation bound is the density or probability of."""
     model = config.model
+    # Validation pictures are not augmented.
+    data = config.data.model_dump(mode="json", exclude={"augment"})
     return {
-        "data": config.data,
+        **flatten({"data": data}),
         "model.channels": model.channels,
         "model.height": model.height,
         "model.width": model.width,

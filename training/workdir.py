@@ -89,10 +89,16 @@ class Workdir:
             msg = f"{path}: damaged ({error}); run `{again}` on this workdir again"
             raise StageError(msg) from error
 
-    def read_json(self, path: Path, stage: str) -> dict[str, Any]:
-        """The document that `stage` wrote; errors as for `reading`."""
+    def read_json(self, path: Path, stage: str, **members: type) -> dict[str, Any]:
+        """The document that `stage` wrote, with members of these types at least; errors as for
+        `reading`."""
         with self.reading(path, stage):
-            return read_json(path)
+            document = read_json(path)
+            for name, kind in members.items():
+                if name not in document or not isinstance(document[name], kind):
+                    msg = f"{name} is missing, or of another kind than was written"
+                    raise ValueError(msg)
+            return document
 
 
 @contextmanager

@@ -97,6 +97,34 @@ def test_a_bundle_with_other_means_than_it_says_is_refused(tmp_path: Path) -> No
         open_bundle(bundle.folder)
 
 
+@pytest.mark.parametrize(("card", "told"), [("a\0b", "NUL"), ("a" * 2_000_000, "more than")])
+def test_a_card_is_a_text_of_bounded_size(tmp_path: Path, card: str, told: str) -> None:
+    """It is kept in memory and shown."""
+    with pytest.raises(BundleError, match=rf"{CARD}: .*{told}"):
+        arithmetic_bundle.write(tmp_path, card=card)
+
+
+@pytest.mark.parametrize("changed", [{"n": 5001}, {"classes": ["a\0"]}, {"classes": ["a\x1b[0m"]}])
+def test_what_describes_means_is_bounded(tmp_path: Path, changed: dict[str, Any]) -> None:
+    """More means than are ever stored, and names that no page can show, are refused."""
+    bundle = arithmetic_bundle.write(tmp_path, posterior=(MEANS, LABELS))
+    edit(bundle, lambda document: document["posterior"].update(changed))
+
+    with pytest.raises(BundleError, match=rf"posterior\.{next(iter(changed))}"):
+        open_bundle(bundle.folder)
+
+
+def test_more_bytes_than_are_ever_written_are_refused() -> None:
+    """The bound of the file holds for whoever reads it too."""
+    spec = PosteriorSpec(split="test", fingerprint="f", n=5000)
+    content = archive(mean=np.zeros((5000, 200), np.float32), label=np.full(5000, -1))
+
+    with pytest.raises(ValueError, match="are stored as float16"):
+        parse_posterior(content, spec, (200,))
+    with pytest.raises(ValueError, match="at most 4266 may be"):
+        parse_posterior(content, spec, (300,))
+
+
 def test_a_card_that_is_no_text_is_refused(tmp_path: Path) -> None:
     """It is served as text, so it has to be one."""
     with pytest.raises(BundleError, match=rf"{CARD}: not UTF-8"):

@@ -79,6 +79,74 @@ def test_other_pictures_are_not_compared() -> None:
     assert compared.marks["bound"] == [None, None]
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model.likelihood.family", "logistic"),
+        ("model.likelihood.binarise", "sample"),
+        ("model.channels", 1),
+        ("model.height", 8),
+        ("model.width", 8),
+        ("evaluation.split", "validation"),
+    ],
+)
+def test_figures_of_other_numbers_are_not_compared(key: str, value: object) -> None:
+    """A density is no probability, and other pictures' figures are other figures."""
+    settings = {"model.likelihood.family": "gaussian", "model.channels": 3}
+    records = [
+        record("a", settings=settings, metrics=measured(-84.0, name="elbo")),
+        record("b", settings={**settings, key: value}, metrics=measured(-83.0, name="elbo")),
+    ]
+
+    compared = compare(records)
+
+    assert compared.incomparable == ["elbo"]
+    assert compared.marks["elbo"] == [None, None]
+
+
+def test_every_figure_is_of_the_pixels_that_the_bound_names() -> None:
+    """As many other pictures are other pictures, for figures too that don't state them."""
+
+    def metrics(digest: str) -> dict[str, Metric]:
+        note = f"in nats; SHA-256 of the pixels: {digest * 64}"
+        bound = Metric(value=-84.0, n=100, samples=500, note=note)
+        return {"bound": bound, **measured(0.1, name="mean_squared_error")}
+
+    same = compare([record("a", metrics=metrics("a")), record("b", metrics=metrics("a"))])
+    other = compare([record("a", metrics=metrics("a")), record("b", metrics=metrics("b"))])
+
+    assert same.incomparable == []
+    assert other.incomparable == ["bound", "mean_squared_error"]
+
+
+def test_samples_are_compared_across_likelihoods() -> None:
+    """They are measured as pictures, whatever the bound is of."""
+    name = "sample_frechet_distance"
+    records = [
+        record(family, settings={"model.likelihood.family": family}, metrics=found)
+        for family, found in (
+            ("gaussian", measured(2.0, None, name=name)),
+            ("logistic", measured(1.9, None, name=name)),
+        )
+    ]
+
+    assert compare(records).marks[name] == [None, "best"]
+
+
+def test_validation_bounds_of_other_likelihoods_are_not_compared() -> None:
+    """The same split is not enough."""
+    records = [
+        record(
+            family,
+            settings={"data.validation_share": 0.1, "model.likelihood.family": family},
+            log=[{"epoch": 1, "step": 1, "validation_elbo": -90.0}],
+        )
+        for family in ("gaussian", "logistic")
+    ]
+
+    assert compare(records).incomparable == ["validation_elbo"]
+
+
 def test_validation_bounds_of_one_split_are_compared() -> None:
     """The last validation bound counts, where the split is the same."""
 

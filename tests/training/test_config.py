@@ -245,3 +245,19 @@ def test_the_prior_is_the_standard_normal_unless_it_is_named() -> None:
     assert counted.identity()["model.prior.components"] == 8
     with pytest.raises(ConfigError, match=r"model\.prior\.components: unknown key"):
         read_config("mnist", ["model.prior.components=8"])
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("epocs=1", r"epocs: unknown key; did you mean epochs\?"),
+        ("optimiser.learning_rat=1", r"unknown key; did you mean learning_rate\?"),
+        ("model.network.hiden=[1]", r"unknown key; did you mean hidden\?"),
+        ("zzz=1", "zzz: unknown key$"),
+        ("batch_size=100000000000000000000", "batch_size: .*less than or equal to 2147483647"),
+    ],
+)
+def test_mistakes_say_what_may_have_been_meant(override: str, told: str) -> None:
+    """A misspelt key is told with the nearest one of its section, a number with its bound."""
+    with pytest.raises(ConfigError, match=told):
+        read_config("mnist", [override, "model.network.architecture=mlp"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +216,36 @@ def test_resume_takes_the_same_start(finished: Workdir, tmp_path: Path) -> None:
     for other in (config(tmp_path, finished.weights), runs.config(tmp_path, "epochs=1")):
         with pytest.raises(ConfigError, match=r"the weights that it started from \(--init\)"):
             fit(other, tmp_path / "run", resume=True, console=runs.QUIET)
+
+
+def test_a_path_with_a_nul_is_no_start() -> None:
+    """It is told like any other path that holds nothing."""
+    with pytest.raises(ConfigError, match="is no bundle, workdir or safetensors file"):
+        read_initial(Path("a\0b"), shipped_model())
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("golden.npz", "not a golden batch"), ("encoder.onnx", "not a graph whose weights")],
+)
+def test_a_damaged_file_of_a_bundle_is_named(tmp_path: Path, name: str, told: str) -> None:
+    """The right hash is not enough: garbage ends with one sentence."""
+    folder = tmp_path / "mnist" / "1"
+    shutil.copytree(MNIST, folder)
+    (folder / name).write_bytes(b"garbage")
+    document = json.loads((folder / MANIFEST).read_bytes())
+    entry = {"sha256": hashlib.sha256(b"garbage").hexdigest(), "bytes": 7}
+    document["files"][name] = entry
+    (folder / MANIFEST).write_text(json.dumps(document))
+
+    with pytest.raises(ConfigError, match=rf"{name}: {told}"):
+        read_initial(folder, shipped_model())
+
+
+def test_a_golden_batch_of_other_shapes_is_told() -> None:
+    """One that the network can't take is another network's."""
+    start = read_initial(MNIST, shipped_model())
+    golden = {name: array[..., :1] for name, array in (start.golden or {}).items()}
+
+    with pytest.raises(ConfigError, match="golden batch"):
+        replace(start, golden=golden).put_into(VAE(shipped_model()))

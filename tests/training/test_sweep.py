@@ -17,6 +17,7 @@ from training.__main__ import main
 from training.errors import ConfigError, InterruptedTrainingError
 from training.sweep import run_sweep
 from training.sweep_file import Sweep, read_sweep
+from training.sweep_plan import require_comparable
 from training.sweep_report import Ended
 from training.workdir import Workdir, read_json, write_json
 
@@ -257,7 +258,11 @@ def test_other_settings_need_another_folder(
         ("[vary]\nmodel.latent_dim = { low = 0, high = 4 }", TINY, "greater than 0"),
         ("[vary]\nmodel.likelihood.binarise = ['sample', 'threshold']", TINY, "same in all"),
         ("[vary]\nseed = [1, 2]", TINY + "tuning.epochs = 1\n", "tuning.epochs = 0 below"),
-        ("[[runs]]\nseed = 1\n[[runs]]\ndata.test_share = 0.2", TINY, "must be the same"),
+        (
+            "[[runs]]\nseed = 1\n[[runs]]\ndata.test_share = 0.2",
+            TINY,
+            "data.test_share must be the same",
+        ),
     ],
 )
 def test_what_can_not_be_compared_is_said_first(
@@ -286,3 +291,29 @@ def test_a_sweep_without_a_good_trial_fails(tmp_path: Path, capsys: Any) -> None
 
     assert status == 2
     assert "no trial came to its end; summary.json says why" in capsys.readouterr().err
+
+
+def test_augmentation_may_vary(tmp_path: Path) -> None:
+    """The pictures that trials are compared by are not augmented."""
+    require_comparable(sweep(tmp_path, "[vary]\ndata.augment.shift = [0, 1]\n"), [])
+
+
+def test_other_pictures_are_refused_before_a_trial_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupted trial is not marked as failed by a call with other pictures."""
+    wanted = sweep(tmp_path, 'search = "grid"\n[vary]\nseed = [1]\n')
+    with monkeypatch.context() as patch:
+        interrupt_at(5, patch)
+        with pytest.raises(InterruptedTrainingError):
+            run_sweep(wanted, tmp_path / "sweep", console=runs.QUIET)
+    path = Workdir(tmp_path / "sweep" / "trials" / "0000").run
+    about = read_json(path)
+    write_json(path, {**about, "fingerprints": {"train": "others"}})
+
+    with pytest.raises(ConfigError, match="made with other pictures"):
+        run_sweep(wanted, tmp_path / "sweep", console=runs.QUIET)
+    write_json(path, about)
+    (ended,) = run_sweep(wanted, tmp_path / "sweep", console=runs.QUIET)
+
+    assert ended.state == "complete"

@@ -51,8 +51,11 @@ def test_a_grid_is_the_product(vary: dict[str, list[int]]) -> None:
         ("[vary]\nema = { low = 0.0, high = 0.5, log = true }", "needs low above 0"),
         ("[vary]\nema = { low = 0.1, high = 0.5, step = 1 }", "step is for whole numbers"),
         ('search = "grid"\n[vary]\nema = { low = 0.1, high = 0.5 }', "a grid needs lists"),
-        ("trails = 3\n[vary]\nseed = [1]", "trails: unknown key"),
+        ("trails = 3\n[vary]\nseed = [1]", "trails: unknown key; did you mean trials"),
+        ("[vary]\nseed = [1]\n[set]\nx = 2026-01-01", "set.x: 2026-01-01 is a date"),
         ("trials = 0\n[vary]\nseed = [1]", "trials: Input should be greater than 0"),
+        ("[vary]\nseed = [2026-01-01]", "vary.seed: 2026-01-01 is a date or time"),
+        ("[[runs]]\ndata.id = 10:00:00", "runs: 10:00:00 is a date or time"),
         ("trials = ", "not a TOML file that can be read"),
     ],
 )

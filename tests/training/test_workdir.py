@@ -106,6 +106,16 @@ def test_fit_is_refused_where_a_run_is_going_on(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
 
 
+@pytest.mark.parametrize("content", [b"{}", b'{"metrics": 3}'])
+def test_a_document_without_its_members_is_damaged(tmp_path: Path, content: bytes) -> None:
+    """JSON that is whole, and not what the stage writes, is told likewise."""
+    workdir = Workdir(tmp_path)
+    workdir.metrics.write_bytes(content)
+
+    with pytest.raises(StageError, match=r"damaged \(metrics is .*run `vaetrain evaluate`"):
+        workdir.read_json(workdir.metrics, "evaluate", metrics=dict)
+
+
 @pytest.mark.parametrize("content", [b"", b'{"a": ', b"[]", b"\xff"])
 def test_a_damaged_document_names_the_stage_to_run_again(tmp_path: Path, content: bytes) -> None:
     """What is no JSON object is named, with the command that writes it anew."""
