@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from tests.training import runs
 from model.pictures import PictureError
+from tests.training import runs
 from training.data_config import DataConfig
 from training.errors import DataError
 from training.source import open_source, source_name
