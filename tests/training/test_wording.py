@@ -1,10 +1,13 @@
-"""training.wording.py: times as people say them."""
+"""training.wording.py: times and names as people read them."""
 
 from __future__ import annotations
 
-import pytest
+import io
 
-from training.wording import duration, measured
+import pytest
+from rich.console import Console
+
+from training.wording import duration, measured, plain, printable
 
 
 @pytest.mark.parametrize(
