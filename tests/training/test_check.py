@@ -95,7 +95,9 @@ def test_broken_and_mixed_pictures_are_found_at_once(tmp_path: Path) -> None:
     assert found.problems
 
 
-def test_names_are_printed_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_are_printed_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Brackets in a name are no markup, and what a terminal would obey is replaced."""
     monkeypatch.setenv("COLUMNS", "400")
     folder = runs.write_pictures(tmp_path / "pictures", 4, size=(28, 28))
