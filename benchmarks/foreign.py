@@ -76,7 +76,7 @@ def _test_files(folder: Path) -> Sequence[bytes]:
         msg = f"{folder}: has no split {config.test_split!r}"
         raise DataError(msg)
     source = sources[config.test_split]
-    return [content for _, content in source.pictures()]
+    return [content for _, content in source.pictures() if isinstance(content, bytes)]
 
 
 def _pixels(file: bytes, spec: InputSpec) -> Images:

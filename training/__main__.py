@@ -12,6 +12,7 @@ from training import check_options, compare_options, import_options, sweep_optio
 from training.config import TrainingConfig, preset_names, read_config
 from training.errors import TrainingError
 from training.overrides import Override, add_set
+from training.wording import printable
 
 _STAGES = {
     "export": "write the ONNX graphs, checked against torch, and the golden batch",
@@ -39,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(options)
     except TrainingError as error:
-        print(f"vaetrain: {error}", file=sys.stderr)  # noqa: T201
+        shown = printable(str(error), keep="\n")
+        print(f"vaetrain: {shown}", file=sys.stderr)  # noqa: T201
         return error.exit_code
     except KeyboardInterrupt:
         print("vaetrain: interrupted", file=sys.stderr)  # noqa: T201
@@ -77,7 +79,7 @@ def _add_reference(options: argparse.Namespace) -> None:
         version=options.version,
         overrides=options.set,
     )
-    print(written.folder)  # noqa: T201
+    print(printable(str(written.folder)))  # noqa: T201
 
 
 def _bundle_quality(options: argparse.Namespace) -> None:

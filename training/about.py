@@ -10,13 +10,14 @@ from training.data import Data
 from training.initial import Initial
 from training.source import source_name
 from training.state import State
+from training.wording import plain, printable
 
 
 def announce(console: Console, data: Data, compute: Compute, state: State) -> None:
     """Sizes, threads and precision on the console, before the first step."""
     for name in data.skipped:
         console.print(
-            f"warning: left out, unreadable: {name}",
+            plain(f"warning: left out, unreadable: {printable(name)}"),
             style="yellow",
             highlight=False,
             soft_wrap=True,

@@ -48,6 +48,7 @@ from training.data import describe_split
 from training.errors import StageError
 from training.export import read_export
 from training.quality import DISTANCE
+from training.wording import plain
 from training.workdir import Workdir
 
 TOLERANCES = {CPU: 1e-4, CUDA: 1e-3}
@@ -90,7 +91,9 @@ def bundle(folder: Path, overrides: Sequence[str] = (), console: Console | None 
         files[PRIOR] = exported.prior
     if there := _same_bundle(workdir.bundles, manifest, files):
         shown = console or Console(stderr=True)
-        shown.print(f"{there.folder}: there already, and the same", soft_wrap=True, highlight=False)
+        shown.print(
+            plain(f"{there.folder}: there already, and the same"), soft_wrap=True, highlight=False
+        )
         return there
     try:
         return write_bundle(workdir.bundles, manifest, files)

@@ -65,25 +65,37 @@ def decode(source: Source, recipe: Recipe, cache: Path) -> Decoded:
         DiskError: the cache can't be written.
     """
     content = source.content()
-    fingerprint = _fingerprint(content.hash, recipe)
-    folder = cache / fingerprint
-    if _is_of_before(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-    if not (folder / "about.json").exists():
-        _fill(folder, source, recipe)
-    skipped = json.loads((folder / "about.json").read_bytes())["skipped"]
-    labels = np.load(folder / "labels.npy") if source.label_column is not None else None
-    images = np.load(folder / "images.npy", mmap_mode="r")
-    keys = content.keys[np.load(folder / "kept.npy")] if skipped else content.keys
-    return Decoded(images, labels, keys, fingerprint, tuple(skipped))
+    folder = cache / _fingerprint(content.hash, recipe)
+    found = _open(folder, source, content.keys)
+    if found is None:
+        _fill(folder, source, recipe, content.keys)
+        found = _open(folder, source, content.keys)
+    if found is None:
+        msg = f"{folder}: the decoded pictures can't be read back; remove the folder"
+        raise DataError(msg)
+    return found
 
 
-def _is_of_before(folder: Path) -> bool:
-    """Whether an older version left pictures out here without noting which rows it kept."""
-    about = folder / "about.json"
-    if not about.exists() or (folder / "kept.npy").exists():
-        return False
-    return bool(json.loads(about.read_bytes())["skipped"])
+def _open(folder: Path, source: Source, keys: Keys) -> Decoded | None:
+    """What was decoded before; None where that is not there or not whole: a file that is cut, or
+    that an older version did not write (it left pictures out without noting which)."""
+    try:
+        skipped = json.loads((folder / "about.json").read_bytes())["skipped"]
+        kept = _array(folder / "kept.npy") if skipped else np.arange(len(keys))
+        labels = _array(folder / "labels.npy") if source.label_column is not None else None
+        images = np.lib.format.open_memmap(folder / "images.npy", mode="r")
+        keys = keys[kept]
+    except (OSError, ValueError, LookupError, TypeError, EOFError):
+        return None
+    if len(images) != len(keys) or (labels is not None and len(labels) != len(keys)):
+        return None
+    return Decoded(images, labels, keys, folder.name, tuple(skipped))
+
+
+def _array(path: Path) -> NDArray[np.int64]:
+    with path.open("rb") as file:
+        array: NDArray[np.int64] = np.lib.format.read_array(file)
+    return array
 
 
 def _fingerprint(content: str, recipe: Recipe) -> str:
@@ -99,7 +111,7 @@ def _fingerprint(content: str, recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
 
-def _fill(folder: Path, source: Source, recipe: Recipe) -> None:
+def _fill(folder: Path, source: Source, recipe: Recipe, keys: Keys) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".decoding-", dir=folder.parent))
@@ -114,11 +126,12 @@ def _fill(folder: Path, source: Source, recipe: Recipe) -> None:
         if skipped:
             np.save(temporary / "kept.npy", kept)
         (temporary / "about.json").write_text(json.dumps({"skipped": skipped}))
-        if not (folder / "about.json").exists():
+        if _open(folder, source, keys) is None:
+            shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)
     except OSError as error:
         # Another process may have decoded the same pictures meanwhile: theirs is as good.
-        if not (folder / "about.json").exists():
+        if _open(folder, source, keys) is None:
             raise disk_error(folder, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -175,7 +188,11 @@ def fitted(
             yield name, outcome.result()
 
 
-def _fit(content: bytes, recipe: Recipe) -> pictures.Fitted | pictures.PictureError:
+def _fit(
+    content: bytes | pictures.PictureError, recipe: Recipe
+) -> pictures.Fitted | pictures.PictureError:
+    if isinstance(content, pictures.PictureError):
+        return content
     try:
         image = pictures.read(io.BytesIO(content), max_pixels=MAX_PIXELS)
         return pictures.fit(image, recipe.input, recipe.preprocessing)

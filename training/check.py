@@ -130,13 +130,17 @@ def advise(found: Survey, model: ModelConfig) -> tuple[str, tuple[str, ...]]:
             "white, as in scanned writing"
         )
     else:
-        text = "Gaussian with one learned scale: values lie between black and white"
+        text = (
+            "values lie between black and white, so logistic (probabilities of grey levels, in "
+            "bits per dimension: --set model.likelihood.family=logistic) or Gaussian with one "
+            "learned scale (a density: --set model.likelihood.family=gaussian)"
+        )
     now = model.likelihood
     set_to = now.binarise if isinstance(now, BernoulliConfig) else "none"
     if (now.family, set_to) == (family, binarise) or (
         family == "gaussian" and now.family != "bernoulli"
     ):
-        return text, ()
+        return f"{text}; {now.family} is set, which fits", ()
     settings = (f"model.likelihood.family={family}",)
     return text, settings + ((f"model.likelihood.binarise={binarise}",) * (family == "bernoulli"))
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from training.config import preset_names, read_config
 from training.errors import DataError
 from training.overrides import Override, add_set
+from training.wording import duration, plain, printable
 
 if TYPE_CHECKING:
     from training.check import Checked, Cost
@@ -66,26 +68,26 @@ def _print(checked: Checked, console: Console) -> None:
         console.print(_table(found))
     if checked.overlap:
         console.print(f"{checked.overlap} test pictures are training pictures too", style="yellow")
-    console.print(f"Likelihood: {checked.likelihood}")
+    console.print(plain(f"Likelihood: {checked.likelihood}"))
     if checked.settings:
-        console.print("  " + " ".join(f"--set {setting}" for setting in checked.settings))
+        console.print(plain("  " + " ".join(f"--set {one}" for one in checked.settings)))
     if checked.counts:
         console.print("A run has " + ", ".join(f"{n} {name}" for name, n in checked.counts.items()))
     if checked.cost:
         console.print(_cost(checked.cost))
     if checked.sheet:
-        console.print(f"What the encoder will see: {checked.sheet}")
+        console.print(plain(f"What the encoder will see: {checked.sheet}"))
 
 
 def _table(found: Survey) -> Table:
-    table = Table("", "", title=f"{found.split}: {found.count} pictures", show_header=False)
-    table.add_row("modes", _common(found.modes))
-    table.add_row("sizes", _common(found.sizes))
+    table = Table("", "", title=plain(f"{found.split}: {found.count} pictures"), show_header=False)
+    table.add_row("modes", plain(_common(found.modes)))
+    table.add_row("sizes", plain(_common(found.sizes)))
     if found.constant_pixels:
         table.add_row("values that never change", str(found.constant_pixels))
     for what, finding in found.findings.items():
-        examples = "\n".join(finding.examples)
-        table.add_row(f"[yellow]{what}", f"{finding.count}\n{examples}".strip())
+        examples = "\n".join(map(printable, finding.examples))
+        table.add_row(Text(what, "yellow"), plain(f"{finding.count}\n{examples}".strip()))
     return table
 
 
@@ -99,6 +101,6 @@ def _cost(cost: Cost) -> str:
     return (
         f"Memory: about {cost.memory.describe()}; {cost.free / 2**30:.1f} GiB are free\n"
         f"Time: {cost.steps} steps of {cost.seconds_per_step:.3g} s, about "
-        f"{cost.minutes:.3g} minutes on this {cost.device} with {cost.threads} threads in "
+        f"{duration(60 * cost.minutes)} on this {cost.device} with {cost.threads} threads in "
         f"{cost.precision}"
     )

@@ -13,7 +13,7 @@ from training.comparison import Comparison, Figure, Mark
 from training.curves import PANELS, draw_curve, draw_stroke, drawn
 from training.page import Html, element, page, plot, section, table
 from training.record import Record
-from training.wording import duration, measured
+from training.wording import duration, measured, plain
 from training.workdir import write_bytes
 
 _SIGNS = {"best": " ★", "draw": " ≈", None: ""}
@@ -36,12 +36,12 @@ def to_document(comparison: Comparison) -> dict[str, object]:
 
 def print_table(comparison: Comparison, console: Console) -> None:
     """A column for each run."""
-    shown = Table("", *comparison.runs, box=None)
+    shown = Table("", *map(plain, comparison.runs), box=None)
     for name, cells in _rows(comparison):
-        shown.add_row(name, *cells)
+        shown.add_row(*map(plain, (name, *cells)))
     console.print(shown)
     for line in _notes(comparison):
-        console.print(line, highlight=False, soft_wrap=True, style="dim")
+        console.print(plain(line), highlight=False, soft_wrap=True, style="dim")
 
 
 def write_page(comparison: Comparison, path: Path) -> None:

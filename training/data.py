@@ -77,6 +77,13 @@ def load_data(config: TrainingConfig) -> Data:
     apart = decoded.get(config.data.test_split)
     parts = _divide(whole, config.data.validation_share, 0 if apart else config.data.test_share)
     train, validation = _part(whole, parts.train), _part(whole, parts.validation)
+    shared = len(whole.keys) > 1 and bool((whole.keys == whole.keys[0]).all())
+    if shared and (config.data.validation_share or (config.data.test_share and not apart)):
+        msg = (
+            f"all {len(whole.keys)} pictures are copies of one, so none can be held back: add "
+            "others"
+        )
+        raise DataError(msg)
     if not len(train) or (config.data.validation_share and not len(validation)):
         msg = f"{len(whole.images)} pictures are too few for the shares that are to be set apart"
         raise DataError(msg)

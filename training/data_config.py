@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from model.config import MOST, Frozen
 
@@ -54,3 +54,23 @@ class DataConfig(Frozen):
     licence: str | None = None
     """The pictures' licence, for the bundle's manifest."""
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
+
+    @field_validator("source")
+    @classmethod
+    def _source_is_named(cls, source: str | None) -> str | None:
+        # An empty path is the current folder, with whatever lies there.
+        if source is not None and not source.strip():
+            msg = "is empty: give a hub name, a folder or parquet files (. is the current folder)"
+            raise ValueError(msg)
+        return source
+
+    @model_validator(mode="after")
+    def _splits_differ(self) -> Self:
+        if self.test_split == self.train_split:
+            msg = (
+                f"train_split and test_split are both {self.train_split!r}: a model would be "
+                "measured on what it was trained on; name another split, or one that the source "
+                "has not to set data.test_share apart"
+            )
+            raise ValueError(msg)
+        return self

@@ -122,7 +122,11 @@ def draw_latent(mean: Floats, labels: NDArray[np.int64], classes: Sequence[str])
                 label=name,
                 linewidths=0,
             )
-        axes.legend(markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        legend = axes.legend(
+            markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # a class may be called "$x^$", which is no formula
     else:
         axes.scatter(points[:, 0], points[:, 1], s=6, alpha=0.6, color=INK, linewidths=0)
     axes.set(xlabel=axis_names[0], ylabel=axis_names[1], title="Posterior means of test pictures")
@@ -159,10 +163,12 @@ def _project(mean: Floats) -> tuple[NDArray[np.floating], tuple[str, str]]:
     centred = mean - mean.mean(axis=0)
     if mean.shape[1] == 1:
         return np.column_stack([mean[:, 0], np.zeros(len(mean))]), ("z", "")
+    # One point has one direction, and none of them a length.
+    centred = np.pad(centred, ((0, max(0, 2 - len(centred))), (0, 0)))
     _, values, directions = np.linalg.svd(centred, full_matrices=False)
     share = np.square(values) / max(float(np.square(values).sum()), 1e-12)
     first, second = (f"principal component {i + 1} ({share[i]:.0%})" for i in range(2))
-    return centred @ directions[:2].T, (first, second)
+    return (centred @ directions[:2].T)[: len(mean)], (first, second)
 
 
 def _decode(graphs: Graphs, latents: Floats) -> Images:

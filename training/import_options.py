@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from model.manifest import Name
 from training.errors import ForeignModelError
+from training.wording import printable
 
 HELP = "make a bundle of a model that diffusers saved"
 
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> None:
     bundle = import_diffusers(
         options.source, target, subfolder=options.subfolder, revision=options.revision
     )
-    print(f"{bundle.folder}: written", file=sys.stderr)  # noqa: T201
+    print(printable(f"{bundle.folder}: written"), file=sys.stderr)  # noqa: T201
 
 
 def _positive(text: str) -> int:

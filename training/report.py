@@ -18,7 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 from training.errors import DivergedError, NotFiniteError
 from training.state import State
 from training.totals import Figures
-from training.wording import duration
+from training.wording import duration, plain
 from training.workdir import Workdir, disk_error, write_atomic
 
 Value = float | int | Sequence[float] | None
@@ -110,7 +110,7 @@ class Report:
         _append(self._workdir.log, line | {"kl_per_dimension": kl})
         left = duration(self._seconds_left(step))
         text = f"{_epoch_text(line, figures.dimensions)}, {left} left"
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(plain(text), highlight=False, soft_wrap=True)
         if kl:
             self._writer.add_histogram("kl_per_dimension", torch.tensor(kl), step)
         self._images, self._since = 0, time.perf_counter()
@@ -129,7 +129,7 @@ class Report:
         if code in self._warned:
             return
         self._warned.add(code)
-        self._console.print(f"warning: {text}", style="yellow", highlight=False, soft_wrap=True)
+        self._console.print(plain(f"warning: {text}"), style="yellow", soft_wrap=True)
         self._note(code, text)
 
     def images_per_second(self) -> float:

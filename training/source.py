@@ -3,31 +3,26 @@ plain folder."""
 
 from __future__ import annotations
 
-import errno
-import glob
 import hashlib
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.pictures import PictureError
 from training.data_config import DataConfig
 from training.errors import DataError
+from training.loading import folder_of_tables, load, parquet_files
 from training.split import Keys, picture_digest, to_keys
-from training.workdir import disk_error
 
 if TYPE_CHECKING:
     import datasets
 
-_HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
-_OF_SPLIT = re.compile(r"([a-z]+)[-_]\d")
 _BATCH = 64
 """Rows read at once; their files are in memory together."""
-_DISK_REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 
 
 @dataclass(frozen=True)
@@ -50,24 +45,36 @@ class Source:
     image_column: str
     label_column: str | None
     classes: tuple[str, ...]
+    folders: tuple[Path, ...] = ()
+    """Where a file that a row only names must lie; anywhere where there are none."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def pictures(self) -> Iterator[tuple[str, bytes]]:
-        """Each picture's name and encoded bytes.
+    def pictures(self) -> Iterator[tuple[str, bytes | PictureError]]:
+        """Each picture's name and encoded bytes, or why a row has none.
 
         Raises:
             DataError: a file has gone or can't be read.
         """
         for start in range(0, len(self.rows), _BATCH):
             for offset, entry in enumerate(self.rows[start : start + _BATCH][self.image_column]):
-                path = entry["path"]
-                row = f"{self.split} row {start + offset}"
-                if entry["bytes"] is not None:
-                    yield f"{row} ({path})" if path else row, entry["bytes"]
-                else:
-                    yield path, _read(Path(path))
+                yield self._picture(f"{self.split} row {start + offset}", entry or {})
+
+    def _picture(self, row: str, entry: Mapping[str, Any]) -> tuple[str, bytes | PictureError]:
+        content, path = entry.get("bytes"), entry.get("path")
+        if content is not None:
+            return f"{row} ({path})" if path else row, content
+        if not path:
+            return row, PictureError("no picture")
+        if not self.folders:
+            return path, _read(Path(path))
+        # A table comes from elsewhere, and must not have files read that were never meant.
+        within = [(folder.resolve(), (folder / path).resolve()) for folder in self.folders]
+        files = [file for folder, file in within if file.is_relative_to(folder)]
+        if not files:
+            return f"{row} ({path})", PictureError("names a file outside the source's folder")
+        return f"{row} ({path})", _read(next(filter(Path.is_file, files), files[0]))
 
     def labels(self) -> NDArray[np.int64] | None:
         """Class numbers [n], or None."""
@@ -83,7 +90,8 @@ class Source:
         """
         digest = hashlib.sha256()
         digests = []
-        for _, content in self.pictures():
+        for _, picture in self.pictures():
+            content = b"" if isinstance(picture, PictureError) else picture
             digest.update(len(content).to_bytes(8, "little"))
             digest.update(content)
             digests.append(picture_digest(content))
@@ -103,7 +111,7 @@ def open_source(config: DataConfig) -> dict[str, Source]:
     if config.source is None:
         msg = "no pictures: give --data with a hub name or a folder (or set data.source)"
         raise DataError(msg)
-    found = _load(config.source, config)
+    found, folders = load(config.source, config)
     if config.train_split not in found:
         msg = (
             f"{config.source}: has no split {config.train_split!r}, only "
@@ -111,7 +119,9 @@ def open_source(config: DataConfig) -> dict[str, Source]:
         )
         raise DataError(msg)
     wanted = (config.train_split, config.test_split)
-    sources = {name: _split(config.source, name, found[name]) for name in wanted if name in found}
+    sources = {
+        name: _split(config.source, name, found[name], folders) for name in wanted if name in found
+    }
     if not len(sources[config.train_split]):
         msg = f"{config.source}: the split {config.train_split!r} holds no pictures"
         raise DataError(msg)
@@ -124,51 +134,13 @@ def source_name(config: DataConfig) -> str:
     source = config.source or ""
     if config.id:
         return config.id
-    if not _tables(source):
-        folder = Path(source).expanduser()
-        return folder.resolve().name if folder.exists() else source
-    # Of parquet files the folder that they are in, or the first one that is no pattern.
-    above = (part for part in Path(source).expanduser().parents if not glob.has_magic(str(part)))
-    return next(above).resolve().name
+    if parquet_files(source):
+        return folder_of_tables(source).name
+    folder = Path(source).expanduser()
+    return folder.resolve().name if folder.exists() else source
 
 
-def _load(source: str, config: DataConfig) -> datasets.DatasetDict:
-    # Imported late: it takes seconds, and `--help` should not.
-    import datasets
-
-    folder, tables = Path(source).expanduser(), _tables(source)
-    local = folder.exists() or bool(tables) or not _HUB_NAME.match(source)
-    try:
-        if not local:
-            return datasets.load_dataset(source, revision=config.revision)
-        if not tables and not folder.is_dir():
-            msg = (
-                f"{source}: neither a folder nor a hub name such as ylecun/mnist, nor files that "
-                "end in .parquet"
-            )
-            raise DataError(msg)
-        cache = str(Path(config.cache).expanduser() / "huggingface")
-        if tables:
-            files = _by_split(tables, config.train_split)
-            return datasets.load_dataset("parquet", data_files=files, cache_dir=cache)
-        if any(folder.rglob("*.parquet")):
-            return datasets.load_dataset(str(folder), cache_dir=cache)
-        return datasets.load_dataset("imagefolder", data_dir=str(folder), cache_dir=cache)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        if refusal := _disk_refusal(error):
-            raise disk_error(Path(config.cache).expanduser(), refusal) from error
-        if tables:
-            msg = f"{source}: no parquet files that can be read: {error}"
-        elif local and not _has_files(folder):
-            msg = f"{source}: the folder holds no pictures"
-        elif local:
-            msg = f"{source}: no pictures or parquet files that `datasets` can read: {error}"
-        else:
-            msg = f"{source}: not read from the hub ({error}); a local folder works without it"
-        raise DataError(msg) from error
-
-
-def _split(source: str, name: str, rows: datasets.Dataset) -> Source:
+def _split(source: str, name: str, rows: datasets.Dataset, folders: tuple[Path, ...]) -> Source:
     import datasets
 
     features = rows.features
@@ -181,23 +153,7 @@ def _split(source: str, name: str, rows: datasets.Dataset) -> Source:
     encoded = rows.cast_column(images[0], datasets.Image(decode=False))
     label = labels[0] if labels else None
     classes = tuple(features[label].names) if label else ()
-    return Source(name, encoded, images[0], label, classes)
-
-
-def _tables(source: str) -> list[str]:
-    """The parquet files that a path or a pattern such as `data/*.parquet` names."""
-    path = str(Path(source).expanduser())
-    found = sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) else [path]
-    return [name for name in found if name.endswith(".parquet") and Path(name).is_file()]
-
-
-def _by_split(tables: Sequence[str], otherwise: str) -> dict[str, list[str]]:
-    """Files by the split that they are named after, as in `test-00000-of-00001.parquet`."""
-    splits: dict[str, list[str]] = {}
-    for name in tables:
-        named = _OF_SPLIT.match(Path(name).name)
-        splits.setdefault(named[1] if named else otherwise, []).append(name)
-    return splits
+    return Source(name, encoded, images[0], label, classes, folders)
 
 
 def _holds_files(feature: object) -> bool:
@@ -205,19 +161,6 @@ def _holds_files(feature: object) -> bool:
     if isinstance(feature, dict):
         return "bytes" in feature and "path" in feature
     return getattr(feature, "dtype", "") in ("binary", "large_binary")
-
-
-def _has_files(folder: Path) -> bool:
-    return any(path.is_file() for path in folder.rglob("*"))
-
-
-def _disk_refusal(error: BaseException | None) -> OSError | None:
-    """The write error that `datasets` wrapped into its own, if that is what happened."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in _DISK_REFUSALS:
-            return error
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def _read(path: Path) -> bytes:

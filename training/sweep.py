@@ -26,6 +26,7 @@ from training.sweep_plan import identity, require_comparable
 from training.sweep_report import Ended, show, write_summary
 from training.sweep_search import distribution, open_study, sampler
 from training.trainer import fit
+from training.wording import plain
 from training.workdir import Workdir, read_json, sole_use, write_json
 
 _FOLDER, _SETTINGS, _REASON = "folder", "settings", "reason"
@@ -115,7 +116,9 @@ def _trial(run: _Run, number: int) -> None:
     workdir = run.workdir(trial)
     told = ", ".join(f"{key} = {json.dumps(value)}" for key, value in settings.items())
     run.console.print(
-        f"trial {number + 1} of {_wanted(run.sweep)}: {told}", highlight=False, soft_wrap=True
+        plain(f"trial {number + 1} of {_wanted(run.sweep)}: {told}"),
+        highlight=False,
+        soft_wrap=True,
     )
     begun = workdir.checkpoint.exists()
     try:
@@ -130,7 +133,9 @@ def _trial(run: _Run, number: int) -> None:
         # Of these settings: those of other trials may do.
         trial.set_user_attr(_REASON, str(error))
         run.study.tell(trial, state=TrialState.FAIL)
-        run.console.print(f"failed: {error}", style="yellow", highlight=False, soft_wrap=True)
+        run.console.print(
+            plain(f"failed: {error}"), style="yellow", highlight=False, soft_wrap=True
+        )
     except InterruptedTrainingError as error:
         msg = f"stopped in trial {workdir.folder.name}; the same command goes on"
         raise InterruptedTrainingError(msg, error.exit_code - 128) from error

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from training.overrides import Override
 from training.sweep_file import Settings, Sweep
+from training.wording import plain
 from training.workdir import write_json
 
 
@@ -45,10 +46,12 @@ def show(
 ) -> None:
     """Prints the table, and what to run next."""
     keys = list(dict.fromkeys(key for one in ended for key in one.settings))
-    table = Table("trial", sweep.objective.replace("_", " "), "epochs", *keys)
+    table = Table("trial", sweep.objective.replace("_", " "), "epochs", *map(plain, keys))
     for one in ended:
         figure = one.state if one.bound is None else f"{one.bound:.2f}"
-        values = [json.dumps(one.settings[key]) if key in one.settings else "" for key in keys]
+        values = [
+            plain(json.dumps(one.settings[key])) if key in one.settings else "" for key in keys
+        ]
         table.add_row(one.name, figure, str(one.epochs), *values)
     console.print(table)
     if not ended or ended[0].bound is None:
@@ -56,4 +59,4 @@ def show(
         return
     given = [part for one in overrides for part in ("--set", f"{one.key}={json.dumps(one.value)}")]
     command = shlex.join(["vaetrain", "run", *sweep.command(ended[0].settings), *given])
-    console.print(f"the best one, on all pictures: {command}", highlight=False, soft_wrap=True)
+    console.print(plain(f"the best one, on all pictures: {command}"), soft_wrap=True)

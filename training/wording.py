@@ -1,8 +1,33 @@
-"""Times and measured values, as people read them."""
+"""Times, measured values and names, as people read them."""
 
 from __future__ import annotations
 
 import math
+import unicodedata
+
+from rich.text import Text
+
+_REORDERING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """The text with � for what a terminal obeys, or can't show: control characters except those
+    in `keep`, marks that reorder text, and halves of surrogate pairs."""
+    return "".join(
+        character
+        if character in keep
+        or not (
+            unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+            or unicodedata.bidirectional(character) in _REORDERING
+        )
+        else "�"
+        for character in text
+    )
+
+
+def plain(text: str) -> Text:
+    """For a rich console, which else takes brackets in names for markup; lines stay lines."""
+    return Text(printable(text, keep="\n"))
 
 
 def duration(seconds: float) -> str:

@@ -222,6 +222,30 @@ def test_the_cache_of_another_process_is_taken(
     assert json.loads(about) == {"skipped": []}
 
 
+@pytest.mark.parametrize("name", ["images.npy", "about.json", "kept.npy"])
+@pytest.mark.parametrize("content", [None, b"", b"{}", "cut"])
+def test_a_damaged_entry_is_decoded_anew(
+    tmp_path: Path, name: str, content: bytes | str | None
+) -> None:
+    """A file that has gone, is empty, of something else or cut costs time and nothing more."""
+    folder = runs.write_pictures(tmp_path / "pictures", 4)
+    (folder / "broken.png").write_text("no picture")
+    found, recipe = source(tmp_path, folder), replace(COLOUR, skip_unreadable=True)
+    first = decode(found, recipe, tmp_path / "cache")
+    whole = np.array(first.images)
+    file = tmp_path / "cache" / first.fingerprint / name
+    cut = file.read_bytes()[:-1] if content == "cut" else content
+    file.unlink()
+    if isinstance(cut, bytes):
+        file.write_bytes(cut)
+
+    second = decode(found, recipe, tmp_path / "cache")
+
+    np.testing.assert_array_equal(second.images, whole)
+    np.testing.assert_array_equal(second.keys, first.keys)
+    assert second.skipped == first.skipped
+
+
 def test_the_limit_is_a_write_that_fails(tmp_path: Path) -> None:
     """The limit used above really makes a write fail, with the error of a full disk's kind."""
     with file_size_limit(10), (tmp_path / "file").open("wb", buffering=0) as file:

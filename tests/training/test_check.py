@@ -53,7 +53,8 @@ def test_people_are_told_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[
 
     told = capsys.readouterr().out
     for words in ("train: 400 pictures", "L (400)", "Likelihood: Bernoulli with sampled",
-                  "Memory: about", "Time: 120 steps of", "pictures.png"):  # fmt: skip
+                  "Memory: about", "Time: 120 steps of", "pictures.png",
+                  "bernoulli is set, which fits"):  # fmt: skip
         assert words in told
 
 
@@ -92,6 +93,37 @@ def test_broken_and_mixed_pictures_are_found_at_once(tmp_path: Path) -> None:
     assert findings["unreadable"].count == 1
     assert findings["grey pictures among colour ones"].count == 1
     assert found.problems
+
+
+def test_names_are_printed_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Brackets in a name are no markup, and what a terminal would obey is replaced."""
+    monkeypatch.setenv("COLUMNS", "400")
+    folder = runs.write_pictures(tmp_path / "pictures", 4, size=(28, 28))
+    for name in ("[red]x.png", "[bold]y.png", "z\x1b]0;title\x07.png"):
+        (folder / name).write_text("no picture")
+
+    assert main(arguments(tmp_path, folder, "--set", "model.channels=3")) == 2
+
+    told = capsys.readouterr()
+    for text in (told.out, told.err):
+        for name in ("[red]x.png", "[bold]y.png", "z�]0;title�.png"):
+            assert name in text
+        assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("family", ["gaussian", "logistic"])
+def test_natural_pictures_have_two_likelihoods(family: str) -> None:
+    """Both are named with their setting, and that the one that is set fits."""
+    model = ModelConfig.model_validate({"likelihood": {"family": family}})
+
+    text, settings = advise(found_with(40, 20), model)
+
+    assert "model.likelihood.family=logistic" in text
+    assert "model.likelihood.family=gaussian" in text
+    assert f"{family} is set, which fits" in text
+    assert settings == ()
 
 
 def found_with(near: int, extremes: int) -> Survey:

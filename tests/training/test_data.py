@@ -239,3 +239,13 @@ def test_pictures_left_out_move_no_other(tmp_path: Path) -> None:
         after = load_data(settings(tmp_path, folder, skip_unreadable=True, **shares))
         for name in ("train", "validation", "test"):
             assert rows(getattr(before, name)) == rows(getattr(after, name))
+
+
+def test_copies_of_one_picture_are_told_as_such(tmp_path: Path) -> None:
+    """Where no picture can be held back, the error says why and not to set what is set."""
+    folder = runs.write_pictures(tmp_path / "pictures", 1)
+    for number in range(3):
+        shutil.copy(folder / "picture-000.png", folder / f"copy-{number}.png")
+
+    with pytest.raises(DataError, match="all 4 pictures are copies of one"):
+        load_data(settings(tmp_path, folder))

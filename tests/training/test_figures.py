@@ -127,6 +127,24 @@ def test_the_latent_space_in_two_dimensions(dimensions: int, classes: tuple[str,
     assert drawn == 50
 
 
+def test_one_picture_is_a_point() -> None:
+    """One test picture is drawn, though one point has no principal components."""
+    figure = draw_latent(np.ones((1, 5), np.float32), np.zeros(1, np.int64), ())
+
+    offsets = cast(Any, figure.axes[0].collections[0]).get_offsets()
+    np.testing.assert_array_equal(offsets, [[0, 0]])
+
+
+@pytest.mark.parametrize("name", ["$x^$", "$", r"\$\frac$"])
+def test_a_class_s_name_is_no_formula(name: str) -> None:
+    """Whatever a class is called stands in the legend as it is."""
+    mean = np.eye(2, dtype=np.float32)
+
+    figure = draw_latent(mean, np.arange(2), (name, "other"))
+
+    assert rendered(figure).size == (960, 840)
+
+
 def test_two_dimensions_are_drawn_as_they_are() -> None:
     """A latent of two dimensions needs no projection."""
     mean = np.array([[1.0, 2.0], [3.0, 5.0]], np.float32)

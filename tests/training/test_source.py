@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
+from model.pictures import PictureError
 from tests.training import runs
 from training.data_config import DataConfig
 from training.errors import DataError
@@ -98,7 +100,7 @@ def test_the_content_hash_is_of_pictures_and_labels(tmp_path: Path) -> None:
         ("/nowhere/at/all", "neither a folder nor a hub name such as ylecun/mnist"),
         ("a/b/c", "neither a folder nor a hub name"),
         ("/nowhere/*.parquet", r"nor files that end in \.parquet"),
-        ("no-such-owner/no-such-set", "not read from the hub .* a local folder works without it"),
+        ("no-such/set", "there is no folder no-such/set here, and the hub .* a local folder works"),
     ],
 )
 def test_no_such_source(tmp_path: Path, source: str | None, message: str) -> None:
@@ -168,6 +170,57 @@ def test_a_broken_parquet_file(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r"broken\.parquet: no parquet files that can be read"):
         open_source(data(tmp_path, tmp_path / "broken.parquet"))
+
+
+def test_rows_without_a_picture_of_their_own(tmp_path: Path) -> None:
+    """A row of nothing, and one that names a file elsewhere, are unreadable and say why; a file
+    below the table's folder is read."""
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (tmp_path / "birds").mkdir()
+    (tmp_path / "birds" / "near.png").write_bytes(b"near")
+    named = [str(tmp_path / "secret.png"), "../secret.png", "near.png"]
+    rows = [None, *({"bytes": None, "path": path} for path in named)]
+    table = tmp_path / "birds" / "all.parquet"
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    pq.write_table(pa.table({"image": pa.array(rows, kind)}), table)
+
+    source = open_source(data(tmp_path, table))["train"]
+
+    (name, nothing), *elsewhere, (_, near) = source.pictures()
+    assert (name, str(nothing)) == ("train row 0", "no picture")
+    for _, outcome in elsewhere:
+        assert isinstance(outcome, PictureError)
+        assert "outside the source's folder" in str(outcome)
+    assert near == b"near"
+    assert len(source.content().keys) == 4
+
+
+def test_the_reason_that_datasets_has_is_told(tmp_path: Path) -> None:
+    """Where `datasets` says that something went wrong, the error says what."""
+    (tmp_path / "empty.parquet").touch()
+
+    with pytest.raises(DataError, match="Parquet file size is 0 bytes"):
+        open_source(data(tmp_path, tmp_path / "empty.parquet"))
+
+
+def test_local_sources_are_read_without_progress_bars(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing of `datasets` stands between our lines, and what was set for it stays."""
+    open_source(data(tmp_path, runs.write_pictures(tmp_path / "pictures", 3)))
+
+    assert capfd.readouterr().err == ""
+    assert not datasets.are_progress_bars_disabled()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"source": " "}, "is empty"), ({"test_split": "train"}, "both 'train'")],
+)
+def test_settings_that_name_no_pictures_or_the_same(settings: object, message: str) -> None:
+    """No text is no source, and what a model is measured on is not what it was trained on."""
+    with pytest.raises(ValidationError, match=message):
+        DataConfig.model_validate(settings)
 
 
 def test_a_missing_split_lists_those_that_are_there(tmp_path: Path) -> None:

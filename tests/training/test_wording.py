@@ -1,10 +1,13 @@
-"""training.wording.py: times as people say them."""
+"""training.wording.py: times and names as people read them."""
 
 from __future__ import annotations
 
-import pytest
+import io
 
-from training.wording import duration, measured
+import pytest
+from rich.console import Console
+
+from training.wording import duration, measured, plain, printable
 
 
 @pytest.mark.parametrize(
@@ -42,3 +45,13 @@ def test_values_have_the_digits_that_their_error_allows(
 ) -> None:
     """An error has two digits, and its value ends with them."""
     assert measured(value, error) == text
+
+
+def test_a_name_is_printed_and_never_obeyed() -> None:
+    """Control characters, marks that reorder and broken Unicode are replaced, brackets stay, and
+    other scripts are as they were."""
+    assert printable("a\x1b]0;b\x07\n\u202ec\udcff") == "a�]0;b��" + "�c�"
+    assert printable("[/red] Pinguïn ペンギン 👩\u200d🚀") == "[/red] Pinguïn ペンギン 👩\u200d🚀"
+    file = io.StringIO()
+    Console(file=file).print(plain("[/red]x :smile:\n[bold]y"))
+    assert file.getvalue() == "[/red]x :smile:\n[bold]y\n"
