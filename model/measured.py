@@ -7,8 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from model.config import Frozen
-from model.likelihood_spec import Binarisation
+from model.config import Binarisation, Frozen
 
 
 class Metric(Frozen):

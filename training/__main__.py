@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training import check_options, compare_options, import_options, sweep_options
-from training.config import TrainingConfig, preset_names, read_config
+from training.config import TrainingConfig
+from training.config_file import preset_names, read_config
 from training.errors import TrainingError
 from training.overrides import Override, add_set
 

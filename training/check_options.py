@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from training.config import preset_names, read_config
+from training.config_file import preset_names, read_config
 from training.errors import DataError
 from training.overrides import Override, add_set
 

@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import argparse
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
+from pydantic import ValidationError
+
+from model.config import ModelConfig
 from training.errors import ConfigError
 
+_UNIONS = {
+    name: field.discriminator
+    for name, field in ModelConfig.model_fields.items()
+    if isinstance(field.discriminator, str)
+}
+"""Sections of the model that are one of several kinds, and their setting that says which."""
+
 _TAGS: Mapping[str, str] = {
-    "model.network.architecture": "mlp",
-    "model.likelihood.family": "gaussian",
-    "model.prior.family": "normal",
+    f"model.{name}.{tag}": getattr(
+        ModelConfig.model_fields[name].get_default(call_default_factory=True, validated_data={}),
+        tag,
+    )
+    for name, tag in _UNIONS.items()
 }
 """Settings that decide which others their section has, and their defaults."""
+
+_KINDS = frozenset(
+    kind
+    for name, tag in _UNIONS.items()
+    for member in get_args(ModelConfig.model_fields[name].annotation)
+    for kind in get_args(member.model_fields[tag].annotation)
+)
+"""All that those settings may be, which pydantic puts into the place of an error."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +110,35 @@ def _name_the_default(document: dict[str, Any]) -> None:
             section.setdefault(last, default)
 
 
-def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    """Nested settings by their dotted keys."""
+def flatten(
+    document: Mapping[str, Any],
+    prefix: str = "",
+    *,
+    is_leaf: Callable[[Mapping[str, Any]], bool] = lambda _: False,
+) -> dict[str, object]:
+    """Nested settings by their dotted keys; a table that `is_leaf` is one value."""
     flat: dict[str, object] = {}
     for key, value in document.items():
         name = f"{prefix}{key}"
-        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+        if isinstance(value, Mapping) and not is_leaf(value):
+            flat |= flatten(value, f"{name}.", is_leaf=is_leaf)
+        else:
+            flat[name] = value
     return flat
+
+
+def describe_errors(error: ValidationError, name: str, overrides: Sequence[Override] = ()) -> str:
+    """A line for each mistake: `name`, which is the file's, the overrides that set it, its key
+    and what is wrong."""
+    lines = []
+    for entry in error.errors():
+        key = ".".join(str(part) for part in entry["loc"] if part not in _KINDS)
+        unknown = entry["type"] == "extra_forbidden"
+        what = "unknown key" if unknown else entry["msg"].removeprefix("Value error, ")
+        guilty = [one.text for one in overrides if not key or one.concerns(key)]
+        where = f"{name} with {' '.join(guilty)}" if guilty else name
+        lines.append(f"{where}: {key}: {what}" if key else f"{where}: {what}")
+    return "\n".join(lines)
 
 
 def add_set(command: argparse.ArgumentParser) -> None:

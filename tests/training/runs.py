@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from training.config import TrainingConfig, read_config
+from training.config import TrainingConfig
+from training.config_file import read_config
 
 MNIST = Path(__file__).parent.parent / "data" / "mnist"
 ROOT = Path(__file__).parent.parent.parent

@@ -9,7 +9,8 @@ import torch
 
 from tests.training import runs
 from training.bundling import bundle
-from training.config import TrainingConfig, read_config
+from training.config import TrainingConfig
+from training.config_file import read_config
 from training.custom import build_vae, check_networks
 from training.errors import ConfigError
 from training.evaluate import evaluate
