@@ -38,6 +38,10 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+Binarisation = Literal["sample", "threshold", "none"]
+"""How pictures are made binary before they are scored; `none`: they are scored as they are."""
+
+
 class BernoulliConfig(Frozen):
     """p(x|z) = Bernoulli(sigmoid(params)), for pixels in {0, 1}.
 
@@ -47,7 +51,7 @@ class BernoulliConfig(Frozen):
     """
 
     family: Literal["bernoulli"] = "bernoulli"
-    binarise: Literal["sample", "threshold", "none"] = "none"
+    binarise: Binarisation = "none"
 
 
 class GaussianConfig(Frozen):
@@ -62,6 +66,11 @@ class GaussianConfig(Frozen):
 
     family: Literal["gaussian"] = "gaussian"
     scale: Annotated[float, Field(ge=SMALLEST_SCALE)] | Literal["learned", "optimal"] = "learned"
+
+    @property
+    def is_optimal(self) -> bool:
+        """Whether the scale follows from pictures, so that the weights alone make no likelihood."""
+        return self.scale == "optimal"
 
 
 class LogisticConfig(Frozen):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from model.config import SMALLEST_SCALE, Family, Frozen
-
-Binarisation = Literal["sample", "threshold", "none"]
-"""How pictures are made binary before they are scored; `none`: they are scored as they are."""
+from model.config import SMALLEST_SCALE, Binarisation, Family, Frozen
 
 _PositiveFloat = Annotated[float, Field(ge=SMALLEST_SCALE)]
 Scale = _PositiveFloat | Annotated[tuple[_PositiveFloat, ...], Field(min_length=1)]
@@ -30,7 +27,7 @@ class LikelihoodSpec(Frozen):
     """Of pixels in [0, 1]: a Gaussian's standard deviation, or a logistic's scale by channel."""
     levels: Annotated[int, Field(ge=2, le=65_536)] | None = None
     """Number of grey levels that a logistic is a distribution over, of 16 bits at most."""
-    binarise: Literal["sample", "threshold", "none"] | None = None
+    binarise: Binarisation | None = None
     """How training made grey pictures binary; Bernoulli only."""
 
     @model_validator(mode="after")

@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from model.config import Binarisation as Binarisation
 from model.config import Frozen
 from model.layout import VARIES as VARIES
 from model.layout import GraphSpec as GraphSpec
@@ -29,7 +30,6 @@ from model.layout import InputSpec as InputSpec
 from model.layout import LatentSpec as LatentSpec
 from model.layout import SizesSpec as SizesSpec
 from model.layout import TensorSpec as TensorSpec
-from model.likelihood_spec import Binarisation as Binarisation
 from model.likelihood_spec import LikelihoodSpec as LikelihoodSpec
 from model.likelihood_spec import Scale as Scale
 from model.likelihood_spec import ways_to_binarise as ways_to_binarise

@@ -7,8 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from model.config import Frozen
-from model.likelihood_spec import Binarisation
+from model.config import Binarisation, Frozen
 
 ClassName = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 """Without control characters, as it is shown in pages and terminals."""

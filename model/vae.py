@@ -66,10 +66,9 @@ class VAE(nn.Module):
 
     @property
     def is_calibrated_by_data(self) -> bool:
-        """Whether the scale is the root mean squared error and follows from pictures, so that the
-        weights alone make no likelihood."""
+        """Whether the likelihood is a Gaussian of an optimal scale."""
         likelihood = self.config.likelihood
-        return isinstance(likelihood, GaussianConfig) and likelihood.scale == "optimal"
+        return isinstance(likelihood, GaussianConfig) and likelihood.is_optimal
 
     def scale(self) -> Tensor | None:
         """Standard deviation of a Gaussian likelihood, a scalar, or scales [c] of a logistic; None

@@ -15,7 +15,8 @@ from model.posterior import POSTERIOR
 from model.reference import REFERENCE
 from model.runtime import Graph
 from training.card import write_card
-from training.config import TrainingConfig, override_config
+from training.config import TrainingConfig
+from training.config_file import override_config
 from training.data import Data, describe_split, load_data
 from training.data_config import DataConfig
 from training.errors import DataError, StageError

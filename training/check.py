@@ -20,8 +20,8 @@ from training.compute import Compute, choose_compute
 from training.config import TrainingConfig
 from training.data import Data, load_data, require_enough
 from training.errors import ConfigError, DataError, NotFiniteError
-from training.figures import tile
 from training.footprint import Footprint, estimate_footprint, require_memory
+from training.grids import tile
 from training.minibatch import free_memory, resident_bytes
 from training.report import Report
 from training.source import open_source

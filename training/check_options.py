@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from training.config import preset_names, read_config
+from training.config_file import preset_names, read_config
 from training.errors import DataError
 from training.overrides import Override, add_set
 from training.wording import duration, plain, printable

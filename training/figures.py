@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
 
 from model import pixels
 from model.mixture import draw_latents
@@ -20,6 +19,7 @@ from training.curves import INK, LOSS, Log, draw_panel
 from training.data import reload_data
 from training.evaluate import to_test_targets
 from training.export import Graphs, load_graphs, read_export
+from training.grids import BACKGROUND, enlarge, tile, write_image
 from training.mapped import ImageRows
 from training.workdir import Workdir, write_atomic
 
@@ -28,11 +28,6 @@ _ROWS = 8
 _TRAVERSED = 10
 _TRAVERSAL = np.linspace(-3, 3, 13, dtype=np.float32)
 _SEED = 0
-_GAP = 2
-_BACKGROUND = 96
-"""Grey level between the pictures of a grid, and in cells without one."""
-_WIDTH = 1000
-"""Grids are enlarged by a whole factor to about this many pixels."""
 _MOST_POINTS = 5000
 
 
@@ -64,7 +59,7 @@ def figures(folder: Path, overrides: Sequence[str] = ()) -> None:
     for name, figure in plots.items():
         write_atomic(workdir.figures / f"{name}.png", figure.savefig)
     for name, image in grids.items():
-        _write_image(workdir.figures / f"{name}.png", image)
+        write_image(workdir.figures / f"{name}.png", enlarge(image))
 
 
 def draw_samples(graphs: Graphs, latent_shape: tuple[int, ...]) -> Images:
@@ -80,7 +75,7 @@ def draw_reconstructions(graphs: Graphs, targets: Floats) -> Images:
     # Whole rows, or the last reconstructions would stand beside their inputs.
     missing = -len(targets) % columns
     inputs, shown = (
-        np.pad(part, ((0, missing), (0, 0), (0, 0), (0, 0)), constant_values=_BACKGROUND)
+        np.pad(part, ((0, missing), (0, 0), (0, 0), (0, 0)), constant_values=BACKGROUND)
         for part in (pixels.to_uint8(targets), shown)
     )
     rows = [
@@ -142,21 +137,6 @@ def draw_loss(log: Log) -> Figure:
     return figure
 
 
-def tile(images: Images, columns: int) -> Images:
-    """uint8 [n, h, w, c] → one picture [H, W, c], row by row, with grey gaps between."""
-    count, height, width, channels = images.shape
-    rows = -(-count // columns)
-    cell = (height + _GAP, width + _GAP)
-    grid = np.full(
-        (rows * cell[0] + _GAP, columns * cell[1] + _GAP, channels), _BACKGROUND, np.uint8
-    )
-    for index, image in enumerate(images):
-        top = _GAP + index // columns * cell[0]
-        left = _GAP + index % columns * cell[1]
-        grid[top : top + height, left : left + width] = image
-    return grid
-
-
 def _project(mean: Floats) -> tuple[NDArray[np.floating], tuple[str, str]]:
     if mean.shape[1] == 2:
         return mean, ("z₁", "z₂")
@@ -197,10 +177,3 @@ def _read_log(workdir: Workdir) -> Log:
             msg = "no epoch in it"
             raise ValueError(msg)
         return [json.loads(line) for line in lines]
-
-
-def _write_image(path: Path, image: Images) -> None:
-    factor = max(1, round(_WIDTH / image.shape[1]))
-    enlarged = image.repeat(factor, axis=0).repeat(factor, axis=1)
-    picture = Image.fromarray(enlarged[:, :, 0] if image.shape[2] == 1 else enlarged)
-    write_atomic(path, lambda file: picture.save(file, format="PNG", optimize=True))

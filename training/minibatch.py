@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from model.config import Binarisation
 from model.pixels import Images
 from training.augment import augment
 from training.data_config import AugmentConfig
@@ -47,7 +47,7 @@ class Minibatches:
         *,
         batch_size: int,
         seed: int,
-        binarise: Literal["sample", "threshold", "none"],
+        binarise: Binarisation,
         device: torch.device,
         augmented: AugmentConfig | None = None,
     ) -> None:
@@ -95,7 +95,7 @@ class Minibatches:
 
 def to_targets(
     grey: Tensor,
-    binarise: Literal["sample", "threshold", "none"],
+    binarise: Binarisation,
     seed: int,
     draw: Draw,
     step: int = 0,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from model import elbo
 from model.vae import VAE, Pass
-from training.config import ObjectiveConfig
+from training.sections import ObjectiveConfig
 
 
 class Terms(NamedTuple):

@@ -5,20 +5,38 @@ from __future__ import annotations
 import argparse
 import difflib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from model.config import ModelConfig
 from training.errors import ConfigError
 
+_UNIONS = {
+    name: field.discriminator
+    for name, field in ModelConfig.model_fields.items()
+    if isinstance(field.discriminator, str)
+}
+"""Sections of the model that are one of several kinds, and their setting that says which."""
+
 _TAGS: Mapping[str, str] = {
-    "model.network.architecture": "mlp",
-    "model.likelihood.family": "gaussian",
-    "model.prior.family": "normal",
+    f"model.{name}.{tag}": getattr(
+        ModelConfig.model_fields[name].get_default(call_default_factory=True, validated_data={}),
+        tag,
+    )
+    for name, tag in _UNIONS.items()
 }
 """Settings that decide which others their section has, and their defaults."""
+
+_KINDS = frozenset(
+    kind
+    for name, tag in _UNIONS.items()
+    for member in get_args(ModelConfig.model_fields[name].annotation)
+    for kind in get_args(member.model_fields[tag].annotation)
+)
+"""All that those settings may be, which pydantic puts into the place of an error."""
 
 
 @dataclass(frozen=True)
@@ -93,17 +111,47 @@ def _name_the_default(document: dict[str, Any]) -> None:
             section.setdefault(last, default)
 
 
-def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    """Nested settings by their dotted keys."""
+def flatten(
+    document: Mapping[str, Any],
+    prefix: str = "",
+    *,
+    is_leaf: Callable[[Mapping[str, Any]], bool] = lambda _: False,
+) -> dict[str, object]:
+    """Nested settings by their dotted keys; a table that `is_leaf` is one value."""
     flat: dict[str, object] = {}
     for key, value in document.items():
         name = f"{prefix}{key}"
-        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+        if isinstance(value, Mapping) and not is_leaf(value):
+            flat |= flatten(value, f"{name}.", is_leaf=is_leaf)
+        else:
+            flat[name] = value
     return flat
 
 
-def unknown_key(model: type[BaseModel], location: Sequence[int | str]) -> str:
-    """What is wrong with a key of `model` that there is not, and what may have been meant."""
+def describe_errors(
+    error: ValidationError,
+    name: str,
+    model: type[BaseModel],
+    overrides: Sequence[Override] = (),
+) -> str:
+    """A line for each mistake in a `model`: `name`, which is the file's, the overrides that set it,
+    its key and what is wrong."""
+    lines = []
+    for entry in error.errors():
+        key = ".".join(str(part) for part in entry["loc"] if part not in _KINDS)
+        unknown = entry["type"] == "extra_forbidden"
+        what = (
+            _unknown_key(model, entry["loc"])
+            if unknown
+            else entry["msg"].removeprefix("Value error, ")
+        )
+        guilty = [one.text for one in overrides if not key or one.concerns(key)]
+        where = f"{name} with {' '.join(guilty)}" if guilty else name
+        lines.append(f"{where}: {key}: {what}" if key else f"{where}: {what}")
+    return "\n".join(lines)
+
+
+def _unknown_key(model: type[BaseModel], location: Sequence[int | str]) -> str:
     models = [model]
     for part in location[:-1]:
         # Other parts are the tags of a union, whose models are all looked into.
@@ -129,3 +177,34 @@ def add_set(command: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change a setting, for example epochs=3 or optimiser.learning_rate=1e-3",
     )
+
+
+_SHORTCUTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "data": (
+        "data.source",
+        {"metavar": "SOURCE", "help": "hub name, folder or parquet files"},
+    ),
+    "init": ("init", {"metavar": "BUNDLE", "help": "start from a bundle's or workdir's weights"}),
+    "seed": ("seed", {"type": int, "help": "of weights, order, binarisation and noise"}),
+    "threads": ("threads", {"type": int, "help": "CPU threads (0: all)"}),
+    "device": ("device", {"choices": ("auto", "cpu", "cuda"), "help": "where to compute"}),
+}
+"""Options that are short for a setting: its key, and how argparse reads it."""
+
+
+def add_shortcuts(command: argparse.ArgumentParser, *names: str) -> None:
+    """Adds those of the options that are short for a setting, and `--set` for all others."""
+    for name in names:
+        command.add_argument(f"--{name}", **_SHORTCUTS[name][1])
+    add_set(command)
+
+
+def given_overrides(options: argparse.Namespace) -> list[str | Override]:
+    """What a command of `add_shortcuts` was given; options win over `--set`."""
+    given = {name: getattr(options, name, None) for name in _SHORTCUTS}
+    shortcuts = [
+        Override(_SHORTCUTS[name][0], value, f"--{name} {value}")
+        for name, value in given.items()
+        if value is not None
+    ]
+    return [*options.set, *shortcuts]

@@ -23,7 +23,8 @@ from model.mixture import Mixture, draw_latents
 from model.pixels import Images, to_uint8
 from model.runtime import Graph
 from training.classifier import SHA256, SIZE, features, read_classifier
-from training.config import TrainingConfig, override_config
+from training.config import TrainingConfig
+from training.config_file import override_config
 from training.data import Data, load_data, reload_data
 from training.data_config import DataConfig
 from training.errors import DataError, StageError

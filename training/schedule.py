@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from training.config import ObjectiveConfig, OptimiserConfig, TrainingConfig
+from training.config import TrainingConfig
+from training.sections import ObjectiveConfig, OptimiserConfig
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -13,9 +13,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from model.config import Frozen, PositiveInt
-from training.config import Seed, TrainingConfig, read_config
+from training.config import TrainingConfig
+from training.config_file import read_config
 from training.errors import ConfigError
-from training.overrides import Override, unknown_key
+from training.overrides import Override, describe_errors, flatten
+from training.sections import Seed
 
 Settings = Mapping[str, object]
 """Values by dotted key; `preset` is one of the keys."""
@@ -92,12 +94,13 @@ class Sweep(Frozen):
 
     def variations(self) -> dict[str, Range | list[object]]:
         """What varies, by dotted key; empty where the trials are given one by one."""
-        return {key: _variation(key, value) for key, value in _flatten(self.vary, leaves=True)}
+        flat = flatten(self.vary, is_leaf=_is_range)
+        return {key: _variation(key, value) for key, value in flat.items()}
 
     def all_trials(self) -> list[Settings]:
         """The varied settings of every trial where they are known before; else none."""
         if self.runs:
-            return [dict(_flatten(one)) for one in self.runs]
+            return [flatten(one) for one in self.runs]
         if self.search != "grid":
             return []
         lists = {key: one for key, one in self.variations().items() if isinstance(one, list)}
@@ -107,7 +110,7 @@ class Sweep(Frozen):
 
     def config(self, varied: Settings, overrides: Sequence[str | Override]) -> TrainingConfig:
         """The configuration of a trial; errors as for `read_config`."""
-        settings = {**dict(_flatten(self.set)), **varied}
+        settings = {**flatten(self.set), **varied}
         preset = settings.pop("preset", self.preset)
         if not isinstance(preset, str):
             msg = 'a sweep needs a preset: preset = "mnist", for example'
@@ -116,7 +119,7 @@ class Sweep(Frozen):
 
     def command(self, varied: Settings) -> list[str]:
         """What `vaetrain` is to be given for a run with a trial's settings."""
-        settings = {**dict(_flatten(self.set)), **varied}
+        settings = {**flatten(self.set), **varied}
         preset = str(settings.pop("preset", self.preset))
         if not settings.get("early_stop"):
             # The run for good has all pictures to train on, and may be tuned.
@@ -136,24 +139,14 @@ def read_sweep(path: Path) -> Sweep:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"{path}: not a TOML file that can be read: {error}"
         raise ConfigError(msg) from error
-    for key, value in _flatten(document):
+    for key, value in flatten(document).items():
         if dated := _date(value):
             msg = f"{path}: {key}: {dated} is a date or time, which no setting is; quote a text"
             raise ConfigError(msg)
     try:
         return Sweep.model_validate(document)
     except ValidationError as error:
-        lines = []
-        for entry in error.errors():
-            key = ".".join(map(str, entry["loc"]))
-            unknown = entry["type"] == "extra_forbidden"
-            what = (
-                unknown_key(Sweep, entry["loc"])
-                if unknown
-                else entry["msg"].removeprefix("Value error, ")
-            )
-            lines.append(f"{path}: {key}: {what}" if key else f"{path}: {what}")
-        raise ConfigError("\n".join(lines)) from error
+        raise ConfigError(describe_errors(error, str(path), Sweep)) from error
 
 
 def _date(value: object) -> date | time | None:
@@ -184,19 +177,8 @@ def _variation(key: str, value: object) -> Range | list[object]:
         raise ValueError(msg) from error
 
 
-def _flatten(
-    document: Mapping[str, Any], prefix: str = "", *, leaves: bool = False
-) -> Iterator[tuple[str, Any]]:
-    """By dotted key; with `leaves` a table that has `low` or `high` is one value."""
-    for key, value in document.items():
-        name = f"{prefix}{key}"
-        is_leaf = (
-            leaves and isinstance(value, dict) and not value.keys().isdisjoint(("low", "high"))
-        )
-        if isinstance(value, dict) and not is_leaf:
-            yield from _flatten(value, f"{name}.", leaves=leaves)
-        else:
-            yield name, value
+def _is_range(table: Mapping[str, Any]) -> bool:
+    return not table.keys().isdisjoint(("low", "high"))
 
 
 def _overrides(settings: Settings) -> list[Override]:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from training.errors import ConfigError
-from training.overrides import Override, add_set
+from training.overrides import add_shortcuts, given_overrides
 from training.sweep_file import read_sweep
 
 HELP = "train several presets or settings and compare them; started again, it goes on"
@@ -15,10 +15,8 @@ HELP = "train several presets or settings and compare them; started again, it go
 def add(command: argparse.ArgumentParser) -> None:
     """Adds them to the command."""
     command.add_argument("sweep", type=Path, help="a TOML file: what varies, and how to search")
-    command.add_argument("--data", metavar="SOURCE", help="hub name, or folder of pictures")
     command.add_argument("--workdir", type=Path, help="the sweep's folder (runs/SWEEP)")
-    command.add_argument("--threads", type=int, help="CPU threads (0: all)")
-    add_set(command)
+    add_shortcuts(command, "data", "threads")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -31,14 +29,8 @@ def run(options: argparse.Namespace) -> None:
     # Imported late, as torch takes seconds and `--help` should not.
     from training.sweep import run_sweep
 
-    shortcuts = {"data.source": options.data, "threads": options.threads}
-    named = [
-        Override(key, value, f"--set {key}={value}")
-        for key, value in shortcuts.items()
-        if value is not None
-    ]
     folder = options.workdir or Path("runs") / options.sweep.stem
-    ended = run_sweep(sweep, folder, overrides=[*options.set, *named])
+    ended = run_sweep(sweep, folder, overrides=given_overrides(options))
     if ended[0].bound is None:
         msg = f"{folder}: no trial came to its end; summary.json says why"
         raise ConfigError(msg)

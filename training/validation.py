@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 
 from model import elbo
+from model.config import Binarisation
 from model.manifest import Scale
 from model.vae import VAE
 from training.mapped import ImageRows
@@ -23,7 +23,7 @@ def validation_elbo(
     vae: VAE,
     images: ImageRows,
     *,
-    binarise: Literal["sample", "threshold", "none"],
+    binarise: Binarisation,
     seed: int,
     device: torch.device,
     scale: Scale | None = None,

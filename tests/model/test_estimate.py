@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from model import estimate, likelihood
+from model.config import Binarisation
 from model.manifest import LikelihoodSpec
 
 GREY = np.arange(0, 256, 16, dtype=np.uint8).reshape(1, 4, 4, 1)
@@ -26,7 +27,7 @@ GAUSSIAN = LikelihoodSpec(family="gaussian", dimensions=16, scale=1.0)
     ],
 )
 def test_pictures_become_binary_as_wanted_or_as_trained(
-    trained: Literal["sample", "threshold", "none"],
+    trained: Binarisation,
     wanted: Literal["sample", "threshold"] | None,
     used: str,
 ) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from training.config import TrainingConfig, read_config
+from training.config import TrainingConfig
+from training.config_file import read_config
 
 MNIST = Path(__file__).parent.parent / "data" / "mnist"
 ROOT = Path(__file__).parent.parent.parent
@@ -40,6 +41,80 @@ name = "digits"
 """
 
 
+NETS = """
+import torch
+from torch import nn
+import helper
+
+
+class Encoder(nn.Module):
+    def __init__(self, image_shape, latent_shape, width=helper.WIDTH):
+        super().__init__()
+        self.latent_shape = latent_shape
+        layers = nn.Linear(784, width), nn.Tanh(), nn.Linear(width, 16)
+        self.body = nn.Sequential(nn.Flatten(), *layers)
+
+    def forward(self, image):
+        parts = self.body(image).chunk(2, 1)
+        return tuple(part.reshape(-1, *self.latent_shape) for part in parts)
+
+
+class Decoder(nn.Module):
+    def __init__(self, image_shape, latent_shape, width=5):
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(8, 784), nn.Unflatten(1, image_shape))
+
+    def forward(self, latent):
+        return self.body(latent)
+
+
+class Plain:
+    pass
+
+
+class Batch(Decoder):
+    def __init__(self, *shapes):
+        super().__init__(*shapes)
+        self.body.append(nn.BatchNorm2d(1))
+
+
+class Dropped(Decoder):
+    def __init__(self, *shapes):
+        super().__init__(*shapes)
+        self.body.append(nn.Dropout())
+
+
+class Noisy(Decoder):
+    def forward(self, latent):
+        return self.body(latent) + torch.randn(1)
+
+
+class Centred(Decoder):
+    def forward(self, latent):
+        return self.body(latent - latent.mean(0))
+
+
+class Shy(Decoder):
+    def forward(self, latent):
+        return self.body(latent) * (1 if self.training else 2)
+
+
+class Flat(Decoder):
+    def forward(self, latent):
+        return self.body(latent).flatten(1)
+
+
+class Pair(Decoder):
+    def forward(self, latent):
+        return self.body(latent), None
+
+
+class Broken(Decoder):
+    def forward(self, latent):
+        raise RuntimeError("broken on purpose")
+"""
+
+
 def preset(folder: Path) -> Path:
     """Writes the tiny preset as a TOML file of one's own."""
     path = folder / "tiny.toml"
@@ -52,6 +127,16 @@ def config(folder: Path, *overrides: str, data: Path = MNIST) -> TrainingConfig:
     return read_config(
         str(preset(folder)),
         [f"data.source={data}", f"data.cache={folder / 'cache'}", *overrides],
+    )
+
+
+def custom_config(folder: Path, *overrides: str, decoder: str = "nets:Decoder") -> TrainingConfig:
+    """The tiny run with networks of one's own and a latent map, one value a cell."""
+    (folder / "nets.py").write_text(NETS)
+    (folder / "helper.py").write_text("WIDTH = 6\n")
+    network = f'{{architecture="custom", encoder="nets:Encoder", decoder="{decoder}"}}'
+    return config(
+        folder, f"model.network={network}", "model.latent_map=[2, 2, 2]", "epochs=2", *overrides
     )
 
 

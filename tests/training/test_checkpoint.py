@@ -68,17 +68,6 @@ def test_another_machine_is_named(tmp_path: Path, override: str) -> None:
         read_checkpoint(workdir, runs.config(tmp_path, override), PRINTS)
 
 
-def test_a_setting_that_came_later_had_its_default(tmp_path: Path) -> None:
-    """A checkpoint from before there was a setting goes on with its default, and no other value."""
-    workdir, written = Workdir(tmp_path / "run"), checkpoint(tmp_path)
-    older = {key: value for key, value in written.identity.items() if key != "channels_last"}
-    write_checkpoint(workdir, replace(written, identity=older))
-
-    assert read_checkpoint(workdir, runs.config(tmp_path), PRINTS).step == written.step
-    with pytest.raises(ConfigError, match=r"channels_last \(True then, False now\)"):
-        read_checkpoint(workdir, runs.config(tmp_path, "channels_last=false"), PRINTS)
-
-
 def test_other_pictures_are_named(tmp_path: Path) -> None:
     """Resuming on other pictures fails."""
     workdir = Workdir(tmp_path / "run")

@@ -9,7 +9,7 @@ import torch
 
 from tests.training import runs
 from training.bundling import bundle
-from training.config import TrainingConfig, read_config
+from training.config_file import read_config
 from training.custom import build_vae, check_networks
 from training.errors import ConfigError
 from training.evaluate import evaluate
@@ -19,93 +19,10 @@ from training.latents import latents
 from training.reference import reference
 from training.trainer import fit
 
-NETS = """
-import torch
-from torch import nn
-import helper
-
-
-class Encoder(nn.Module):
-    def __init__(self, image_shape, latent_shape, width=helper.WIDTH):
-        super().__init__()
-        self.latent_shape = latent_shape
-        layers = nn.Linear(784, width), nn.Tanh(), nn.Linear(width, 16)
-        self.body = nn.Sequential(nn.Flatten(), *layers)
-
-    def forward(self, image):
-        parts = self.body(image).chunk(2, 1)
-        return tuple(part.reshape(-1, *self.latent_shape) for part in parts)
-
-
-class Decoder(nn.Module):
-    def __init__(self, image_shape, latent_shape, width=5):
-        super().__init__()
-        self.body = nn.Sequential(nn.Flatten(), nn.Linear(8, 784), nn.Unflatten(1, image_shape))
-
-    def forward(self, latent):
-        return self.body(latent)
-
-
-class Plain:
-    pass
-
-
-class Batch(Decoder):
-    def __init__(self, *shapes):
-        super().__init__(*shapes)
-        self.body.append(nn.BatchNorm2d(1))
-
-
-class Dropped(Decoder):
-    def __init__(self, *shapes):
-        super().__init__(*shapes)
-        self.body.append(nn.Dropout())
-
-
-class Noisy(Decoder):
-    def forward(self, latent):
-        return self.body(latent) + torch.randn(1)
-
-
-class Centred(Decoder):
-    def forward(self, latent):
-        return self.body(latent - latent.mean(0))
-
-
-class Shy(Decoder):
-    def forward(self, latent):
-        return self.body(latent) * (1 if self.training else 2)
-
-
-class Flat(Decoder):
-    def forward(self, latent):
-        return self.body(latent).flatten(1)
-
-
-class Pair(Decoder):
-    def forward(self, latent):
-        return self.body(latent), None
-
-
-class Broken(Decoder):
-    def forward(self, latent):
-        raise RuntimeError("broken on purpose")
-"""
-
-
-def config(folder: Path, *overrides: str, decoder: str = "nets:Decoder") -> TrainingConfig:
-    """The tiny run with networks of one's own and a latent map, one value a cell."""
-    (folder / "nets.py").write_text(NETS)
-    (folder / "helper.py").write_text("WIDTH = 6\n")
-    network = f'{{architecture="custom", encoder="nets:Encoder", decoder="{decoder}"}}'
-    return runs.config(
-        folder, f"model.network={network}", "model.latent_map=[2, 2, 2]", "epochs=2", *overrides
-    )
-
 
 def test_a_pair_of_ones_own_trains_and_starts_another(tmp_path: Path) -> None:
     """All stages take it, its bundle tells no folder, and the weights start another run."""
-    first = config(tmp_path, "model.network.options.width=7")
+    first = runs.custom_config(tmp_path, "model.network.options.width=7")
     workdir = fit(first, tmp_path / "run", console=runs.QUIET)
     export(workdir.folder)
     evaluate(workdir.folder, console=runs.QUIET)
@@ -129,8 +46,8 @@ def test_a_pair_of_ones_own_trains_and_starts_another(tmp_path: Path) -> None:
 
 def test_a_changed_file_is_another_network(tmp_path: Path) -> None:
     """Neither `--resume` nor a later stage goes on with files that changed after `fit`."""
-    workdir = fit(config(tmp_path), tmp_path / "run", console=runs.QUIET)
-    (tmp_path / "nets.py").write_text(NETS + "# another\n")
+    workdir = fit(runs.custom_config(tmp_path), tmp_path / "run", console=runs.QUIET)
+    (tmp_path / "nets.py").write_text(runs.NETS + "# another\n")
     again = read_config(
         str(tmp_path / "tiny.toml"),
         [
@@ -148,8 +65,8 @@ def test_a_changed_file_is_another_network(tmp_path: Path) -> None:
 
 def test_options_are_part_of_the_run(tmp_path: Path) -> None:
     """An option that is changed or taken out makes another run; the folder does not."""
-    whole = config(tmp_path, "model.network.options.width=7")
-    plain = config(tmp_path)
+    whole = runs.custom_config(tmp_path, "model.network.options.width=7")
+    plain = runs.custom_config(tmp_path)
 
     key = "model.network.options"
     assert (whole.identity()[key], plain.identity()[key]) == ('{"width": 7}', "{}")
@@ -173,7 +90,7 @@ def test_options_are_part_of_the_run(tmp_path: Path) -> None:
 )
 def test_what_can_not_be_exported_is_refused(tmp_path: Path, decoder: str, message: str) -> None:
     """Before any picture is read, one sentence names the class and what is wrong with it."""
-    broken = config(tmp_path, "data.source=nowhere", decoder=decoder)
+    broken = runs.custom_config(tmp_path, "data.source=nowhere", decoder=decoder)
 
     with pytest.raises(ConfigError, match=message):
         fit(broken, tmp_path / "run", console=runs.QUIET)
@@ -185,14 +102,14 @@ def test_what_can_not_be_exported_is_refused(tmp_path: Path, decoder: str, messa
         ("import nothing_of_this_name", "can't be imported: ModuleNotFoundError: No module named"),
         ("def broken(:", "can't be imported: SyntaxError"),
         (
-            NETS.replace("width=helper", "*, depth, width=helper"),
+            runs.NETS.replace("width=helper", "*, depth, width=helper"),
             r"latent_shape\) failed with TypeE",
         ),
     ],
 )
 def test_files_that_can_not_be_used_are_refused(tmp_path: Path, text: str, message: str) -> None:
     """A file that can't be imported, and a class that takes other arguments, are told as such."""
-    config(tmp_path)
+    runs.custom_config(tmp_path)
     (tmp_path / "nets.py").write_text(text)
     network = '{architecture="custom", encoder="nets:Encoder", decoder="nets:Decoder"}'
     settings = runs.config(tmp_path, f"model.network={network}", "model.latent_map=[2, 2, 2]")
@@ -211,7 +128,7 @@ def test_a_missing_file_is_told_with_the_preset(tmp_path: Path) -> None:
 
 def test_the_check_leaves_the_generator_alone(tmp_path: Path) -> None:
     """Trying networks out draws nothing from what decides a run's numbers."""
-    settings = config(tmp_path)
+    settings = runs.custom_config(tmp_path)
     before = torch.get_rng_state()
 
     check_networks(settings.model)

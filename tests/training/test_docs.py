@@ -15,7 +15,8 @@ from pydantic.fields import FieldInfo
 from model.bundle import open_bundle
 from tests.training import runs
 from training.__main__ import main
-from training.config import TrainingConfig, preset_names
+from training.config import TrainingConfig
+from training.config_file import preset_names
 from training.stages import STAGES
 from training.sweep_file import read_sweep
 from training.sweep_plan import require_comparable

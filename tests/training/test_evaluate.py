@@ -19,11 +19,12 @@ from model.mixture import Mixture
 from model.pixels import Floats
 from model.runtime import Graph
 from tests.training import runs
-from training.config import EvaluationConfig, TrainingConfig
+from training.config import TrainingConfig
 from training.data import load_data
 from training.errors import DataError, StageError
 from training.evaluate import evaluate, measure, to_test_targets
 from training.export import Graphs, export, to_onnx
+from training.sections import EvaluationConfig
 from training.trainer import fit
 from training.workdir import Workdir, read_json, write_json
 

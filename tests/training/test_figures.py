@@ -22,7 +22,6 @@ from training.figures import (
     draw_reconstructions,
     draw_traversals,
     figures,
-    tile,
 )
 from training.workdir import Workdir, write_json
 
@@ -94,20 +93,6 @@ def test_traversals_change_one_dimension_at_a_time() -> None:
 class _Pair:
     def __init__(self, decoder: Recorder) -> None:
         self.decoder = decoder
-
-
-@pytest.mark.parametrize(("count", "columns", "size"), [(6, 3, (14, 23)), (7, 3, (20, 23))])
-def test_tiles(count: int, columns: int, size: tuple[int, int]) -> None:
-    """Pictures stand row by row with gaps between; a last row may be short."""
-    images = np.arange(count, dtype=np.uint8).repeat(20).reshape(count, 4, 5, 1)
-
-    grid = tile(images, columns)
-
-    assert grid.shape == (*size, 1)
-    assert grid[2, 2, 0] == 0
-    assert grid[2, 9, 0] == 1
-    assert grid[8, 2, 0] == 3
-    assert grid[0, 0, 0] == 96
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 5])

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.training import runs
-from tests.training.test_custom import config as custom_config
 from training.config import TrainingConfig
 from training.errors import ConfigError
 from training.footprint import Footprint, estimate_footprint, require_memory
@@ -92,7 +91,7 @@ def test_fit_refuses_before_it_starts(tmp_path: Path) -> None:
 
 def test_networks_of_ones_own_count_too(tmp_path: Path) -> None:
     """Their weights and activations are those of any other."""
-    found = estimate_footprint(custom_config(tmp_path, "batch_size=2"))
+    found = estimate_footprint(runs.custom_config(tmp_path, "batch_size=2"))
 
     assert found.parameters == 784 * 6 + 6 + 6 * 16 + 16 + 8 * 784 + 784
     assert found.activations > 2 * 784 * 4

@@ -23,7 +23,8 @@ from tests.training import runs
 from training.__main__ import main
 from training.bundling import bundle
 from training.checkpoint import read_weights
-from training.config import TrainingConfig, override_config
+from training.config import TrainingConfig
+from training.config_file import override_config
 from training.errors import ConfigError
 from training.evaluate import evaluate
 from training.export import export

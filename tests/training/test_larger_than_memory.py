@@ -17,7 +17,7 @@ UNDER_A_LIMIT = f"""
 import resource, sys, threading
 import torch
 from training import cache, trainer
-from training.config import read_config
+from training.config_file import read_config
 from training.data import load_data
 from training.minibatch import Minibatches
 torch.set_num_threads(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model import pixels
+from model.config import Binarisation
 from model.pixels import Images
 from training import minibatch
 from training.data_config import AugmentConfig
@@ -29,7 +29,7 @@ def batches(
     images: Images,
     batch_size: int = 4,
     seed: int = 0,
-    binarise: Literal["sample", "threshold", "none"] = "none",
+    binarise: Binarisation = "none",
 ) -> Minibatches:
     return Minibatches(images, batch_size=batch_size, seed=seed, binarise=binarise, device=CPU)
 

@@ -17,7 +17,7 @@ from model.config import (
 )
 from model.vae import VAE
 from training import objective
-from training.config import ObjectiveConfig
+from training.sections import ObjectiveConfig
 
 
 def vae(prior: PriorConfig | None = None) -> VAE:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.config import ObjectiveConfig, OptimiserConfig, TrainingConfig, TuningConfig
+from training.config import TrainingConfig
 from training.schedule import Schedule, beta, ema_decay, learning_rate
+from training.sections import ObjectiveConfig, OptimiserConfig, TuningConfig
 
 OPTIMISER = OptimiserConfig(learning_rate=2.0, warmup_steps=10, final_share=0.1)
 
