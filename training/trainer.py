@@ -157,8 +157,8 @@ class Trainer:
         """Steps until the last epoch, an early stop or a signal; errors as for `fit`."""
         state, schedule = self.state, self.schedule
         accelerator = self.compute.accelerator
-        prepared, optimiser = accelerator.prepare(state.vae, state.optimiser)
-        model = self.compute.compiled(prepared)
+        model, optimiser = accelerator.prepare(state.vae, state.optimiser)
+        self.compute.compile_networks(state.vae)
         started = time.perf_counter() - state.seconds
         cpu_started = time.process_time() - state.cpu_seconds
         report = Report(self.workdir, console, first_step=state.step, steps=schedule.total_steps)
