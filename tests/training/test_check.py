@@ -13,7 +13,9 @@ from model.config import ModelConfig
 from tests.training import runs
 from training.__main__ import main
 from training.check import advise, check
+from training.errors import DivergedError
 from training.survey import Survey
+from training.trainer import Trainer
 
 
 def arguments(tmp_path: Path, data: Path, *others: str) -> list[str]:
@@ -78,6 +80,24 @@ def test_what_a_run_would_be_refused_for(
     assert words in answer.err
     assert told["cost"] is None
     assert told["splits"]["train"]["pictures"] == 400
+
+
+def test_an_explosion_in_the_timed_steps_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loss that leaves its range while steps are timed is a problem of the run, as one that
+    overflows, and the rest of the answer is still there."""
+
+    def exploding(*_: object) -> None:
+        msg = "the loss is far beyond its range"
+        raise DivergedError(msg)
+
+    monkeypatch.setattr(Trainer, "run", exploding)
+
+    found = check(runs.config(tmp_path), tmp_path / "out")
+
+    assert found.problems == ("the loss is far beyond its range",)
+    assert found.counts["train"] == 400
 
 
 def test_broken_and_mixed_pictures_are_found_at_once(tmp_path: Path) -> None:
