@@ -68,8 +68,7 @@ def fit(
         msg = f"{folder}: holds a run already; continue it with --resume, or take another workdir"
         raise StageError(msg)
     console = console or Console(stderr=True)
-    check_networks(config.model)
-    initial = read_initial(Path(config.init), config.model) if config.init else None
+    initial = prepare(config)
     data = load_data(config)
     require_enough(data)
     compute = choose_compute(config)
@@ -79,6 +78,17 @@ def fit(
         trainer.after_epoch = after_epoch
         _train(trainer, console)
     return workdir
+
+
+def prepare(config: TrainingConfig) -> Initial | None:
+    """What is looked at before any picture: the networks, and the weights to start from, if any.
+
+    Raises:
+        ConfigError: `init` is no start for this model, or a network of one's own can't be trained
+            and exported.
+    """
+    check_networks(config.model)
+    return read_initial(Path(config.init), config.model) if config.init else None
 
 
 def _require_memory(config: TrainingConfig, data: Data, compute: Compute) -> None:
@@ -302,8 +312,14 @@ class Trainer:
     def _stop(self, number: int) -> None:
         if self.state.health.steadiness.steady:
             self._save()
+        saved = self._saved_step
+        how = (
+            f"continue with --resume, from step {saved}"
+            if saved
+            else "there is no checkpoint yet, so --resume begins anew"
+        )
         msg = (
             f"stopped by {signal.Signals(number).name} after step {self.state.step} of "
-            f"{self.schedule.total_steps}; continue with --resume, from step {self._saved_step}"
+            f"{self.schedule.total_steps}; {how}"
         )
         raise InterruptedTrainingError(msg, number)

@@ -11,9 +11,11 @@ from PIL import Image
 
 from model.config import ModelConfig
 from tests.training import runs
+from tests.training.test_custom import config as custom_config
+from tests.training.test_trainer import interrupt_at
 from training.__main__ import main
 from training.check import advise, check
-from training.errors import DivergedError
+from training.errors import DivergedError, InterruptedTrainingError
 from training.survey import Survey
 from training.trainer import Trainer
 
@@ -98,6 +100,23 @@ def test_an_explosion_in_the_timed_steps_is_told(
 
     assert found.problems == ("the loss is far beyond its range",)
     assert found.counts["train"] == 400
+
+
+def test_a_network_of_ones_own_is_looked_at(tmp_path: Path) -> None:
+    """What a run refuses of a network of one's own is a problem of the check too."""
+    found = check(custom_config(tmp_path, decoder="nets:Noisy"), tmp_path / "out")
+
+    assert "it is random" in found.problems[0]
+
+
+def test_ctrl_c_promises_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check that is stopped leaves nothing to resume, and does not say so."""
+    interrupt_at(1, monkeypatch)
+
+    with pytest.raises(InterruptedTrainingError, match="SIGINT; nothing was trained") as caught:
+        check(runs.config(tmp_path), tmp_path / "out")
+
+    assert caught.value.exit_code == 130
 
 
 def test_broken_and_mixed_pictures_are_found_at_once(tmp_path: Path) -> None:
