@@ -31,7 +31,7 @@ from model.pixels import Floats
 from model.reference import SAMPLES
 from model.runtime import Graph
 
-_SHIPPED = Path(__file__).parent.parent / "model" / "bundles" / "mnist" / "1"
+_SHIPPED = Path(__file__).parent.parent / "model" / "bundles" / "mnist" / "3"
 _MAX_PIXELS = 1_000_000
 _ROWS = 1000
 _SEED = 0

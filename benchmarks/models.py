@@ -51,6 +51,8 @@ class Entry(Frozen):
     """Those of tuning included."""
     minutes: Annotated[float, Field(ge=0)]
     """Of training alone, by the clock."""
+    cpu_minutes: Annotated[float, Field(ge=0)] | None = None
+    """Of training alone, processor time; None where it was not measured."""
     machine: str
     """What it was trained on, for people."""
     metrics: Mapping[str, Metric]
@@ -114,6 +116,9 @@ def entry_of(manifest: Manifest, machine: str) -> Entry:
         objective=_trained_with(objective),
         epochs=_number(objective, "epochs") + _tuning(objective).get("epochs", 0),
         minutes=round(_number(objective, "seconds") / 60, 1),
+        cpu_minutes=(
+            round(_number(objective, "cpu_seconds") / 60, 1) if "cpu_seconds" in objective else None
+        ),
         machine=machine,
         metrics={name: manifest.metrics[name] for name in FIGURES if name in manifest.metrics},
     )
@@ -121,7 +126,18 @@ def entry_of(manifest: Manifest, machine: str) -> Entry:
 
 def table(entries: Mapping[str, Entry]) -> str:
     """Ours by preset, then the published ones, as Markdown."""
-    head = ("model", "bound", "ELBO", "KL", "active", "samples", "n, K", "epochs", "minutes", "on")
+    head = (
+        "model",
+        "bound",
+        "ELBO",
+        "KL",
+        "active",
+        "samples",
+        "n, K",
+        "epochs",
+        "minutes (CPU)",
+        "on",
+    )
     ours = [_row(preset, entries.get(preset)) for preset in PRESETS]
     theirs = [
         (one.model, one.bound, one.elbo, "", "", "", "", one.epochs, "", one.source)
@@ -192,7 +208,7 @@ def _row(preset: str, entry: Entry | None) -> tuple[str, ...]:
         _samples(metrics),
         f"{bound.n:,}, {bound.samples}",
         str(entry.epochs),
-        f"{entry.minutes:.0f}",
+        f"{entry.minutes:.0f}" + (f" ({entry.cpu_minutes:.0f})" if entry.cpu_minutes else ""),
         entry.machine,
     )
 

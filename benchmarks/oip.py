@@ -26,7 +26,7 @@ from benchmarks.servers import running, vaeserve
 from model.bundle import Bundle, open_bundle
 from model.manifest import DERIVED_KINDS
 
-SHIPPED = Path(__file__).parent.parent / "model" / "bundles" / "mnist" / "1"
+SHIPPED = Path(__file__).parent.parent / "model" / "bundles" / "mnist" / "3"
 CONCURRENCY = (1, 4, 16, 64)
 _WARM_SECONDS = 1.0
 

@@ -102,7 +102,8 @@ def _recipe(manifest: Manifest) -> list[tuple[str, str]]:
     rows = [("objective", str(objective.get("name", "?")))]
     rows += [(words, str(objective[name])) for name, words in _RECIPE if name in objective]
     if tuning := objective.get("tuning"):
-        rows += [("tuned by importance after that", str(tuning))]
+        words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in tuning.items())
+        rows += [("tuned by importance after that", words)]
     rows += [(name, str(value)) for name, value in network.items()]
     return [*rows, ("exported weights", f"{manifest.weights.kind}, step {manifest.weights.step}")]
 

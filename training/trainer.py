@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from model.manifest import Scale
 from training import about, objective
@@ -166,9 +167,8 @@ class Trainer:
     def run(self, console: Console) -> None:
         """Steps until the last epoch, an early stop or a signal; errors as for `fit`."""
         state, schedule = self.state, self.schedule
-        accelerator = self.compute.accelerator
-        model, optimiser = accelerator.prepare(state.vae, state.optimiser)
-        self.compute.compile_networks(state.vae)
+        model, optimiser = state.vae, state.optimiser
+        self.compute.compile_networks(model)
         started = time.perf_counter() - state.seconds
         cpu_started = time.process_time() - state.cpu_seconds
         report = Report(self.workdir, console, first_step=state.step, steps=schedule.total_steps)
@@ -183,10 +183,8 @@ class Trainer:
                 with self.compute.autocast():
                     passed = model(images, noise)
                 terms = objective.evaluate(self.config.objective, state.vae, images, passed, beta)
-                accelerator.backward(terms.loss)
-                norm = accelerator.clip_grad_norm_(
-                    state.parameters, self.config.optimiser.clip_norm
-                )
+                terms.loss.backward()  # type: ignore[no-untyped-call]
+                norm = clip_grad_norm_(state.parameters, self.config.optimiser.clip_norm)
                 self._examine(terms.loss, norm, len(images))
                 optimiser.step()
                 optimiser.zero_grad()

@@ -19,7 +19,7 @@ from model.pixels import Images
 from model.vae import VAE, Pass
 
 EPOCHS = 3
-"""Of a round; the intervals between the first passes of two are what is measured."""
+"""Of a round; what is measured is the second, from its first pass to the first of the third."""
 BATCH = 128
 LEARNING_RATE = 1e-3
 BETAS = (0.9, 0.99)
@@ -116,19 +116,17 @@ class Clock:
 
     @property
     def passes(self) -> int:
-        """Seen since the last `taken`."""
+        """Seen so far."""
         return len(self._stamps)
 
     def taken(self, steps: int) -> Taken:
-        """From the first pass of an epoch to the first of the next, a step's mean; forgets all.
+        """From the first pass of the second epoch to that of the third, a step's mean.
 
         Passes before the round's steps, such as a loop's check of the network, don't count.
         """
         stamps = self._stamps[-steps * EPOCHS :]
-        self._stamps = []
-        begin, end = stamps[0], stamps[(EPOCHS - 1) * steps]
         wall, cpu = (
-            (after - before) / ((EPOCHS - 1) * steps) * 1000
-            for before, after in zip(begin, end, strict=True)
+            (after - before) / steps * 1000
+            for before, after in zip(stamps[steps], stamps[2 * steps], strict=True)
         )
         return Taken(wall, cpu)

@@ -6,23 +6,41 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.training import cases
 from benchmarks.training.cases import BATCH, EPOCHS, Case
 
+_CLIP_NORM = 200.0
+
 
 def bare(case: Case, grey: Tensor, _folder: Path) -> None:
     """One round over uint8 pictures [n, c, h, w]."""
-    vae = cases.build(case)
-    optimiser = cases.optimiser(vae.parameters())
+    _bare(case, grey, ours=False)
+
+
+def bare_with_our_step(case: Case, grey: Tensor, _folder: Path) -> None:
+    """The same, its step doing as ours: the gradient is clipped and the weights are averaged."""
+    _bare(case, grey, ours=True)
+
+
+def _bare(case: Case, grey: Tensor, *, ours: bool) -> None:
+    vae, averaged = cases.build(case), list(cases.build(case).parameters())
+    weights = list(vae.parameters())
+    optimiser = cases.optimiser(weights)
     for _ in range(EPOCHS):
         order = torch.randperm(len(grey))
         for rows in order.split(BATCH):  # type: ignore[no-untyped-call]
             optimiser.zero_grad()
             loss = cases.loss(vae, vae, cases.binarised(grey[rows]))
             loss.backward()  # type: ignore[no-untyped-call]
+            if ours:
+                clip_grad_norm_(weights, _CLIP_NORM)
             optimiser.step()
+            if ours:
+                with torch.no_grad():
+                    torch._foreach_lerp_(averaged, weights, 0.001)  # type: ignore[arg-type]
 
 
 def data_loader(case: Case, grey: Tensor, _folder: Path) -> None:

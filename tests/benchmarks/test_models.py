@@ -30,7 +30,7 @@ def test_the_document_has_the_table_of_the_record() -> None:
 
 
 def test_the_record_has_the_figures_of_the_bundles_that_ship() -> None:
-    """What a manifest says, the record says: the highest version of each model, by name and version.
+    """What a manifest says, the record says: the highest version of each model that ships.
 
     A bundle from before figures of samples may have these in the record alone."""
     record = read_record()

@@ -11,7 +11,7 @@ from benchmarks.plain import OnnxNetworks, Shapes
 from benchmarks.torch_networks import TorchNetworks, vae_of
 from tests import arithmetic_bundle
 
-SHIPPED = Path(__file__).parents[2] / "model" / "bundles" / "mnist" / "1"
+SHIPPED = Path(__file__).parents[2] / "model" / "bundles" / "mnist" / "3"
 
 
 def test_torch_computes_what_the_graphs_do() -> None:

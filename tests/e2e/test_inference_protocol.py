@@ -27,7 +27,7 @@ from tests.app.loops import in_loop
 from tests.arithmetic_bundle import LATENT, SIZE
 from tests.e2e.process import Server, exchange, server
 
-SHIPPED = Path(__file__).parents[2] / "model" / "bundles" / "mnist" / "1"
+SHIPPED = Path(__file__).parents[2] / "model" / "bundles" / "mnist" / "3"
 KINDS = ("encoder", "decoder", "reconstruct")
 MiB = 1 << 20
 
@@ -37,7 +37,7 @@ def _live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, in
     root = tmp_path_factory.mktemp("repository")
     arithmetic_bundle.write(root)
     arithmetic_bundle.write(root, name="other")
-    shutil.copytree(SHIPPED, root / "mnist" / "1")
+    shutil.copytree(SHIPPED, root / "mnist" / "3")
     flags = ("--repository-api", "true", "--required-models", "arithmetic,mnist,other")
     with server(root, *flags, VAE_DEFAULT_MODEL="arithmetic") as (process, port):
         for _ in range(3):

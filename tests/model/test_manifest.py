@@ -12,7 +12,7 @@ from model.bundle import MANIFEST, BundleError, open_bundle
 from model.manifest import InputSpec, LatentSpec, LikelihoodSpec, Manifest, name_problem
 from tests import arithmetic_bundle, arithmetic_maps
 
-SHIPPED = Path(__file__).parents[2] / "model" / "bundles" / "mnist" / "1"
+SHIPPED = Path(__file__).parents[2] / "model" / "bundles" / "mnist" / "3"
 
 
 def document(**changes: Any) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from training.reference import reference
 from training.trainer import fit
 from training.workdir import Workdir
 
-MNIST = runs.ROOT / "model" / "bundles" / "mnist" / "1"
+MNIST = runs.ROOT / "model" / "bundles" / "mnist" / "3"
 
 
 def bundle_of(workdir: Workdir) -> Path:
