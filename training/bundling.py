@@ -117,6 +117,13 @@ def golden_tolerance(golden: bytes) -> dict[str, dict[str, float]]:
 def _measured(workdir: Workdir, config: TrainingConfig) -> dict[str, Any]:
     """What `evaluate` wrote, and `quality` where it is part of the run."""
     measured = workdir.read_json(workdir.metrics, "evaluate", metrics=dict)
+    # Before there was a choice, all figures were of test pictures.
+    if (split := measured.get("split", "test")) != "test":
+        msg = (
+            f"{workdir.metrics}: figures of {split} pictures, and a bundle publishes those of test "
+            "pictures; run `vaetrain evaluate` on this workdir without evaluation.split"
+        )
+        raise StageError(msg)
     if config.evaluation.quality != "none" and DISTANCE not in measured["metrics"]:
         msg = (
             f"{workdir.metrics}: has no figures of samples; run `vaetrain quality` on this workdir"

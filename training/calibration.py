@@ -11,7 +11,7 @@ from model.manifest import LikelihoodSpec, Scale
 from model.pixels import Images
 from model.vae import VAE
 from training.data import spread_rows
-from training.mapped import ImageRows
+from training.mapped import ImageRows, rows_at_once
 from training.minibatch import Draw, generator, to_targets, to_tensor
 
 _BATCH = 250
@@ -30,9 +30,10 @@ def calibrated_scale(
     if not vae.is_calibrated_by_data:
         return vae.scale_value()
     rows = spread_rows(len(images), most)
+    at_once = rows_at_once(images, _BATCH)
     total = sum(
-        _squared_error(vae, images[rows[start : start + _BATCH]], seed, number, device)
-        for number, start in enumerate(range(0, len(rows), _BATCH))
+        _squared_error(vae, images[rows[start : start + at_once]], seed, number, device)
+        for number, start in enumerate(range(0, len(rows), at_once))
     )
     return max(SCALE_FLOOR, math.sqrt(total / (len(rows) * vae.config.dimensions)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import tempfile
 import time
 from collections.abc import Mapping
@@ -19,14 +20,15 @@ from training.cache import Recipe
 from training.compute import Compute, choose_compute
 from training.config import TrainingConfig
 from training.data import Data, load_data, require_enough
-from training.errors import ConfigError, DataError, NotFiniteError
+from training.errors import ConfigError, DataError, InterruptedTrainingError, NotFiniteError
 from training.footprint import Footprint, estimate_footprint, require_memory
 from training.grids import tile
+from training.initial import Initial
 from training.minibatch import free_memory, resident_bytes
 from training.report import Report
 from training.source import open_source
 from training.survey import Survey
-from training.trainer import Trainer
+from training.trainer import Trainer, prepare
 from training.workdir import Workdir, write_atomic
 
 _COLUMNS = 8
@@ -149,6 +151,7 @@ def _try(config: TrainingConfig) -> tuple[Data | None, Cost | None, tuple[str, .
     """The data as a run would have them, what it would cost, and what it would be refused for."""
     data: Data | None = None
     try:
+        initial = prepare(config)
         data = load_data(config)
         require_enough(data)
         compute = choose_compute(config)
@@ -159,7 +162,7 @@ def _try(config: TrainingConfig) -> tuple[Data | None, Cost | None, tuple[str, .
         )
         free = free_memory(compute.device)
         require_memory(config, memory, free, on=compute.device.type)
-        return data, _time(config, data, compute, memory, free), ()
+        return data, _time(config, data, compute, memory, free, initial), ()
     except (ConfigError, DataError, NotFiniteError) as error:
         return data, None, (str(error),)
 
@@ -172,9 +175,14 @@ class _Timed(Trainer):
     """A run that notes when each step ends, and stops after a few."""
 
     def __init__(
-        self, config: TrainingConfig, workdir: Workdir, data: Data, compute: Compute
+        self,
+        config: TrainingConfig,
+        workdir: Workdir,
+        data: Data,
+        compute: Compute,
+        initial: Initial | None = None,
     ) -> None:
-        super().__init__(config, workdir, data, compute)
+        super().__init__(config, workdir, data, compute, initial)
         self.times = [time.perf_counter()]
 
     def _after_step(self, report: Report, images: int) -> None:
@@ -183,12 +191,21 @@ class _Timed(Trainer):
         if len(self.times) > _TIMED_STEPS or (passed > _TIMED_SECONDS and len(self.times) > 2):
             raise _EnoughError
 
+    def _stop(self, number: int) -> None:
+        msg = f"stopped by {signal.Signals(number).name}; nothing was trained or kept"
+        raise InterruptedTrainingError(msg, number)
+
 
 def _time(
-    config: TrainingConfig, data: Data, compute: Compute, memory: Footprint, free: int
+    config: TrainingConfig,
+    data: Data,
+    compute: Compute,
+    memory: Footprint,
+    free: int,
+    initial: Initial | None,
 ) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
-        trainer = _Timed(config, Workdir(Path(folder)), data, compute)
+        trainer = _Timed(config, Workdir(Path(folder)), data, compute, initial)
         with contextlib.suppress(_EnoughError):
             trainer.run(Console(quiet=True))
         steps = trainer.schedule.total_steps

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 import torch
@@ -18,6 +19,9 @@ from torch import Tensor
 from training.config import TrainingConfig
 from training.errors import ConfigError, StageError
 from training.workdir import Workdir, write_atomic
+
+_AS_TEXT = "model.network.options"
+"""The setting that `TrainingConfig.identity` has as one JSON text."""
 
 
 @dataclass
@@ -69,11 +73,13 @@ def read_checkpoint(
     Raises:
         ConfigError: it belongs to another configuration, other pictures or other weights to start
             from; names what differs.
-        StageError: the file is damaged.
+        StageError: the file is damaged, or of an older version that saved less.
     """
     path = workdir.checkpoint
     try:
-        checkpoint = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+        document = torch.load(path, map_location="cpu", weights_only=True)
+        _refuse_older(workdir, document)
+        checkpoint = Checkpoint(**document)
     except (
         OSError,
         RuntimeError,
@@ -104,6 +110,16 @@ def read_checkpoint(
     return checkpoint
 
 
+def _refuse_older(workdir: Workdir, document: Mapping[str, object]) -> None:
+    needed = {field.name for field in fields(Checkpoint) if field.default is MISSING}
+    if "step" in document and needed - document.keys():
+        msg = (
+            f"{workdir.checkpoint}: written by an older version, and can't be resumed by this one: "
+            "train anew in another workdir, or go on with the version that began the run"
+        )
+        raise StageError(msg)
+
+
 def _with_newer_settings(identity: Mapping[str, Any], now: Mapping[str, object]) -> dict[str, Any]:
     """The settings of a run; one that came later had its default, which changes nothing."""
     document: dict[str, Any] = {}
@@ -112,7 +128,7 @@ def _with_newer_settings(identity: Mapping[str, Any], now: Mapping[str, object])
         section = document
         for parent in parents:
             section = section.setdefault(parent, {})
-        section[last] = identity[key]
+        section[last] = json.loads(identity[key]) if key == _AS_TEXT else identity[key]
     try:
         return {**TrainingConfig.model_validate(document).identity(), **identity}
     except ValidationError:

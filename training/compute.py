@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from torch import nn
 
 from model.cores import available_cores
+from model.vae import VAE
 from training.config import TrainingConfig
 from training.errors import ConfigError
 
@@ -42,16 +42,19 @@ class Compute:
         """Mixed precision where this run uses it."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
-    def compiled(self, model: nn.Module) -> nn.Module:
-        """The module, or a compiled one over the same parameters where this run compiles.
+    def compile_networks(self, vae: VAE) -> None:
+        """Lets encoder and decoder run as compiled programs from now on, where this run compiles.
 
-        The names of its parameters have a prefix, so a state is taken from the module itself.
+        Each is a program of its own, so that the latents stand between two of them: a hook on what
+        one program yields does not see the gradient inside it, and the importance-weighted
+        objective needs one there (`elbo.doubly_reparameterized`).
         """
         if not self.compile:
-            return model
-        # A program for each shape: one for all of them would come to be when the second shape
-        # does, and a resumed run, where that is earlier or later, would not have the same bits.
-        return torch.compile(model, dynamic=False)  # type: ignore[return-value]
+            return
+        for network in (vae.encoder, vae.decoder):
+            # A program for each shape: one for all of them would come to be when the second shape
+            # does, and a resumed run, where that is earlier or later, would not have the same bits.
+            network.compile(dynamic=False)
 
 
 def choose_compute(config: TrainingConfig) -> Compute:

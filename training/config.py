@@ -63,7 +63,7 @@ class TrainingConfig(Frozen):
     channels_last: bool = True
     """Whether the channels of a pixel lie side by side in memory, which suits convolutions."""
     compile: bool = False
-    """Whether torch.compile makes one program of the network before the first step."""
+    """Whether torch.compile makes programs of encoder and decoder before the first step."""
 
     @model_validator(mode="after")
     def _early_stop_has_a_validation_split(self) -> Self:

@@ -37,8 +37,9 @@ class NotFiniteError(TrainingError):
     """The loss or the gradient is infinite or not a number."""
 
 
-class DivergedError(TrainingError):
-    """The loss jumped far beyond its running range and stayed there."""
+class DivergedError(NotFiniteError):
+    """The loss jumped far beyond its running range and stayed there: no overflow yet, and no
+    model either, so that whatever outlives the one outlives the other."""
 
 
 class ParityError(TrainingError):

@@ -37,7 +37,7 @@ _ROWS = 100
 
 
 def evaluate(folder: Path, overrides: Sequence[str] = (), console: Console | None = None) -> None:
-    """Writes `metrics.json` and `posterior.npz` (means and labels of the test pictures).
+    """Writes `metrics.json` and `posterior.npz` (means and labels of the pictures measured on).
 
     Raises:
         DataError: there are no test pictures, or they changed since training.
@@ -56,6 +56,7 @@ def evaluate(folder: Path, overrides: Sequence[str] = (), console: Console | Non
     metrics = to_metrics(measured, config, digest)
     kl_per_dimension = _kl_per_dimension(graphs, measured)
     document = {
+        "split": config.evaluation.split,
         "metrics": {name: metric.model_dump(mode="json") for name, metric in metrics.items()},
         "kl_per_dimension": kl_per_dimension,
     }
@@ -188,7 +189,7 @@ def _tracked(
 ) -> Iterator[tuple[float, float, float]]:
     shown = console or Console(stderr=True)
     with Progress(console=shown, disable=not shown.is_terminal) as progress:
-        yield from progress.track(items, total=total, description="test pictures")
+        yield from progress.track(items, total=total, description="pictures")
 
 
 def _print(metrics: dict[str, Metric], console: Console) -> None:

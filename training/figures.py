@@ -41,7 +41,8 @@ def figures(folder: Path, overrides: Sequence[str] = ()) -> None:
     workdir = Workdir(folder)
     config = workdir.read_config(overrides)
     graphs = load_graphs(read_export(workdir))
-    kl = workdir.read_json(workdir.metrics, "evaluate")["kl_per_dimension"]
+    measured = workdir.read_json(workdir.metrics, "evaluate")
+    kl, split = measured["kl_per_dimension"], measured.get("split", "test")
     mean, labels = _read_posterior(workdir)
     # A mixture has no KL of single dimensions; what varies with the picture tells it too.
     told = kl or mean.var(axis=0).ravel().tolist()
@@ -49,7 +50,7 @@ def figures(folder: Path, overrides: Sequence[str] = ()) -> None:
     targets = _example_targets(data.test.images, config)
     plots = {
         "loss": draw_loss(_read_log(workdir)),
-        "latent": draw_latent(mean, labels, data.classes),
+        "latent": draw_latent(mean, labels, data.classes, split),
     }
     grids = {
         "samples": draw_samples(graphs, config.model.latent_shape),
@@ -97,9 +98,11 @@ def draw_traversals(graphs: Graphs, start: Floats, told: Sequence[float]) -> Ima
     return tile(_decode(graphs, latents.reshape(-1, *start.shape)), len(_TRAVERSAL))
 
 
-def draw_latent(mean: Floats, labels: NDArray[np.int64], classes: Sequence[str]) -> Figure:
-    """Posterior means [n, *latent_shape] in two dimensions, by class: themselves, or their first
-    two principal components where a latent has not 2 values."""
+def draw_latent(
+    mean: Floats, labels: NDArray[np.int64], classes: Sequence[str], split: str = "test"
+) -> Figure:
+    """Posterior means [n, *latent_shape] of a split's pictures in two dimensions, by class:
+    themselves, or their first two principal components where a latent has not 2 values."""
     mean, labels = mean[:_MOST_POINTS], labels[:_MOST_POINTS]
     points, axis_names = _project(mean.reshape(len(mean), -1))
     figure = Figure(figsize=(8, 7), dpi=120, layout="constrained")
@@ -124,7 +127,8 @@ def draw_latent(mean: Floats, labels: NDArray[np.int64], classes: Sequence[str])
             text.set_parse_math(False)  # a class may be called "$x^$", which is no formula
     else:
         axes.scatter(points[:, 0], points[:, 1], s=6, alpha=0.6, color=INK, linewidths=0)
-    axes.set(xlabel=axis_names[0], ylabel=axis_names[1], title="Posterior means of test pictures")
+    title = f"Posterior means of {split} pictures"
+    axes.set(xlabel=axis_names[0], ylabel=axis_names[1], title=title)
     axes.set_aspect("equal", adjustable="datalim")
     return figure
 

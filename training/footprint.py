@@ -23,6 +23,8 @@ _COPIES = 5
 """Of the weights: themselves, gradients, AdamW's two moments and the average."""
 _CHECKPOINT_COPIES = 4
 """A checkpoint is put together in memory: all of the above but the gradients."""
+_BEST_COPIES = 2
+"""Early stopping keeps the best epoch's weights, and they are part of the checkpoint."""
 _FLOAT32 = 4
 _TRANSIENT = 1.25
 """Gradients of activations and the kernels' own buffers come on top of what is kept: measured on
@@ -64,7 +66,7 @@ def estimate_footprint(
     training pictures that are held in memory."""
     vae, activations = _measure(config)
     parameters = parameter_count(vae)
-    copies = _COPIES + _CHECKPOINT_COPIES + (1 if config.early_stop else 0)
+    copies = _COPIES + _CHECKPOINT_COPIES + (_BEST_COPIES if config.early_stop else 0)
     return Footprint(
         parameters=parameters,
         weights=parameters * _FLOAT32 * copies,

@@ -46,3 +46,12 @@ class MappedImages:
 
 ImageRows = Images | MappedImages
 """Pictures by row, in memory or not: what both have in common is how they are read."""
+
+_VALUES = 2**22
+"""Of pictures at once: 500 of up to 8,388 values each, and fewer of larger ones."""
+
+
+def rows_at_once(images: ImageRows, most: int) -> int:
+    """How many pictures to take through a network at once: `most`, and of large ones fewer, so
+    that what it keeps of them does not grow with their size."""
+    return max(1, min(most, _VALUES // math.prod(images.shape[1:])))

@@ -59,7 +59,7 @@ def to_metrics(measured: Measured, config: TrainingConfig, digest: str) -> dict[
     samples = config.evaluation.samples
     seeds = bits | {"importance": config.evaluation.importance_seed}
     active = int((measured.mean.var(axis=0) > ACTIVE_VARIANCE).sum())
-    return {
+    metrics = {
         **{name: _metric(*entry, seeds, samples) for name, entry in drawn.items()},
         **{name: _metric(*entry, bits) for name, entry in computed.items()},
         "active_units": Metric(
@@ -68,6 +68,14 @@ def to_metrics(measured: Measured, config: TrainingConfig, digest: str) -> dict[
             seeds=bits,
             note=f"posterior mean's variance above {ACTIVE_VARIANCE}",
         ),
+    }
+    if config.evaluation.split == "test":
+        return metrics
+    # Figures are compared where their notes agree, and those of another split must not be.
+    of = f"of {config.evaluation.split} pictures"
+    return {
+        name: metric.model_copy(update={"note": f"{of}; {metric.note}"})
+        for name, metric in metrics.items()
     }
 
 

@@ -30,8 +30,10 @@ class Record:
     warnings: Sequence[Mapping[str, Any]]
     metrics: Mapping[str, Metric]
     """As `evaluate` and later stages measured them."""
+    split: str
+    """Of which pictures they are."""
     kl_per_dimension: Sequence[float]
-    """In nats: of the test pictures, or if they are not measured of the last epoch."""
+    """In nats: of those pictures, or if they are not measured of the last epoch."""
     finished: bool
     """Whether training has come to its end."""
 
@@ -81,6 +83,7 @@ def read_record(folder: Path) -> Record:
         log=log,
         warnings=_lines(workdir.warnings),
         metrics=metrics,
+        split=str(_document(workdir, workdir.metrics, "evaluate").get("split", "test")),
         kl_per_dimension=training_kl if kl is None else kl,
         finished=workdir.weights.exists(),
     )

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from training.errors import DivergedError, NotFiniteError
+from training.errors import NotFiniteError
 from training.state import State
 from training.totals import Figures
 from training.wording import duration, plain
@@ -68,7 +68,7 @@ class Report:
     ) -> None:
         self._bar.stop()
         self._writer.close()
-        if isinstance(error, DivergedError | NotFiniteError):
+        if isinstance(error, NotFiniteError):
             self._note("stopped", str(error))
 
     def step(self, epoch: int, images: int, state: State) -> None:

@@ -17,7 +17,7 @@ _PICTURES = {
     "reconstructions": "Reconstructions: inputs, each above the decoding of its posterior mean",
     "samples": "Samples: decoded draws from the prior",
     "traversals": "Traversals: the most informative latent dimensions, each from −3 to 3",
-    "latent": "Latent map: posterior means of test pictures",
+    "latent": "Latent map: posterior means of the pictures measured on",
 }
 
 
@@ -119,7 +119,11 @@ def _kl(record: Record) -> Html:
         mixed = record.settings.get("model.prior.family") == "mixture"
         why = "A mixture prior's KL is no sum over dimensions." if mixed else "Not known yet."
         return section("KL of each dimension", element("p", why, css="soft"))
-    of = "test pictures" if record.metrics else f"training pictures in epoch {record.epochs}"
+    of = (
+        f"{record.split} pictures"
+        if record.metrics
+        else f"training pictures in epoch {record.epochs}"
+    )
     return section(
         "KL of each dimension",
         element("p", f"Of {of}, in nats.", css="soft"),

@@ -69,8 +69,7 @@ def fit(
         msg = f"{folder}: holds a run already; continue it with --resume, or take another workdir"
         raise StageError(msg)
     console = console or Console(stderr=True)
-    check_networks(config.model)
-    initial = read_initial(Path(config.init), config.model) if config.init else None
+    initial = prepare(config)
     data = load_data(config)
     require_enough(data)
     compute = choose_compute(config)
@@ -80,6 +79,17 @@ def fit(
         trainer.after_epoch = after_epoch
         _train(trainer, console)
     return workdir
+
+
+def prepare(config: TrainingConfig) -> Initial | None:
+    """What is looked at before any picture: the networks, and the weights to start from, if any.
+
+    Raises:
+        ConfigError: `init` is no start for this model, or a network of one's own can't be trained
+            and exported.
+    """
+    check_networks(config.model)
+    return read_initial(Path(config.init), config.model) if config.init else None
 
 
 def _require_memory(config: TrainingConfig, data: Data, compute: Compute) -> None:
@@ -157,7 +167,8 @@ class Trainer:
     def run(self, console: Console) -> None:
         """Steps until the last epoch, an early stop or a signal; errors as for `fit`."""
         state, schedule = self.state, self.schedule
-        optimiser, model = state.optimiser, self.compute.compiled(state.vae)
+        model, optimiser = state.vae, state.optimiser
+        self.compute.compile_networks(model)
         started = time.perf_counter() - state.seconds
         cpu_started = time.process_time() - state.cpu_seconds
         report = Report(self.workdir, console, first_step=state.step, steps=schedule.total_steps)
@@ -299,8 +310,14 @@ class Trainer:
     def _stop(self, number: int) -> None:
         if self.state.health.steadiness.steady:
             self._save()
+        saved = self._saved_step
+        how = (
+            f"continue with --resume, from step {saved}"
+            if saved
+            else "there is no checkpoint yet, so --resume begins anew"
+        )
         msg = (
             f"stopped by {signal.Signals(number).name} after step {self.state.step} of "
-            f"{self.schedule.total_steps}; continue with --resume, from step {self._saved_step}"
+            f"{self.schedule.total_steps}; {how}"
         )
         raise InterruptedTrainingError(msg, number)

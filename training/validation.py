@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from model import elbo
 from model.config import Binarisation
 from model.manifest import Scale
 from model.vae import VAE
-from training.mapped import ImageRows
+from training.mapped import ImageRows, rows_at_once
 from training.minibatch import Draw, generator, to_targets, to_tensor
 
 _BATCH = 500
-_VALUES = 2**22
-"""Of pictures at once: 500 of up to 8,388 values each, and fewer of larger ones."""
 
 
 @torch.no_grad()
@@ -37,7 +33,7 @@ def validation_elbo(
     """
     given = None if scale is None else torch.tensor(scale, device=device)
     total = 0.0
-    at_once = max(1, min(_BATCH, _VALUES // math.prod(images.shape[1:])))
+    at_once = rows_at_once(images, _BATCH)
     for number, start in enumerate(range(0, len(images), at_once)):
         grey = to_tensor(images[start : start + at_once]).to(device)
         targets = to_targets(grey, binarise, seed, Draw.VALIDATION_PIXELS, number)

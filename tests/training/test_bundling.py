@@ -74,6 +74,14 @@ def test_a_folder_that_is_gone_leaves_no_path(copied: Workdir) -> None:
     assert b"nowhere" not in (written.folder / MANIFEST).read_bytes()
 
 
+def test_figures_of_validation_pictures_are_not_published(copied: Workdir) -> None:
+    """A bundle's figures are those of test pictures; others are refused with what to run."""
+    write_json(copied.metrics, {**read_json(copied.metrics), "split": "validation"})
+
+    with pytest.raises(StageError, match=r"figures of validation pictures, .* vaetrain evaluate"):
+        bundle(copied.folder)
+
+
 def test_a_version_is_written_once(copied: Workdir) -> None:
     """A version that exists with other content is refused; another is written beside it."""
     before = (copied.bundles / "digits" / "1" / MANIFEST).read_bytes()

@@ -19,7 +19,7 @@ from model.config import (
 )
 from model.pixels import Images
 from model.vae import INITIAL_LOGISTIC_SCALE, VAE
-from training import calibration
+from training import calibration, mapped
 from training.calibration import calibrated_scale, scale_figures, to_likelihood
 
 OPTIMAL = GaussianConfig(scale="optimal")
@@ -128,3 +128,14 @@ def test_scales_are_figures_of_their_own() -> None:
     assert scale_figures((0.1, 0.2, 0.3)) == {
         "scale_red": 0.1, "scale_green": 0.2, "scale_blue": 0.3,
     }  # fmt: skip
+
+
+def test_large_pictures_are_decoded_fewer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is decoded together has a bound on its values, as in validation."""
+    monkeypatch.setattr(mapped, "_VALUES", 3 * 4)
+    model, counts = constant(0.5), []
+    model.decoder.register_forward_hook(lambda _, given, __: counts.append(len(given[0])))
+
+    calibrated_scale(model, np.zeros((7, 2, 2, 1), np.uint8), seed=0, device=torch.device("cpu"))
+
+    assert counts == [3, 3, 1]

@@ -11,9 +11,13 @@ from PIL import Image
 
 from model.config import ModelConfig
 from tests.training import runs
+from tests.training.test_custom import config as custom_config
+from tests.training.test_trainer import interrupt_at
 from training.__main__ import main
 from training.check import advise, check
+from training.errors import DivergedError, InterruptedTrainingError
 from training.survey import Survey
+from training.trainer import Trainer
 
 
 def arguments(tmp_path: Path, data: Path, *others: str) -> list[str]:
@@ -79,6 +83,41 @@ def test_what_a_run_would_be_refused_for(
     assert words in answer.err
     assert told["cost"] is None
     assert told["splits"]["train"]["pictures"] == 400
+
+
+def test_an_explosion_in_the_timed_steps_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loss that leaves its range while steps are timed is a problem of the run, as one that
+    overflows, and the rest of the answer is still there."""
+
+    def exploding(*_: object) -> None:
+        msg = "the loss is far beyond its range"
+        raise DivergedError(msg)
+
+    monkeypatch.setattr(Trainer, "run", exploding)
+
+    found = check(runs.config(tmp_path), tmp_path / "out")
+
+    assert found.problems == ("the loss is far beyond its range",)
+    assert found.counts["train"] == 400
+
+
+def test_a_network_of_ones_own_is_looked_at(tmp_path: Path) -> None:
+    """What a run refuses of a network of one's own is a problem of the check too."""
+    found = check(custom_config(tmp_path, decoder="nets:Noisy"), tmp_path / "out")
+
+    assert "it is random" in found.problems[0]
+
+
+def test_ctrl_c_promises_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check that is stopped leaves nothing to resume, and does not say so."""
+    interrupt_at(1, monkeypatch)
+
+    with pytest.raises(InterruptedTrainingError, match="SIGINT; nothing was trained") as caught:
+        check(runs.config(tmp_path), tmp_path / "out")
+
+    assert caught.value.exit_code == 130
 
 
 def test_broken_and_mixed_pictures_are_found_at_once(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save
 
 from tests.training import runs
+from tests.training.test_custom import config as custom_config
 from training.checkpoint import (
     Checkpoint,
     Weights,
@@ -66,6 +67,28 @@ def test_another_machine_is_named(tmp_path: Path, override: str) -> None:
 
     with pytest.raises(ConfigError, match=override.partition("=")[0]):
         read_checkpoint(workdir, runs.config(tmp_path, override), PRINTS)
+
+
+def test_options_of_ones_own_network_are_read_for_newer_settings(tmp_path: Path) -> None:
+    """A run of one's own network goes on too where a setting came later."""
+    config = custom_config(tmp_path, "model.network.options={width=3}")
+    now = config.identity()
+    older = {key: value for key, value in now.items() if key != "channels_last"}
+    workdir = Workdir(tmp_path / "run")
+    write_checkpoint(workdir, replace(checkpoint(tmp_path), identity=older))
+
+    assert read_checkpoint(workdir, config, PRINTS).step == 0
+
+
+def test_a_checkpoint_of_an_older_format_is_called_so(tmp_path: Path) -> None:
+    """One without what is saved today is no damaged one: the sentence says that it is older."""
+    workdir = Workdir(tmp_path)
+    document = vars(checkpoint(tmp_path))
+    del document["health"], document["cpu_seconds"]
+    torch.save(document, workdir.checkpoint)
+
+    with pytest.raises(StageError, match=r"checkpoint\.pt: written by an older version, and can't"):
+        read_checkpoint(workdir, runs.config(tmp_path), PRINTS)
 
 
 def test_other_pictures_are_named(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ def record(folder: str = "a", **changed: Any) -> Record:
         "log": [],
         "warnings": [],
         "metrics": {},
+        "split": "test",
         "kl_per_dimension": [],
         "finished": True,
     }

@@ -228,6 +228,8 @@ def test_settings_are_chosen_on_the_validation_pictures(tmp_path: Path) -> None:
 
     evaluate(workdir.folder, [*overrides, "evaluation.split=validation"], console=runs.QUIET)
     validated = read_json(workdir.metrics)["metrics"]
+    assert read_json(workdir.metrics)["split"] == "validation"
+    assert all(one["note"].startswith("of validation pictures") for one in validated.values())
     evaluate(workdir.folder, overrides, console=runs.QUIET)
     tested = read_json(workdir.metrics)["metrics"]
 

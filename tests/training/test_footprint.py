@@ -33,6 +33,15 @@ def test_weights_are_counted_with_all_their_copies() -> None:
     assert found.weights == found.parameters * 4 * 9
 
 
+def test_early_stopping_keeps_the_best_weights_twice() -> None:
+    """In memory, and in the checkpoint."""
+    stopping = mlp(early_stop=3, data={"validation_share": 0.1})
+
+    found = estimate_footprint(stopping)
+
+    assert found.weights == found.parameters * 4 * 11
+
+
 def test_activations_grow_with_the_minibatch_and_its_draws() -> None:
     """Twice the pictures keep twice as much, several draws of each more, bfloat16 less."""
     one = estimate_footprint(mlp(100)).activations

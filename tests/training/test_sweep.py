@@ -14,7 +14,7 @@ import pytest
 from tests.training import runs
 from tests.training.test_trainer import interrupt_at, wait_for
 from training.__main__ import main
-from training.errors import ConfigError, InterruptedTrainingError
+from training.errors import ConfigError, DivergedError, InterruptedTrainingError
 from training.sweep import run_sweep
 from training.sweep_file import Sweep, read_sweep
 from training.sweep_plan import require_comparable
@@ -195,6 +195,26 @@ def test_a_trial_that_overflows_is_no_end(tmp_path: Path) -> None:
 
     assert [one.state for one in ended] == ["complete", "fail"]
     assert "Lower optimiser.learning_rate" in str(ended[1].reason)
+
+
+def test_a_trial_that_explodes_is_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial whose loss leaves its range counts as failed too, with the reason."""
+
+    def exploding(*_: object, **__: object) -> None:
+        msg = "the loss is far beyond its range"
+        raise DivergedError(msg)
+
+    monkeypatch.setattr("training.sweep.fit", exploding)
+
+    ended = run_sweep(
+        sweep(tmp_path, "[[runs]]\nseed = 1\n[[runs]]\nseed = 2\n"),
+        tmp_path / "sweep",
+        console=runs.QUIET,
+    )
+
+    assert [(one.state, one.reason) for one in ended] == [
+        ("fail", "the loss is far beyond its range")
+    ] * 2
 
 
 def test_a_hopeless_trial_is_pruned(tmp_path: Path) -> None:
