@@ -50,7 +50,7 @@ def show(
     for one in ended:
         figure = one.state if one.bound is None else f"{one.bound:.2f}"
         values = [
-            plain(json.dumps(one.settings[key])) if key in one.settings else "" for key in keys
+            plain(json.dumps(one.settings[key]) if key in one.settings else "") for key in keys
         ]
         table.add_row(one.name, figure, str(one.epochs), *values)
     console.print(table)
