@@ -78,7 +78,9 @@ def test_figures_of_validation_pictures_are_not_published(copied: Workdir) -> No
     """A bundle's figures are those of test pictures; others are refused with what to run."""
     write_json(copied.metrics, {**read_json(copied.metrics), "split": "validation"})
 
-    with pytest.raises(StageError, match=r"figures of validation pictures, .* vaetrain evaluate"):
+    with pytest.raises(
+        StageError, match=r"figures of validation pictures, .*run `vaetrain evaluate`"
+    ):
         bundle(copied.folder)
 
 
