@@ -48,7 +48,7 @@ def read_arrays(content: bytes, names: Collection[str], largest: int) -> Arrays:
                 }
     # The readers' errors share no other base: zlib's, the tokenizer's, a codec's that is missing.
     except Exception as error:
-        msg = f"not an archive of arrays: {error or type(error).__name__}"
+        msg = f"not an archive of arrays: {str(error) or type(error).__name__}"
         raise ValueError(msg) from error
     shown = ", ".join(found) or "nothing"
     msg = f"holds {shown}, it should hold {', '.join(names)}"

@@ -101,7 +101,8 @@ def _recipe(manifest: Manifest) -> list[tuple[str, str]]:
     objective, network = manifest.objective, manifest.network
     rows = [("objective", str(objective.get("name", "?")))]
     rows += [(words, str(objective[name])) for name, words in _RECIPE if name in objective]
-    if tuning := objective.get("tuning"):
+    tuning = objective.get("tuning")
+    if isinstance(tuning, dict):
         words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in tuning.items())
         rows += [("tuned by importance after that", words)]
     rows += [(name, str(value)) for name, value in network.items()]

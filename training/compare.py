@@ -36,7 +36,9 @@ def to_document(comparison: Comparison) -> dict[str, object]:
 
 def print_table(comparison: Comparison, console: Console) -> None:
     """A column for each run."""
-    shown = Table("", *map(plain, comparison.runs), box=None)
+    shown = Table("", box=None)
+    for run in comparison.runs:
+        shown.add_column(plain(run))
     for name, cells in _rows(comparison):
         shown.add_row(*map(plain, (name, *cells)))
     console.print(shown)

@@ -24,11 +24,12 @@ from model.cores import available_cores
 from model.manifest import LikelihoodSpec, Metric
 from model.pixels import Floats, Images
 from training.calibration import to_likelihood
-from training.config import EvaluationConfig, TrainingConfig
+from training.config import TrainingConfig
 from training.data import Data, Split, reload_data, spread_rows
 from training.errors import DataError
 from training.export import Graphs, load_graphs, read_export
 from training.metrics import Measured, to_metrics
+from training.sections import EvaluationConfig
 from training.workdir import Workdir, write_atomic, write_json
 
 _BATCH = 250

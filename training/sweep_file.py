@@ -153,10 +153,10 @@ def _date(value: object) -> date | time | None:
     """The first date or time in a value of TOML, whose lists hold tables too."""
     if isinstance(value, date | time):
         return value
+    if not isinstance(value, dict | list):
+        return None
     inner = value.values() if isinstance(value, dict) else value
-    if isinstance(value, dict | list):
-        return next((found for one in inner if (found := _date(one))), None)
-    return None
+    return next((found for one in inner if (found := _date(one))), None)
 
 
 def _variation(key: str, value: object) -> Range | list[object]:

@@ -46,7 +46,9 @@ def show(
 ) -> None:
     """Prints the table, and what to run next."""
     keys = list(dict.fromkeys(key for one in ended for key in one.settings))
-    table = Table("trial", sweep.objective.replace("_", " "), "epochs", *map(plain, keys))
+    table = Table("trial", sweep.objective.replace("_", " "), "epochs")
+    for key in keys:
+        table.add_column(plain(key))
     for one in ended:
         figure = one.state if one.bound is None else f"{one.bound:.2f}"
         values = [

@@ -44,6 +44,7 @@ def test_pictures_are_what_serving_makes_of_them(tmp_path: Path) -> None:
     decoded = decode(found, COLOUR, tmp_path / "cache")
 
     for (_, content), image in zip(found.pictures(), decoded.images, strict=True):
+        assert isinstance(content, bytes)
         picture = pictures.read(io.BytesIO(content), max_pixels=10_000)
         expected = pictures.fit(picture, COLOUR.input, COLOUR.preprocessing).pixels
         np.testing.assert_array_equal(image, expected)

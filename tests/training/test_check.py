@@ -11,7 +11,6 @@ from PIL import Image
 
 from model.config import ModelConfig
 from tests.training import runs
-from tests.training.test_custom import config as custom_config
 from tests.training.test_trainer import interrupt_at
 from training.__main__ import main
 from training.check import advise, check
@@ -105,7 +104,7 @@ def test_an_explosion_in_the_timed_steps_is_told(
 
 def test_a_network_of_ones_own_is_looked_at(tmp_path: Path) -> None:
     """What a run refuses of a network of one's own is a problem of the check too."""
-    found = check(custom_config(tmp_path, decoder="nets:Noisy"), tmp_path / "out")
+    found = check(runs.custom_config(tmp_path, decoder="nets:Noisy"), tmp_path / "out")
 
     assert "it is random" in found.problems[0]
 

@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import save
 
 from tests.training import runs
-from tests.training.test_custom import config as custom_config
 from training.checkpoint import (
     Checkpoint,
     Weights,
@@ -71,7 +70,7 @@ def test_another_machine_is_named(tmp_path: Path, override: str) -> None:
 
 def test_options_of_ones_own_network_are_read_for_newer_settings(tmp_path: Path) -> None:
     """A run of one's own network goes on too where a setting came later."""
-    config = custom_config(tmp_path, "model.network.options={width=3}")
+    config = runs.custom_config(tmp_path, "model.network.options={width=3}")
     now = config.identity()
     older = {key: value for key, value in now.items() if key != "channels_last"}
     workdir = Workdir(tmp_path / "run")

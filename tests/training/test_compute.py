@@ -18,8 +18,9 @@ from model.cores import available_cores
 from model.vae import VAE
 from training import compute, objective
 from training.compute import choose_compute, has_native_bfloat16, use_threads
-from training.config import ObjectiveConfig, TrainingConfig
+from training.config import TrainingConfig
 from training.errors import ConfigError
+from training.sections import ObjectiveConfig
 
 CPU = torch.device("cpu")
 

@@ -34,6 +34,7 @@ def test_the_hubs_layout(tmp_path: Path) -> None:
 
     assert (len(train), len(test)) == (400, 100)
     assert name.startswith("train row 0")
+    assert isinstance(content, bytes)
     assert content.startswith(b"\x89PNG")
     assert train.classes == tuple("0123456789")
     assert labels is not None
