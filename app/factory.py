@@ -31,7 +31,7 @@ from app.offload import Offload
 from app.oip.statistics import Statistics
 from app.orders import Orders
 from app.registry import Registry
-from app.roots import Roots
+from app.roots import SHIPPED_DEFAULT, Roots
 from app.routers import (
     health,
     inference_protocol,
@@ -191,9 +191,10 @@ def _registry(
     start: Callable[[Loaded], Engine],
     cores: int,
 ) -> Registry:
+    own = bool(settings.repository_roots)
     return Registry(
         roots.folders,
-        default=settings.default_model,
+        default=settings.default_model or ("" if own else SHIPPED_DEFAULT),
         required=settings.required_names,
         load=partial(load, wanted=settings.provider, cores=cores),
         start=start,

@@ -11,6 +11,9 @@ from app.repository import FetchProblem
 SHIPPED = Path(__file__).parent.parent / "model" / "bundles"
 """The bundles that come with the package."""
 
+SHIPPED_DEFAULT = "mnist"
+"""Which of them answers where a request names none."""
+
 
 class Roots:
     """Where bundles are, in the order in which they count.

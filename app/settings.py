@@ -41,7 +41,9 @@ class Settings(BaseSettings):
         "`vaeserve` in the user's cache directory.",
     )
     default_model: str = Field(
-        "", description="Model used where a request names none; empty takes the only one there is."
+        "",
+        description="Model used where a request names none; empty takes the only one there is, "
+        "and `mnist` of those that ship with the package.",
     )
     required_models: str = Field(
         "",

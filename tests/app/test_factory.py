@@ -73,10 +73,13 @@ async def test_ends_though_a_model_never_loads(
 
 @in_loop
 async def test_serves_the_shipped_bundles_by_default() -> None:
-    """Without a repository the roots are those of the package."""
+    """Without a repository the roots are those of the package, and one of its models the default."""
     app = create_app(Settings())
-    [place] = context_of(app).registry._places
+    registry = context_of(app).registry
+    [place] = registry._places
     assert Path(place).parts[-2:] == ("model", "bundles")
+    assert registry.default_name == "mnist"
+    assert (Path(place) / "mnist").is_dir()
 
 
 @in_loop
