@@ -73,7 +73,7 @@ async def test_ends_though_a_model_never_loads(
 
 @in_loop
 async def test_serves_the_shipped_bundles_by_default() -> None:
-    """Without a repository the roots are those of the package, and one of its models the default."""
+    """Without a repository the roots are those of the package, and `mnist` is the default."""
     app = create_app(Settings())
     registry = context_of(app).registry
     [place] = registry._places
