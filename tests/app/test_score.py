@@ -14,6 +14,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from model import estimate
+from model.manifest import LikelihoodSpec
 from model.reference import SAMPLES
 from tests import arithmetic_bundle
 from tests.app.loops import in_loop
@@ -290,11 +292,15 @@ async def test_it_is_admitted_for_all_its_stages_or_not_at_all(repository: Path)
 
 
 @in_loop
-async def test_a_bound_that_is_no_number_is_the_models_fault(tmp_path: Path) -> None:
+async def test_a_bound_that_is_no_number_is_the_models_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A decoder whose answer gives no finite bound is a 500 that names the picture."""
-    # (x − z)² over a scale this small is beyond float32.
-    spec = {"family": "gaussian", "dimensions": DIMENSIONS, "scale": 1e-30}
-    arithmetic_bundle.write(tmp_path, likelihood=spec)
+    # No bundle may have a scale this small, over which (x − z)² is beyond float32.
+    tiny = LikelihoodSpec.model_construct(family="gaussian", dimensions=DIMENSIONS, scale=1e-30)
+    real = estimate.estimate
+    monkeypatch.setattr(estimate, "estimate", lambda _, *rest: real(tiny, *rest))
+    arithmetic_bundle.write(tmp_path)
     async with serving(tmp_path) as client:
         answer = await client.post("/score", files=png(1))
     assert (answer.status_code, answer.json()["code"]) == (500, "engine_failed")
