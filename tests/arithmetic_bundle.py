@@ -63,7 +63,7 @@ def write(
     reference: Stored | None = None,
     mixture: Mixture | None = None,
     posterior: tuple[Floats, Labels] | None = None,
-    card: str | bytes | None = None,
+    page: str | bytes | None = None,
     **changes: Any,
 ) -> Bundle:
     """Writes the bundle below `root`; `changes` replace members of its manifest.
@@ -74,7 +74,7 @@ def write(
         reference: bounds to keep.
         mixture: the prior, where it is not N(0, I).
         posterior: means [n, 2] and labels [n] to keep; the classes are called zero and one.
-        card: of `card.md`.
+        page: of `card.md`.
         changes: see above.
     """
     files = {ENCODER: encoder(), DECODER: decoder(), GOLDEN: golden()}
@@ -86,8 +86,8 @@ def write(
         changes["posterior"] = PosteriorSpec(
             split="test", fingerprint="none", n=len(posterior[0]), classes=("zero", "one")
         )
-    if card is not None:
-        files[CARD] = card.encode() if isinstance(card, str) else card
+    if page is not None:
+        files[CARD] = page.encode() if isinstance(page, str) else page
     return _write(root, manifest(name, version, **changes), files, reference)
 
 

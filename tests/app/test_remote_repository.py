@@ -79,7 +79,7 @@ def test_a_changed_or_damaged_copy_is_fetched_anew(fs: Any, tmp_path: Path) -> N
     assert root.fetch(None) == []
     put(fs, rewrite(tmp_path / "made", card="second"))
     assert root.fetch(None) == []
-    assert open_bundle(copy).card == "second"
+    assert open_bundle(copy).manifest.card == "second"
     (copy / DECODER).write_bytes(b"")
     assert root.fetch(None) == []
     open_bundle(copy)

@@ -22,7 +22,7 @@ CARD = "# arithmetic\n\nΣ for people.\n"
 def kept(tmp_path: Path) -> Path:
     """A repository whose model has both in version 2, and neither in version 1."""
     arithmetic_bundle.write(tmp_path)
-    arithmetic_bundle.write(tmp_path, version=2, posterior=(MEANS, LABELS), card=CARD)
+    arithmetic_bundle.write(tmp_path, version=2, posterior=(MEANS, LABELS), page=CARD)
     return tmp_path
 
 

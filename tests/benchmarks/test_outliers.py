@@ -78,10 +78,10 @@ def _with_small_reference(root: Path, with_reference: bool) -> Bundle:
     assert shipped.reference is not None
     assert shipped.manifest.reference is not None
     files = {name: shipped.read(name) for name in REQUIRED_FILES}
-    manifest = shipped.manifest.model_copy(update={"reference": None})
+    manifest = shipped.manifest.model_copy(update={"reference": None, "posterior": None})
     if with_reference:
         bounds = {how: values[::100] for how, values in shipped.reference.bounds.items()}
         files[REFERENCE] = write_reference(bounds)
         spec = shipped.manifest.reference.model_copy(update={"n": 50})
-        manifest = shipped.manifest.model_copy(update={"reference": spec})
+        manifest = manifest.model_copy(update={"reference": spec})
     return write_bundle(root, manifest, files)

@@ -77,7 +77,7 @@ def test_what_is_none_is_refused(content: bytes, words: str) -> None:
 
 def test_a_bundle_is_opened_with_them(tmp_path: Path) -> None:
     """Means and card are there; a bundle from before, without both, opens as ever."""
-    stored = arithmetic_bundle.write(tmp_path, posterior=(MEANS, LABELS), card="# A card\n")
+    stored = arithmetic_bundle.write(tmp_path, posterior=(MEANS, LABELS), page="# A card\n")
     without = arithmetic_bundle.write(tmp_path, version=2)
     edit(without, lambda document: document.pop("posterior"))
 
@@ -101,7 +101,7 @@ def test_a_bundle_with_other_means_than_it_says_is_refused(tmp_path: Path) -> No
 def test_a_card_is_a_text_of_bounded_size(tmp_path: Path, card: str, told: str) -> None:
     """It is kept in memory and shown."""
     with pytest.raises(BundleError, match=rf"{CARD}: .*{told}"):
-        arithmetic_bundle.write(tmp_path, card=card)
+        arithmetic_bundle.write(tmp_path, page=card)
 
 
 @pytest.mark.parametrize("changed", [{"n": 5001}, {"classes": ["a\0"]}, {"classes": ["a\x1b[0m"]}])
@@ -128,4 +128,4 @@ def test_more_bytes_than_are_ever_written_are_refused() -> None:
 def test_a_card_that_is_no_text_is_refused(tmp_path: Path) -> None:
     """It is served as text, so it has to be one."""
     with pytest.raises(BundleError, match=rf"{CARD}: not UTF-8"):
-        arithmetic_bundle.write(tmp_path, card=b"\xff")
+        arithmetic_bundle.write(tmp_path, page=b"\xff")
