@@ -38,7 +38,7 @@ def load(source: str, config: DataConfig) -> tuple[datasets.DatasetDict, tuple[P
     local = folder.exists() or bool(tables) or not _HUB_NAME.match(source)
     try:
         if not local:
-            with _quiet(bars=True):
+            with quiet(bars=True):
                 found = datasets.load_dataset(source, revision=config.revision)
             return found, _hub_folders()
         if not tables and not folder.is_dir():
@@ -48,7 +48,7 @@ def load(source: str, config: DataConfig) -> tuple[datasets.DatasetDict, tuple[P
             )
             raise DataError(msg)
         cache = str(Path(config.cache).expanduser() / "huggingface")
-        with _quiet(bars=False):
+        with quiet(bars=False):
             if tables:
                 files = _by_split(tables, config.train_split)
                 found = datasets.load_dataset("parquet", data_files=files, cache_dir=cache)
@@ -89,8 +89,9 @@ def folder_of_tables(source: str) -> Path:
 
 
 @contextmanager
-def _quiet(*, bars: bool) -> Iterator[None]:
-    """Without the hub's lines about each retry, and without progress where nothing is fetched."""
+def quiet(*, bars: bool) -> Iterator[None]:
+    """Without the hub's lines about each retry, and unless `bars` without progress, which is for
+    where something is fetched; afterwards both are as before."""
     import datasets
 
     hub = logging.getLogger("huggingface_hub")

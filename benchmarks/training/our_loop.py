@@ -14,6 +14,7 @@ from torch import Tensor
 from benchmarks.training.cases import BATCH, BETAS, EPOCHS, LEARNING_RATE, Case
 from model.pixels import Images
 from training.config import TrainingConfig
+from training.loading import quiet
 from training.trainer import fit
 
 _runs = itertools.count()
@@ -21,12 +22,12 @@ _runs = itertools.count()
 
 def write_pictures(images: Images, folder: Path) -> None:
     """uint8 [n, h, w, 1] as parquet files in the hub's layout, with two of them to test."""
-    datasets.disable_progress_bars()
     columns = datasets.Features({"image": datasets.Image()})
     for split, part in (("train", images), ("test", images[:2])):
         rows = [{"bytes": _png(picture)} for picture in part[..., 0]]
         path = folder / f"{split}-00000-of-00001.parquet"
-        datasets.Dataset.from_dict({"image": rows}, features=columns).to_parquet(str(path))
+        with quiet(bars=False):
+            datasets.Dataset.from_dict({"image": rows}, features=columns).to_parquet(str(path))
 
 
 def ours(case: Case, _grey: Tensor, folder: Path) -> None:
