@@ -25,7 +25,7 @@ def announce(console: Console, data: Data, compute: Compute, state: State) -> No
     console.print(
         f"{len(data.train)} pictures to train on, {len(data.validation)} to validate, "
         f"{len(data.test)} to test; {parameter_count(state.vae)} parameters; "
-        f"{compute.device.type}, {compute.threads} threads, {_precision(compute)}",
+        f"{compute.device.type}, {compute.threads} threads, {compute.precision}",
         highlight=False,
         soft_wrap=True,
     )
@@ -49,7 +49,7 @@ def describe(
         "machine": describe_machine(compute.device),
         "device": compute.device.type,
         "threads": compute.threads,
-        "precision": _precision(compute),
+        "precision": compute.precision,
         "parameters": parameter_count(state.vae),
         "seconds": round(state.seconds, 1),
         "cpu_seconds": round(state.cpu_seconds, 1),
@@ -59,7 +59,3 @@ def describe(
         "git_commit": git_commit,
         "init": dict(initial.about) if initial else None,
     }
-
-
-def _precision(compute: Compute) -> str:
-    return "bfloat16" if compute.bfloat16 else "float32"

@@ -12,7 +12,6 @@ from importlib import metadata
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 
 from model.cores import available_cores
 from model.vae import VAE
@@ -21,40 +20,46 @@ from training.errors import ConfigError
 
 _NATIVE_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 _CPUINFO = Path("/proc/cpuinfo")
-_TOOLS = ("torch", "accelerate", "datasets", "numpy", "onnx", "onnxscript", "onnxruntime", "pillow")
+_LAUNCHED = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+"""Where torchrun and the launchers of MPI tell a process how many there are of it."""
+_TOOLS = ("torch", "datasets", "numpy", "onnx", "onnxscript", "onnxruntime", "pillow")
 
 
 @dataclass(frozen=True)
 class Compute:
     """The choices of one run."""
 
-    accelerator: Accelerator
+    device: torch.device
     bfloat16: bool
     threads: int
     compile: bool
 
     @property
-    def device(self) -> torch.device:
-        device: torch.device = self.accelerator.device
-        return device
+    def precision(self) -> str:
+        """What networks compute in; losses are float32 always."""
+        return "bfloat16" if self.bfloat16 else "float32"
 
     def autocast(self) -> AbstractContextManager[None]:
         """Mixed precision where this run uses it."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def compile_networks(self, vae: VAE) -> None:
-        """Lets encoder and decoder run as compiled programs from now on, where this run compiles.
+        """Compiles encoder and decoder, where this run compiles."""
+        if self.compile:
+            compile_halves(vae)
 
-        Each is a program of its own, so that the latents stand between two of them: a hook on what
-        one program yields does not see the gradient inside it, and the importance-weighted
-        objective needs one there (`elbo.doubly_reparameterized`).
-        """
-        if not self.compile:
-            return
-        for network in (vae.encoder, vae.decoder):
-            # A program for each shape: one for all of them would come to be when the second shape
-            # does, and a resumed run, where that is earlier or later, would not have the same bits.
-            network.compile(dynamic=False)
+
+def compile_halves(vae: VAE) -> None:
+    """Lets encoder and decoder run as compiled programs from now on.
+
+    Each is a program of its own, so that the latents stand between two of them: a hook on what
+    one program yields does not see the gradient inside it, and the importance-weighted
+    objective needs one there (`elbo.doubly_reparameterized`).
+    """
+    for network in (vae.encoder, vae.decoder):
+        # A program for each shape: one for all of them would come to be when the second shape
+        # does, and a resumed run, where that is earlier or later, would not have the same bits.
+        network.compile(dynamic=False)
 
 
 def choose_compute(config: TrainingConfig) -> Compute:
@@ -67,21 +72,22 @@ def choose_compute(config: TrainingConfig) -> Compute:
     if config.device == "cuda" and not torch.cuda.is_available():
         msg = "device = cuda: torch finds no CUDA device here; take device = auto or cpu"
         raise ConfigError(msg)
-    cpu = config.device == "cpu" or not torch.cuda.is_available()
-    accelerator = Accelerator(cpu=cpu)
-    if accelerator.num_processes > 1:
-        msg = f"one process trains one model; {accelerator.num_processes} were launched"
+    processes = max(int(os.environ.get(name, "1")) for name in _LAUNCHED)
+    if processes > 1:
+        msg = f"one process trains one model; {processes} were launched"
         raise ConfigError(msg)
+    cpu = config.device == "cpu" or not torch.cuda.is_available()
+    device = torch.device("cpu" if cpu else "cuda")
     threads = use_threads(config.threads)
     # Same run, same bits: cuDNN would otherwise choose among algorithms by timing them.
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     bfloat16 = config.precision == "bfloat16" or (
-        config.precision == "auto" and has_native_bfloat16(accelerator.device)
+        config.precision == "auto" and has_native_bfloat16(device)
     )
     if config.compile:
         _require_compiler()
-    return Compute(accelerator, bfloat16, threads, config.compile)
+    return Compute(device, bfloat16, threads, config.compile)
 
 
 def _require_compiler() -> None:

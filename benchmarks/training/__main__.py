@@ -137,7 +137,7 @@ def _steps(name: str, rounds: int, *, compiled: bool) -> list[Step]:
 
 
 def _describe() -> Machine:
-    packages = {name: version(name) for name in ("torch", "accelerate")}
+    packages = {name: version(name) for name in ("torch",)}
     for pin in environments.WANTED[_PEERS][:2]:
         packages |= dict([pin.split("==")])
     commit = git_commit("model", "training", "benchmarks") or "unknown"

@@ -6,7 +6,7 @@ Of the project only `model` is used here, so that the peers' environment can imp
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from model import elbo
 from model.config import BernoulliConfig, ConvConfig, MlpConfig, ModelConfig
 from model.pixels import Images
-from model.vae import VAE, Pass
+from model.vae import VAE
 
 EPOCHS = 3
 """Of a round; what is measured is the second, from its first pass to the first of the third."""
@@ -81,9 +81,9 @@ def binarised(grey: Tensor) -> Tensor:
     return (torch.rand(grey.shape) < grey.float() * (1 / 255)).float()
 
 
-def loss(model: Callable[[Tensor, Tensor], Pass], vae: VAE, bits: Tensor) -> Tensor:
+def loss(vae: VAE, bits: Tensor) -> Tensor:
     """The negative ELBO, a mean over the batch."""
-    passed = model(bits, torch.randn(len(bits), 1, *vae.config.latent_shape))
+    passed = vae(bits, torch.randn(len(bits), 1, *vae.config.latent_shape))
     divergence = elbo.kl(passed.mean, passed.logvar)
     return -elbo.elbo(vae.log_likelihood(bits, passed.params), divergence).mean()
 

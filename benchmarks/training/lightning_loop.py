@@ -25,7 +25,7 @@ class Module(lightning.LightningModule):
 
     def training_step(self, batch: list[Tensor], _number: int) -> Tensor:
         """The loss of a batch of uint8 pictures."""
-        loss = cases.loss(self.vae, self.vae, cases.binarised(batch[0]))
+        loss = cases.loss(self.vae, cases.binarised(batch[0]))
         if self._logs:
             self.log("loss", loss)
         return loss

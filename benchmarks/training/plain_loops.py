@@ -33,7 +33,7 @@ def _bare(case: Case, grey: Tensor, *, ours: bool) -> None:
         order = torch.randperm(len(grey))
         for rows in order.split(BATCH):  # type: ignore[no-untyped-call]
             optimiser.zero_grad()
-            loss = cases.loss(vae, vae, cases.binarised(grey[rows]))
+            loss = cases.loss(vae, cases.binarised(grey[rows]))
             loss.backward()  # type: ignore[no-untyped-call]
             if ours:
                 clip_grad_norm_(weights, _CLIP_NORM)
@@ -51,6 +51,6 @@ def data_loader(case: Case, grey: Tensor, _folder: Path) -> None:
     for _ in range(EPOCHS):
         for (batch,) in loader:
             optimiser.zero_grad()
-            loss = cases.loss(vae, vae, cases.binarised(batch))
+            loss = cases.loss(vae, cases.binarised(batch))
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()

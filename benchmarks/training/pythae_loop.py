@@ -40,7 +40,7 @@ class Model(BaseAE):
 
     def forward(self, inputs: DatasetOutput, **_: object) -> ModelOutput:
         """The loss of a batch."""
-        return ModelOutput(loss=cases.loss(self.vae, self.vae, cases.binarised(inputs["data"])))
+        return ModelOutput(loss=cases.loss(self.vae, cases.binarised(inputs["data"])))
 
 
 def pythae(case: Case, grey: Tensor, folder: Path) -> None:

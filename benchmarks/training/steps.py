@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from benchmarks.training import cases
 from benchmarks.training.cases import Case
-from model.vae import Pass
+from training.compute import compile_halves
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +45,8 @@ class Variant:
         self._grey = grey[: max(choices.batch, case.pictures // choices.batch * choices.batch)]
         self._vae = cases.build(case, channels_last=choices.channels_last)
         self._optimiser = cases.optimiser(self._vae.parameters(), fused=choices.fused)
-        compiled: Callable[[Tensor, Tensor], Pass] = (
-            torch.compile(self._vae, dynamic=False) if choices.compile else self._vae
-        )
-        self._model = compiled
+        if choices.compile:
+            compile_halves(self._vae)
         started = time.perf_counter()
         self._step(self._grey[: choices.batch])
         self.first_seconds = time.perf_counter() - started
@@ -69,7 +66,7 @@ class Variant:
     def _step(self, grey: Tensor) -> None:
         bits = cases.binarised(grey)
         with torch.autocast("cpu", torch.bfloat16, enabled=self._choices.bfloat16):
-            loss = cases.loss(self._model, self._vae, bits)
+            loss = cases.loss(self._vae, bits)
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
