@@ -1,11 +1,12 @@
-"""Arrays from an `.npz` archive that nobody vouches for: of numbers only, and of bounded size."""
+"""Arrays to an `.npz` archive, and from one that nobody vouches for: of numbers only, and of
+bounded size."""
 
 from __future__ import annotations
 
 import io
 import math
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,13 @@ _READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+
+
+def write_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """The content of an archive that `read_arrays` reads."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # NumPy types **kwargs as bool
+    return buffer.getvalue()
 
 
 def read_arrays(content: bytes, names: Collection[str], largest: int) -> Arrays:

@@ -10,7 +10,6 @@ The density is the one of `model.prior`, which a test holds it to.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model import noise
-from model.archive import read_arrays
+from model.archive import read_arrays, write_arrays
 from model.noise import Purpose
 
 Floats = NDArray[np.float32]
@@ -98,9 +97,7 @@ def draw_latents(
 
 def write_mixture(mixture: Mixture) -> bytes:
     """The content of `prior.npz`."""
-    buffer = io.BytesIO()
-    np.savez(buffer, weights=mixture.weights, means=mixture.means, scales=mixture.scales)
-    return buffer.getvalue()
+    return write_arrays({name: getattr(mixture, name) for name in _TYPES})
 
 
 def parse_mixture(content: bytes) -> Mixture:

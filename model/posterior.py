@@ -7,14 +7,13 @@ float16, and `label` [n], integers that number the classes, or −1 for none. Th
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.archive import read_arrays
+from model.archive import read_arrays, write_arrays
 from model.measured import PICTURES as PICTURES
 from model.measured import PosteriorSpec
 from model.pixels import Floats
@@ -43,10 +42,8 @@ def storable(available: int, values: int) -> int:
 
 def write_posterior(means: Floats, labels: Labels) -> bytes:
     """The content of `posterior.npz`: means in float32 if there is room, else in float16."""
-    buffer = io.BytesIO()
     stored = means if means.nbytes <= LARGEST else means.astype(np.float16)
-    np.savez(buffer, mean=stored, label=labels.astype(np.int64))
-    return buffer.getvalue()
+    return write_arrays({"mean": stored, "label": labels.astype(np.int64)})
 
 
 def parse_posterior(

@@ -6,13 +6,12 @@ making pictures binary; the manifest's `reference` says what they are of.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from model.archive import read_arrays
+from model.archive import read_arrays, write_arrays
 from model.likelihood import Nats
 from model.manifest import Binarisation, ReferenceSpec
 
@@ -47,10 +46,9 @@ class Reference:
 
 def write_reference(bounds: Mapping[Binarisation, Nats]) -> bytes:
     """The content of `reference.npz`; `bounds` in any order."""
-    buffer = io.BytesIO()
-    arrays = {name: np.sort(values.astype(np.float64)) for name, values in bounds.items()}
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # NumPy types **kwargs as bool
-    return buffer.getvalue()
+    return write_arrays(
+        {name: np.sort(values.astype(np.float64)) for name, values in bounds.items()}
+    )
 
 
 def parse_reference(content: bytes, spec: ReferenceSpec) -> Reference:

@@ -6,10 +6,11 @@ The folder `bundles` of a workdir is a model repository that the service can be 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -50,6 +51,8 @@ from training.export import read_export
 from training.quality import DISTANCE
 from training.wording import plain
 from training.workdir import Workdir
+
+_Spec = TypeVar("_Spec", ReferenceSpec, PosteriorSpec)
 
 TOLERANCES = {CPU: 1e-4, CUDA: 1e-3}
 """Largest difference from the golden batch, as a part of the output's largest value (at least
@@ -134,25 +137,32 @@ def _measured(workdir: Workdir, config: TrainingConfig) -> dict[str, Any]:
 
 def _reference(workdir: Workdir) -> tuple[ReferenceSpec, bytes]:
     """What the stage `reference` wrote: what the bounds are of, and their file."""
-    stage = "reference"
-    about = workdir.read_json(workdir.reference_about, stage)
-    with workdir.reading(workdir.reference_about, stage):
-        spec = ReferenceSpec.model_validate(about)
-    with workdir.reading(workdir.reference, stage) as path:
-        content = path.read_bytes()
-        parse_reference(content, spec)
-    return spec, content
+    paths = (workdir.reference_about, workdir.reference)
+    return _stored(workdir, "reference", paths, ReferenceSpec, parse_reference)
 
 
 def _posterior(workdir: Workdir, config: TrainingConfig) -> tuple[PosteriorSpec, bytes]:
     """What the stage `latents` wrote: what the means are of, and their file."""
-    stage = "latents"
-    about = workdir.read_json(workdir.latents_about, stage)
-    with workdir.reading(workdir.latents_about, stage):
-        spec = PosteriorSpec.model_validate(about)
-    with workdir.reading(workdir.latents, stage) as path:
+    paths = (workdir.latents_about, workdir.latents)
+    parse = partial(parse_posterior, latent_shape=config.model.latent_shape)
+    return _stored(workdir, "latents", paths, PosteriorSpec, parse)
+
+
+def _stored(
+    workdir: Workdir,
+    stage: str,
+    paths: tuple[Path, Path],
+    kind: type[_Spec],
+    parse: Callable[[bytes, _Spec], object],
+) -> tuple[_Spec, bytes]:
+    """What a stage wrote, its description first; both are read to see that they are whole."""
+    about, arrays = paths
+    document = workdir.read_json(about, stage)
+    with workdir.reading(about, stage):
+        spec = kind.model_validate(document)
+    with workdir.reading(arrays, stage) as path:
         content = path.read_bytes()
-        parse_posterior(content, spec, config.model.latent_shape)
+        parse(content, spec)
     return spec, content
 
 

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from rich.console import Console
 
 from model.config import BernoulliConfig, ModelConfig
@@ -21,15 +20,14 @@ from training.compute import Compute, choose_compute
 from training.config import TrainingConfig
 from training.data import Data, load_data, require_enough
 from training.errors import ConfigError, DataError, InterruptedTrainingError, NotFiniteError
-from training.footprint import Footprint, estimate_footprint, require_memory
-from training.grids import tile
+from training.footprint import Footprint
+from training.grids import tile, write_image
 from training.initial import Initial
-from training.minibatch import free_memory, resident_bytes
 from training.report import Report
 from training.source import open_source
 from training.survey import Survey
-from training.trainer import Trainer, prepare
-from training.workdir import Workdir, write_atomic
+from training.trainer import Trainer, fitting_memory, prepare
+from training.workdir import Workdir
 
 _COLUMNS = 8
 _TIMED_SECONDS = 5.0
@@ -155,13 +153,7 @@ def _try(config: TrainingConfig) -> tuple[Data | None, Cost | None, tuple[str, .
         data = load_data(config)
         require_enough(data)
         compute = choose_compute(config)
-        memory = estimate_footprint(
-            config,
-            pictures=resident_bytes(data.train.images, compute.device),
-            bfloat16=compute.bfloat16,
-        )
-        free = free_memory(compute.device)
-        require_memory(config, memory, free, on=compute.device.type)
+        memory, free = fitting_memory(config, data, compute)
         return data, _time(config, data, compute, memory, free, initial), ()
     except (ConfigError, DataError, NotFiniteError) as error:
         return data, None, (str(error),)
@@ -174,16 +166,12 @@ class _EnoughError(Exception):
 class _Timed(Trainer):
     """A run that notes when each step ends, and stops after a few."""
 
-    def __init__(
-        self,
-        config: TrainingConfig,
-        workdir: Workdir,
-        data: Data,
-        compute: Compute,
-        initial: Initial | None = None,
-    ) -> None:
-        super().__init__(config, workdir, data, compute, initial)
+    times: list[float]
+    """When the steps begin, and when each has ended."""
+
+    def run(self, console: Console) -> None:
         self.times = [time.perf_counter()]
+        super().run(console)
 
     def _after_step(self, report: Report, images: int) -> None:
         self.times.append(time.perf_counter())
@@ -219,7 +207,7 @@ def _time(
         steps=steps,
         device=compute.device.type,
         threads=compute.threads,
-        precision="bfloat16" if compute.bfloat16 else "float32",
+        precision=compute.precision,
     )
 
 
@@ -236,8 +224,6 @@ def _describe(found: Survey) -> dict[str, object]:
 def _write_sheet(found: Survey, folder: Path) -> Path | None:
     if not found.shown:
         return None
-    grid = tile(np.stack(found.shown), min(_COLUMNS, len(found.shown)))
-    picture = Image.fromarray(grid[:, :, 0] if grid.shape[2] == 1 else grid)
     path = folder / "pictures.png"
-    write_atomic(path, lambda file: picture.save(file, format="PNG"))
+    write_image(path, tile(np.stack(found.shown), min(_COLUMNS, len(found.shown))))
     return path

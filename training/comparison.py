@@ -139,7 +139,7 @@ def _pixels(record: Record) -> list[object]:
     """The split that was measured and its pixels' SHA-256, which only the bound's note states."""
     note = record.metrics["bound"].note if "bound" in record.metrics else None
     found = _DIGEST.search(note or "")
-    return [record.settings.get("evaluation.split"), found and found[1]]
+    return [record.split, found and found[1]]
 
 
 def _marks(name: str, row: Sequence[Figure | None]) -> list[Mark | None]:

@@ -32,7 +32,6 @@ from training.metrics import Measured, to_metrics
 from training.sections import EvaluationConfig
 from training.workdir import Workdir, write_atomic, write_json
 
-_BATCH = 250
 _ROWS = 100
 """Latents decoded at once: few enough that their pictures stay in the processor's cache."""
 
@@ -117,12 +116,8 @@ def measure(
     Picture i's noise comes from PCG64 keyed by (`importance_seed`, i), so that the figures do not
     depend on threads or batches.
     """
-    starts = range(0, len(targets), _BATCH)
-    encoded = [graphs.encoder.run(targets[start : start + _BATCH]) for start in starts]
-    mean, logvar = (np.concatenate(parts) for parts in zip(*encoded, strict=True))
-    shown = np.concatenate(
-        [graphs.decoder.run(mean[start : start + _BATCH], ["pixels"])[0] for start in starts]
-    )
+    mean, logvar = graphs.encode(targets)
+    shown = graphs.decode(mean)
 
     # torch and not model/likelihood.py's NumPy: K decodings a picture make speed count here, and
     # tests hold the two to the same figures.

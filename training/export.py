@@ -6,7 +6,6 @@ The golden batch, which serving reproduces before it serves, comes from onnxrunt
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,8 @@ import torch
 from torch import nn
 
 from model import noise, pixels
+from model.archive import write_arrays
+from model.golden import NAMES
 from model.mixture import Mixture, parse_mixture, write_mixture
 from model.noise import Purpose
 from model.pixels import Floats
@@ -36,6 +37,9 @@ OPSET = 20
 PARITY_BATCHES = (1, 2, 7, 64)
 PARITY_LIMIT = 1e-4
 """Largest difference between torch and onnxruntime, as a part of the output's largest value."""
+
+AT_ONCE = 250
+"""Pictures, or latents, that go through a graph at once."""
 
 _GOLDEN_ROWS = 8
 _GOLDEN_SEED = 0
@@ -62,6 +66,19 @@ class Graphs:
     decoder: Graph
     mixture: Mixture | None = None
     """None for N(0, I)."""
+
+    def encode(self, targets: Floats) -> tuple[Floats, Floats]:
+        """Posterior means and log-variances [n, *latent_shape] of targets [n, c, h, w]."""
+        starts = range(0, len(targets), AT_ONCE)
+        parts = [self.encoder.run(targets[start : start + AT_ONCE]) for start in starts]
+        mean, logvar = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return mean, logvar
+
+    def decode(self, latents: Floats) -> Floats:
+        """What one looks at, pixels [n, c, h, w], of latents [n, *latent_shape]."""
+        starts = range(0, len(latents), AT_ONCE)
+        parts = [self.decoder.run(latents[s : s + AT_ONCE], ["pixels"])[0] for s in starts]
+        return np.concatenate(parts)
 
 
 def export(folder: Path, overrides: Sequence[str] = ()) -> None:
@@ -259,14 +276,5 @@ def golden_batch(graphs: Graphs, images: Floats, latents: Floats) -> bytes:
     """`golden.npz`: both graphs' answers to images [n, c, h, w] and to as many latents."""
     mean, logvar = graphs.encoder.run(images)
     shown, params = graphs.decoder.run(latents)
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        image=images,
-        mean=mean,
-        logvar=logvar,
-        latent=latents,
-        pixels=shown,
-        params=params,
-    )
-    return buffer.getvalue()
+    answers = (images, mean, logvar, latents, shown, params)
+    return write_arrays(dict(zip(NAMES, answers, strict=True)))

@@ -156,7 +156,7 @@ def _project(mean: Floats) -> tuple[NDArray[np.floating], tuple[str, str]]:
 
 
 def _decode(graphs: Graphs, latents: Floats) -> Images:
-    return pixels.to_uint8(graphs.decoder.run(latents, ["pixels"])[0])
+    return pixels.to_uint8(graphs.decode(latents))
 
 
 def _example_targets(images: ImageRows, config: TrainingConfig) -> Floats:

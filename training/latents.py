@@ -15,10 +15,8 @@ from model.posterior import NO_LABEL, storable, write_posterior
 from training.config import TrainingConfig
 from training.data import Data, held_out, reload_data, spread_rows
 from training.errors import StageError
-from training.export import Graphs, load_graphs, read_export
+from training.export import AT_ONCE, Graphs, load_graphs, read_export
 from training.workdir import Workdir, write_bytes, write_json
-
-_BATCH = 250
 
 
 def latents(folder: Path, overrides: Sequence[str] = (), console: Console | None = None) -> None:
@@ -56,8 +54,8 @@ def encode_held_out(
     images = np.asarray(split.images[rows])
     means = np.concatenate(
         [
-            graphs.encoder.run(pixels.to_float(images[start : start + _BATCH]), ["mean"])[0]
-            for start in range(0, len(images), _BATCH)
+            graphs.encoder.run(pixels.to_float(images[start : start + AT_ONCE]), ["mean"])[0]
+            for start in range(0, len(images), AT_ONCE)
         ]
     )
     if not np.isfinite(means).all():

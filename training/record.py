@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from model.manifest import Metric
 from training.curves import Log
 from training.overrides import flatten
-from training.workdir import Workdir
+from training.workdir import Workdir, read_lines
 
 _OF_A_MACHINE = ("data.source", "data.cache")
 """Settings that hold paths, which have no place in what is shown to others."""
@@ -72,8 +71,8 @@ def read_record(folder: Path) -> Record:
         StageError: the folder holds no run, or a file that is damaged.
     """
     workdir = Workdir(folder)
-    log = _lines(workdir.log)
-    metrics, kl = _metrics(workdir)
+    log = _of_steps(workdir.log)
+    measured = _measured(workdir)
     training_kl = log[-1].get("kl_per_dimension", ()) if log else ()
     settings = flatten(workdir.read_json(workdir.config, "fit"))
     return Record(
@@ -81,10 +80,12 @@ def read_record(folder: Path) -> Record:
         settings={key: value for key, value in settings.items() if key not in _OF_A_MACHINE},
         run=_document(workdir, workdir.run, "fit"),
         log=log,
-        warnings=_lines(workdir.warnings),
-        metrics=metrics,
-        split=str(_document(workdir, workdir.metrics, "evaluate").get("split", "test")),
-        kl_per_dimension=training_kl if kl is None else kl,
+        warnings=_of_steps(workdir.warnings),
+        metrics=measured.metrics,
+        split=measured.split,
+        kl_per_dimension=(
+            training_kl if measured.kl_per_dimension is None else measured.kl_per_dimension
+        ),
         finished=workdir.weights.exists(),
     )
 
@@ -93,27 +94,28 @@ def _document(workdir: Workdir, path: Path, stage: str) -> Mapping[str, Any]:
     return workdir.read_json(path, stage) if path.exists() else {}
 
 
-def _metrics(workdir: Workdir) -> tuple[dict[str, Metric], list[float] | None]:
-    """The figures and the KL of each dimension; none where they have not been measured."""
+class _Measured(NamedTuple):
+    """`metrics.json`."""
+
+    metrics: Mapping[str, Metric] = {}
+    split: str = "test"
+    """Before there was a choice, all figures were of test pictures."""
+    kl_per_dimension: Sequence[float] | None = None
+
+
+def _measured(workdir: Workdir) -> _Measured:
+    """What has been measured; nothing, where `evaluate` has not run."""
     if not workdir.metrics.exists():
-        return {}, None
-    measured = workdir.read_json(workdir.metrics, "evaluate", metrics=dict)
+        return _Measured()
+    document = workdir.read_json(workdir.metrics, "evaluate", metrics=dict)
     with workdir.reading(workdir.metrics, "evaluate"):
-        metrics = {
-            name: Metric.model_validate(value) for name, value in measured["metrics"].items()
-        }
-        kl = measured.get("kl_per_dimension")
-        return metrics, kl if kl is None else [float(value) for value in kl]
+        kl = document.get("kl_per_dimension")
+        return _Measured(
+            {name: Metric.model_validate(value) for name, value in document["metrics"].items()},
+            str(document.get("split", "test")),
+            kl if kl is None else [float(value) for value in kl],
+        )
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines: a run that is going on may be writing the last one."""
-    if not path.exists():
-        return []
-    found = []
-    for line in path.read_text("utf-8", errors="replace").splitlines():
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return [line for line in found if isinstance(line, dict) and "step" in line]
+def _of_steps(path: Path) -> list[dict[str, Any]]:
+    return [line for line in read_lines(path) if "step" in line]

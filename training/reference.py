@@ -27,8 +27,6 @@ from training.errors import StageError
 from training.export import Graphs, load_graphs, read_export
 from training.workdir import Workdir, write_bytes, write_json
 
-_BATCH = 250
-
 
 def reference(folder: Path, overrides: Sequence[str] = (), console: Console | None = None) -> None:
     """Writes `reference.npz` and, saying what it holds, `reference.json`.
@@ -99,9 +97,7 @@ def bounds_of(
     binarise: estimate.Binarise | None = None if how == "none" else how
     shown, targets = estimate.prepare(images, binarise, seed)
     del shown  # the encoders trained here take what is scored: the range is [0, 1]
-    starts = range(0, len(targets), _BATCH)
-    encoded = [graphs.encoder.run(targets[start : start + _BATCH]) for start in starts]
-    mean, logvar = (np.concatenate(parts) for parts in zip(*encoded, strict=True))
+    mean, logvar = graphs.encode(targets)
 
     def of_picture(row: int) -> float:
         latents, epsilon = estimate.draw(SAMPLES, seed, row, mean[row], logvar[row])

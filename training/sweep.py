@@ -27,7 +27,7 @@ from training.sweep_report import Ended, show, write_summary
 from training.sweep_search import distribution, open_study, sampler
 from training.trainer import fit
 from training.wording import plain
-from training.workdir import Workdir, read_json, sole_use, write_json
+from training.workdir import Workdir, read_json, read_lines, sole_use, write_json
 
 _FOLDER, _SETTINGS, _REASON = "folder", "settings", "reason"
 """Attributes of a trial: its workdir below `trials/`, what was varied, and why it failed."""
@@ -162,8 +162,7 @@ def _bound(run: _Run, trial: Trial, config: TrainingConfig, workdir: Workdir) ->
 
 
 def _bounds(workdir: Workdir) -> list[tuple[int, float]]:
-    lines = [json.loads(line) for line in workdir.log.read_text("utf-8").splitlines()]
-    return [(line["epoch"], line["validation_elbo"]) for line in lines]
+    return [(line["epoch"], line["validation_elbo"]) for line in read_lines(workdir.log)]
 
 
 def _settings(trial: Trial) -> dict[str, Any]:
@@ -190,15 +189,13 @@ def _ended(run: _Run) -> list[Ended]:
     for trial in run.study.get_trials(deepcopy=False):
         reason = trial.user_attrs.get(_REASON)
         if _is(trial, TrialState.COMPLETE, TrialState.PRUNED) or reason:
-            log = run.workdir(trial).log
-            epochs = len(log.read_text("utf-8").splitlines()) if log.exists() else 0
             found.append(
                 Ended(
                     name=trial.user_attrs[_FOLDER],
                     settings=json.loads(trial.user_attrs[_SETTINGS]),
                     state=trial.state.name.lower(),
                     bound=trial.value if _is(trial, TrialState.COMPLETE) else None,
-                    epochs=epochs,
+                    epochs=len(read_lines(run.workdir(trial).log)),
                     reason=reason,
                 )
             )

@@ -23,7 +23,7 @@ from training.config import TrainingConfig
 from training.custom import check_networks
 from training.data import Data, load_data, require_enough
 from training.errors import InterruptedTrainingError, StageError
-from training.footprint import estimate_footprint, require_memory
+from training.footprint import Footprint, estimate_footprint, require_memory
 from training.health import diverged, examine, not_finite
 from training.initial import Initial, read_initial
 from training.interrupt import stop_signals
@@ -73,7 +73,7 @@ def fit(
     data = load_data(config)
     require_enough(data)
     compute = choose_compute(config)
-    _require_memory(config, data, compute)
+    fitting_memory(config, data, compute)
     with sole_use(folder):
         trainer = Trainer(config, workdir, data, compute, initial)
         trainer.after_epoch = after_epoch
@@ -92,11 +92,18 @@ def prepare(config: TrainingConfig) -> Initial | None:
     return read_initial(Path(config.init), config.model) if config.init else None
 
 
-def _require_memory(config: TrainingConfig, data: Data, compute: Compute) -> None:
+def fitting_memory(config: TrainingConfig, data: Data, compute: Compute) -> tuple[Footprint, int]:
+    """What a run will take, and the bytes that are free for it.
+
+    Raises:
+        ConfigError: that is too little.
+    """
     device = compute.device
     pictures = resident_bytes(data.train.images, device)
     footprint = estimate_footprint(config, pictures=pictures, bfloat16=compute.bfloat16)
-    require_memory(config, footprint, free_memory(device), on=device.type)
+    free = free_memory(device)
+    require_memory(config, footprint, free, on=device.type)
+    return footprint, free
 
 
 def _train(trainer: Trainer, console: Console) -> None:

@@ -176,6 +176,20 @@ def read_json(path: Path) -> dict[str, Any]:
     return document
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a log; none where there is no file. A run that is going on may be writing
+    the last one."""
+    if not path.exists():
+        return []
+    found = []
+    for line in path.read_text("utf-8", errors="replace").splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return [line for line in found if isinstance(line, dict)]
+
+
 def disk_error(path: Path, error: OSError) -> DiskError:
     """The sentence for a write that failed."""
     return DiskError(f"{path}: not written: {error.strerror or error}")

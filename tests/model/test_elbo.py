@@ -9,21 +9,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.distributions import Bernoulli, Distribution, Independent, Normal, kl_divergence
+from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
 from model import elbo
 from model.config import LEVELS, LOGISTIC_SCALE_FLOOR
+from tests.model.densities import draw, log_density
 
 seeds = st.integers(0, 2**31)
-
-
-def draw(seed: int, *shape: int, spread: float = 1.0) -> Tensor:
-    return spread * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def log_density(distribution: Distribution, value: Tensor) -> Tensor:
-    density: Tensor = distribution.log_prob(value)
-    return density
 
 
 @given(seed=seeds, spread=st.floats(0.01, 5))

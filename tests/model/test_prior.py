@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.distributions import (
     Categorical,
-    Distribution,
     Independent,
     MixtureSameFamily,
     Normal,
@@ -21,17 +20,9 @@ from torch.distributions import (
 
 from model import elbo, likelihood
 from model.prior import MixturePrior, mixture_log_density
+from tests.model.densities import draw, log_density
 
 seeds = st.integers(0, 2**31)
-
-
-def draw(seed: int, *shape: int, spread: float = 1.0) -> Tensor:
-    return spread * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def log_density(distribution: Distribution, value: Tensor) -> Tensor:
-    density: Tensor = distribution.log_prob(value)
-    return density
 
 
 def prior(components: int, size: int, seed: int = 0, spread: float = 1.0) -> MixturePrior:

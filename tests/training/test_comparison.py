@@ -88,7 +88,6 @@ def test_other_pictures_are_not_compared() -> None:
         ("model.channels", 1),
         ("model.height", 8),
         ("model.width", 8),
-        ("evaluation.split", "validation"),
     ],
 )
 def test_figures_of_other_numbers_are_not_compared(key: str, value: object) -> None:
@@ -97,6 +96,19 @@ def test_figures_of_other_numbers_are_not_compared(key: str, value: object) -> N
     records = [
         record("a", settings=settings, metrics=measured(-84.0, name="elbo")),
         record("b", settings={**settings, key: value}, metrics=measured(-83.0, name="elbo")),
+    ]
+
+    compared = compare(records)
+
+    assert compared.incomparable == ["elbo"]
+    assert compared.marks["elbo"] == [None, None]
+
+
+def test_figures_of_another_split_are_not_compared() -> None:
+    """Validation pictures choose, test pictures tell: their figures are not set side by side."""
+    records = [
+        record("a", metrics=measured(-84.0, name="elbo")),
+        record("b", split="validation", metrics=measured(-83.0, name="elbo")),
     ]
 
     compared = compare(records)

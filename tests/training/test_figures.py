@@ -13,6 +13,7 @@ from PIL import Image
 
 from model import pixels
 from model.pixels import Floats
+from model.runtime import Graph
 from tests.training import runs
 from training.errors import StageError
 from training.export import Graphs, load_graphs, read_export
@@ -81,18 +82,13 @@ def test_traversals_change_one_dimension_at_a_time() -> None:
     decoder = Recorder()
     start = np.array([0.1, 0.2, 0.3], np.float32)
 
-    draw_traversals(cast(Graphs, _Pair(decoder)), start, [0.5, 9.0, 2.0])
+    draw_traversals(Graphs(cast(Graph, None), cast(Graph, decoder)), start, [0.5, 9.0, 2.0])
 
     latents = decoder.rows[0].reshape(3, 13, 3)
     for row, dimension in enumerate((1, 2, 0)):
         others = [index for index in range(3) if index != dimension]
         np.testing.assert_allclose(latents[row, :, dimension], np.linspace(-3, 3, 13), rtol=1e-6)
         assert (latents[row][:, others] == start[others]).all()
-
-
-class _Pair:
-    def __init__(self, decoder: Recorder) -> None:
-        self.decoder = decoder
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 5])
