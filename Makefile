@@ -49,7 +49,7 @@ train: $(ALL) ## train, measure and export PRESET (mnist), from DATA if given
 reproduce: $(ALL) ## train PRESET (mnist) with another seed, compare its figure with the told one
 	$(BIN)/python -m training run $(PRESET) --seed 1 --workdir runs/reproduce-$(PRESET) --resume \
 		$(if $(DATA),--data $(DATA)) $(ARGS)
-	$(BIN)/python -m training.reproduction runs/reproduce-$(PRESET) docs/results/models.json \
+	$(BIN)/python -m training.evaluation.reproduction runs/reproduce-$(PRESET) docs/results/models.json \
 		--preset $(PRESET)
 
 bench: $(ALL) ## measure the service beside naive servers and ceilings, 16 minutes
@@ -62,7 +62,7 @@ bench-peers: $(ALL) ## the same beside other model servers too, 40 minutes
 bench-train: $(ALL) ## measure training beside a bare loop, pythae and Lightning; see docs/performance.md
 	$(BIN)/python -m benchmarks.peers install trainers $(PIP_ARGS)
 	$(BIN)/python -m benchmarks.training $(ARGS)
-	$(BIN)/python -m benchmarks.document
+	$(BIN)/python -m benchmarks.report.document
 
 docs-check: $(ALL) ## compare the documents with the code
 	$(BIN)/python -m pytest tests/test_docs.py tests/training/test_docs.py $(ARGS)

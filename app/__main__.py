@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from app.cli.main import main as run
 
         return run(given)
-    from app.start import start
+    from app.server.run import start
 
     start(given)
     return 0

@@ -1,4 +1,4 @@
-"""What can go wrong with a request, without HTTP. `app.problems` maps each code to a status."""
+"""Errors that a request can meet, without HTTP. `app.http.problems` maps each code to a status."""
 
 from __future__ import annotations
 

@@ -14,38 +14,33 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from app import openapi, problems
-from app.access import AccessLog
-from app.access_lines import AccessLines
-from app.admission import Admission
-from app.batcher import BatchReport
-from app.context import Context
-from app.engine import Engine
+from app.api import health, interpolate, models, openapi, vae
+from app.api.dependencies import Context
+from app.concurrency import Offload
 from app.errors import ServiceError
-from app.head import HeadAsGet
-from app.lanes import Lanes
-from app.limits import BodyLimit
-from app.loader import Loaded, load
+from app.http import problems
+from app.http.access_lines import AccessLines
+from app.http.access_log import AccessLog
+from app.http.body_limit import BodyLimit
+from app.http.head import HeadAsGet
+from app.inference.admission import Admission
+from app.inference.batcher import BatchReport
+from app.inference.engine import Engine
+from app.inference.executor import Lanes
+from app.inference.loader import Loaded, load
+from app.inference.service import Service
+from app.inference.streaming import Streams
 from app.metrics import Metrics
-from app.offload import Offload
-from app.oip.statistics import Statistics
-from app.orders import Orders
-from app.registry import Registry
-from app.roots import SHIPPED_DEFAULT, Roots
-from app.routers import (
-    health,
-    inference_protocol,
-    inference_repository,
-    interpolate,
-    models,
-    remote_vae,
-    vae,
-)
-from app.service import Service
+from app.protocols.oip import repository_routes as oip_repository
+from app.protocols.oip import routes as oip
+from app.protocols.oip.statistics import Statistics
+from app.protocols.remote_vae import routes as remote_vae
+from app.registry.broadcast import Orders
+from app.registry.registry import Registry
+from app.registry.roots import SHIPPED_DEFAULT, Roots
+from app.registry.watcher import watch
+from app.server.worker import Worker
 from app.settings import Settings
-from app.streams import Streams
-from app.watching import watch
-from app.worker import Worker
 from model.cores import available_cores
 
 logger = logging.getLogger(__name__)
@@ -118,7 +113,7 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     _add_openapi(app, registry)
     _add_handlers(app)
     # The hot routes first, and not by include_router: it matches routers and then routes again.
-    protocols = (inference_protocol, inference_repository, remote_vae)
+    protocols = (oip, oip_repository, remote_vae)
     for module in (vae, interpolate, *protocols, models, health):
         app.router.routes.extend(module.router.routes)
     # The last one added is the outermost.

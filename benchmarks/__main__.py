@@ -9,17 +9,19 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import bars, estimate, plans, report, result, run, servers
-from benchmarks.agreement import AgreementError
+from benchmarks import estimate, plans, run
 from benchmarks.bench import Bench
 from benchmarks.exported import EXPORTED, find_bundle
+from benchmarks.load.wrk import LoadError, require_wrk
+from benchmarks.measure.agreement import AgreementError
 from benchmarks.peers.environments import EnvironmentMissingError
 from benchmarks.peers.systems import systems
 from benchmarks.plans import PARTS, Effort, Selection
-from benchmarks.result import Result
-from benchmarks.servers import ServerError, System
-from benchmarks.wrk import LoadError, require_wrk
-from model.bundle import Bundle, BundleError
+from benchmarks.report import report, result, targets
+from benchmarks.report.result import Result
+from benchmarks.servers import ours
+from benchmarks.servers.ours import ServerError, System
+from model.bundle.bundle import Bundle, BundleError
 
 _FOLDER = Path(__file__).parent
 _FAILURES = (BundleError, LoadError, ServerError, AgreementError, EnvironmentMissingError)
@@ -49,11 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"benchmarks: {error}", file=sys.stderr)
         print(*(f"what was measured before is in {path}" for path in written), file=sys.stderr)
         return 1
-    print(report.render(measured, bars.verdicts(measured)))
+    print(report.render(measured, targets.verdicts(measured)))
     print(*(f"\nwritten to {path}" for path in written))
     if measured.errors:
         print(f"benchmarks: {measured.errors} requests failed", file=sys.stderr)
-    lost = measured.unanswered(bars.OURS)
+    lost = measured.unanswered(targets.OURS)
     if lost:
         print(f"benchmarks: the service gave no answer under {lost} loads", file=sys.stderr)
     return 1 if measured.errors or lost else 0
@@ -84,13 +86,13 @@ def _effort(options: argparse.Namespace) -> Effort:
 
 def _rivals(*, peers: bool) -> tuple[Callable[[Bundle], list[System]], dict[str, str]]:
     def naive(bundle: Bundle) -> list[System]:
-        return [servers.naive_default(bundle), servers.naive_tuned(bundle)]
+        return [ours.naive_default(bundle), ours.naive_tuned(bundle)]
 
     if not peers:
         return naive, {}
 
     def everybody(bundle: Bundle) -> list[System]:
-        return [*naive(bundle), servers.naive_torch(bundle), *systems(bundle)]
+        return [*naive(bundle), ours.naive_torch(bundle), *systems(bundle)]
 
     return everybody, {"Triton": "it comes as a container only, which this bench can't install"}
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.plans import Effort, Selection
-from benchmarks.servers import System, vaeserve
-from model.bundle import Bundle
+from benchmarks.servers.ours import System, vaeserve
+from model.bundle.bundle import Bundle
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,16 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from model import noise
-from model.bundle import DECODER, ENCODER, GOLDEN, Bundle, BundleError, open_bundle, write_bundle
-from model.config import BernoulliConfig, ConvConfig, MlpConfig, ModelConfig
-from model.manifest import (
+from model.bundle.bundle import (
+    DECODER,
+    ENCODER,
+    GOLDEN,
+    Bundle,
+    BundleError,
+    open_bundle,
+    write_bundle,
+)
+from model.bundle.manifest import (
     DataSpec,
     GoldenSpec,
     GraphSpec,
@@ -41,15 +48,23 @@ from model.manifest import (
     TensorSpec,
     WeightsSpec,
 )
-from model.networks import parameter_count
+from model.config import BernoulliConfig, ConvConfig, MlpConfig, ModelConfig
+from model.networks.networks import parameter_count
+from model.networks.vae import VAE
 from model.noise import Purpose
 from model.pixels import Floats
 from model.runtime import Graph
-from model.vae import VAE
-from training.bundling import golden_tolerance
+from training.bundle.bundle import golden_tolerance
 from training.commit import git_commit
-from training.compute import tool_versions
-from training.export import OPSET, PARITY_BATCHES, Graphs, check_parity, golden_batch, to_onnx
+from training.export.graphs import (
+    OPSET,
+    PARITY_BATCHES,
+    Graphs,
+    check_parity,
+    golden_batch,
+    to_onnx,
+)
+from training.fit.compute import tool_versions
 
 ROOT = Path(__file__).parent / "bundles"
 SEED = 0

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from model.bundle import Bundle, BundleError, open_bundle
+from model.bundle.bundle import Bundle, BundleError, open_bundle
 
 EXPORTED = ("heavy", "small")
 

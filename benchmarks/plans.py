@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks import workloads
-from benchmarks.comparison import Load
-from benchmarks.engine_alone import BATCHES
-from benchmarks.workloads import Workload
+from benchmarks.load import workloads
+from benchmarks.load.workloads import Workload
+from benchmarks.measure.comparison import Load
+from benchmarks.measure.engine_alone import BATCHES
 from model.pixels import Images
 
 PARTS = ("rest", "png", "engine", "loads", "open", "mixed", "starts")

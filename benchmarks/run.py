@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from benchmarks.bench import Bench
-from benchmarks.loaded import loaded
-from benchmarks.record import Record
-from benchmarks.result import BundleResult, Result
-from benchmarks.servers import System
-from benchmarks.unloaded import unloaded
-from model.bundle import Bundle
+from benchmarks.measure.loaded import loaded
+from benchmarks.measure.unloaded import unloaded
+from benchmarks.report.record import Record
+from benchmarks.report.result import BundleResult, Result
+from benchmarks.servers.ours import System
+from model.bundle.bundle import Bundle
 
 RESTLESS = 10.0
 """Percent of a core: a system that takes more while nobody asks is loaded beside ours alone, so

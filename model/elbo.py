@@ -7,7 +7,8 @@ KL term hundreds of times too much, and the posterior collapses without a word.)
     log p(x) ≥ E_{q(z|x)}[log p(x|z)] − KL[q(z|x) ‖ p(z)]     (Kingma & Welling 2014, eq. 3)
 
 with q(z|x) = N(mean, diag exp(logvar)) and p(z) = N(0, I), or a prior that is learned
-(`model.prior`), whose log p(z) of the draws takes the place of what N(0, I) has a closed form for.
+(`model.prior.learned`), whose log p(z) of the draws takes the place of what N(0, I) has a
+closed form for.
 """
 
 from __future__ import annotations

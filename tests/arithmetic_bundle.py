@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
-from model.bundle import CARD, DECODER, ENCODER, GOLDEN, Bundle, write_bundle
-from model.manifest import (
+from model.bundle.bundle import CARD, DECODER, ENCODER, GOLDEN, Bundle, write_bundle
+from model.bundle.manifest import (
     Binarisation,
     DataSpec,
     GoldenSpec,
@@ -40,10 +40,10 @@ from model.manifest import (
     TensorSpec,
     WeightsSpec,
 )
-from model.mixture import PRIOR, Mixture, write_mixture
+from model.bundle.posterior import POSTERIOR, Labels, write_posterior
+from model.bundle.reference import REFERENCE, SAMPLES, write_reference
 from model.pixels import Floats
-from model.posterior import POSTERIOR, Labels, write_posterior
-from model.reference import REFERENCE, SAMPLES, write_reference
+from model.prior.mixture import PRIOR, Mixture, write_mixture
 from model.runtime import CPU, CUDA
 
 SIZE = 4

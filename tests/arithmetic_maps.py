@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
-from model.bundle import DECODER, ENCODER, GOLDEN, Bundle, write_bundle
-from model.layout import VARIES, GraphSpec, InputSpec, LatentSpec, SizesSpec, TensorSpec
-from model.manifest import Manifest
+from model.bundle.bundle import DECODER, ENCODER, GOLDEN, Bundle, write_bundle
+from model.bundle.layout import VARIES, GraphSpec, InputSpec, LatentSpec, SizesSpec, TensorSpec
+from model.bundle.manifest import Manifest
 from tests import arithmetic_bundle
 
 FACTOR = 2

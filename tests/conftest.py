@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests import autoencoder
+from tests import arithmetic_bundle, arithmetic_maps, autoencoder
 
 # No deadline: a busy machine is not a defect of what is tested.
 settings.register_profile("default", deadline=None)
@@ -38,3 +38,27 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Imported:
     arguments = ["import-diffusers", str(saved), "--name", autoencoder.NAME]
     assert main([*arguments, "--repository", str(repository), "--max-size", "64"]) == 0
     return Imported(saved, repository)
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with the arithmetic bundle alone; not to be written to."""
+    root = tmp_path_factory.mktemp("repository")
+    arithmetic_bundle.write(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def coins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with the Bernoulli variant alone; not to be written to."""
+    root = tmp_path_factory.mktemp("coins")
+    arithmetic_bundle.write_bernoulli(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with the bundle of latent maps alone; not to be written to."""
+    root = tmp_path_factory.mktemp("maps")
+    arithmetic_maps.write(root)
+    return root

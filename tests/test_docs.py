@@ -12,16 +12,16 @@ from fastapi.routing import APIRoute
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import TypeAdapter
 
-from app import schemas
-from app.batcher import BatchReport
+from app.api import schemas
 from app.cli.exits import MEANINGS
 from app.cli.latent_files import ENDINGS
 from app.cli.parser import COMMANDS, parser
-from app.client import AsyncClient, Client
 from app.factory import create_app
+from app.http.problems import STATUS
+from app.inference.batcher import BatchReport
 from app.metrics import Metrics
-from app.problems import STATUS
 from app.settings import Settings
+from vaeserve.client import AsyncClient, Client
 
 DOCS = Path(__file__).parent.parent / "docs"
 DOCUMENT = (DOCS / "api.md").read_text(encoding="utf-8")
@@ -47,14 +47,11 @@ def _is_below(path: str, prefix: str) -> bool:
 
 
 def _routes(app: FastAPI) -> list[APIRoute]:
-    found: list[APIRoute] = []
-    modules = (
-        *("health", "inference_protocol", "inference_repository", "interpolate", "models"),
-        *("remote_vae", "vae"),
-    )
-    for module in modules:
-        routers = __import__(f"app.routers.{module}", fromlist=["router"])
-        found += [route for route in routers.router.routes if isinstance(route, APIRoute)]
+    found = [
+        route
+        for route in app.router.routes
+        if isinstance(route, APIRoute) and not _is_below(route.path, "/docs")
+    ]
     assert {route.path for route in found} >= set(app.openapi()["paths"]) - {"/docs"}
     return found
 

@@ -26,14 +26,14 @@ def test_every_app_module_imports_without_torch(tmp_path: Path) -> None:
     found = pkgutil.walk_packages(app.__path__, "app.")
     modules = [module.name for module in found]
     assert "app.factory" in modules
-    assert "app.routers.vae" in modules
+    assert "app.api.vae" in modules
     finished = _import_without_torch(tmp_path, modules)
     assert finished.returncode == 0, finished.stderr
 
 
 def test_the_poison_works(tmp_path: Path) -> None:
     """A module that needs torch fails in that process, so the test above can fail."""
-    finished = _import_without_torch(tmp_path, ["model.vae"])
+    finished = _import_without_torch(tmp_path, ["model.networks.vae"])
     assert finished.returncode != 0
     assert "torch was imported" in finished.stderr
 

@@ -11,9 +11,9 @@ import tritonclient.http.aio
 from fastapi.routing import APIRoute
 
 from app.factory import create_app
-from app.oip import documents
+from app.protocols.oip import metadata
 from app.settings import Settings
-from model.manifest import DERIVED_KINDS
+from model.bundle.manifest import DERIVED_KINDS
 from tests import arithmetic_bundle
 from tests.app.loops import in_loop
 from tests.app.serving import serving
@@ -89,7 +89,7 @@ async def test_what_is_not_there_is_a_404_of_the_protocol(tmp_path: Path, route:
 def test_the_extensions_are_those_that_are_advertised() -> None:
     """The document names them, and the one that has to be switched on."""
     sentence = SECTION.split("`GET /v2` advertises", 1)[1].split("\n\n", 1)[0]
-    advertised = (*documents.EXTENSIONS, documents.REPOSITORY_EXTENSION)
+    advertised = (*metadata.EXTENSIONS, metadata.REPOSITORY_EXTENSION)
     assert tuple(re.findall(r"`(\w+)`", sentence)) == advertised
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training import (
+from training.cli import (
     addition_options,
     check_options,
     compare_options,
@@ -16,10 +16,10 @@ from training import (
     quality_options,
     sweep_options,
 )
-from training.config_file import preset_names, read_config
+from training.config.overrides import add_set, add_shortcuts, given_overrides
+from training.config.presets import preset_names, read_config
 from training.errors import TrainingError
-from training.overrides import add_set, add_shortcuts, given_overrides
-from training.wording import printable
+from training.text import printable
 
 _STAGES = {
     "export": "write the ONNX graphs, checked against torch, and the golden batch",
@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> None:
         _APART[options.command].run(options)
         return
     # Imported late, as torch takes seconds and `--help` should not.
-    from training import stages
+    from training.cli import stages
 
     if options.command in ("fit", "run"):
         config = read_config(options.preset, given_overrides(options))

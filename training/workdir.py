@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from training.config import TrainingConfig
-from training.config_file import override_config, parse_config
+from training.config.presets import override_config, parse_config
+from training.config.run import TrainingConfig
 from training.errors import ConfigError, DiskError, StageError
 
 _OF_A_MACHINE = frozenset({"threads", "device", "channels_last", "compile"})

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from app.cli.exits import CommandError
-from app.cli.folders import shown
+from app.cli.files import shown
 from app.cli.progress import Progress
-from app.wire.errors import ProblemError
+from vaeserve.errors import ProblemError
 
 T = TypeVar("T")
 

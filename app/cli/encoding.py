@@ -8,11 +8,11 @@ from functools import partial
 from app.cli import latent_files
 from app.cli.batches import Batches
 from app.cli.exits import CommandError, Exit
-from app.cli.folders import pictures_below
+from app.cli.files import pictures_below
 from app.cli.listing import count, summary
 from app.cli.progress import Progress
 from app.cli.service import client_of
-from app.wire.results import Encodings
+from vaeserve.results import Encodings
 
 
 def encode(options: argparse.Namespace) -> Exit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from app.wire.errors import ClientError, DeadlineError, ProblemError, UnreachableError
+from vaeserve.errors import ClientError, DeadlineError, ProblemError, UnreachableError
 
 _NO_ANSWER = frozenset({429, 502, 503, 504})
 

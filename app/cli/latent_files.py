@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from app.cli.exits import UsageError
-from app.cli.folders import shown
+from app.cli.files import shown
 from app.cli.output import check_ending, replacing
-from app.wire.results import Encodings
 from model.pixels import Floats
+from vaeserve.results import Encodings
 
 _GROUP_VALUES = 2 * 1024 * 1024
 """Values of a Parquet row group: about 8 MiB, which are in memory until they are written."""

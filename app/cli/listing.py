@@ -9,7 +9,7 @@ from typing import Any
 
 from app.cli.batches import Batches
 from app.cli.exits import CommandError, Exit, UsageError
-from app.cli.folders import ENDINGS, pictures_below
+from app.cli.files import ENDINGS, pictures_below
 from app.cli.progress import note
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from app.cli.exits import CommandError, Exit, exit_of
 from app.cli.parser import parser
 from app.cli.progress import note
-from app.wire.errors import ClientError
+from vaeserve.errors import ClientError
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -65,12 +65,12 @@ def _command(name: str) -> Callable[[argparse.Namespace], Exit]:
         from app.cli.models import models
 
         return models
-    from app.cli import drawing
+    from app.cli import images
 
     return {
-        "sample": drawing.sample,
-        "reconstruct": drawing.reconstruct,
-        "interpolate": drawing.interpolate,
+        "sample": images.sample,
+        "reconstruct": images.reconstruct,
+        "interpolate": images.interpolate,
     }[name]
 
 

@@ -9,7 +9,7 @@ import orjson
 
 from app.cli.exits import Exit
 from app.cli.service import client_of
-from app.wire.results import Model
+from vaeserve.results import Model
 
 
 def models(options: argparse.Namespace) -> Exit:

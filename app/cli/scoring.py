@@ -16,11 +16,11 @@ import orjson
 
 from app.cli.batches import Batches
 from app.cli.exits import CommandError, Exit
-from app.cli.folders import pictures_below, shown
+from app.cli.files import pictures_below, shown
 from app.cli.listing import count, summary
 from app.cli.progress import Progress
 from app.cli.service import client_of
-from app.wire.results import Scores
+from vaeserve.results import Scores
 
 
 @dataclass(frozen=True, slots=True)

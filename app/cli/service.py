@@ -10,7 +10,7 @@ import httpx
 from pydantic import ValidationError
 
 from app.cli.exits import UsageError
-from app.client import Client, Retries
+from vaeserve.client import Client, Retries
 
 
 def client_of(options: argparse.Namespace) -> Client:
@@ -24,7 +24,7 @@ def client_of(options: argparse.Namespace) -> Client:
     # Read when numpy is imported; the lanes share the cores already.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Imported late: it brings the whole application, which a running service makes superfluous.
-    from app.cli.in_process import InProcess
+    from app.cli.connect import InProcess
     from app.settings import Settings
 
     logging.basicConfig(level=logging.ERROR, format="vaeserve: %(message)s")

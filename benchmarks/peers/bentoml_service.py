@@ -10,7 +10,7 @@ from PIL.Image import Image
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from benchmarks.plain import Floats, OnnxNetworks, Shapes, answer
+from benchmarks.servers.baseline import Floats, OnnxNetworks, Shapes, answer
 
 
 class Arguments(BaseModel):

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.servers import ServerError
+from benchmarks.servers.ours import ServerError
 
 ROOT = Path(__file__).parents[1] / "environments"
 REQUIREMENTS = Path(__file__).parent / "requirements"

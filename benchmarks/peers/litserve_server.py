@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.datastructures import FormData
 
-from benchmarks.plain import Floats, OnnxNetworks, Shapes, answer
+from benchmarks.servers.baseline import Floats, OnnxNetworks, Shapes, answer
 
 Verb = Literal["sample", "reconstruct", "encode"]
 

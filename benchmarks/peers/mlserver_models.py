@@ -14,7 +14,7 @@ from mlserver import MLModel
 from mlserver.codecs import Base64Codec, NumpyCodec
 from mlserver.types import InferenceRequest, InferenceResponse, ResponseOutput
 
-from benchmarks.plain import Floats, OnnxNetworks, Shapes, answer
+from benchmarks.servers.baseline import Floats, OnnxNetworks, Shapes, answer
 
 
 class _Verb(MLModel):

@@ -13,7 +13,7 @@ from fastapi import Body, FastAPI, Response, UploadFile
 from pydantic import BaseModel
 from ray import serve
 
-from benchmarks.plain import Floats, OnnxNetworks, Shapes, answer
+from benchmarks.servers.baseline import Floats, OnnxNetworks, Shapes, answer
 
 app = FastAPI()
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from benchmarks.peers.environments import program
 from benchmarks.peers.translations import from_mlserver, to_litserve, to_mlserver
-from benchmarks.servers import PROJECT, System, counted, forms_apart
-from model.bundle import Bundle
+from benchmarks.servers.ours import PROJECT, System, counted, forms_apart
+from model.bundle.bundle import Bundle
 from model.cores import available_cores
 
 _IMPORTABLE = {"PYTHONPATH": str(PROJECT)}

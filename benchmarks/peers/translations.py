@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from benchmarks.workloads import JSON, Workload
+from benchmarks.load.workloads import JSON, Workload
 
 
 def to_litserve(workload: Workload) -> Workload | None:

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks import report
-from benchmarks.machine import Machine, Watch, describe
+from benchmarks.measure.machine import Machine, Watch, describe
+from benchmarks.measure.statistics import paired_ratios, spread
 from benchmarks.peers import environments
 from benchmarks.peers.environments import EnvironmentMissingError
-from benchmarks.spread import paired_ratios, spread
+from benchmarks.report import report
 from benchmarks.training import cases, our_loop, result
 from benchmarks.training.cases import CASES, Taken
 from benchmarks.training.result import OURS, Loop, Step, TrainingResult

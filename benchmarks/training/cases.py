@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from model import elbo
 from model.config import BernoulliConfig, ConvConfig, MlpConfig, ModelConfig
+from model.networks.vae import VAE
 from model.pixels import Images
-from model.vae import VAE
 
 EPOCHS = 3
 """Of a round; what is measured is the second, from its first pass to the first of the third."""

@@ -1,4 +1,4 @@
-"""`training.trainer.fit`, as `vaetrain fit` calls it."""
+"""`training.fit.trainer.fit`, as `vaetrain fit` calls it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch import Tensor
 
 from benchmarks.training.cases import BATCH, BETAS, EPOCHS, LEARNING_RATE, Case
 from model.pixels import Images
-from training.config import TrainingConfig
-from training.loading import quiet
-from training.trainer import fit
+from training.config.run import TrainingConfig
+from training.data.hub import quiet
+from training.fit.trainer import fit
 
 _runs = itertools.count()
 

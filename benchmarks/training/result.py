@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import result, tables
-from benchmarks.machine import Disturbance, Machine
-from benchmarks.spread import Spread
-from benchmarks.tables import Table
+from benchmarks.measure.machine import Disturbance, Machine
+from benchmarks.measure.statistics import Spread
+from benchmarks.report import result, tables
+from benchmarks.report.tables import Table
 
 OURS, BARE = "vaetrain", "bare loop"
 PICTURES = 60_000

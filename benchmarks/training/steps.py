@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from benchmarks.training import cases
 from benchmarks.training.cases import Case
-from training.compute import compile_halves
+from training.fit.compute import compile_halves
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks.training.cases import CASES, Clock
-from model.vae import VAE
+from model.networks.vae import VAE
 
 LOOPS = {
     "vaetrain": ("our_loop", "ours"),

@@ -9,7 +9,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from app.errors import BodyTooLargeError, QueueFullError, ServiceError
-from app.limits import BodyLimit
+from app.http.body_limit import BodyLimit
 
 MAX_BODY, MAX_BUFFERED = 1000, 2500
 STATUS = {BodyTooLargeError: 413, QueueFullError: 429}

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from app.protocol import BoundedProtocol
+from app.server.http_protocol import BoundedProtocol
 from tests.app.serving import loaded, running
 
 

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec
 
-from app.lanes import Batch, Lanes, Source
+from app.inference.executor import Batch, Lanes, Source
 
 P = ParamSpec("P")
 

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from app.engine import Engine
-from app.lanes import Lanes
-from app.loader import Loaded, load
-from app.registry import Registry
-from app.versions import Load
+from app.inference.engine import Engine
+from app.inference.executor import Lanes
+from app.inference.loader import Loaded, load
+from app.registry.registry import Registry
+from app.registry.versions import Load
 from tests import arithmetic_bundle
 
 LOAD: Load = partial(load, wanted="cpu", cores=1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from app.client import Client, Retries
+from vaeserve.client import Client, Retries
 
 Line = httpx.Response | Exception
 Answerer = Callable[[httpx.Request], Line]

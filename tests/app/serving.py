@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from app.context import Context
+from app.api.dependencies import Context
 from app.factory import create_app
 from app.settings import Settings
 

@@ -13,9 +13,9 @@ import subprocess
 import sys
 import time
 
-from app import supervisor
-from app.logs import log_as_json
-from app.worker import LISTENING, READY
+from app.http.logs import log_as_json
+from app.server import supervisor
+from app.server.worker import LISTENING, READY
 
 
 def main(count: int, behaviour: str) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from app.balance import Balance
 from app.factory import create_app
-from app.loader import Loaded
+from app.inference.loader import Loaded
+from app.server.balancer import Balance
+from app.server.share import Share
+from app.server.worker import Worker
 from app.settings import Settings
-from app.share import Share
-from app.worker import Worker
-from model.bundle import Bundle, BundleError
+from model.bundle.bundle import Bundle, BundleError
 from tests import arithmetic_bundle
 from tests.app.loops import in_loop
 from tests.app.serving import client_of, context_of, loaded, running
@@ -85,8 +85,8 @@ async def test_serves_the_shipped_bundles_by_default() -> None:
 @in_loop
 async def test_follows_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bundle that comes while the service runs is served, unless watching is off."""
-    monkeypatch.setattr("app.watching._ABSENT_SECONDS", 0.01)
-    monkeypatch.setattr("app.watching._LOOK_MS", 200)
+    monkeypatch.setattr("app.registry.watcher._ABSENT_SECONDS", 0.01)
+    monkeypatch.setattr("app.registry.watcher._LOOK_MS", 200)
     root = tmp_path / "later"
     async with running(root) as app, running(root, watch="off") as other, client_of(app) as client:
         await loaded(app)

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.batcher import BatchReport
+from app.inference.batcher import BatchReport
 from app.metrics import Metrics
 from tests.app.loops import in_loop
 from tests.app.serving import serving

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from benchmarks import bare
-from benchmarks.bars import NAIVE, OURS, TUNED
-from benchmarks.comparison import ENGINE, Cell, Unanswered
-from benchmarks.engine_alone import SET_UPS, Ceiling
-from benchmarks.footprint import Footprint
-from benchmarks.machine import Disturbance, Machine
-from benchmarks.mixed import Mixed
-from benchmarks.open_loop import OpenLoop
-from benchmarks.png_alone import Coding
-from benchmarks.result import BundleResult, Result
-from benchmarks.spread import Spread, spread
-from benchmarks.starts import Starts
+from benchmarks.load.mixed import Mixed
+from benchmarks.load.open_loop import OpenLoop
+from benchmarks.measure.comparison import ENGINE, Cell, Unanswered
+from benchmarks.measure.engine_alone import SET_UPS, Ceiling
+from benchmarks.measure.footprint import Footprint
+from benchmarks.measure.machine import Disturbance, Machine
+from benchmarks.measure.png_alone import Coding
+from benchmarks.measure.starts import Starts
+from benchmarks.measure.statistics import Spread, spread
+from benchmarks.report.result import BundleResult, Result
+from benchmarks.report.targets import NAIVE, OURS, TUNED
+from benchmarks.servers import fastapi_floor
 
 
 def around(value: float) -> Spread:
@@ -50,9 +50,12 @@ def result() -> Result:
         cell(system, rate, workload=workload, connections=connections)
         for workload in ("/sample n=1", "/reconstruct")
         for connections in (16, 64)
-        for system, rate in {**systems, bare.NAME: 900.0, ENGINE: 400.0}.items()
+        for system, rate in {**systems, fastapi_floor.NAME: 900.0, ENGINE: 400.0}.items()
     ]
-    small = [cell(name, rate, connections=16) for name, rate in {**systems, bare.NAME: 300}.items()]
+    small = [
+        cell(name, rate, connections=16)
+        for name, rate in {**systems, fastapi_floor.NAME: 300}.items()
+    ]
     return Result(
         machine=Machine("a processor", 2, "3.11", {"fastapi": "1"}, "abc", "2026-01-01", 0.1),
         disturbance=Disturbance(12.0, 3.0),

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks import bundles
-from benchmarks.workloads import to_png
-from model.bundle import GOLDEN
+from benchmarks.load.workloads import to_png
+from model.bundle.bundle import GOLDEN
 from model.pixels import to_uint8
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import run
-from benchmarks.bars import OURS
-from benchmarks.comparison import Unanswered
-from benchmarks.result import Result
+from benchmarks.measure.comparison import Unanswered
+from benchmarks.report.result import Result
+from benchmarks.report.targets import OURS
 from tests import arithmetic_bundle
 from tests.benchmarks import figures
 

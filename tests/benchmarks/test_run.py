@@ -11,17 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import run, workloads
-from benchmarks.bars import OURS
+from benchmarks import run
 from benchmarks.bench import Bench
-from benchmarks.comparison import ENGINE
 from benchmarks.exported import find_bundle
+from benchmarks.load import workloads
+from benchmarks.load.workloads import Workload
+from benchmarks.measure.comparison import ENGINE
 from benchmarks.plans import Effort, Selection
-from benchmarks.record import UNDER_WAY
-from benchmarks.result import Result
-from benchmarks.servers import ServerError, System, vaeserve
-from benchmarks.workloads import Workload
-from model.bundle import Bundle, BundleError, open_bundle
+from benchmarks.report.record import UNDER_WAY
+from benchmarks.report.result import Result
+from benchmarks.report.targets import OURS
+from benchmarks.servers.ours import ServerError, System, vaeserve
+from model.bundle.bundle import Bundle, BundleError, open_bundle
 from tests import arithmetic_bundle
 
 SHORTEST = Effort(

@@ -19,7 +19,7 @@ import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
-from model.bundle import DECODER, ENCODER, open_bundle
+from model.bundle.bundle import DECODER, ENCODER, open_bundle
 from model.pixels import Floats
 from model.runtime import Graph
 from tests import arithmetic_bundle

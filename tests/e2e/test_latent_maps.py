@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.bundle import open_bundle
+from model.bundle.bundle import open_bundle
 from tests.app.loops import in_loop
 from tests.app.serving import serving
 from tests.training import runs
-from training import stages
+from training.cli import stages
 from training.workdir import Workdir, read_json
 
 SHAPE = (2, 7, 7)

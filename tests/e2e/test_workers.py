@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from model.bundle import DECODER
+from model.bundle.bundle import DECODER
 from model.cores import available_cores
 from tests import arithmetic_bundle
 from tests.e2e.process import PATIENCE, Server, server

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 
-from model.manifest import InputSpec, Preprocessing
-from model.pictures import Fitted, fit, read
+from model.bundle.manifest import InputSpec, Preprocessing
+from model.images.fitting import Fitted, fit, read
 
 SERVED = ("PNG", "JPEG", "WEBP")
 

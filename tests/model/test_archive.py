@@ -1,4 +1,4 @@
-"""model/archive.py: what an archive says of itself is believed only where it is harmless."""
+"""What an archive says of itself is believed only where it is harmless."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""model/config.py: what a model's configuration accepts."""
+"""What a model's configuration accepts."""
 
 from __future__ import annotations
 

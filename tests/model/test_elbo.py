@@ -1,4 +1,4 @@
-"""model/elbo.py: the bound and its parts, against torch.distributions and closed forms."""
+"""The bound and its parts, against torch.distributions and closed forms."""
 
 from __future__ import annotations
 

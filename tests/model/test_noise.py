@@ -1,4 +1,4 @@
-"""model/noise.py: the same bits for the same (seed, purpose, row), whatever else is drawn."""
+"""The same bits for the same (seed, purpose, row), whatever else is drawn."""
 
 from __future__ import annotations
 

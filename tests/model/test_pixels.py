@@ -1,4 +1,4 @@
-"""model/pixels.py: layout, range, clamping and binarisation."""
+"""Layout, range, clamping and binarisation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""model/runtime.py: no telemetry, no spinning, and the provider that was asked for or an error."""
+"""No telemetry, no spinning, and the provider that was asked for or an error."""
 
 from __future__ import annotations
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.training import runs
-from training.bundling import bundle
-from training.evaluate import evaluate
-from training.export import export
-from training.figures import figures
-from training.latents import latents
-from training.reference import reference
-from training.run_page import report
-from training.trainer import fit
+from training.bundle.bundle import bundle
+from training.evaluation.evaluate import evaluate
+from training.evaluation.posterior_means import latents
+from training.evaluation.reference_bounds import reference
+from training.export.graphs import export
+from training.fit.trainer import fit
+from training.reports.plots import figures
+from training.reports.run_report import report
 from training.workdir import Workdir
 
 

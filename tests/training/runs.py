@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from training.config import TrainingConfig
-from training.config_file import read_config
+from training.config.presets import read_config
+from training.config.run import TrainingConfig
 
 MNIST = Path(__file__).parent.parent / "data" / "mnist"
 ROOT = Path(__file__).parent.parent.parent

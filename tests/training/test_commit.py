@@ -1,4 +1,4 @@
-"""training/commit.py: the commit is this project's, or none."""
+"""The commit is this project's, or none."""
 
 from __future__ import annotations
 

@@ -12,14 +12,14 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from model.bundle import open_bundle
+from model.bundle.bundle import open_bundle
 from tests.training import runs
 from training.__main__ import main
-from training.config import TrainingConfig
-from training.config_file import preset_names
-from training.stages import STAGES
-from training.sweep_file import read_sweep
-from training.sweep_plan import require_comparable
+from training.cli.stages import STAGES
+from training.config.presets import preset_names
+from training.config.run import TrainingConfig
+from training.sweep.plan import require_comparable
+from training.sweep.spec import read_sweep
 from training.workdir import Workdir
 
 DOCUMENT = (runs.ROOT / "docs" / "training.md").read_text(encoding="utf-8")

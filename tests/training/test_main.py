@@ -1,4 +1,4 @@
-"""training/__main__.py: one command a stage, one sentence an error."""
+"""One command a stage, one sentence an error."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from model.bundle import open_bundle
+from model.bundle.bundle import open_bundle
 from tests.training import runs
 from training.__main__ import main
-from training.stages import STAGES
+from training.cli.stages import STAGES
 from training.workdir import Workdir, read_json
 
 

@@ -18,7 +18,7 @@ from python_multipart.multipart import parse_options_header
 
 from app.cli.exits import Exit
 from app.cli.main import main
-from app.multipart import parts
+from app.codecs.multipart import parts
 from tests.app.cli.conftest import Run
 
 

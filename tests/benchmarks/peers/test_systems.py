@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import servers
 from benchmarks.peers import systems
-from benchmarks.servers import System
-from model.bundle import Bundle, open_bundle
+from benchmarks.servers import ours
+from benchmarks.servers.ours import System
+from model.bundle.bundle import Bundle, open_bundle
 from tests import arithmetic_bundle
 
 
@@ -21,8 +21,8 @@ from tests import arithmetic_bundle
         (systems.bentoml, "workers=3"),
         (systems.mlserver, "--workers 3"),
         (systems.ray_serve, "--replicas 3"),
-        (servers.naive_tuned, "--workers 3"),
-        (servers.naive_torch, "--workers 3"),
+        (ours.naive_tuned, "--workers 3"),
+        (ours.naive_torch, "--workers 3"),
     ],
 )
 def test_workers_follow_the_cores(
@@ -32,7 +32,7 @@ def test_workers_follow_the_cores(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """On three cores there are three, in the command and in the report."""
-    for module in (systems, servers):
+    for module in (systems, ours):
         monkeypatch.setattr(module, "available_cores", lambda: 3)
     monkeypatch.setattr(systems, "program", lambda peer, name="python": name)
     found = system(open_bundle(arithmetic_bundle.write(tmp_path).folder))

@@ -8,10 +8,10 @@ import numpy as np
 import orjson
 import pytest
 
-from benchmarks import workloads
+from benchmarks.load import workloads
+from benchmarks.load.workloads import Workload
 from benchmarks.peers.translations import from_mlserver, to_litserve, to_mlserver
-from benchmarks.servers import forms_apart
-from benchmarks.workloads import Workload
+from benchmarks.servers.ours import forms_apart
 
 PICTURE = np.arange(12, dtype=np.uint8).reshape(3, 4, 1)
 

@@ -1,4 +1,4 @@
-"""benchmarks/training/cases.py: all loops train the same, and the clock counts the same steps."""
+"""All loops train the same, and the clock counts the same steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.training import cases, our_loop, plain_loops
 from benchmarks.training.cases import BATCH, CASES, EPOCHS, Case, Clock
 from benchmarks.training.steps import Choices, Variant
 from model.config import MlpConfig
-from model.vae import VAE
+from model.networks.vae import VAE
 
 TINY = Case(MlpConfig(architecture="mlp", hidden=(4,)), 2, 2 * BATCH)
 

@@ -1,4 +1,4 @@
-"""benchmarks/training/result.py: a run's figures are kept and shown as they were."""
+"""A run's figures are kept and shown as they were."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.machine import Disturbance, Machine
-from benchmarks.result import ResultError
-from benchmarks.spread import Spread
+from benchmarks.measure.machine import Disturbance, Machine
+from benchmarks.measure.statistics import Spread
+from benchmarks.report.result import ResultError
 from benchmarks.training import result
 from benchmarks.training.result import Loop, Step, TrainingResult
 

@@ -1,0 +1,190 @@
+"""Body → checked options and raw material: pictures as bytes, latents as an array.
+
+Synchronous, and safe in any thread: long bodies are parsed beside the event loop.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Sequence
+
+from starlette.requests import Request
+
+from app.codecs import latents, npy
+from app.codecs.multipart import parts
+from app.errors import InvalidFieldError, InvalidPictureError
+from app.http.body import Body, parse_object, unsupported
+from app.http.headers import JSON, NPY
+from app.http.parameters import OptionsT, from_members, from_query
+from model.pixels import Floats
+
+MULTIPART = "multipart/form-data"
+PICTURE_TYPES = ("image/png", "image/jpeg", "image/webp")
+
+_IMAGES = "images"
+# Room for the options beside the pictures or latents of a JSON body.
+OPTION_VALUES = 256
+# A multiple of four, so that each piece is base64 by itself; about a millisecond of decoding.
+_BASE64_PIECE = 1024 * 1024
+
+
+def parse_options(request: Request, body: Body, model: type[OptionsT]) -> OptionsT:
+    """The options of a verb that takes nothing else.
+
+    They are the members of a JSON body, or query parameters when there is no body; without any
+    the defaults hold. A body without Content-Type is taken as JSON.
+
+    Raises:
+        UnsupportedMediaTypeError, MalformedRequestError, InvalidFieldError: see
+        `app.http.parameters`.
+    """
+    if not body.content:
+        return from_query(request, model)
+    members = members_of(body, (JSON,), max_values=OPTION_VALUES, max_containers=OPTION_VALUES)
+    return from_members(request, model, members)
+
+
+def parse_pictures(
+    request: Request, body: Body, model: type[OptionsT], max_pictures: int
+) -> tuple[OptionsT, list[bytes]]:
+    """The options, and 1 to `max_pictures` picture files, not decoded yet.
+
+    The body is multipart/form-data with parts named `images`, or one picture as it is, and the
+    options are query parameters; or it is JSON, `{"images": ["<base64 or data: URL>", …]}`, and
+    the options are its further members.
+
+    Raises:
+        UnsupportedMediaTypeError: another Content-Type, or none.
+        MalformedRequestError: the framing is broken, or options came twice.
+        InvalidFieldError: no picture, too many of them, or a bad option.
+        InvalidPictureError: an empty picture or bad base64.
+    """
+    if body.is_json:
+        # Base64 has no comma, a data: URL one.
+        limit = 2 * max_pictures + OPTION_VALUES
+        members = parse_object(body.content, max_values=limit, max_containers=OPTION_VALUES)
+        options = from_members(request, model, members, other=_IMAGES)
+        pictures = encoded_pictures(members, max_pictures)
+    elif body.media_type == MULTIPART:
+        options = from_query(request, model)
+        pictures = parts(body.content, body.boundary, field=_IMAGES, max_parts=max_pictures)
+    elif body.media_type in PICTURE_TYPES:
+        options = from_query(request, model)
+        pictures = [body.content]
+    else:
+        raise unsupported(body, (MULTIPART, *PICTURE_TYPES, JSON))
+    check_pictures(pictures)
+    return options, pictures
+
+
+def parse_latents(
+    request: Request, body: Body, model: type[OptionsT], shape: Sequence[int], max_n: int
+) -> tuple[OptionsT, Floats]:
+    """The options, and latents as float32 [n, *shape] with n from 1 to `max_n`, all finite.
+
+    The body is JSON, `{"latents": [[…], …]}`, the options being its further members, or a `.npy`
+    file of any float or integer type, the options being query parameters. A single latent without
+    the batch axis is taken as n = 1. A body without Content-Type is taken as JSON.
+
+    Raises:
+        UnsupportedMediaTypeError: another Content-Type.
+        MalformedRequestError: no JSON, no `.npy` file, or options came twice.
+        InvalidFieldError: latents that are missing, of another shape, too many or not finite.
+    """
+    if body.media_type == NPY:
+        options = from_query(request, model)
+        array = npy.load(body.content, field=latents.FIELD)
+        return options, latents.from_array(array, tuple(shape), max_n)
+    values, lists = latents.json_size(tuple(shape), max_n)
+    members = members_of(
+        body,
+        (JSON, NPY),
+        max_values=values + OPTION_VALUES,
+        max_containers=lists + OPTION_VALUES,
+    )
+    options = from_members(request, model, members, other=latents.FIELD)
+    if latents.FIELD not in members:
+        msg = f"{latents.FIELD} are missing; send them as a member of the JSON body"
+        raise InvalidFieldError(msg, field=latents.FIELD)
+    return options, latents.from_lists(members[latents.FIELD], tuple(shape), max_n)
+
+
+def members_of(
+    body: Body, taken: tuple[str, ...], *, max_values: int, max_containers: int
+) -> dict[str, object]:
+    """The members of a JSON body; a body without Content-Type is taken as JSON.
+
+    Raises:
+        UnsupportedMediaTypeError: another Content-Type; the error names the `taken` ones.
+        MalformedRequestError, InvalidFieldError: as `parse_object` raises.
+    """
+    if body.media_type and not body.is_json:
+        raise unsupported(body, taken)
+    return parse_object(body.content, max_values=max_values, max_containers=max_containers)
+
+
+def encoded_pictures(members: dict[str, object], max_pictures: int) -> list[bytes]:
+    """The files of the member `images`, base64 strings or data: URLs.
+
+    Raises:
+        InvalidFieldError: no list of strings, or more than `max_pictures`.
+        InvalidPictureError: bad base64.
+    """
+    encoded = members.get(_IMAGES)
+    if not isinstance(encoded, list):
+        msg = f"{_IMAGES} must be a list of pictures in base64"
+        raise InvalidFieldError(msg, field=_IMAGES)
+    if len(encoded) > max_pictures:
+        msg = f"at most {max_pictures} pictures are taken in one request, got {len(encoded)}"
+        raise InvalidFieldError(msg, field=_IMAGES, bound=max_pictures)
+    return [_listed(text, index) for index, text in enumerate(encoded)]
+
+
+def _listed(encoded: object, index: int) -> bytes:
+    if not isinstance(encoded, str):
+        msg = f"{_IMAGES} must be a list of strings in base64; entry {index} is none"
+        raise InvalidFieldError(msg, field=_IMAGES, index=index)
+    return from_base64(encoded, index)
+
+
+def from_base64(encoded: str, index: int) -> bytes:
+    """The file in a base64 string or data: URL.
+
+    Raises:
+        InvalidPictureError: it is none; `index` is the picture's position.
+    """
+    text = encoded
+    if encoded.startswith("data:"):
+        head, comma, text = encoded.partition(",")
+        if not comma or not head.endswith(";base64"):
+            raise invalid_picture(index, "a data: URL must be data:image/…;base64,…")
+    try:
+        # Wrapped lines, as MIME and many tools write them, are taken; nothing else is skipped.
+        return _decode_base64("".join(text.split()))
+    except ValueError:
+        raise invalid_picture(index, "it is not valid base64") from None
+
+
+def _decode_base64(text: str) -> bytes:
+    """Base64 without white space, in pieces: other threads run between them, not within."""
+    last = max(0, len(text) - 1) // _BASE64_PIECE * _BASE64_PIECE
+    if text.find("=", 0, last) >= 0:
+        msg = "padding before the end"
+        raise ValueError(msg)
+    starts = range(0, last + 1, _BASE64_PIECE)
+    pieces = [text[start : start + _BASE64_PIECE] for start in starts]
+    return b"".join(binascii.a2b_base64(piece, strict_mode=True) for piece in pieces)
+
+
+def check_pictures(pictures: list[bytes]) -> None:
+    """Holds that there is a picture, and none is empty; errors as `parse_pictures` raises."""
+    if not pictures:
+        msg = f"no picture came; send at least one as {_IMAGES}"
+        raise InvalidFieldError(msg, field=_IMAGES)
+    for index, picture in enumerate(pictures):
+        if not picture:
+            raise invalid_picture(index, "it is empty")
+
+
+def invalid_picture(index: int, why: str) -> InvalidPictureError:
+    return InvalidPictureError(f"picture {index}: {why}", field=_IMAGES, index=index)

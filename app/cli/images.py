@@ -1,0 +1,99 @@
+"""`sample`, `reconstruct` and `interpolate`: commands that end in one file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Literal
+
+from app.cli import output
+from app.cli.exits import CommandError, Exit, UsageError
+from app.cli.files import shown
+from app.cli.progress import note
+from app.cli.service import client_of
+from vaeserve.errors import ProblemError
+
+MediaType = Literal["image/png", "image/gif", "image/webp", "application/x-npy"]
+
+_MEDIA_TYPES: dict[str, MediaType] = {
+    ".png": "image/png",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+    ".npy": "application/x-npy",
+}
+
+
+def sample(options: argparse.Namespace) -> Exit:
+    """Draws pictures; says the seed, which draws them again."""
+    ending = output.check_ending(options.output, (".png", ".npy"))
+    with client_of(options) as client:
+        drawn = client.sample(options.n, seed=options.seed, temperature=options.temperature)
+    from app.codecs import images, npy
+
+    if ending == ".npy":
+        output.write(options.output, npy.dump(drawn.images))
+    else:
+        output.write(options.output, images.png(images.grid(drawn.images)))
+    whose = f"{drawn.model}/{drawn.version}"
+    note(f"{options.output}: {options.n} pictures of {whose}, seed {drawn.seed}")
+    return Exit.DONE
+
+
+def reconstruct(options: argparse.Namespace) -> Exit:
+    """Writes the reconstruction of a picture, in the model's size, and says how far off it is."""
+    output.check_ending(options.output, (".png",))
+    _check_file(options.picture)
+    with client_of(options) as client:
+        try:
+            made = client.reconstruct([options.picture])
+        except ProblemError as problem:
+            raise _named(problem, [options.picture]) from problem
+    from app.codecs import images
+
+    output.write(options.output, images.png(made.images[0]))
+    kl = "" if made.kl is None else f", KL {made.kl[0]:.4g} nats"
+    note(f"{options.output}: squared error {made.squared_error[0]:.4g}{kl}")
+    return Exit.DONE
+
+
+def interpolate(options: argparse.Namespace) -> Exit:
+    """Writes the way from one picture or seed to another."""
+    ending = output.check_ending(options.output, tuple(_MEDIA_TYPES))
+    given: dict[str, Any] = {"seeds": tuple(options.seeds)} if options.seeds else {}
+    if bool(options.ends) == bool(given) or len(options.ends or (0, 1)) != 2:
+        msg = "interpolate takes two pictures, or --seeds with two seeds"
+        raise UsageError(msg)
+    for path in options.ends:
+        _check_file(path)
+    if ending not in (".gif", ".webp") and (options.milliseconds or options.bounce):
+        msg = "--milliseconds and --bounce are for animations, .gif and .webp"
+        raise UsageError(msg)
+    with client_of(options) as client:
+        try:
+            content = client.interpolate_file(
+                _MEDIA_TYPES[ending],
+                options.ends or None,
+                steps=options.steps,
+                path=options.path,
+                milliseconds=options.milliseconds,
+                bounce=options.bounce or None,
+                **given,
+            )
+        except ProblemError as problem:
+            raise _named(problem, options.ends) from problem
+    output.write(options.output, content)
+    note(f"{options.output}: {options.steps or 8} pictures")
+    return Exit.DONE
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        msg = f"{path} is no file"
+        raise UsageError(msg)
+
+
+def _named(problem: ProblemError, paths: list[Path]) -> Exception:
+    """The problem, with the name of the picture where it is about one."""
+    if problem.field != "images" or problem.index is None or problem.index >= len(paths):
+        return problem
+    return CommandError(f"{shown(paths[problem.index])}: {problem.detail}")

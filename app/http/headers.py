@@ -1,0 +1,95 @@
+"""The Accept header → the format of the answer (RFC 9110 §12.5.1)."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from starlette.requests import Request
+
+from app.errors import NotAcceptableError
+from app.http.fields import lines
+
+JSON = "application/json"
+PNG = "image/png"
+NPY = "application/x-npy"
+ZIP = "application/zip"
+GIF = "image/gif"
+WEBP = "image/webp"
+
+_LONGEST_CACHED = 512
+# Commas and semicolons inside a quoted parameter separate nothing.
+_ELEMENT = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*"?)+')
+_PARAMETER = re.compile(r'(?:[^;"]|"(?:\\.|[^"\\])*"?)+')
+_RANGE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_QUALITY = re.compile(r"0?\.[0-9]+|[01](?:\.[0-9]*)?")
+
+_Ranges = tuple[tuple[str, float], ...]
+
+
+def accept_of(request: Request) -> str | None:
+    """The request's Accept header, several lines of it joined to one; None when there is none."""
+    found = lines(request.scope, b"accept")
+    return ", ".join(found) if found else None
+
+
+def choose(accept: str | None, offered: tuple[str, ...]) -> str:
+    """The offered media type that the client prefers.
+
+    The most specific range that matches a type gives its quality, and 0 excludes it. Equal
+    qualities go to the type offered first, as does a missing header. Parameters other than `q`
+    are ignored: the offered types have none. Elements that are no media range are skipped.
+
+    Args:
+        accept: the Accept header's value, or None.
+        offered: media types in the server's order of preference; at least one.
+
+    Raises:
+        NotAcceptableError: the header excludes everything that is offered.
+    """
+    if accept is None or accept == "*/*" or not accept.strip():
+        return offered[0]
+    prefer = _cached_preference if len(accept) <= _LONGEST_CACHED else _preference
+    preferred = prefer(accept, offered)
+    if preferred is None:
+        msg = f"the Accept header fits none of the answer's formats: {', '.join(offered)}"
+        raise NotAcceptableError(msg, field="Accept")
+    return preferred
+
+
+def _preference(accept: str, offered: tuple[str, ...]) -> str | None:
+    ranges = _parse(accept)
+    qualities = [_quality(media_type, ranges) for media_type in offered]
+    best = max(qualities)
+    return offered[qualities.index(best)] if best > 0 else None
+
+
+_cached_preference = lru_cache(maxsize=256)(_preference)
+
+
+def _parse(accept: str) -> _Ranges:
+    parsed = (_parse_element(element) for element in _ELEMENT.findall(accept))
+    return tuple(entry for entry in parsed if entry is not None)
+
+
+def _parse_element(element: str) -> tuple[str, float] | None:
+    first, *parameters = (part.strip() for part in _PARAMETER.findall(element) or [""])
+    # Java's URLConnection sends a lone "*" for "*/*".
+    media_range = "*/*" if first == "*" else first.lower()
+    main, _, sub = media_range.partition("/")
+    if not _RANGE.fullmatch(media_range) or (main == "*" and sub != "*"):
+        return None
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "q":
+            value = value.strip()
+            return (media_range, min(1.0, float(value))) if _QUALITY.fullmatch(value) else None
+    return media_range, 1.0
+
+
+def _quality(media_type: str, ranges: _Ranges) -> float:
+    for wanted in (media_type, media_type.partition("/")[0] + "/*", "*/*"):
+        matching = [quality for media_range, quality in ranges if media_range == wanted]
+        if matching:
+            return max(matching)
+    return 0.0

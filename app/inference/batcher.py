@@ -1,0 +1,235 @@
+"""The micro-batcher: joins rows of concurrent callers into batches and hands each its own back.
+
+It knows rows, shapes and run times; no images, no models, no HTTP.
+
+- Rows are joined only when their types and shapes are equal.
+- A batch is sized to about `TARGET_SECONDS` of measured work. A caller with more rows than
+  that gets one chunk a batch and goes to the end of the queue in between.
+- A caller who has left is skipped when rows are taken and when they are delivered.
+- A failed batch fails its own callers, each with an error of their own, and nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from app.errors import EngineFailedError, ShuttingDownError
+from app.inference.batch import Answer, Array, Call, Outputs
+from app.inference.executor import Lanes
+
+logger = logging.getLogger(__name__)
+
+Run = Callable[[Array], Sequence[Array]]
+_Kind = tuple[np.dtype[Any], tuple[int, ...]]
+"""Type and shape of a row: NumPy would convert one type to another without a word."""
+
+TARGET_SECONDS = 0.005
+_SMOOTHING = 0.2
+_REMEMBERED_SHAPES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What one batch was, for metrics."""
+
+    rows: int
+    callers: int
+    seconds: float
+    queue_seconds: tuple[float, ...]
+    """Of each caller whose first rows are in this batch."""
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    call: Call
+    start: int
+    stop: int
+
+
+@dataclass(slots=True)
+class _Batch:
+    parts: list[_Part]
+    rows: int
+    expected_seconds: float
+    run_graph: Run
+    work_clock: Callable[[], float]
+    on_settled: Callable[[_Batch, float, BaseException | None], None]
+    outputs: Outputs = ()
+    work_seconds: float = 0.0
+
+    def run(self) -> None:
+        chunks = [part.call.rows[part.start : part.stop] for part in self.parts]
+        batch = chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+        started = self.work_clock()
+        self.outputs = tuple(self.run_graph(batch))
+        self.work_seconds = self.work_clock() - started
+        if not self.outputs:
+            msg = "the graph answered without any output"
+            raise EngineFailedError(msg)
+        wrong = [len(output) for output in self.outputs if len(output) != self.rows]
+        if wrong:
+            msg = f"the graph answered {wrong} rows for {self.rows}"
+            raise EngineFailedError(msg)
+
+    def settle(self, seconds: float, error: BaseException | None) -> None:
+        self.on_settled(self, seconds, error)
+
+
+class MicroBatcher:
+    """Batches calls of one graph.
+
+    Args:
+        run: rows [n, …] → one or more arrays [n, …]; called in a lane.
+        lanes: where batches run.
+        seconds_per_row: measured work of one row, by shape of the row; others are learnt.
+        max_rows: largest batch.
+        observe: called on the event loop after each batch.
+        clock: monotonic seconds.
+        work_clock: seconds that the running thread has worked, which sizes batches. Elapsed
+            time would count what a busy machine takes away, and make batches smaller and
+            slower just when they should be large; it is right where others do the work.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        lanes: Lanes,
+        *,
+        seconds_per_row: dict[tuple[int, ...], float] | None = None,
+        max_rows: int = 256,
+        observe: Callable[[BatchReport], None] = lambda report: None,
+        clock: Callable[[], float] = time.perf_counter,
+        work_clock: Callable[[], float] = time.thread_time,
+    ) -> None:
+        self._run = run
+        self._lanes = lanes
+        self._seconds_per_row = OrderedDict(seconds_per_row or {})
+        self._max_rows = max_rows
+        self._observe = observe
+        self._clock = clock
+        self._work_clock = work_clock
+        self._queues: OrderedDict[_Kind, deque[Call]] = OrderedDict()
+        self._unfinished: set[Call] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closed = False
+
+    async def __call__(self, rows: Array) -> Answer:
+        """Runs `rows` [n, …], n ≥ 1, in one batch or several, and returns theirs in order.
+
+        Raises:
+            ValueError: there are no rows.
+            EngineFailedError: a batch with these rows failed.
+            ShuttingDownError: the batcher is closed.
+        """
+        if not len(rows):
+            msg = "a call needs at least one row"
+            raise ValueError(msg)
+        if self._closed:
+            msg = "the server is stopping"
+            raise ShuttingDownError(msg)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        call = Call(rows, future, self._clock())
+        self._queues.setdefault((rows.dtype, rows.shape[1:]), deque()).append(call)
+        self._unfinished.add(call)
+        self._idle.clear()
+        self._lanes.offer(self)
+        try:
+            return await future
+        finally:
+            self._unfinished.discard(call)
+            if not self._unfinished:
+                self._idle.set()
+
+    async def close(self) -> None:
+        """Takes nothing new and returns when every caller has an answer."""
+        self._closed = True
+        await self._idle.wait()
+
+    def has_work(self) -> bool:
+        """Whether rows wait."""
+        return bool(self._queues)
+
+    def take(self) -> _Batch | None:
+        """Forms the next batch from the kind of rows that has waited longest."""
+        while self._queues:
+            kind, calls = self._queues.popitem(last=False)
+            row_seconds = self._seconds_per_row.get(kind[1])
+            parts = self._fill(calls, self._row_limit(row_seconds))
+            if calls:
+                self._queues[kind] = calls
+            if parts:
+                rows = sum(part.stop - part.start for part in parts)
+                expected = TARGET_SECONDS if row_seconds is None else row_seconds * rows
+                return _Batch(parts, rows, expected, self._run, self._work_clock, self._settled)
+        return None
+
+    def fail(self, error: Exception) -> None:
+        """Fails every caller."""
+        self._queues.clear()
+        for call in self._unfinished:
+            call.fail(error)
+
+    def _settled(self, batch: _Batch, seconds: float, error: BaseException | None) -> None:
+        if error is None:
+            self._learn(batch)
+            self._hand_out(batch, seconds)
+        else:
+            logger.error("a batch of %d rows failed", batch.rows, exc_info=error)
+            for part in batch.parts:
+                part.call.fail(error)
+        waits = tuple(part.call.queue_seconds for part in batch.parts if part.start == 0)
+        failed = error is not None
+        try:
+            self._observe(BatchReport(batch.rows, len(batch.parts), seconds, waits, failed))
+        except Exception:  # the callers have their answers; a figure is not worth an error
+            logger.exception("a batch could not be counted")
+
+    def _row_limit(self, row_seconds: float | None) -> int:
+        if row_seconds is None:
+            return 1  # a shape never seen: one row tells what it costs
+        return max(1, min(self._max_rows, int(TARGET_SECONDS / max(row_seconds, 1e-9))))
+
+    def _fill(self, calls: deque[Call], room: int) -> list[_Part]:
+        parts: list[_Part] = []
+        unfinished: list[Call] = []
+        while calls and room:
+            call = calls.popleft()
+            if call.future.done():
+                continue
+            count = min(room, len(call.rows) - call.taken)
+            if not call.taken:
+                call.queue_seconds = self._clock() - call.queued_at
+            parts.append(_Part(call, call.taken, call.taken + count))
+            call.taken += count
+            room -= count
+            if call.taken < len(call.rows):
+                unfinished.append(call)
+        calls.extend(unfinished)
+        return parts
+
+    @staticmethod
+    def _hand_out(batch: _Batch, seconds: float) -> None:
+        offset = 0
+        for part in batch.parts:
+            end = offset + part.stop - part.start
+            rows = tuple(output[offset:end] for output in batch.outputs)
+            part.call.deliver(part.start, part.stop, rows, seconds)
+            offset = end
+
+    def _learn(self, batch: _Batch) -> None:
+        shape = batch.parts[0].call.rows.shape[1:]
+        measured = batch.work_seconds / batch.rows
+        known = self._seconds_per_row.pop(shape, measured)
+        self._seconds_per_row[shape] = known + _SMOOTHING * (measured - known)
+        if len(self._seconds_per_row) > _REMEMBERED_SHAPES:
+            self._seconds_per_row.popitem(last=False)

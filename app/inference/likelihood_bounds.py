@@ -1,0 +1,174 @@
+"""Bounds on log p(x) of pictures, from a bundle's encoder and decoder.
+
+A bound belongs to the data that the likelihood is defined on. For a Bernoulli model that is a
+binary picture: grey ones are binarised first, and the same binary picture is shown to the
+encoder and scored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.concurrency import Offload
+from app.errors import EngineFailedError, InvalidFieldError, UnsupportedByModelError
+from app.inference.engine import Engine
+from app.inference.timing import Timing
+from model.bundle.manifest import LikelihoodSpec
+from model.likelihood import estimate as estimates
+from model.likelihood import numpy_likelihood
+from model.likelihood.estimate import Binarise, Estimate
+from model.likelihood.numpy_likelihood import Nats
+from model.pixels import Floats, Images
+
+
+@dataclass(frozen=True, slots=True)
+class BoundOptions:
+    """K samples, how a Bernoulli model's pictures are made binary (None: as trained), the seed."""
+
+    samples: int
+    binarise: Binarise | None
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Estimates for n pictures, float64 [n] each, in nats over `likelihood.dimensions` values.
+
+    `reconstruction` is log p(x|z) averaged over the K samples, and so is `kl` where the prior is a
+    mixture. `importance_weighted` is
+    logsumexp(log w) − log K; its expectation is never below the ELBO and rises with K (Burda
+    et al. 2016). Its `standard_error` is over the K samples and NaN where K is 1;
+    `effective_sample_size` is that of the weights, 1 … K.
+    """
+
+    reconstruction: Nats
+    kl: Nats
+    importance_weighted: Nats
+    standard_error: Nats
+    effective_sample_size: Nats
+    percentile: Nats | None
+    """0 … 100, of `importance_weighted` among the bundle's reference; None where the bundle has
+    none that is comparable."""
+    options: BoundOptions
+    binarise: Binarise | None
+    """How the pictures were made binary; None when they were scored as they are."""
+    likelihood: LikelihoodSpec
+
+    @property
+    def elbo(self) -> Nats:
+        return self.reconstruction - self.kl
+
+    @property
+    def bits_per_dimension(self) -> Nats | None:
+        """−bound/(D ln 2) of the importance-weighted bound; None for a density, which has none."""
+        if self.likelihood.is_density:
+            return None
+        bits: Nats = -self.importance_weighted / (self.likelihood.dimensions * math.log(2))
+        return bits
+
+    @property
+    def nats_per_dimension(self) -> Nats | None:
+        """−bound/D of a density on pixels in [0, 1], which may be negative; None for others."""
+        if not self.likelihood.is_density:
+            return None
+        return -self.importance_weighted / self.likelihood.dimensions
+
+
+def check(
+    spec: LikelihoodSpec | None, options: BoundOptions, *, field: str | None = None
+) -> LikelihoodSpec:
+    """The likelihood that the bounds are computed with; `field` is the option that asked for them.
+
+    Raises:
+        UnsupportedByModelError: the model has no likelihood.
+        InvalidFieldError: `binarise` was given and the likelihood is not Bernoulli.
+    """
+    if spec is None:
+        detail = "the model's manifest states no likelihood, so there is no bound on log p(x)"
+        raise UnsupportedByModelError(detail, field=field)
+    if spec.family != "bernoulli" and options.binarise is not None:
+        detail = f"binarise is for Bernoulli models, this one is {spec.family}"
+        raise InvalidFieldError(detail, field="binarise")
+    return spec
+
+
+async def estimate(
+    engine: Engine, images: Images, options: BoundOptions, *, offload: Offload, timing: Timing
+) -> Bounds:
+    """Bounds of pictures uint8 [n, h, w, c] with K draws from the posterior of each.
+
+    Picture i's draws depend on (seed, i, K) alone: other pictures do not change them.
+
+    Raises:
+        UnsupportedByModelError, InvalidFieldError: as `check` raises.
+        EngineFailedError: the graphs answered with what gives no finite bound.
+    """
+    spec, seed = check(engine.manifest.likelihood, options), options.seed
+    how = estimates.binarisation(spec, options.binarise)
+    shown, targets = await offload(
+        len(images) * engine.row_pixels, estimates.prepare, images, how, seed
+    )
+    mean, logvar = timing.add(await engine.encode(shown)).outputs
+    size = options.samples * engine.row_pixels
+    found = []
+    # One picture after the other: memory stays at K decoded rows, whatever the request.
+    for row in range(len(images)):
+        latents, epsilon = await offload(
+            size, estimates.draw, options.samples, seed, row, mean[row], logvar[row]
+        )
+        params = timing.add(await engine.params(latents)).outputs[0]
+        one = await offload(
+            size,
+            estimates.estimate,
+            spec,
+            targets[row],
+            params,
+            latents,
+            epsilon,
+            logvar[row],
+            engine.bundle.mixture,
+        )
+        found.append(_finite(one, row))
+    return _join(engine, found, _kl(found, mean, logvar), options, how, spec)
+
+
+def _kl(found: Sequence[Estimate], mean: Floats, logvar: Floats) -> Nats:
+    """From the draws where the prior is a mixture, else in closed form."""
+    estimated = [one.kl for one in found if one.kl is not None]
+    return np.array(estimated) if estimated else numpy_likelihood.kl(mean, logvar)
+
+
+def _finite(figures: Estimate, row: int) -> Estimate:
+    if math.isfinite(figures.importance_weighted) and math.isfinite(figures.reconstruction):
+        return figures
+    msg = f"the model's answer to picture {row} gives no finite bound on log p(x)"
+    raise EngineFailedError(msg, index=row)
+
+
+def _join(
+    engine: Engine,
+    found: Sequence[Estimate],
+    kl: Nats,
+    options: BoundOptions,
+    how: Binarise | None,
+    spec: LikelihoodSpec,
+) -> Bounds:
+    weighted = np.array([one.importance_weighted for one in found])
+    reference = engine.bundle.reference
+    return Bounds(
+        reconstruction=np.array([one.reconstruction for one in found]),
+        kl=kl,
+        importance_weighted=weighted,
+        standard_error=np.array([one.standard_error for one in found]),
+        effective_sample_size=np.array([one.effective_sample_size for one in found]),
+        percentile=reference.percentiles(weighted, how or "none", options.samples)
+        if reference
+        else None,
+        options=options,
+        binarise=how,
+        likelihood=spec,
+    )

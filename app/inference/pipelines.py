@@ -1,0 +1,147 @@
+"""What a batch computes: a graph with the NumPy around it, for all rows of all callers at once.
+
+Each function takes rows [n, …] and answers arrays [n, …], and each row depends on nothing but
+itself. A lane runs them, so nothing of this stands in the event loop's way, and n rows cost far
+less than n times one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.inference.batch import Array, Outputs
+from app.inference.prior import Prior
+from model import pixels
+from model.bundle.scaling import UNSCALED, Scaling
+from model.likelihood import numpy_likelihood
+from model.pixels import Floats, Images, Range
+from model.runtime import Graph
+
+Run = Callable[[Array], Outputs]
+Draws = NDArray[np.float64]
+"""Latents to draw, float64 [n, 3]: seed, row and temperature; seeds end at 2^53, and fit."""
+
+DRAW_SHAPE = (3,)
+
+
+def draws(seed: int, n: int, temperature: float, first: int = 0) -> Draws:
+    """Rows first … first + n − 1 of a seed."""
+    rows = np.empty((n, *DRAW_SHAPE))
+    rows[:, 0] = seed
+    rows[:, 1] = np.arange(first, first + n)
+    rows[:, 2] = temperature
+    return rows
+
+
+def encoding(encoder: Graph, value_range: Range, scaling: Scaling = UNSCALED) -> Run:
+    """Images uint8 [n, h, w, c] → mean and logvar, float32 [n, *latent_shape]."""
+    encode = encoding_floats(encoder, scaling)
+
+    def run(images: Images) -> Outputs:
+        return encode(pixels.to_float(images, value_range))
+
+    return run
+
+
+def encoding_floats(encoder: Graph, scaling: Scaling = UNSCALED) -> Run:
+    """Pixels float32 [n, c, h, w] in the model's range → what `encoding` answers."""
+
+    def run(rows: Floats) -> Outputs:
+        mean, logvar = encoder.run(rows, ("mean", "logvar"))
+        return scaling.served(mean), scaling.served_logvar(logvar)
+
+    return run
+
+
+def decoding(decoder: Graph, value_range: Range, scaling: Scaling = UNSCALED) -> Run:
+    """Latents → pictures uint8 [n, h, w, c], and bool [n]: every pixel was a finite number."""
+
+    def run(latents: Floats) -> Outputs:
+        return _shown(decoder.run(scaling.trained(latents), ("pixels",))[0], value_range)
+
+    return run
+
+
+def decoding_floats(decoder: Graph, scaling: Scaling = UNSCALED) -> Run:
+    """Latents → pixels float32 [n, c, h, w] in the model's range, not clamped, and whether they
+    are finite, bool [n]."""
+
+    def run(latents: Floats) -> Outputs:
+        decoded = decoder.run(scaling.trained(latents), ("pixels",))[0]
+        return decoded, pixels.finite_rows(decoded)
+
+    return run
+
+
+def sampling(decoder: Graph, value_range: Range, prior: Prior, scaling: Scaling = UNSCALED) -> Run:
+    """`Draws` → what `decoding` answers, and the latents, float32 [n, *latent_shape]."""
+    decode = decoding(decoder, value_range, scaling)
+
+    def run(rows: Draws) -> Outputs:
+        seeds, numbers = rows[:, 0].astype(int).tolist(), rows[:, 1].astype(int).tolist()
+        latents = prior.draw(seeds, numbers, rows[:, 2].astype(np.float32))
+        return (*decode(latents), latents)
+
+    return run
+
+
+def reconstructing(
+    encoder: Graph,
+    decoder: Graph,
+    value_range: Range,
+    scaling: Scaling = UNSCALED,
+    *,
+    with_kl: bool = True,
+) -> Run:
+    """Images uint8 [n, h, w, c] → what `decoding` answers for their posterior means, the means,
+    squared errors in units of [0, 1], and unless it is left out the KL from N(0, I) in nats."""
+    low, high = value_range
+    unit = (high - low) ** 2
+
+    def run(images: Images) -> Outputs:
+        rows = pixels.to_float(images, value_range)
+        mean, logvar = encoder.run(rows, ("mean", "logvar"))
+        decoded = decoder.run(mean, ("pixels",))[0]
+        squared_error = numpy_likelihood.squared_error(rows, decoded) / unit
+        kl = (numpy_likelihood.kl(mean, logvar),) if with_kl else ()
+        return (*_shown(decoded, value_range), scaling.served(mean), squared_error, *kl)
+
+    return run
+
+
+def params(decoder: Graph, scaling: Scaling = UNSCALED) -> Run:
+    """Latents → the likelihood's parameters, shaped like images inside."""
+    return _decoded(decoder, scaling, ("params",))
+
+
+def decoding_tensors(decoder: Graph, scaling: Scaling = UNSCALED) -> Run:
+    """Latents → pixels and the likelihood's parameters, each float32 [n, c, h, w], as they are."""
+    return _decoded(decoder, scaling, ("pixels", "params"))
+
+
+def _decoded(decoder: Graph, scaling: Scaling, outputs: tuple[str, ...]) -> Run:
+    def run(latents: Floats) -> Outputs:
+        return tuple(decoder.run(scaling.trained(latents), outputs))
+
+    return run
+
+
+def reconstructing_tensors(encoder: Graph, decoder: Graph, scaling: Scaling = UNSCALED) -> Run:
+    """Images inside, float32 [n, c, h, w] → the pixels of their posterior means, the means and the
+    log-variances."""
+
+    def run(rows: Floats) -> Outputs:
+        mean, logvar = encoder.run(rows, ("mean", "logvar"))
+        decoded = decoder.run(mean, ("pixels",))[0]
+        return decoded, scaling.served(mean), scaling.served_logvar(logvar)
+
+    return run
+
+
+def _shown(decoded: Floats, value_range: Range) -> tuple[Images, NDArray[np.bool_]]:
+    # Beyond float32 is beyond white; what is no number is told by the second output.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return pixels.to_uint8(decoded, value_range), pixels.finite_rows(decoded)

@@ -1,0 +1,80 @@
+"""Height and width of what a request asks for: chosen, or told by its latents or pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.errors import InvalidFieldError
+from model.bundle.manifest import Manifest
+from model.images.fitting import Fitted
+
+Size = tuple[int, int]
+"""Height and width, in pixels."""
+
+
+def chosen(manifest: Manifest, height: int | None, width: int | None) -> Size:
+    """What a caller wants, and the model's own where nothing is said.
+
+    Raises:
+        InvalidFieldError: the model has one size, or does not take this one.
+    """
+    spec = manifest.input
+    if height is None and width is None:
+        return spec.height, spec.width
+    for field, length in (("height", height), ("width", width)):
+        if length is None:
+            continue
+        if spec.sizes is None:
+            msg = f"the model draws {spec.height}×{spec.width} pictures only; leave out {field}"
+            raise InvalidFieldError(msg, field=field)
+        if not spec.sizes.take(length):
+            msg = f"{field} must be {spec.sizes}, got {length}"
+            raise InvalidFieldError(msg, field=field, bound=spec.sizes.max)
+    return height or spec.height, width or spec.width
+
+
+def of_latents(manifest: Manifest, shape: tuple[int, ...], *, field: str = "latents") -> Size:
+    """The size of the pictures that latents of that shape, without the batch axis, decode to.
+
+    Raises:
+        InvalidFieldError: the model does not decode latents of that shape.
+    """
+    axes, sizes, factor = manifest.latent_axes, manifest.input.sizes, manifest.latent.factor
+    if sizes is None or factor is None:
+        if shape != axes:
+            msg = f"{field} must have the shape [n, {_listed(axes)}], got [n, {_listed(shape)}]"
+            raise InvalidFieldError(msg, field=field)
+        return manifest.picture_size(shape)
+    if len(shape) != len(axes) or shape[0] != axes[0]:
+        msg = f"{field} must have the shape [n, {axes[0]}, h, w], got [n, {_listed(shape)}]"
+        raise InvalidFieldError(msg, field=field)
+    size = manifest.picture_size(shape)
+    for name, length, pixels in zip(("height", "width"), shape[1:], size, strict=True):
+        if not sizes.take(pixels):
+            msg = (
+                f"the {name} of {field} is {length}, that is {pixels} pixels; "
+                f"pictures of this model have {sizes}"
+            )
+            raise InvalidFieldError(msg, field=field, bound=sizes.max // factor)
+    return size
+
+
+def check_alike(fitted: Sequence[Fitted]) -> None:
+    """Holds that the pictures of a request have one size.
+
+    Raises:
+        InvalidFieldError: one has another than the first.
+    """
+    first = fitted[0].pixels.shape
+    for index, picture in enumerate(fitted):
+        height, width, _ = picture.pixels.shape
+        if (height, width) != first[:2]:
+            msg = (
+                f"picture {index} is {width}×{height} when fitted, picture 0 is "
+                f"{first[1]}×{first[0]}; send pictures of different sizes in requests of their own"
+            )
+            raise InvalidFieldError(msg, field="images", index=index)
+
+
+def _listed(shape: tuple[int, ...]) -> str:
+    return ", ".join(str(length) for length in shape)

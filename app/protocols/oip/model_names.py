@@ -1,0 +1,107 @@
+"""The models of the protocol: each bundle is three of them, named by what they compute.
+
+    <bundle>-encoder       image → mean, logvar
+    <bundle>-decoder       latent → pixels, params
+    <bundle>-reconstruct   image → pixels, mean, logvar
+
+Every tensor is FP32; images are as the graphs have them, [n, c, h, w] in the manifest's range.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from app.errors import UnknownModelError
+from model.bundle.manifest import DERIVED_KINDS, VERSION_PATTERN, Manifest
+
+Kind = Literal["encoder", "decoder", "reconstruct"]
+Shape = tuple[int, ...]
+
+VARIABLE = -1
+"""The size of an axis that may have any length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input or output; `shape` leaves out the batch axis, and may have `VARIABLE` axes."""
+
+    name: str
+    shape: Shape
+
+    @property
+    def batched(self) -> list[int]:
+        """The shape with the batch axis, as metadata has it."""
+        return [VARIABLE, *self.shape]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a model takes and what it answers, in order."""
+
+    input: Tensor
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A model of the protocol: the bundle, and what of it is meant."""
+
+    bundle: str
+    kind: Kind
+
+    @property
+    def name(self) -> str:
+        return f"{self.bundle}-{self.kind}"
+
+    def signature(self, manifest: Manifest) -> Signature:
+        """The model's tensors."""
+        image = manifest.encoder.inputs[0].shape
+        latent = manifest.decoder.inputs[0].shape
+        mean, logvar = Tensor("mean", latent), Tensor("logvar", latent)
+        pixels = Tensor("pixels", image)
+        if self.kind == "encoder":
+            return Signature(Tensor("image", image), (mean, logvar))
+        if self.kind == "decoder":
+            return Signature(Tensor("latent", latent), (pixels, Tensor("params", image)))
+        return Signature(Tensor("image", image), (pixels, mean, logvar))
+
+
+def derived_of(bundle: str) -> tuple[Derived, ...]:
+    """The models that a bundle is served as."""
+    return tuple(Derived(bundle, cast("Kind", kind)) for kind in DERIVED_KINDS)
+
+
+def parse_name(name: str) -> Derived:
+    """The model of that name, whether or not there is such a bundle.
+
+    Raises:
+        UnknownModelError: the name ends in none of the kinds.
+    """
+    bundle, _, kind = name.rpartition("-")
+    if not bundle or kind not in DERIVED_KINDS:
+        endings = ", ".join(f"-{ending}" for ending in DERIVED_KINDS)
+        shown = name if len(name) <= 80 else name[:80] + "…"
+        msg = f"there is no model {shown!r}; each bundle is served under its name with {endings}"
+        raise UnknownModelError(msg, field="model")
+    return Derived(bundle, cast("Kind", kind))
+
+
+def bundle_of(name: str) -> str:
+    """The bundle that a name means: its own, or that of one of its models."""
+    bundle, _, kind = name.rpartition("-")
+    return bundle if bundle and kind in DERIVED_KINDS else name
+
+
+def parse_version(text: str) -> int:
+    """A version as paths have it.
+
+    Raises:
+        UnknownModelError: it is no positive integer, so there is no such version.
+    """
+    if not re.fullmatch(VERSION_PATTERN, text):
+        shown = text if len(text) <= 80 else text[:80] + "…"
+        msg = f"there is no version {shown!r}; versions are positive integers"
+        raise UnknownModelError(msg, field="version")
+    return int(text)

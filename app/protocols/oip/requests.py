@@ -1,0 +1,244 @@
+"""The body of an inference request, JSON and the tensor behind it → rows and what is wanted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+from app.errors import (
+    BodyTooLargeError,
+    InvalidFieldError,
+    MalformedRequestError,
+    NotImplementedByServiceError,
+)
+from app.http.body import parse_object
+from app.http.fields import lines
+from app.protocols.oip import members, tensors
+from app.protocols.oip.members import Members
+from app.protocols.oip.model_names import VARIABLE, Signature, Tensor
+from model.pixels import Floats
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+
+_OTHER_VALUES = 1024
+"""Values and lists that a request may have beside its data."""
+_MOST_LISTS = 1 << 18
+"""Rows of pixels that nested data may have; some megabytes of lists. Flat data needs none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An output that is asked for, and whether as bytes."""
+
+    name: str
+    binary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InferRequest:
+    """A checked request: `rows` float32 [n, …], `timeout` in seconds or None."""
+
+    rows: Floats
+    outputs: tuple[Wanted, ...]
+    id: str | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a request may have: rows, and bytes of JSON."""
+
+    rows: int
+    json_bytes: int
+
+
+def header_length(scope: Scope) -> int | None:
+    """Bytes of JSON before the tensors; None where all of the body is JSON.
+
+    Raises:
+        MalformedRequestError: the header is no number, or comes twice.
+    """
+    values = lines(scope, HEADER_LENGTH.lower().encode())
+    if len(values) > 1:
+        msg = f"{HEADER_LENGTH} is given {len(values)} times; send it once"
+        raise MalformedRequestError(msg, field=HEADER_LENGTH)
+    if not values:
+        return None
+    text = values[0].strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= 12):
+        msg = f"{HEADER_LENGTH} is {tensors.shown(text)}; it must be a number of bytes"
+        raise MalformedRequestError(msg, field=HEADER_LENGTH)
+    return int(text)
+
+
+def parse(
+    content: bytes, json_length: int | None, signature: Signature, limits: Limits
+) -> InferRequest:
+    """Checks a request's body.
+
+    Raises:
+        MalformedRequestError: it is no JSON, or sizes do not add up.
+        BodyTooLargeError: its JSON is longer than that may be.
+        InvalidFieldError: a member is missing, unknown, or not what the model takes.
+        NotImplementedByServiceError: it asks for something that is not served.
+    """
+    if json_length == 0:
+        return _raw(content, signature)
+    length = len(content) if json_length is None else json_length
+    if length > len(content):
+        msg = f"{HEADER_LENGTH} is {length}, the body has {len(content)} bytes"
+        raise MalformedRequestError(msg, field=HEADER_LENGTH)
+    if length > limits.json_bytes:
+        msg = f"the JSON has at most {limits.json_bytes} bytes; send tensors as binary data"
+        raise BodyTooLargeError(msg, field="body", bound=limits.json_bytes)
+    document = _document(content[:length], signature.input, limits.rows)
+    _refuse_sequences(parameters := members.object_of(document, "parameters", "the request"))
+    return InferRequest(
+        rows=_rows(document, memoryview(content)[length:], signature.input, limits.rows),
+        outputs=_outputs(document, members.flag_of(parameters, "binary_data_output"), signature),
+        id=_id(document),
+        timeout=_timeout(parameters),
+    )
+
+
+def _raw(content: bytes, signature: Signature) -> InferRequest:
+    """The body is one row of the only input, and nothing else."""
+    tensor = signature.input
+    known = math.prod(size for size in tensor.shape if size != VARIABLE)
+    variable = tensor.shape.count(VARIABLE)
+    if variable > 1:
+        msg = f"input {tensor.name!r} has {variable} variable axes; send its shape in a JSON header"
+        raise InvalidFieldError(msg, field=HEADER_LENGTH)
+    row_bytes = known * tensors.ITEM_BYTES
+    rest = len(content) // row_bytes if variable else 1
+    shape = tuple(rest if size == VARIABLE else size for size in tensor.shape)
+    if not rest or len(content) != rest * row_bytes:
+        msg = (
+            f"without a JSON header the body is one row of {tensor.name!r}: "
+            f"{tensors.DATATYPE} of shape {list(tensor.shape)}, {row_bytes} bytes"
+            f"{' or a multiple' if variable else ''}; it has {len(content)}"
+        )
+        raise InvalidFieldError(msg, field="body", bound=row_bytes)
+    rows = tensors.from_binary(tensor.name, memoryview(content), (1, *shape))
+    return InferRequest(rows, tuple(Wanted(output.name, True) for output in signature.outputs))
+
+
+def _document(content: bytes, tensor: Tensor, max_rows: int) -> Members:
+    if not content.strip():
+        msg = "the body is empty; send a JSON object with the list 'inputs'"
+        raise MalformedRequestError(msg, field="body")
+    sizes = [max_rows, *(tensors.LARGEST_AXIS if s == VARIABLE else s for s in tensor.shape)]
+    lists = sum(math.prod(sizes[:depth]) for depth in range(len(sizes)))
+    return parse_object(
+        content,
+        max_values=min(math.prod(sizes), len(content)) + _OTHER_VALUES,
+        max_containers=min(lists, _MOST_LISTS) + _OTHER_VALUES,
+    )
+
+
+def _rows(document: Members, binary: memoryview, tensor: Tensor, max_rows: int) -> Floats:
+    given = _input(document, tensor)
+    tensors.check_datatype(tensor.name, given.get("datatype"))
+    shape = tensors.check_shape(tensor, given.get("shape"), max_rows)
+    where = f"input {tensor.name!r}"
+    parameters = members.object_of(given, "parameters", where)
+    _refuse_shared_memory(parameters, where)
+    size = parameters.get("binary_data_size")
+    if size is None:
+        if len(binary):
+            msg = f"{len(binary)} bytes follow the JSON, and no input has a binary_data_size"
+            raise MalformedRequestError(msg, field="body")
+        if "data" not in given:
+            msg = f"{where} has neither data nor the parameter binary_data_size"
+            raise InvalidFieldError(msg, field="data")
+        return tensors.from_json(tensor.name, given["data"], shape)
+    if "data" in given:
+        msg = f"{where} has both data and the parameter binary_data_size; send one of them"
+        raise InvalidFieldError(msg, field="data")
+    if type(size) is not int or size != len(binary):
+        msg = (
+            f"{where} has binary_data_size {tensors.shown(size)}, and {len(binary)} bytes follow "
+            "the JSON; the sizes of all inputs must add up to them"
+        )
+        raise MalformedRequestError(msg, field="binary_data_size")
+    return tensors.from_binary(tensor.name, binary, shape)
+
+
+def _input(document: Members, tensor: Tensor) -> Members:
+    """The entry of `inputs` for the only input that there is."""
+    entries = document.get("inputs")
+    if not isinstance(entries, list) or not entries:
+        msg = f"inputs must be a list with one entry, for {tensor.name!r}"
+        raise InvalidFieldError(msg, field="inputs")
+    for entry in entries:
+        name = members.name_of(entry, "inputs")
+        if name != tensor.name:
+            msg = f"there is no input {tensors.shown(name)}; the model takes {tensor.name!r}"
+            raise InvalidFieldError(msg, field="inputs")
+    if len(entries) > 1:
+        msg = f"input {tensor.name!r} is given {len(entries)} times; send it once"
+        raise InvalidFieldError(msg, field="inputs")
+    found: Members = entries[0]
+    return found
+
+
+def _outputs(document: Members, binary: bool, signature: Signature) -> tuple[Wanted, ...]:
+    names = [output.name for output in signature.outputs]
+    entries = document.get("outputs")
+    if entries is None or entries == []:
+        return tuple(Wanted(name, binary) for name in names)
+    if not isinstance(entries, list) or len(entries) > len(names):
+        msg = f"outputs must be a list with some of {', '.join(names)}, each once"
+        raise InvalidFieldError(msg, field="outputs")
+    wanted: dict[str, Wanted] = {}
+    for entry in entries:
+        name = members.name_of(entry, "outputs")
+        if name not in names or name in wanted:
+            problem = "is asked for twice" if name in wanted else "does not exist"
+            msg = f"output {tensors.shown(name)} {problem}; the model answers {', '.join(names)}"
+            raise InvalidFieldError(msg, field="outputs")
+        wanted[name] = Wanted(name, _is_binary(entry, name, binary))
+    return tuple(wanted.values())
+
+
+def _is_binary(entry: Members, name: str, default: bool) -> bool:
+    where = f"output {name!r}"
+    parameters = members.object_of(entry, "parameters", where)
+    _refuse_shared_memory(parameters, where)
+    if parameters.get("classification") not in (None, 0):
+        msg = f"{where} can't be classified: it has no classes; leave out `classification`"
+        raise NotImplementedByServiceError(msg, field="classification")
+    return members.flag_of(parameters, "binary_data", default=default)
+
+
+def _refuse_shared_memory(parameters: Members, where: str) -> None:
+    if any(name.startswith("shared_memory") for name in parameters):
+        msg = f"{where} names shared memory, which this service does not have; send the data"
+        raise NotImplementedByServiceError(msg, field="shared_memory_region")
+
+
+def _refuse_sequences(parameters: Members) -> None:
+    if parameters.get("sequence_id") not in (None, 0, ""):
+        msg = "the models keep no state, so there are no sequences; leave out `sequence_id`"
+        raise NotImplementedByServiceError(msg, field="sequence_id")
+
+
+def _id(document: Members) -> str | None:
+    value = document.get("id")
+    if value is not None and not isinstance(value, str):
+        msg = f"id must be a string, got {tensors.shown(value)}"
+        raise InvalidFieldError(msg, field="id")
+    return value
+
+
+def _timeout(parameters: Members) -> float | None:
+    """Seconds; the protocol has microseconds, and 0 for none."""
+    value = parameters.get("timeout")
+    if value is None or (type(value) is int and value == 0):
+        return None
+    if type(value) is not int or value < 0:
+        msg = f"the parameter timeout must be a number of microseconds, got {tensors.shown(value)}"
+        raise InvalidFieldError(msg, field="timeout")
+    return value / 1e6

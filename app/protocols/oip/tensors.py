@@ -1,0 +1,154 @@
+"""Tensors as the protocol has them, binary or JSON → float32 arrays.
+
+Every tensor of this service is FP32: little-endian and row-major as bytes, a list of numbers, flat
+or nested, as JSON. A value that is no finite number is refused, because JSON has none and no
+answer to it would mean anything.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import numpy as np
+
+from app.errors import InvalidFieldError
+from app.protocols.oip.model_names import VARIABLE, Shape, Tensor
+from model.pixels import Floats, finite_rows
+
+DATATYPE = "FP32"
+ITEM_BYTES = 4
+
+LARGEST_AXIS = 1 << 24
+"""Above this no axis fits into any body; products of sizes are exact in any case."""
+
+_WIRE = np.dtype("<f4")
+_LONGEST_SHOWN = 80
+_MOST_SHOWN = 12
+
+
+def check_datatype(name: str, value: object) -> None:
+    """Holds that a tensor is FP32.
+
+    Raises:
+        InvalidFieldError: it is not.
+    """
+    if value != DATATYPE:
+        msg = f"input {name!r} has datatype {shown(value)}; send {DATATYPE}"
+        raise InvalidFieldError(msg, field="datatype")
+
+
+def check_shape(tensor: Tensor, value: object, max_rows: int) -> Shape:
+    """The shape [n, …] that a request states, checked to be one of the tensor.
+
+    Raises:
+        InvalidFieldError: it is no list of integers, has another number of axes or another size,
+            or has no rows or more than `max_rows`.
+    """
+    wanted = (
+        f"it must be [n, {', '.join('any' if s == VARIABLE else str(s) for s in tensor.shape)}]"
+    )
+    if not isinstance(value, list) or not all(type(size) is int for size in value):
+        msg = f"input {tensor.name!r} needs a shape, a list of integers; {wanted}"
+        raise InvalidFieldError(msg, field="shape")
+    if not _fits(value, tensor):
+        msg = f"input {tensor.name!r} has shape {shown(value)}; {wanted}"
+        raise InvalidFieldError(msg, field="shape")
+    if not 1 <= value[0] <= max_rows:
+        msg = f"input {tensor.name!r} has {value[0]} rows; a request has 1 … {max_rows}"
+        raise InvalidFieldError(msg, field="shape", bound=max_rows)
+    return tuple(value)
+
+
+def _fits(sizes: list[int], tensor: Tensor) -> bool:
+    return len(sizes) == len(tensor.shape) + 1 and all(
+        1 <= size <= LARGEST_AXIS if wanted == VARIABLE else size == wanted
+        for size, wanted in zip(sizes[1:], tensor.shape, strict=True)
+    )
+
+
+def from_binary(name: str, content: memoryview, shape: Shape) -> Floats:
+    """Bytes → float32 of that shape.
+
+    Raises:
+        InvalidFieldError: another number of bytes than the shape has, or a value that is not
+            finite.
+    """
+    wanted = math.prod(shape) * ITEM_BYTES
+    if len(content) != wanted:
+        msg = f"input {name!r} has {len(content)} bytes, its shape {list(shape)} has {wanted}"
+        raise InvalidFieldError(msg, field="binary_data_size", bound=wanted)
+    array = np.frombuffer(content, _WIRE).reshape(shape)
+    # Behind JSON of any length the numbers lie at any address; graphs want them aligned.
+    return _finite(name, np.require(array, np.float32, ("C", "A")))
+
+
+def from_json(name: str, data: object, shape: Shape) -> Floats:
+    """A list of numbers, flat or nested as the shape is → float32 of that shape.
+
+    Raises:
+        InvalidFieldError: no list, another number of values or another nesting, something that is
+            no number, or a value that float32 can't hold.
+    """
+    if not isinstance(data, list):
+        msg = f"input {name!r} has data that is {_kind(data)}; send a list of numbers"
+        raise InvalidFieldError(msg, field="data")
+    numbers: list[float] = []
+    if data and isinstance(data[0], list):
+        _flatten(name, data, shape, shape, numbers)
+    else:
+        _take(name, data, math.prod(shape), shape, numbers)
+    return _finite(name, np.array(numbers, dtype=np.float64).reshape(shape))
+
+
+def _flatten(name: str, value: object, axes: Shape, shape: Shape, out: list[float]) -> None:
+    if len(axes) == 1:
+        _take(name, value, axes[0], shape, out)
+        return
+    if not isinstance(value, list) or len(value) != axes[0]:
+        raise _wrong_nesting(name, value, axes[0], shape)
+    for inner in value:
+        _flatten(name, inner, axes[1:], shape, out)
+
+
+def _take(name: str, value: object, count: int, shape: Shape, out: list[float]) -> None:
+    if not isinstance(value, list) or len(value) != count:
+        raise _wrong_nesting(name, value, count, shape)
+    if not set(map(type, value)) <= {float, int}:
+        wrong = next(entry for entry in value if type(entry) not in (float, int))
+        msg = f"input {name!r} has {_kind(wrong)} in its data where a number belongs"
+        raise InvalidFieldError(msg, field="data")
+    out.extend(cast("list[float]", value))
+
+
+def _wrong_nesting(name: str, value: object, count: int, shape: Shape) -> InvalidFieldError:
+    found = f"{len(value)} values" if isinstance(value, list) else _kind(value)
+    msg = (
+        f"input {name!r} has {found} in its data where {count} belong; shape {list(shape)} has "
+        f"{math.prod(shape)} values, flat or nested"
+    )
+    return InvalidFieldError(msg, field="data")
+
+
+def _finite(name: str, values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> Floats:
+    with np.errstate(over="ignore"):
+        array = values.astype(np.float32, copy=False)
+    finite = finite_rows(array)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        msg = f"row {row} of input {name!r} has a value that is no finite {DATATYPE} number"
+        raise InvalidFieldError(msg, field="data", index=row)
+    return array
+
+
+def _kind(value: object) -> str:
+    names = {list: "a list", dict: "an object", str: "a string", bool: "a boolean"}
+    return "null" if value is None else names.get(type(value), "a number")
+
+
+def shown(value: object) -> str:
+    """The value as text, short enough for an error message."""
+    if isinstance(value, list) and len(value) > _MOST_SHOWN:
+        value = [*value[:_MOST_SHOWN], "…"]
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"

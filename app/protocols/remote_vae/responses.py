@@ -1,0 +1,76 @@
+"""Remote VAE's answers: bare tensors with their shape and type in headers, or one picture."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+from fastapi import Response
+from numpy.typing import NDArray
+
+from app.codecs import images as pictures
+from app.codecs import raw_tensors
+from app.codecs.raw_tensors import Dtype
+from app.inference.engine import Engine
+from app.inference.timing import Timing
+from app.protocols.remote_vae import tensors
+from app.protocols.remote_vae.tensors import REMOTE_RANGE
+from model.bundle.scaling import Scaling, scaling_of
+from model.pixels import UNIT_RANGE, Floats, Images
+
+TENSOR = "tensor/binary"
+JPEG = "image/jpeg"
+PNG = "image/png"
+
+
+def latents(
+    engine: Engine, mean: Floats, timing: Timing, scaling: Scaling, dtype: Dtype
+) -> Response:
+    """Means as served → those that the client scales."""
+    own = scaling_of(engine.manifest.latent)
+    if scaling != own:
+        mean = scaling.served(own.trained(mean))
+    return _tensor(engine, mean, timing, _float(dtype))
+
+
+def pixels(
+    engine: Engine, decoded: Floats, timing: Timing, dtype: Dtype, *, denormalised: bool
+) -> Response:
+    """Pixels in the model's range → [n, c, h, w] in −1 … 1, not clamped; `denormalised`: clamped
+    to 0 … 1."""
+    value_range = engine.manifest.input.value_range
+    if denormalised:
+        decoded = tensors.to_range(decoded, value_range, UNIT_RANGE).clip(0, 1)
+    else:
+        decoded = tensors.to_range(decoded, value_range, REMOTE_RANGE)
+    return _tensor(engine, decoded, timing, _float(dtype))
+
+
+def images(engine: Engine, decoded: Images, timing: Timing) -> Response:
+    """uint8 [n, h, w, c] as they are."""
+    return _tensor(engine, decoded, timing, "uint8")
+
+
+def picture(engine: Engine, image: Images, timing: Timing, media_type: str) -> Response:
+    """uint8 [h, w, c] as a PNG or JPEG file."""
+    content = pictures.png(image) if media_type == PNG else pictures.jpeg(image)
+    return Response(content, headers=_headers(engine, timing), media_type=media_type)
+
+
+def _tensor(engine: Engine, tensor: NDArray[Any], timing: Timing, dtype: Dtype) -> Response:
+    headers = _headers(engine, timing) | {
+        "shape": json.dumps(list(tensor.shape)),
+        "dtype": dtype,
+    }
+    content = raw_tensors.dump(np.ascontiguousarray(tensor), dtype)
+    return Response(content, headers=headers, media_type=TENSOR)
+
+
+def _float(dtype: Dtype) -> Dtype:
+    """The type of numbers for who sent that one: the same, if it is one of floats."""
+    return "float32" if dtype == "uint8" else dtype
+
+
+def _headers(engine: Engine, timing: Timing) -> dict[str, str]:
+    return {"X-VAE-Model": engine.identity, "Server-Timing": timing.header}

@@ -1,0 +1,130 @@
+"""Remote VAE's tensors ↔ the model's latents and pixels. Synchronous, and safe in any thread."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.codecs import raw_tensors
+from app.errors import InvalidFieldError
+from app.inference import validation
+from app.inference.validation import Size
+from app.protocols.remote_vae.query import DecodeQuery, EncodeQuery
+from model.bundle.manifest import Manifest
+from model.bundle.scaling import scaling_of
+from model.pixels import Floats, Range, finite_rows
+
+REMOTE_RANGE: Range = (-1.0, 1.0)
+"""Of pixels as numbers, as diffusers has them."""
+
+_PATCH = 2
+"""Packed latents hold squares of 2×2 entries in one."""
+
+
+def latents(data: bytes, query: DecodeQuery, manifest: Manifest, max_n: int) -> Floats:
+    """The body as latents that are served, float32 [n, c, h, w].
+
+    Packed ones, [n, h/2 · w/2, c · 4] of Flux and its kin, are unpacked.
+
+    Raises:
+        InvalidFieldError: the shape is not one of the model's latents, there are more than
+            `max_n`, or a value is not finite.
+        MalformedRequestError: as many bytes did not come.
+    """
+    shape, packed = query.shape, len(query.shape) == 3
+    if packed:
+        shape = _unpacked_shape(query, manifest)
+    validation.of_latents(manifest, shape[1:], field="shape")
+    _check_count(shape[0], max_n)
+    rows = raw_tensors.load(data, query.shape, query.dtype)
+    if packed:
+        rows = _unpack(rows, shape)
+    own = scaling_of(manifest.latent)
+    if query.scaling is not None and query.scaling != own:
+        rows = own.served(query.scaling.trained(rows))
+    _check_finite(rows)
+    return rows
+
+
+def pixels(data: bytes, query: EncodeQuery, manifest: Manifest, max_n: int) -> Floats:
+    """The body as pixels in the model's range, float32 [n, c, h, w], cropped around the centre.
+
+    Numbers lie in −1 … 1, and those of uint8 in 0 … 255. Errors as for `latents`.
+    """
+    shape, spec = query.shape or (), manifest.input
+    if len(shape) != 4 or shape[1] != spec.channels:
+        msg = f"shape must be [n, {spec.channels}, h, w] of pictures, got {list(shape)}"
+        raise InvalidFieldError(msg, field="shape")
+    _check_count(shape[0], max_n)
+    height, width = _cropped(manifest, shape[2], shape[3])
+    rows = raw_tensors.load(data, shape, query.dtype)
+    top, left = (shape[2] - height) // 2, (shape[3] - width) // 2
+    rows = rows[:, :, top : top + height, left : left + width]
+    _check_finite(rows)
+    came = (0.0, 255.0) if query.dtype == "uint8" else REMOTE_RANGE
+    return np.ascontiguousarray(to_range(rows, came, spec.value_range))
+
+
+def to_range(rows: Floats, came: Range, wanted: Range) -> Floats:
+    """Maps the one range to the other; nothing is clamped."""
+    if came == wanted:
+        return rows
+    slope = (wanted[1] - wanted[0]) / (came[1] - came[0])
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (rows - np.float32(came[0])) * np.float32(slope) + np.float32(wanted[0])
+
+
+def _cropped(manifest: Manifest, height: int, width: int) -> Size:
+    """The size that pictures are cropped to: the largest that the model takes."""
+    spec = manifest.input
+    if spec.sizes is None:
+        if (height, width) == (spec.height, spec.width):
+            return height, width
+        msg = f"shape must be [n, {spec.channels}, {spec.height}, {spec.width}], the model's own"
+        raise InvalidFieldError(msg, field="shape")
+    cropped = height - height % spec.sizes.multiple, width - width % spec.sizes.multiple
+    if not all(map(spec.sizes.take, cropped)):
+        msg = f"height and width in shape must be {spec.sizes}, got {height} and {width}"
+        raise InvalidFieldError(msg, field="shape", bound=spec.sizes.max)
+    return cropped
+
+
+def _unpacked_shape(query: DecodeQuery, manifest: Manifest) -> tuple[int, int, int, int]:
+    factor = manifest.latent.factor
+    if query.size is None or factor is None:
+        msg = (
+            "shape must have four axes, [n, c, h, w]; packed latents, of three, need height and "
+            "width, and a model whose manifest gives latent.factor"
+        )
+        raise InvalidFieldError(msg, field="shape")
+    # As diffusers' pipelines do: a size that is no multiple counts as the one below.
+    height, width = (length // (factor * _PATCH) for length in query.size)
+    n, patches, channels = query.shape
+    if patches != height * width or channels % _PATCH**2:
+        msg = (
+            f"packed latents of {query.size[0]}×{query.size[1]} pixels must have the shape "
+            f"[n, {height * width}, {manifest.latent.shape[0] * _PATCH**2}], "
+            f"got {list(query.shape)}"
+        )
+        raise InvalidFieldError(msg, field="shape")
+    return n, channels // _PATCH**2, height * _PATCH, width * _PATCH
+
+
+def _unpack(rows: Floats, shape: tuple[int, ...]) -> Floats:
+    """[n, h/2 · w/2, c · 4] → [n, c, h, w]."""
+    n, channels, height, width = shape
+    patches = rows.reshape(n, height // _PATCH, width // _PATCH, channels, _PATCH, _PATCH)
+    return np.ascontiguousarray(patches.transpose(0, 3, 1, 4, 2, 5)).reshape(shape)
+
+
+def _check_count(n: int, max_n: int) -> None:
+    if n > max_n:
+        msg = f"shape must have at most {max_n} rows, got {n}"
+        raise InvalidFieldError(msg, field="shape", bound=max_n)
+
+
+def _check_finite(rows: Floats) -> None:
+    finite = finite_rows(rows)
+    if not finite.all():
+        index = int(np.argmin(finite))
+        msg = f"row {index} of the body has a value that is no finite float32"
+        raise InvalidFieldError(msg, field="body", index=index)

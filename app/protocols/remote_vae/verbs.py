@@ -1,0 +1,119 @@
+"""The verbs of Remote VAE, without HTTP: pixels as numbers, in the range that the model has.
+
+As in `app.inference.service`, the permit is the caller's, who holds it until the answer is
+formatted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import (
+    EngineFailedError,
+    InvalidFieldError,
+    ModelUnavailableError,
+    UnsupportedByModelError,
+)
+from app.inference import validation
+from app.inference.engine import Engine
+from app.inference.permit import Permit
+from app.inference.timing import Timing
+from app.registry.registry import Registry
+from model.pixels import Floats, finite_rows
+
+
+def has_maps(engine: Engine) -> bool:
+    """Whether the model's latents have a height and a width, as the protocol wants them."""
+    return engine.manifest.latent.is_map
+
+
+def choose(registry: Registry, name: str | None, version: int | None = None) -> Engine:
+    """The engine of the named model; else of the default model if it has latent maps, else of the
+    only model that has. Of its versions the given one, else the highest that serves.
+
+    Raises:
+        UnsupportedByModelError: the named model has no latent maps, or none has.
+        InvalidFieldError: no name was given and several have.
+        ServiceError: as `Registry.engine` raises.
+    """
+    name = _with_maps(registry) if name is None else name
+    engine = registry.engine(name, version)
+    if not has_maps(engine):
+        msg = f"the latents of the model {name!r} are vectors; Remote VAE is for latent maps"
+        raise UnsupportedByModelError(msg, field="model")
+    return engine
+
+
+def _with_maps(registry: Registry) -> str:
+    """The name of the model that answers where none is named."""
+    found = {model.name: model.engine for model in registry.models.values() if model.engine}
+    maps = [name for name, engine in found.items() if has_maps(engine)]
+    default = registry.default_name
+    if default in maps:
+        return default
+    if len(maps) == 1:
+        return maps[0]
+    if maps:
+        msg = f"name one of the models with ?model=: {_names(maps)}"
+        raise InvalidFieldError(msg, field="model")
+    if len(found) < len(registry.models) or not registry.models:
+        msg = "no model with latent maps serves, or none yet; GET /models says why"
+        raise ModelUnavailableError(msg, field="model", retry_after=5)
+    msg = "the latents of every model here are vectors; Remote VAE is for latent maps"
+    raise UnsupportedByModelError(msg, field="model")
+
+
+async def decode(engine: Engine, permit: Permit, latents: Floats) -> tuple[Floats, Timing]:
+    """Latents as served [n, c, h, w] → pixels float32 [n, c, h, w], not clamped.
+
+    Raises:
+        InvalidFieldError: a picture has pixels that are no numbers.
+        ServiceError: as the permit and the batchers raise.
+    """
+    size = validation.of_latents(engine.manifest, latents.shape[1:])
+    permit.take(engine, len(latents) * math.prod(size))
+    timing = Timing()
+    pixels, finite = timing.add(await engine.decode_floats(latents)).outputs
+    _check(finite, "decodes to pixels")
+    return pixels, timing
+
+
+async def encode(engine: Engine, permit: Permit, pixels: Floats) -> tuple[Floats, Timing]:
+    """Pixels in the model's range [n, c, h, w] → means as served [n, c, h, w].
+
+    Raises:
+        InvalidFieldError: a mean has values that are no numbers.
+        ServiceError: as the permit and the batchers raise.
+    """
+    permit.take(engine, len(pixels) * math.prod(pixels.shape[2:]))
+    timing = Timing()
+    mean, _ = timing.add(await engine.encode_floats(pixels)).outputs
+    _check(finite_rows(mean), "encodes to values")
+    return mean, timing
+
+
+def check_mean(mean: Floats) -> Floats:
+    """The mean of a picture file, whose pixels lie in their range whatever was sent.
+
+    Raises:
+        EngineFailedError: it has values that are no numbers.
+    """
+    if not finite_rows(mean).all():
+        msg = "the encoder answered the picture with values that are no finite numbers"
+        raise EngineFailedError(msg, index=0)
+    return mean
+
+
+def _check(finite: NDArray[np.bool_], what: str) -> None:
+    if not finite.all():
+        index = int(np.argmin(finite))
+        msg = f"row {index} {what} that are no finite numbers; send smaller ones"
+        raise InvalidFieldError(msg, field="body", index=index)
+
+
+def _names(models: Iterable[str]) -> str:
+    return ", ".join(sorted(models))

@@ -1,1 +1,0 @@
-"""HTTP routes: each parses a request, calls one verb of the service and formats its answer."""

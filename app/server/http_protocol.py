@@ -1,0 +1,129 @@
+"""The connection: bounds that uvicorn leaves open, on a request's head and on a stalled reader."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.server.joined_writes import JoinedWrites
+from app.server.parser import PlainParser, plain_head
+
+HEAD_SECONDS = 10.0
+HEAD_BYTES = 64 * 1024
+STALL_SECONDS = 30.0
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 that gives up on clients who do not finish their head or do not read their answer.
+
+    Without it a client that sends a byte of a header now and then, or nothing at all, holds its
+    connection for ever, one that sends headers without end fills the memory, and one that never
+    reads keeps its answer there. A slow reader is waited for as long as it takes something.
+
+    Whoever asks for another protocol is answered in this one; tunnels (CONNECT) are refused.
+
+    Args:
+        ended: called when the connection is lost.
+    """
+
+    head_seconds = HEAD_SECONDS
+    head_bytes = HEAD_BYTES
+    stall_seconds = STALL_SECONDS
+
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401 uvicorn's arguments
+        ended: Callable[[], None] | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._ended = ended
+        self.parser = PlainParser(self, self._parse_again)
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._head_received = 0
+        self._stall_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.transport = cast("asyncio.Transport", JoinedWrites(transport, self.loop))
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._ended is not None:
+            self._ended()
+        self._head_complete()
+        self._reader_went_on()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head_timer is not None:
+            self._head_received += len(data)
+        super().data_received(data)
+        if self._head_timer is not None and self._head_received > self.head_bytes:
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        # What the same read brought before is of another message.
+        self._head_received = 0
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        self._head_complete()
+        # A head may be whole before a read has been counted.
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self.head_bytes:
+            msg = f"the head has more than {self.head_bytes} bytes"
+            raise ValueError(msg)  # the parser stops, and the connection ends with a 400
+        if self.parser.get_method() == b"CONNECT":
+            msg = "what follows would be no HTTP"
+            raise ValueError(msg)
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        # The parser comes again with what asks for an upgrade.
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def _parse_again(self) -> PlainParser:
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        head = plain_head(method, self.url, version, self.headers)
+        self.parser = parser = PlainParser(self, self._parse_again)
+        parser.feed_data(head)
+        return parser
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reader(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        self._reader_went_on()
+        super().resume_writing()
+
+    def _watch_reader(self, unread: int) -> None:
+        self._stall_timer = self.loop.call_later(self.stall_seconds, self._check_reader, unread)
+
+    def _check_reader(self, before: int) -> None:
+        unread = self.transport.get_write_buffer_size()
+        if unread < before:
+            self._watch_reader(unread)
+        else:
+            self.transport.abort()
+
+    def _reader_went_on(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+    def _await_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.head_seconds, self.transport.close)
+
+    def _head_complete(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None

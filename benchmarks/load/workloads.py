@@ -1,0 +1,109 @@
+"""What is asked of every server, as this service takes it; `System.adapt` translates."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from model.bundle.bundle import GOLDEN, Bundle
+from model.pixels import Images, to_uint8
+
+PNG = "image/png"
+NPY = "application/x-npy"
+JSON = "application/json"
+
+Verb = Literal["sample", "encode", "reconstruct"]
+
+_BOUNDARY = "picture-4f1c2e"
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One HTTP request, sent again and again."""
+
+    name: str
+    path: str
+    content_type: str
+    body: bytes
+    accept: str = PNG
+    method: str = "POST"
+    verb: Verb = "sample"
+    n: int = 1
+    """Pictures in an answer, or uploaded."""
+    picture: bytes = b""
+    """The PNG file that is uploaded, whatever it is wrapped in."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Accept": self.accept, "Content-Type": self.content_type}
+
+
+def sample(seed: int | None = None, *, n: int = 1) -> Workload:
+    """n pictures from the prior; without a seed each answer is another one.
+
+    One comes as PNG, several as uint8 [n, h, w, c] in an `.npy` file.
+    """
+    body = b'{"n":%d}' % n if seed is None else b'{"n":%d,"seed":%d}' % (n, seed)
+    accept = PNG if n == 1 else NPY
+    return Workload(f"/sample n={n}", "/sample", JSON, body, accept, n=n)
+
+
+def reconstruct(image: Images) -> Workload:
+    """One picture, uint8 [h, w, c] of the model's size, sent as a raw PNG body."""
+    file = to_png(image)
+    return Workload("/reconstruct", "/reconstruct", PNG, file, verb="reconstruct", picture=file)
+
+
+def reconstruct_multipart(image: Images, *, pictures: int = 1) -> Workload:
+    """The same in parts `images` of a form, as `curl -F` and browsers send it.
+
+    One reconstruction comes as PNG, several in an `.npy` file.
+    """
+    file = to_png(image)
+    part = (
+        f"--{_BOUNDARY}\r\n"
+        'Content-Disposition: form-data; name="images"; filename="picture.png"\r\n'
+        f"Content-Type: {PNG}\r\n\r\n"
+    ).encode() + file
+    return Workload(
+        "/reconstruct multipart",
+        "/reconstruct",
+        f"multipart/form-data; boundary={_BOUNDARY}",
+        b"\r\n".join([part] * pictures) + f"\r\n--{_BOUNDARY}--\r\n".encode(),
+        PNG if pictures == 1 else NPY,
+        verb="reconstruct",
+        n=pictures,
+        picture=file,
+    )
+
+
+def encode(image: Images) -> Workload:
+    """One picture as a raw PNG body; its posterior's mean and log-variance come as JSON."""
+    file = to_png(image)
+    return Workload("/encode", "/encode", PNG, file, JSON, verb="encode", picture=file)
+
+
+def golden_image(bundle: Bundle) -> Images:
+    """The first picture of the bundle's golden batch, uint8 [h, w, c]."""
+    with np.load(io.BytesIO(bundle.read(GOLDEN)), allow_pickle=False) as archive:
+        rows = archive["image"][:1]
+    first: Images = to_uint8(rows, bundle.manifest.input.value_range)[0]
+    return first
+
+
+def to_png(image: Images) -> bytes:
+    """uint8 [h, w, c] as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(file, "PNG")
+    return file.getvalue()
+
+
+def from_png(content: bytes, channels: int) -> Images:
+    """A PNG file as uint8 [h, w, channels]."""
+    with Image.open(io.BytesIO(content)) as image:
+        return np.asarray(image).reshape(image.height, image.width, channels)

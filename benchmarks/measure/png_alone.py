@@ -1,0 +1,78 @@
+"""A ceiling: reading and writing one PNG file, without a server."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from PIL import Image
+
+from app.codecs import images
+from benchmarks.load.workloads import from_png, to_png
+from benchmarks.measure.statistics import Spread, spread
+from model.bundle.bundle import Bundle
+from model.pixels import Images
+
+_LEVELS = (0, 1, 6, 9)
+_MAX_PIXELS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """One way to read or write a picture."""
+
+    name: str
+    cpu: Spread
+    """Microseconds of CPU time for each picture."""
+    bytes: int
+    """The file's size."""
+
+
+def codings(bundle: Bundle, image: Images, *, rounds: int, seconds: float) -> list[Coding]:
+    """Ours beside Pillow's, taking turns, on one picture uint8 [h, w, c] of the model's size."""
+    file = to_png(image)
+    manifest = bundle.manifest
+    ours = partial(
+        images.decode,
+        file,
+        index=0,
+        spec=manifest.input,
+        preprocessing=manifest.preprocessing,
+        max_pixels=_MAX_PIXELS,
+    )
+    encoders: dict[str, Callable[[], bytes]] = {"encode, vaeserve": partial(images.png, image)}
+    encoders |= {
+        f"encode, Pillow level {level}": partial(_pillow, image, level) for level in _LEVELS
+    }
+    decoders: dict[str, Callable[[], object]] = {
+        "decode, vaeserve (checked and fitted)": ours,
+        "decode, Pillow": partial(from_png, file, image.shape[2]),
+    }
+    sizes = {name: len(encode()) for name, encode in encoders.items()}
+    steps: dict[str, Callable[[], object]] = {**encoders, **decoders}
+    runs = [{name: _cpu(step, seconds) for name, step in steps.items()} for _ in range(rounds)]
+    return [
+        Coding(name, spread([run[name] for run in runs]), sizes.get(name, len(file)))
+        for name in steps
+    ]
+
+
+def _pillow(image: Images, level: int) -> bytes:
+    file = io.BytesIO()
+    grey = np.ascontiguousarray(image[:, :, 0]) if image.shape[2] == 1 else image
+    Image.fromarray(grey).save(file, "PNG", compress_level=level)
+    return file.getvalue()
+
+
+def _cpu(step: Callable[[], object], seconds: float) -> float:
+    step()
+    count, before = 0, time.process_time()
+    deadline = time.perf_counter() + seconds
+    while time.perf_counter() < deadline:
+        step()
+        count += 1
+    return (time.process_time() - before) / count * 1e6

@@ -1,0 +1,196 @@
+"""Two estimates of log p(x) of one picture as their samples grow: `python -m
+benchmarks.model_quality.likelihood_plot --help`.
+
+The naive one draws z from the prior, log mean p(x|z); the importance-weighted one draws it from
+the encoder's posterior and weights it. Both are from the bundle's graphs, several runs of each.
+Draws the plot of docs/likelihoods.md and prints its figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from model import noise
+from model.bundle.bundle import DECODER, ENCODER, Bundle, BundleError, open_bundle
+from model.bundle.reference import SAMPLES
+from model.cores import available_cores
+from model.images.fitting import PictureError, fit, read
+from model.likelihood import estimate, numpy_likelihood
+from model.likelihood.numpy_likelihood import Nats
+from model.noise import Purpose
+from model.pixels import Floats
+from model.runtime import Graph
+
+_SHIPPED = Path(__file__).parents[2] / "model" / "bundles" / "mnist" / "3"
+_MAX_PIXELS = 1_000_000
+_ROWS = 1000
+_SEED = 0
+_INK = "#1f4e79"
+_SECOND_INK = "#c0504d"
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Running estimates [runs, K] after 1 … K samples, in nats."""
+
+    naive: Nats
+    weighted: Nats
+    elbo: float
+    """Of all samples of the posterior."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scorer:
+    """One picture's binary values, its posterior, and the graph that draws are decoded by."""
+
+    bundle: Bundle
+    decoder: Graph
+    target: Floats
+    mean: Floats
+    logvar: Floats
+
+    def log_likelihood(self, latents: Floats) -> Nats:
+        spec = self.bundle.manifest.likelihood
+        if spec is None:
+            msg = f"{self.bundle.folder}: its manifest states no likelihood"
+            raise BundleError(msg)
+        params = self.decoder.run(latents, ["params"])[0]
+        return estimate.log_likelihood(spec, self.target, params)
+
+
+def measure(bundle: Bundle, picture: bytes, *, samples: int, runs: int) -> Curves:
+    """Both estimates of a picture file, made binary as the model was trained.
+
+    Raises:
+        BundleError: the bundle has no likelihood.
+        PictureError: the file is no picture.
+    """
+    scorer = _scorer(bundle, picture)
+    seeds = range(1, runs + 1)
+    with ThreadPoolExecutor(available_cores()) as pool:
+        naive = list(pool.map(partial(_naive, scorer, samples), seeds))
+        drawn = list(pool.map(partial(_weighted, scorer, samples), seeds))
+    elbo = np.mean([one for _, one in drawn]) - numpy_likelihood.kl(scorer.mean, scorer.logvar)[0]
+    return Curves(
+        _running(np.stack(naive)), _running(np.stack([one for one, _ in drawn])), float(elbo)
+    )
+
+
+def draw(curves: Curves) -> Figure:
+    """Every run as a line over the number of samples."""
+    figure = Figure(figsize=(9, 4.5), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    counts = np.arange(1, curves.naive.shape[1] + 1)
+    shown = np.unique(np.geomspace(1, len(counts), 400).astype(int)) - 1
+    for values, colour, label in (
+        (curves.weighted, _INK, "importance-weighted: z from the encoder"),
+        (curves.naive, _SECOND_INK, "naive: z from the prior"),
+    ):
+        for number, run in enumerate(values):
+            axes.plot(
+                counts[shown], run[shown], color=colour, linewidth=1, alpha=0.8,
+                label="" if number else label,
+            )  # fmt: skip
+    axes.axhline(curves.elbo, color="grey", linewidth=1, linestyle="--", label="ELBO")
+    axes.axvline(SAMPLES, color="grey", linewidth=1, linestyle=":", label=f"K = {SAMPLES}")
+    axes.set(
+        xscale="log",
+        xlabel="samples K",
+        ylabel="estimate of log p(x), nats",
+        title=f"One picture, {len(curves.naive)} runs of each estimate",
+        ylim=(1.15 * float(np.median(curves.naive[:, 9])), 0.8 * float(curves.weighted.max())),
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return figure
+
+
+def table(curves: Curves) -> str:
+    """Mean and standard deviation over the runs, at powers of ten and at the service's default."""
+    most = curves.naive.shape[1]
+    counts = sorted({*(10**power for power in range(9)), SAMPLES, most})
+    lines = ["| K | naive | importance-weighted |", "| --- | --- | --- |"]
+    for count in (one for one in counts if one <= most):
+        naive, weighted = (one[:, count - 1] for one in (curves.naive, curves.weighted))
+        cells = (f"{one.mean():.2f} ± {one.std(ddof=1):.2f}" for one in (naive, weighted))
+        lines.append(f"| {count:,} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", f"ELBO: {curves.elbo:.2f}"])
+
+
+def _scorer(bundle: Bundle, picture: bytes) -> _Scorer:
+    manifest = bundle.manifest
+    opened = read(io.BytesIO(picture), max_pixels=_MAX_PIXELS)
+    image = fit(opened, manifest.input, manifest.preprocessing).pixels[None]
+    how = estimate.binarisation(manifest.likelihood, None) if manifest.likelihood else None
+    _, target = estimate.prepare(image, how, _SEED)
+    mean, logvar = Graph(bundle.read(ENCODER)).run(target)
+    return _Scorer(bundle, Graph(bundle.read(DECODER)), target[0], mean, logvar)
+
+
+def _naive(scorer: _Scorer, samples: int, seed: int) -> Nats:
+    """log p(x|z) [K] for z ~ N(0, I)."""
+    drawn = _normal(scorer, samples, seed, Purpose.PRIOR)
+    return np.concatenate([scorer.log_likelihood(latents) for latents in drawn])
+
+
+def _weighted(scorer: _Scorer, samples: int, seed: int) -> tuple[Nats, float]:
+    """log w [K] for z ~ q(z|x), and the mean of log p(x|z)."""
+    weights, total = [], 0.0
+    for epsilon in _normal(scorer, samples, seed, Purpose.POSTERIOR):
+        latents = numpy_likelihood.reparameterize(scorer.mean, scorer.logvar, epsilon)
+        found = scorer.log_likelihood(latents)
+        weights.append(
+            numpy_likelihood.log_importance_weight(found, latents, epsilon, scorer.logvar)
+        )
+        total += float(found.sum())
+    return np.concatenate(weights), total / samples
+
+
+def _normal(scorer: _Scorer, samples: int, seed: int, purpose: Purpose) -> Iterator[Floats]:
+    shape = scorer.mean.shape[1:]
+    for first in range(0, samples, _ROWS):
+        rows = min(_ROWS, samples - first)
+        yield noise.standard_normal(seed, purpose, first, rows, shape)
+
+
+def _running(log_weights: NDArray[np.float64]) -> Nats:
+    """logsumexp of the first k of log w [runs, K], minus log k, for k = 1 … K."""
+    sums = np.logaddexp.accumulate(log_weights, axis=1)
+    return np.asarray(sums - np.log(np.arange(1, log_weights.shape[1] + 1)), dtype=np.float64)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Writes the plot; 1 when bundle or picture can't be used."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.model_quality.likelihood_plot")
+    parser.description = __doc__
+    parser.add_argument("picture", type=Path, help="PNG, JPEG or WebP")
+    parser.add_argument("--bundle", type=Path, default=_SHIPPED, help="the bundle's folder")
+    parser.add_argument("--samples", type=int, default=100_000, help="the largest K")
+    parser.add_argument("--runs", type=int, default=5, help="of each estimate, at least 2")
+    parser.add_argument("-o", "--output", type=Path, help="where the plot goes; none without it")
+    options = parser.parse_args(arguments)
+    try:
+        bundle, picture = open_bundle(options.bundle), options.picture.read_bytes()
+        curves = measure(bundle, picture, samples=options.samples, runs=options.runs)
+        if options.output:
+            draw(curves).savefig(options.output)
+    except (BundleError, PictureError, OSError) as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
+    print(table(curves))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

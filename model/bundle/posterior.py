@@ -1,0 +1,80 @@
+"""Where pictures lie in the latent space: posterior means of pictures that were not trained on.
+
+`posterior.npz` in a bundle holds `mean` [n, *latent_shape], float32 or, where latents are large,
+float16, and `label` [n], integers that number the classes, or −1 for none. The manifest's
+`posterior` says what the pictures are. The latents are the model's own, not scaled as served.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.archive import read_arrays, write_arrays
+from model.bundle.measured import PICTURES as PICTURES
+from model.bundle.measured import PosteriorSpec
+from model.pixels import Floats
+
+POSTERIOR = "posterior.npz"
+LARGEST = 2_560_000
+"""Bytes that the means take at most: 5,000 of 128 float32, or of 256 float16."""
+NO_LABEL = -1
+
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """The stored means, float32 [n, *latent_shape], and labels [n], which may be `NO_LABEL`."""
+
+    spec: PosteriorSpec
+    means: Floats
+    labels: Labels
+
+
+def storable(available: int, values: int) -> int:
+    """How many of `available` means, each of so many values, there is room for."""
+    return min(available, PICTURES, max(1, LARGEST // (np.dtype(np.float16).itemsize * values)))
+
+
+def write_posterior(means: Floats, labels: Labels) -> bytes:
+    """The content of `posterior.npz`: means in float32 if there is room, else in float16."""
+    stored = means if means.nbytes <= LARGEST else means.astype(np.float16)
+    return write_arrays({"mean": stored, "label": labels.astype(np.int64)})
+
+
+def parse_posterior(
+    content: bytes, spec: PosteriorSpec, latent_shape: tuple[int, ...]
+) -> Posterior:
+    """Reads `posterior.npz`; nothing in it is unpickled.
+
+    Raises:
+        ValueError: it is damaged, or not what `spec` and the model's latents say.
+    """
+    values = math.prod(latent_shape)
+    if spec.n > storable(spec.n, values):
+        msg = f"holds {spec.n} means of {values} values, at most {storable(spec.n, values)} may be"
+        raise ValueError(msg)
+    room = spec.n * (values * np.dtype(np.float64).itemsize + np.dtype(np.int64).itemsize)
+    arrays = read_arrays(content, ("mean", "label"), room)
+    means, labels = arrays["mean"], arrays["label"]
+    shape = (spec.n, *latent_shape)
+    if means.dtype not in (np.float32, np.float16) or means.shape != shape:
+        msg = f"mean is {means.dtype} {means.shape}, it should be float32 or float16 {shape}"
+        raise ValueError(msg)
+    if means.dtype == np.float32 and means.nbytes > LARGEST:
+        msg = f"mean has {means.nbytes} bytes, more than {LARGEST} are stored as float16"
+        raise ValueError(msg)
+    if not np.isfinite(means).all():
+        msg = "mean should be finite, and is not"
+        raise ValueError(msg)
+    if labels.dtype.kind != "i" or labels.shape != (spec.n,):
+        msg = f"label is {labels.dtype} {labels.shape}, it should be int64 ({spec.n},)"
+        raise ValueError(msg)
+    if labels.min() < NO_LABEL or labels.max() >= len(spec.classes):
+        msg = f"label should be {NO_LABEL} … {len(spec.classes) - 1}, and is not"
+        raise ValueError(msg)
+    return Posterior(spec, means.astype(np.float32), labels.astype(np.int64))

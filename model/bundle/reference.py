@@ -1,0 +1,73 @@
+"""The bounds of pictures that a model was not trained on: what a picture's bound is compared with.
+
+`reference.npz` in a bundle holds a sorted array of importance-weighted bounds for each way of
+making pictures binary; the manifest's `reference` says what they are of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.archive import read_arrays, write_arrays
+from model.bundle.manifest import Binarisation, ReferenceSpec
+from model.likelihood.numpy_likelihood import Nats
+
+REFERENCE = "reference.npz"
+LARGEST = 1 << 28
+"""Bytes that all bounds take at most."""
+
+SAMPLES = 64
+"""K of the stored bounds, and of `/score` where the caller does not say: only bounds of the same
+K are comparable, as they rise with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The stored bounds, each array sorted, float64 [n] in nats."""
+
+    spec: ReferenceSpec
+    bounds: Mapping[Binarisation, Nats]
+
+    def percentiles(self, values: Nats, how: Binarisation, samples: int) -> Nats | None:
+        """Per cent of the stored bounds that lie below each of `values` [n], 0 … 100.
+
+        An equal one counts half. None where there are none that are comparable: of that way of
+        making pictures binary, with that number of samples.
+        """
+        stored = self.bounds.get(how)
+        if stored is None or samples != self.spec.samples:
+            return None
+        below = np.searchsorted(stored, values, "left") + np.searchsorted(stored, values, "right")
+        return np.asarray(below * (50 / len(stored)), dtype=np.float64)
+
+
+def write_reference(bounds: Mapping[Binarisation, Nats]) -> bytes:
+    """The content of `reference.npz`; `bounds` in any order."""
+    return write_arrays(
+        {name: np.sort(values.astype(np.float64)) for name, values in bounds.items()}
+    )
+
+
+def parse_reference(content: bytes, spec: ReferenceSpec) -> Reference:
+    """Reads `reference.npz`; nothing in it is unpickled.
+
+    Raises:
+        ValueError: it is damaged, or not what `spec` says.
+    """
+    room = spec.n * len(spec.binarised) * np.dtype(np.float64).itemsize
+    arrays = read_arrays(content, spec.binarised, min(room, LARGEST))
+    return Reference(spec, {how: _checked(how, arrays[how], spec.n) for how in spec.binarised})
+
+
+def _checked(name: str, values: np.ndarray[tuple[int, ...], np.dtype[np.generic]], n: int) -> Nats:
+    if values.dtype not in (np.float32, np.float64) or values.shape != (n,):
+        msg = f"{name} is {values.dtype} {values.shape}, it should be float32 or float64 ({n},)"
+        raise ValueError(msg)
+    wide = values.astype(np.float64)
+    if not np.isfinite(wide).all() or (np.diff(wide) < 0).any():
+        msg = f"{name} should be finite and sorted, and is not"
+        raise ValueError(msg)
+    return wide

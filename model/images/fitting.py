@@ -1,0 +1,339 @@
+"""Any picture file → the uint8 array a model takes; the same code in training and in serving."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from model.bundle.manifest import InputSpec, Preprocessing
+from model.images import exif, plain_png
+from model.images.containers import Container, ContainerError, scan
+from model.pixels import Images
+
+GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
+"""Pillow's modes without colour, with or without transparency."""
+
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom, in pixels of the file."""
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Of an upright picture: its columns are the file's rows; its right, its bottom come first there.
+_SIDEWAYS = frozenset({5, 6, 7, 8})
+_RIGHT_FIRST = frozenset({2, 3, 6, 7})
+_BOTTOM_FIRST = frozenset({3, 4, 7, 8})
+_STRIP_PIXELS = 262_144
+_SIXTEEN_BIT_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
+_WHITE_16_BIT = 65535
+
+
+class PictureError(ValueError):
+    """The bytes are no picture that can be used; the text says why."""
+
+
+class TooManyPixelsError(PictureError):
+    """The header announces more pixels than the caller allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded file, before it is fitted."""
+
+    image: Image.Image
+    """The first frame, as it lies in the file."""
+    bit_depth: int = 8
+    orientation: int = exif.UPRIGHT
+    animated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A picture fitted to a model, and what was done to it."""
+
+    pixels: Images
+    """uint8 [h, w, c]."""
+    width: int
+    height: int
+    mode: str
+    """Pillow's mode of the file as it was."""
+    steps: tuple[str, ...] = field(default=())
+    """In order; empty when the file already was what the model takes."""
+
+
+def read(source: BinaryIO, *, max_pixels: int, formats: tuple[str, ...] | None = None) -> Picture:
+    """Decodes the first frame of a picture, after its header has passed the checks.
+
+    Args:
+        source: the file, positioned at its start.
+        max_pixels: width × height above this is refused before anything is decoded.
+        formats: accepted ones of PNG, JPEG and WEBP; None accepts all that Pillow knows, which is
+            for files one trusts: only those three are checked beyond their size.
+
+    Raises:
+        TooManyPixelsError: the header announces more than `max_pixels`.
+        PictureError: not a picture, of another format, or broken.
+    """
+    data = source.read()
+    try:
+        container = scan(data)
+    except ContainerError as error:
+        raise PictureError(str(error)) from error
+    if formats is not None and (container is None or container.format not in formats):
+        msg = f"not a picture in a known format ({', '.join(formats)})"
+        raise PictureError(msg)
+    if container is None:
+        return _decode_other(data, max_pixels)
+    _check_size(container.width, container.height, max_pixels)
+    plain = plain_png.decode(container)
+    if plain is not None:
+        return Picture(plain)
+    image = _decode(container.data, (container.format,), max_pixels)
+    _rescale_transparency(image, container)
+    return Picture(image, container.bit_depth, container.orientation, container.animated)
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        msg = f"{width}×{height} pixels are more than the {max_pixels} allowed"
+        raise TooManyPixelsError(msg)
+
+
+def _decode(data: bytes, formats: tuple[str, ...] | None, max_pixels: int) -> Image.Image:
+    # Pillow's plugins let through whatever a broken file makes them stumble over, and its
+    # warnings are errors where a program wants them so.
+    try:
+        image = Image.open(io.BytesIO(data), formats=formats)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise TooManyPixelsError(str(error)) from error
+    except UnidentifiedImageError as error:
+        msg = "not a picture in a known format, or its header is broken"
+        raise PictureError(msg) from error
+    except Exception as error:
+        msg = f"the picture's header is broken: {error}"
+        raise PictureError(msg) from error
+    _check_size(*image.size, max_pixels)
+    try:
+        image.load()
+    except Exception as error:
+        msg = f"the picture is broken or truncated: {error}"
+        raise PictureError(msg) from error
+    if image.mode == "P" and image.palette is None:
+        msg = "the picture is broken: its colours are entries of a palette that is missing"
+        raise PictureError(msg)
+    return image
+
+
+def _decode_other(data: bytes, max_pixels: int) -> Picture:
+    image = _decode(data, None, max_pixels)
+    try:
+        orientation = int(image.getexif().get(_ORIENTATION, exif.UPRIGHT))
+        animated = bool(getattr(image, "is_animated", False))
+        image.load()
+    except Exception as error:
+        msg = f"the picture is broken: {error}"
+        raise PictureError(msg) from error
+    return Picture(image, 8, orientation, animated)
+
+
+def _rescale_transparency(image: Image.Image, container: Container) -> None:
+    """Brings a PNG's transparent colour to the range that Pillow brought the pixels to."""
+    key = image.info.get("transparency")
+    if container.format != "PNG" or isinstance(key, bytes):
+        return
+    if isinstance(key, int) and container.bit_depth in (2, 4):
+        image.info["transparency"] = key * (255 // (2**container.bit_depth - 1))
+    elif isinstance(key, tuple) and container.bit_depth == 16:
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+
+
+def fit(picture: Picture, spec: InputSpec, preprocessing: Preprocessing) -> Fitted:
+    """Upright, opaque, 8-bit, in the model's colours and size: uint8 [height, width, channels].
+
+    A centre crop to the model's aspect ratio, then an antialiased Lanczos resize; a picture
+    that already has the size keeps its pixels exactly. For a model that takes many sizes, the
+    picture keeps its own: it is cropped around its centre to the model's multiple.
+
+    Raises:
+        PictureError: the mode has no defined 8-bit range (floating-point pixels), its palette or
+            transparency is broken, or its size is not one that the model takes.
+    """
+    image = picture.image
+    width, height, file_mode = image.width, image.height, image.mode
+    mode = "L" if spec.channels == 1 else "RGB"
+    if _is_fitted(picture, spec, mode):
+        return Fitted(_pixels(image, spec.channels), width, height, file_mode)
+    steps = ["first frame taken"] if picture.animated else []
+    turn = _TURNS.get(picture.orientation)
+    if turn is not None:
+        steps.append(f"turned upright (EXIF orientation {picture.orientation})")
+    sideways = picture.orientation in _SIDEWAYS
+    across, down = (height, width) if sideways else (width, height)
+    target = _target(across, down, spec)
+    crop = target if spec.sizes else _same_aspect(across, down, *target)
+    box = _centre(across, down, *crop, picture.orientation)
+    with _as_picture_errors():
+        flat = _flat(picture, box, preprocessing.background, mode, steps)
+        del picture, image  # the largest array there is, unless the caller keeps it
+        if turn is not None:
+            flat = flat.transpose(turn)
+        if box != (0, 0, width, height):
+            steps.append(f"cropped to {flat.width}×{flat.height} around the centre")
+        if flat.size != target:
+            flat = flat.resize(target, Image.Resampling.LANCZOS)
+            steps.append(f"resized to {target[0]}×{target[1]}")
+    return Fitted(_pixels(flat, spec.channels), width, height, file_mode, tuple(steps))
+
+
+def _is_fitted(picture: Picture, spec: InputSpec, mode: str) -> bool:
+    image = picture.image
+    return (
+        not spec.sizes
+        and image.size == (spec.width, spec.height)
+        and image.mode == mode
+        and picture.bit_depth == 8
+        and picture.orientation == exif.UPRIGHT
+        and not picture.animated
+        and not image.has_transparency_data
+    )
+
+
+def _pixels(image: Image.Image, channels: int) -> Images:
+    # For a small picture faster than np.asarray.
+    flat = np.frombuffer(image.tobytes(), dtype=np.uint8)
+    return flat.reshape(image.height, image.width, channels)
+
+
+@contextlib.contextmanager
+def _as_picture_errors() -> Iterator[None]:
+    """What Pillow stumbles over only now, such as a palette's broken transparency."""
+    try:
+        yield
+    except (PictureError, MemoryError):
+        raise
+    except Exception as error:
+        msg = f"the picture is broken: {error}"
+        raise PictureError(msg) from error
+
+
+def _target(across: int, down: int, spec: InputSpec) -> tuple[int, int]:
+    """Width and height of the model's array for an upright picture of that size."""
+    sizes = spec.sizes
+    if sizes is None:
+        return spec.width, spec.height
+    width, height = (length - length % sizes.multiple for length in (across, down))
+    if not (sizes.take(width) and sizes.take(height)):
+        msg = (
+            f"{across}×{down} pixels are not a size that the model takes: width and height must "
+            f"be {sizes.min} … {sizes.max + sizes.multiple - 1}, and are cropped to multiples of "
+            f"{sizes.multiple}; resize the picture"
+        )
+        raise PictureError(msg)
+    return width, height
+
+
+def _same_aspect(across: int, down: int, width: int, height: int) -> tuple[int, int]:
+    """The largest part of an upright picture that has the aspect ratio of width and height."""
+    return (
+        max(1, min(across, round(down * width / height))),
+        max(1, min(down, round(across * height / width))),
+    )
+
+
+def _centre(across: int, down: int, crop_across: int, crop_down: int, orientation: int) -> Box:
+    """Where the centre crop of the upright picture lies in the file."""
+    left, top = (across - crop_across) // 2, (down - crop_down) // 2
+    # Of an odd rest the right and the bottom lose one more, which may lie first in the file.
+    if orientation in _RIGHT_FIRST:
+        left = across - crop_across - left
+    if orientation in _BOTTOM_FIRST:
+        top = down - crop_down - top
+    if orientation in _SIDEWAYS:
+        return (top, left, top + crop_down, left + crop_across)
+    return (left, top, left + crop_across, top + crop_down)
+
+
+def _flat(picture: Picture, box: Box, background: int, mode: str, steps: list[str]) -> Image.Image:
+    """The box of a picture, opaque, with 8 bits, in `mode`; still turned as it is in the file.
+
+    Strip by strip: what a pixel becomes depends on itself alone, and the arrays in between take
+    up to 20 bytes a pixel.
+    """
+    image, depth = picture.image, picture.bit_depth
+    left, top, right, bottom = box
+    if image.mode == mode and not image.has_transparency_data:
+        image = _eight_bit(image, depth, steps)
+        return image if box == (0, 0, *image.size) else image.crop(box)
+    rows = max(1, _STRIP_PIXELS // (right - left))
+    flat = Image.new(mode, (right - left, bottom - top))
+    most: list[str] = []
+    for start in range(top, bottom, rows):
+        done: list[str] = []
+        strip = image.crop((left, start, right, min(start + rows, bottom)))
+        opaque = _opaque(_eight_bit(strip, depth, done), background, done)
+        flat.paste(_coloured(opaque, mode, done), (0, start - top))
+        # Strips without transparency lack its step, and differ in nothing else.
+        most = max(most, done, key=len)
+    steps.extend(most)
+    return flat
+
+
+def _eight_bit(image: Image.Image, bit_depth: int, steps: list[str]) -> Image.Image:
+    if image.mode == "F":
+        msg = "floating-point pixels have no defined range; send 8-bit or 16-bit pictures"
+        raise PictureError(msg)
+    if image.mode not in _SIXTEEN_BIT_MODES:
+        if bit_depth == 16:  # Pillow keeps the upper byte of 16-bit colours.
+            steps.append("16 bits scaled to 8")
+        return image
+    wide = np.asarray(image)
+    if wide.size and not 0 <= wide.min() <= wide.max() <= _WHITE_16_BIT:
+        msg = f"pixels outside 0 … {_WHITE_16_BIT} have no defined range; send 8 or 16 bits"
+        raise PictureError(msg)
+    steps.append("16 bits scaled to 8")
+    # 257 is odd, so that no value lies half-way between two levels.
+    grey = Image.fromarray(((wide.astype(np.uint32) + 128) // 257).astype(np.uint8))
+    key = image.info.get("transparency")
+    if isinstance(key, int):
+        grey.putalpha(Image.fromarray(np.where(wide == key, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _opaque(image: Image.Image, background: int, steps: list[str]) -> Image.Image:
+    if not image.has_transparency_data:
+        return image
+    layer = image.convert("RGBA")
+    if layer.getchannel("A").getextrema() != (255, 255):
+        steps.append(f"transparency laid on grey level {background}")
+        base = Image.new("RGBA", layer.size, (background,) * 3 + (255,))
+        layer = Image.alpha_composite(base, layer)
+    # Grey on grey stays grey: equal red, green and blue are that grey level exactly.
+    return layer.convert("RGB").convert("L" if image.mode in GREY_MODES else "RGB")
+
+
+def _coloured(image: Image.Image, mode: str, steps: list[str]) -> Image.Image:
+    if image.mode == mode:
+        return image
+    if image.mode not in {"1", "L", "RGB"}:
+        try:
+            image = image.convert("RGB")
+        except ValueError as error:
+            msg = f"pictures of mode {image.mode} can't be brought to RGB: {error}"
+            raise PictureError(msg) from error
+        steps.append("converted to RGB")
+    if mode == "L" and image.mode == "RGB":
+        steps.append("converted to grey (ITU-R 601)")
+    return image.convert(mode)

@@ -1,0 +1,107 @@
+"""One picture's bounds on log p(x) from K draws: what `/score` answers and the reference holds.
+
+Serving runs the graphs between these steps through its batchers, training by itself; what goes
+into the graphs and what is made of their answers is the same code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from model import noise, pixels
+from model.config import LEVELS
+from model.likelihood import numpy_likelihood
+from model.likelihood.numpy_likelihood import Nats
+from model.likelihood.spec import LikelihoodSpec
+from model.noise import Purpose
+from model.pixels import Floats, Images
+from model.prior.mixture import Mixture
+
+Binarise = Literal["sample", "threshold"]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Figures of one picture, in nats but for the last."""
+
+    reconstruction: float
+    """log p(x|z) averaged over the K draws."""
+    importance_weighted: float
+    standard_error: float
+    """Of `importance_weighted` over its draws; NaN where K is 1."""
+    effective_sample_size: float
+    """Of the K weights, 1 … K."""
+    kl: float | None
+    """KL[q(z|x) ‖ p(z)] estimated from the K draws; None for N(0, I), which has a closed form."""
+
+
+def binarisation(spec: LikelihoodSpec, wanted: Binarise | None) -> Binarise | None:
+    """How pictures are made binary: as wanted, else as the model was trained; None: not at all."""
+    if spec.family != "bernoulli" or wanted is not None:
+        return wanted
+    # Data that was binary already passes a threshold unchanged.
+    return "sample" if spec.binarise == "sample" else "threshold"
+
+
+def prepare(images: Images, how: Binarise | None, seed: int) -> tuple[Images, Floats]:
+    """What the encoder is shown, uint8 [n, h, w, c], and what is scored, float32 [n, c, h, w] in
+    [0, 1]: the same pictures."""
+    shown = images if how is None else pixels.binarise(images, how, seed=seed)
+    return shown, pixels.to_float(shown)
+
+
+def draw(samples: int, seed: int, row: int, mean: Floats, logvar: Floats) -> tuple[Floats, Floats]:
+    """K latents [K, *latent_shape] of one picture's posterior, and the noise they came from.
+
+    They depend on (seed, row, K) alone; those of another K may be others altogether.
+    """
+    shape = (samples, *mean.shape)
+    drawn = noise.standard_normal(seed, Purpose.POSTERIOR, row, 1, shape)
+    epsilon = drawn.reshape(shape)
+    return numpy_likelihood.reparameterize(mean, logvar, epsilon), epsilon
+
+
+def log_likelihood(spec: LikelihoodSpec, targets: Floats, params: Floats) -> Nats:
+    """log p(x|z) [n] of targets in [0, 1] (binary for a Bernoulli) under the decoder's `params`."""
+    if isinstance(spec.scale, tuple):
+        return numpy_likelihood.logistic(targets, params, spec.scale, spec.levels or LEVELS)
+    if spec.scale is not None:
+        return numpy_likelihood.gaussian(targets, params, spec.scale)
+    return numpy_likelihood.bernoulli(targets, params)
+
+
+def estimate(
+    spec: LikelihoodSpec,
+    target: Floats,
+    params: Floats,
+    latents: Floats,
+    epsilon: Floats,
+    logvar: Floats,
+    mixture: Mixture | None = None,
+) -> Estimate:
+    """The figures of one picture [c, h, w] from the decoder's `params` [K, c, h, w].
+
+    `latents` and `epsilon` [K, *latent_shape] are what `draw` gave for the posterior of `logvar`;
+    `mixture` is the prior, where it is not N(0, I).
+    """
+    # What is no number makes figures that are none, which the caller looks for.
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = log_likelihood(spec, target, params)
+        log_prior = None if mixture is None else mixture.log_density(latents)
+        weights = numpy_likelihood.log_importance_weight(
+            found, latents, epsilon, logvar, log_prior
+        )[None]
+        return Estimate(
+            float(found.mean()),
+            float(numpy_likelihood.importance_weighted_bound(weights)[0]),
+            float(numpy_likelihood.standard_error(weights)[0]),
+            float(numpy_likelihood.effective_sample_size(weights)[0]),
+            None if log_prior is None else _kl(log_prior, logvar),
+        )
+
+
+def _kl(log_prior: Nats, logvar: Floats) -> float:
+    return float(numpy_likelihood.kl_estimate(log_prior.mean(keepdims=True), logvar[None])[0])

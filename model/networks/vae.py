@@ -1,0 +1,158 @@
+"""The variational autoencoder: an encoder, a decoder and the likelihood between them."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from model import elbo
+from model.bundle.manifest import Scale
+from model.config import (
+    LOGISTIC_SCALE_FLOOR,
+    SCALE_FLOOR,
+    GaussianConfig,
+    LogisticConfig,
+    MixturePriorConfig,
+    ModelConfig,
+)
+from model.networks.networks import Decoder, Encoder
+from model.prior.learned import MixturePrior
+from model.prior.mixture import Mixture
+
+INITIAL_SCALE = 0.25
+"""Where a learned Gaussian scale starts: about the spread of natural pixels, which a network that
+knows nothing but their mean would leave."""
+
+INITIAL_LOGISTIC_SCALE = INITIAL_SCALE * math.sqrt(3) / math.pi
+"""That of a logistic with the same standard deviation, π/√3 times its scale."""
+
+
+class Pass(NamedTuple):
+    """What one pass through encoder, latent and decoder yields."""
+
+    mean: Tensor
+    logvar: Tensor
+    latents: Tensor
+    """[n · K, *latent_shape]: the K draws of each picture stand together."""
+    params: Tensor
+    """[n · K, c, h, w]."""
+
+
+class VAE(nn.Module):
+    """p(x|z) p(z) with the approximate posterior q(z|x) (Kingma & Welling 2014)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.log_scale = _log_scale(config)
+        # After the networks, which then begin from a seed as they do without.
+        self.prior = (
+            MixturePrior(config.prior.components, config.latent_dimensions)
+            if isinstance(config.prior, MixturePriorConfig)
+            else None
+        )
+
+    def forward(self, image: Tensor, noise: Tensor) -> Pass:
+        """image [n, c, h, w], noise [n, K, *latent_shape] → posterior, draws and their params."""
+        mean, logvar = self.encoder(image)
+        latents = elbo.reparameterize(mean[:, None], logvar[:, None], noise).flatten(0, 1)
+        _, params = self.decoder(latents)
+        return Pass(mean, logvar, latents, params)
+
+    @property
+    def is_calibrated_by_data(self) -> bool:
+        """Whether the likelihood is a Gaussian of an optimal scale."""
+        likelihood = self.config.likelihood
+        return isinstance(likelihood, GaussianConfig) and likelihood.is_optimal
+
+    def scale(self) -> Tensor | None:
+        """Standard deviation of a Gaussian likelihood, a scalar, or scales [c] of a logistic; None
+        for a Bernoulli and for an optimal scale."""
+        likelihood = self.config.likelihood
+        if self.log_scale is not None:
+            # A sum rather than a maximum: below a hard floor the gradient would be zero.
+            return _floor(self.config) + self.log_scale.exp()
+        if isinstance(likelihood, GaussianConfig) and not isinstance(likelihood.scale, str):
+            return torch.tensor(likelihood.scale)
+        return None
+
+    def start_scale(self, scale: Scale) -> None:
+        """Lets a learned scale begin there; any other is left as it is."""
+        if self.log_scale is not None:
+            above = torch.as_tensor(scale, dtype=torch.float32) - _floor(self.config)
+            with torch.no_grad():
+                self.log_scale.copy_(above.clamp(min=1e-6).log())
+
+    def scale_value(self) -> Scale | None:
+        """`scale` as one number, or by channel."""
+        scale = self.scale()
+        if scale is None:
+            return None
+        return tuple(scale.tolist()) if scale.ndim else float(scale.detach())
+
+    def log_prior(self, latents: Tensor) -> Tensor:
+        """log p(z) [n] of latents [n, *latent_shape], in nats."""
+        if self.prior is None:
+            return elbo.standard_normal_log_density(latents)
+        log_density: Tensor = self.prior(latents)
+        return log_density
+
+    def sample_prior(self, n: int, generator: torch.Generator) -> Tensor:
+        """z ~ p(z), float32 [n, *latent_shape], on the generator's device."""
+        shape = (n, *self.config.latent_shape)
+        noise = torch.randn(shape, generator=generator, device=generator.device)
+        return noise if self.prior is None else self.prior.place(noise, generator)
+
+    def divergences(self, passed: Pass) -> Tensor:
+        """KL[q(z|x) ‖ p(z)] in parts that sum to it.
+
+        For N(0, I) those of the latent's values, [n, *latent_shape], in closed form. A mixture's
+        is no sum over values: [n, 1], estimated from the draws.
+        """
+        if self.prior is None:
+            return elbo.kl_per_dimension(passed.mean, passed.logvar)
+        log_prior = self.log_prior(passed.latents).reshape(len(passed.mean), -1).mean(1)
+        return elbo.kl_estimate(log_prior, passed.logvar)[:, None]
+
+    def divergence(self, passed: Pass) -> Tensor:
+        """KL[q(z|x) ‖ p(z)] [n], the sum of `divergences`."""
+        return self.divergences(passed).flatten(1).sum(1)
+
+    def mixture(self) -> Mixture | None:
+        """The prior as it is served; None for N(0, I)."""
+        return None if self.prior is None else self.prior.export()
+
+    def log_likelihood(
+        self, targets: Tensor, params: Tensor, scale: Tensor | None = None
+    ) -> Tensor:
+        """log p(x|z) [n], in nats, of targets [n, c, h, w] in [0, 1] (binary for a Bernoulli).
+
+        `scale` is what to take in place of the model's own. Where an optimal one is not given it
+        is that of these targets together, which is for training: each picture's figure then
+        depends on the others, and only pictures of equal weight may be in a batch.
+        """
+        own = self.scale() if scale is None else scale
+        if own is None and self.is_calibrated_by_data:
+            own = elbo.optimal_scale(targets, params, SCALE_FLOOR)
+        return elbo.log_likelihood(self.config.likelihood.family, own, targets, params)
+
+
+def _log_scale(config: ModelConfig) -> nn.Parameter | None:
+    """The logarithm of what a learned scale has above its floor: a scalar of a Gaussian, [c] of a
+    logistic."""
+    if isinstance(config.likelihood, LogisticConfig):
+        above = INITIAL_LOGISTIC_SCALE - _floor(config)
+        return nn.Parameter(torch.full((config.channels,), math.log(above)))
+    if isinstance(config.likelihood, GaussianConfig) and config.likelihood.scale == "learned":
+        return nn.Parameter(torch.tensor(math.log(INITIAL_SCALE - _floor(config))))
+    return None
+
+
+def _floor(config: ModelConfig) -> float:
+    is_logistic = isinstance(config.likelihood, LogisticConfig)
+    return LOGISTIC_SCALE_FLOOR if is_logistic else SCALE_FLOOR

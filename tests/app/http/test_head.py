@@ -1,0 +1,48 @@
+"""HEAD is GET without the content, and the log still says HEAD."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.responses import Response
+
+from app.http import problems
+from tests.app.loops import in_loop
+from tests.app.serving import serving
+
+
+@in_loop
+async def test_head_has_the_headers_of_get(
+    repository: Path, caplog: pytest.LogCaptureFixture, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Status, type and length are those of GET; the access log names the method that was sent."""
+    caplog.set_level(logging.INFO, "vaeserve.access")
+    async with serving(repository) as client:
+        head, get = await client.head("/models"), await client.get("/models")
+    for name in ("content-type", "content-length"):
+        assert head.headers[name] == get.headers[name]
+    lines = [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    assert [line["method"] for line in lines] == ["HEAD", "GET"]
+
+
+@in_loop
+async def test_head_where_there_is_no_get(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verb refuses HEAD by that name, in the document that its length is of."""
+    details: list[str] = []
+    problem = problems.problem
+
+    def keep(code: str, detail: str, **members: Any) -> Response:
+        details.append(detail)
+        return problem(code, detail, **members)
+
+    monkeypatch.setattr(problems, "problem", keep)
+    async with serving(repository) as client:
+        assert (await client.head("/sample")).status_code == 405
+        assert (await client.put("/sample")).status_code == 405
+    assert details == ["/sample does not take HEAD", "/sample does not take PUT"]

@@ -1,0 +1,54 @@
+"""Admission: whole or not at all, and given back whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import QueueFullError, RequestTooLargeError
+from app.inference.admission import Admission
+
+
+def test_a_full_queue_refuses_at_once_and_admits_nothing_of_it() -> None:
+    """What does not fit now is refused whole, with the seconds after which to try again."""
+    admission = Admission(10)
+    with admission.admit(7):
+        with pytest.raises(QueueFullError) as refused, admission.admit(4):
+            pass
+        assert refused.value.retry_after == 1
+        assert admission.used == 7
+        with admission.admit(3):
+            assert admission.used == 10
+    assert admission.used == 0
+
+
+def test_a_cost_above_the_capacity_is_another_error() -> None:
+    """What can never fit is told to be split, not to be sent again."""
+    admission = Admission(10)
+    with pytest.raises(RequestTooLargeError) as refused, admission.admit(11):
+        pass
+    assert refused.value.bound == 10
+    assert refused.value.retry_after is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.booleans()), max_size=20))
+def test_every_permit_comes_back(costs: list[tuple[int, bool]]) -> None:
+    """However verbs end, by return, error or refusal, nothing stays taken."""
+    admission = Admission(20)
+
+    def nested(rest: list[tuple[int, bool]]) -> None:
+        assert 0 <= admission.used <= admission.capacity
+        if not rest:
+            return
+        cost, fails = rest[0]
+        with admission.admit(cost):
+            nested(rest[1:])
+            if fails:
+                raise ZeroDivisionError
+
+    with contextlib.suppress(ZeroDivisionError, QueueFullError):
+        nested(costs)
+    assert admission.used == 0

@@ -1,0 +1,87 @@
+"""`/score` on digits and on what is foreign to them, in a small run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.model_quality import outliers
+from benchmarks.model_quality.foreign import USUAL, blank, sets
+from model.bundle.bundle import REQUIRED_FILES, Bundle, open_bundle, write_bundle
+from model.bundle.manifest import InputSpec
+from model.bundle.reference import REFERENCE, write_reference
+from tests.training import runs
+from training.errors import DataError
+
+SPEC = InputSpec(channels=1, height=28, width=28, order="L")
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Coloured gradients, in a split of their own."""
+    runs.write_pictures(tmp_path / "train", 2, size=(32, 32))
+    runs.write_pictures(tmp_path / "test", 6, size=(32, 32))
+    return tmp_path
+
+
+def test_no_picture_is_in_two_sets(photographs: Path) -> None:
+    """Each set has as many files as asked for, all different."""
+    found = sets(runs.MNIST, photographs, None, SPEC, 5)
+
+    files = [file for part in found.values() for file in part]
+    assert {len(part) for part in found.values()} == {5}
+    assert len(set(files)) == len(files) == 5 * 6
+    assert blank(SPEC) not in files
+
+
+def test_digits_of_the_reference_are_left_out(photographs: Path) -> None:
+    """What is compared with is not what is compared."""
+    whole = sets(runs.MNIST, photographs, None, SPEC, 5)
+    reference = open_bundle(outliers.SHIPPED).manifest.reference
+    assert reference is not None
+    half = reference.model_copy(update={"n": 50})
+    rest = sets(runs.MNIST, photographs, half, SPEC, 5)
+
+    assert whole[USUAL][1] == rest[USUAL][0]
+    assert whole[USUAL][0] not in rest[USUAL]
+
+
+def test_too_few_pictures_are_refused(photographs: Path) -> None:
+    """A folder with less than what is asked for is named."""
+    with pytest.raises(DataError, match="100 test pictures are too few"):
+        sets(runs.MNIST, photographs, None, SPEC, 30)
+    with pytest.raises(DataError, match="6 test pictures are fewer than 7"):
+        sets(runs.MNIST, photographs, None, SPEC, 7)
+
+
+@pytest.mark.parametrize("with_reference", [True, False])
+def test_prints_a_table(
+    photographs: Path, tmp_path: Path, with_reference: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every figure that the model answers has a row, with an area and its error for each set."""
+    bundle = _with_small_reference(tmp_path / "bundles", with_reference)
+    arguments = ["--digits", str(runs.MNIST), "--others", str(photographs), "--count", "3"]
+
+    assert outliers.main([*arguments, "--bundle", str(bundle.folder)]) == 0
+
+    shown = capsys.readouterr().out
+    figures = [name for name in outliers.FIGURES if with_reference or name != "percentile"]
+    for figure in outliers.FIGURES:
+        assert (f"| `{figure}` |" in shown) == (figure in figures)
+    assert shown.count(" ± ") == 5 * len(figures)
+
+
+def _with_small_reference(root: Path, with_reference: bool) -> Bundle:
+    """The shipped model; its own reference would leave none of the few digits here."""
+    shipped = open_bundle(outliers.SHIPPED)
+    assert shipped.reference is not None
+    assert shipped.manifest.reference is not None
+    files = {name: shipped.read(name) for name in REQUIRED_FILES}
+    manifest = shipped.manifest.model_copy(update={"reference": None, "posterior": None})
+    if with_reference:
+        bounds = {how: values[::100] for how, values in shipped.reference.bounds.items()}
+        files[REFERENCE] = write_reference(bounds)
+        spec = shipped.manifest.reference.model_copy(update={"n": 50})
+        manifest = manifest.model_copy(update={"reference": spec})
+    return write_bundle(root, manifest, files)

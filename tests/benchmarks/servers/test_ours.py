@@ -1,0 +1,31 @@
+"""What asking a server can end in."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+from benchmarks.load import workloads
+from benchmarks.servers.ours import Server, ServerError, System
+
+
+def test_no_answer_is_the_server_s_failure() -> None:
+    """A connection that is closed instead of answered, or refused, is told with the request."""
+    system = System("mute", "any", lambda port: [])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        server = Server(system, 0, listener.getsockname()[1], 0.0)
+        with pytest.raises(ServerError, match="mute gave no answer to /sample n=1: "):
+            server.ask(workloads.sample())
+        thread.join()
+    with pytest.raises(ServerError, match="mute gave no answer to /sample n=1: ConnectionRefused"):
+        server.ask(workloads.sample())

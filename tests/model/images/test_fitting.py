@@ -1,0 +1,199 @@
+"""Any picture → the model's array, and what was done said."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from model.images.fitting import PictureError, TooManyPixelsError, read
+from tests.model.fitting import fitted
+from tests.picture_files import PALETTE, chunk, drawing, exif, png, saved
+
+FOLDER = Path(__file__).parents[2] / "data" / "pictures"
+INVERSE = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+GREY_16_BIT_KEY = 4369
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_and_tagged_picture_is_the_upright_one(kind: str, orientation: int) -> None:
+    """A picture stored turned, with the tag that says so, fits to the pixels of the upright one."""
+    upright = Image.fromarray(drawing())
+    turn = INVERSE[orientation]
+    stored = upright if turn is None else upright.transpose(turn)
+    options = {"lossless": True} if kind == "WEBP" else {}
+    turned = fitted(saved(stored, kind, exif=exif(orientation), **options), size=(40, 30))
+
+    np.testing.assert_array_equal(turned.pixels, drawing())
+    assert bool(turned.steps) == (orientation != 1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_tagged_jpeg_is_turned(orientation: int) -> None:
+    """The tag of a JPEG turns its decoded pixels, exactly."""
+    turn = INVERSE[orientation]
+    upright = Image.fromarray(drawing())
+    stored = upright if turn is None else upright.transpose(turn)
+    plain = fitted(saved(stored, "JPEG")).pixels
+    turned = fitted(saved(stored, "JPEG", exif=exif(orientation)), size=(40, 30)).pixels
+    undone = {6: 8, 8: 6}.get(orientation, orientation)
+    back = INVERSE[undone]
+    expected = plain if back is None else np.asarray(Image.fromarray(plain).transpose(back))
+
+    np.testing.assert_array_equal(turned, expected)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 300])
+def test_unknown_orientations_do_nothing(orientation: int) -> None:
+    """A tag without a meaning changes no pixel, and no step is claimed."""
+    picture = fitted(saved(Image.fromarray(drawing()), exif=exif(orientation)))
+
+    np.testing.assert_array_equal(picture.pixels, drawing())
+    assert picture.steps == ()
+
+
+def test_the_centre_is_kept() -> None:
+    """A wide picture loses its sides, a tall one its top and bottom, in equal parts."""
+    wide = np.zeros((4, 12), np.uint8)
+    wide[:, 4:8] = 200
+    across = fitted(saved(Image.fromarray(wide)), channels=1, size=(4, 4))
+    down = fitted(saved(Image.fromarray(wide.T)), channels=1, size=(4, 4))
+
+    assert (across.pixels == 200).all()
+    assert (down.pixels == 200).all()
+    assert across.steps == ("cropped to 4×4 around the centre",)
+
+
+def test_resizing_averages() -> None:
+    """Shrinking is antialiased: a fine checkerboard becomes grey, not black or white."""
+    board = ((np.indices((64, 64)).sum(axis=0) % 2) * 255).astype(np.uint8)
+    picture = fitted(saved(Image.fromarray(board)), channels=1, size=(8, 8))
+
+    assert np.abs(picture.pixels.astype(int) - 128).max() <= 8
+    assert picture.steps == ("resized to 8×8",)
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 20), st.integers(1, 20))
+@settings(max_examples=60)
+def test_any_size_fits_any_model(width: int, height: int, to_width: int, to_height: int) -> None:
+    """Whatever the two sizes, the answer has the model's, and a flat picture stays flat."""
+    data = saved(Image.new("L", (width, height), 120))
+    picture = fitted(data, channels=1, size=(to_width, to_height))
+
+    assert picture.pixels.shape == (to_height, to_width, 1)
+    assert (picture.width, picture.height) == (width, height)
+    assert (picture.pixels == 120).all()
+
+
+@pytest.mark.parametrize("name", ["animated.png", "animated.webp"])
+def test_the_first_frame_of_an_animation(name: str) -> None:
+    """Only the first frame of an animation is taken, and the step says so."""
+    picture = fitted((FOLDER / name).read_bytes())
+
+    np.testing.assert_array_equal(picture.pixels, drawing())
+    assert picture.steps == ("first frame taken",)
+
+
+def test_the_first_frame_of_a_gif() -> None:
+    """Where every format is taken, so is an animated GIF's first frame."""
+    frames = [Image.new("L", (4, 4), level) for level in (10, 200, 90)]
+    data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    picture = fitted(data, channels=1, formats=None)
+
+    assert (picture.pixels == 10).all()
+    assert picture.steps[0] == "first frame taken"
+
+
+def test_an_oriented_tiff() -> None:
+    """Where every format is taken, a TIFF's orientation counts."""
+    stored = Image.fromarray(drawing()).transpose(Image.Transpose.ROTATE_90)
+    picture = fitted(saved(stored, "TIFF", exif=exif(6)), size=(40, 30), formats=None)
+
+    np.testing.assert_array_equal(picture.pixels, drawing())
+
+
+@pytest.mark.parametrize(
+    "name", ["picture.gif", "picture.bmp", "text.jpg", "noise.png", "empty.png"]
+)
+def test_other_formats_are_refused(name: str) -> None:
+    """A file of a format that is not named is refused, and the named ones are listed."""
+    with pytest.raises(PictureError, match="PNG, JPEG, WEBP"):
+        fitted((FOLDER / name).read_bytes())
+
+
+@pytest.mark.parametrize(
+    "name", ["truncated.png", "truncated.jpg", "truncated.webp", "header-only.png", "noise.png"]
+)
+def test_broken_pictures_are_refused(name: str) -> None:
+    """A picture that is cut off or no picture is refused, with all formats taken too."""
+    with pytest.raises(PictureError):
+        fitted((FOLDER / name).read_bytes(), formats=None)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
+def test_too_many_pixels(kind: str) -> None:
+    """A picture above the limit is refused by its header; one at the limit is taken."""
+    data = saved(Image.new("L", (30, 20)), kind)
+
+    with pytest.raises(TooManyPixelsError, match="30×20"):
+        read(io.BytesIO(data), max_pixels=599)
+    assert read(io.BytesIO(data), max_pixels=600).image.size == (30, 20)
+
+
+def test_an_enormous_picture() -> None:
+    """30,000×30,000 pixels in 100 kB are refused before any is decoded."""
+    with pytest.raises(TooManyPixelsError, match="30000×30000"):
+        fitted((FOLDER / "enormous.png").read_bytes())
+
+
+def test_a_bomb_by_pillows_own_count() -> None:
+    """Where the limit allows more than Pillow does, Pillow's refusal is the same error."""
+    data = (FOLDER / "enormous.png").read_bytes()
+
+    with pytest.raises(TooManyPixelsError):
+        read(io.BytesIO(data), max_pixels=10**9)
+
+
+SEEDS = [
+    path.read_bytes()
+    for path in sorted(FOLDER.iterdir())
+    if path.suffix in (".png", ".jpg", ".webp", ".gif") and path.name != "enormous.png"
+]
+
+
+@given(st.sampled_from(SEEDS), st.data())
+@settings(max_examples=300)
+def test_damaged_pictures(seed: bytes, data: st.DataObject) -> None:
+    """A file changed and cut anywhere is fitted or refused; nothing else comes out."""
+    content = bytearray(seed)
+    for _ in range(data.draw(st.integers(1, 4)) if content else 0):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    damaged = bytes(content[: data.draw(st.integers(len(content) // 2, len(content)))])
+    try:
+        picture = fitted(damaged, size=(6, 5))
+    except PictureError:
+        return
+    assert picture.pixels.shape == (5, 6, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_more_transparency_than_a_palette_has_entries(channels: int) -> None:
+    """A palette's transparency that is too long is a broken picture, though its pixels decode."""
+    extra = chunk(b"PLTE", b"abc") + chunk(b"tRNS", bytes(300))
+    with pytest.raises(PictureError, match="the picture is broken: "):
+        fitted(png([bytes(28)] * 28, 28, colour=PALETTE, extra=extra), channels=channels)

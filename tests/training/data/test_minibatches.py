@@ -1,0 +1,139 @@
+"""Pictures and noise are functions of (seed, step)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model import pixels
+from model.config import Binarisation
+from model.pixels import Images
+from training.config.data import AugmentConfig
+from training.data import minibatches
+from training.data.minibatches import Draw, Minibatches, generator, to_targets, to_tensor
+
+CPU = torch.device("cpu")
+
+
+def pictures(count: int) -> Images:
+    """Pictures [count, 2, 3, 1], each of a grey level of its own."""
+    return np.repeat(np.arange(count, dtype=np.uint8), 6).reshape(count, 2, 3, 1)
+
+
+def batches(
+    images: Images,
+    batch_size: int = 4,
+    seed: int = 0,
+    binarise: Binarisation = "none",
+) -> Minibatches:
+    return Minibatches(images, batch_size=batch_size, seed=seed, binarise=binarise, device=CPU)
+
+
+@given(count=st.integers(1, 40), batch_size=st.integers(1, 50), epoch=st.integers(0, 3))
+def test_an_epoch_sees_every_picture_once(count: int, batch_size: int, epoch: int) -> None:
+    """Each epoch is a permutation of all pictures, the last minibatch being what is left."""
+    source = batches(pictures(count), batch_size)
+    steps = range(epoch * source.steps_per_epoch, (epoch + 1) * source.steps_per_epoch)
+
+    seen = torch.cat([source[step][:, 0, 0, 0] for step in steps])
+
+    assert sorted((seen * 255).round().int().tolist()) == list(range(count))
+
+
+def test_order_and_noise_depend_on_seed_and_step_alone() -> None:
+    """A step's pictures and noise are the same whatever was asked for before."""
+    first, second = (
+        batches(pictures(20), binarise="sample"),
+        batches(pictures(20), binarise="sample"),
+    )
+    for step in range(7):
+        _ = first[step]
+
+    torch.testing.assert_close(first[7], second[7], rtol=0, atol=0)
+    torch.testing.assert_close(first.noise(7, 4, (3,)), second.noise(7, 4, (3,)), rtol=0, atol=0)
+
+
+def test_augmentation_depends_on_seed_and_step_alone() -> None:
+    """A resumed run sees the same mirrored and shifted pictures; without augmentation none are."""
+    images = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 1), dtype=np.uint8)
+    setting = AugmentConfig(flip=0.5, shift=1)
+    make = partial(Minibatches, images, batch_size=4, seed=0, binarise="sample", device=CPU)
+    first, resumed, plain = make(augmented=setting), make(augmented=setting), make()
+    for step in range(7):
+        _ = first[step]
+
+    torch.testing.assert_close(first[7], resumed[7], rtol=0, atol=0)
+    assert not torch.equal(first[7], plain[7])
+    torch.testing.assert_close(make(augmented=AugmentConfig())[7], plain[7], rtol=0, atol=0)
+
+
+def test_epochs_and_seeds_differ() -> None:
+    """Order and noise change from epoch to epoch and from seed to seed."""
+    source, other = batches(pictures(20), 20), batches(pictures(20), 20, seed=1)
+
+    assert not torch.equal(source[0], source[1])
+    assert not torch.equal(source[0], other[0])
+    assert not torch.equal(source.noise(0, 4, (3,)), source.noise(1, 4, (3,)))
+    assert not torch.equal(source.noise(0, 4, (3,)), other.noise(0, 4, (3,)))
+
+
+def test_pictures_that_do_not_fit_are_read_as_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Minibatches are the same whether or not all pictures are on the device."""
+    resident = batches(pictures(20), binarise="sample")
+    monkeypatch.setattr(minibatches, "free_memory", lambda _: 0)
+    streamed = batches(pictures(20), binarise="sample")
+
+    for step in range(10):
+        torch.testing.assert_close(streamed[step], resident[step], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_set_larger_than_a_part_is_copied_whole(channels: int) -> None:
+    """Pictures taken into memory part by part are all there, and the file is left alone."""
+    images = np.random.default_rng(0).integers(0, 256, (2500, 2, 3, channels), dtype=np.uint8)
+    images.setflags(write=False)
+
+    source = batches(images, 2500)
+
+    seen = (source[0] * 255).round().to(torch.uint8).reshape(2500, -1).tolist()
+    expected = to_tensor(images).reshape(2500, -1).tolist()
+    assert sorted(seen) == sorted(expected)
+
+
+def test_targets_are_what_serving_would_make_of_the_pictures() -> None:
+    """Layout, range and threshold are those of model/pixels.py."""
+    images = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), dtype=np.uint8)
+
+    plain = to_targets(to_tensor(images), "none", 0, Draw.BINARISE)
+    cut = to_targets(to_tensor(images), "threshold", 0, Draw.BINARISE)
+
+    np.testing.assert_array_equal(plain.numpy(), pixels.to_float(images))
+    expected = pixels.to_float(pixels.binarise(images, "threshold"))
+    np.testing.assert_array_equal(cut.numpy(), expected)
+
+
+def test_sampled_binarisation_has_the_grey_value_as_probability() -> None:
+    """Black and white stay; grey is drawn anew at every step, with the right mean."""
+    images = np.zeros((3, 100, 100, 1), dtype=np.uint8)
+    images[1], images[2] = 255, 102
+
+    first, second = (
+        to_targets(to_tensor(images), "sample", 0, Draw.BINARISE, step) for step in (0, 1)
+    )
+
+    assert first[0].max() == 0
+    assert first[1].min() == 1
+    assert first[2].mean().item() == pytest.approx(0.4, abs=0.02)
+    assert not torch.equal(first[2], second[2])
+
+
+def test_draws_are_independent() -> None:
+    """Generators for different purposes under one seed give different numbers."""
+    values = {torch.rand(1, generator=generator(CPU, 0, draw, 0)).item() for draw in Draw}
+
+    assert len(values) == len(Draw)

@@ -1,0 +1,77 @@
+"""A page stands alone, and what is written on it stays text."""
+
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+
+from training.reports.page import element, image, page, plot, section, table
+
+
+class Reader(HTMLParser):
+    """Collects tags and text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read(content: str) -> Reader:
+    reader = Reader()
+    reader.feed(content)
+    reader.close()
+    return reader
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"])))
+def test_text_stays_text(text: str) -> None:
+    """Whatever a text holds, it adds no element, and is read back as it was."""
+    shown = read(section(text, table((text,), [(text, text)]), element("p", text)))
+
+    assert shown.tags == ["section", "h2", "div", "table", "tr", "th", "tr", "th", "td", "p"]
+    assert shown.text == text * 5
+
+
+def test_attributes_are_escaped() -> None:
+    """A description can't end its attribute."""
+    shown = image(b"", "image/png", '"><script>', "pictures")
+
+    assert read(shown).tags == ["img"]
+    assert "&quot;&gt;&lt;script&gt;" in shown
+
+
+def test_a_page_asks_the_network_for_nothing() -> None:
+    """Pictures are inline, and a policy forbids the rest."""
+    content = page("a & b", plot(Figure(), "nothing")).decode()
+
+    assert "default-src 'none'; img-src data:" in content
+    assert "<title>a &amp; b</title>" in content
+    assert set(re.findall(r'(?:src|href)="(\w+:)', content)) == {"data:"}
+    assert not re.search(r"url\(|@import|<script|<link", content)
+
+
+def test_a_drawing_is_drawn_alike_again() -> None:
+    """The same figure makes the same bytes, without a date."""
+
+    def drawn() -> str:
+        figure = Figure()
+        figure.subplots().plot([1, 2])
+        return plot(figure, "a line")
+
+    first = drawn()
+    svg = base64.b64decode(first.partition("base64,")[2].partition('"')[0]).decode()
+    assert first == drawn()
+    assert "<svg" in svg
+    assert "dc:date" not in svg

@@ -1,0 +1,131 @@
+"""Adds to a bundle what is measured on held-out pictures: a new version, not trained anew."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from model.bundle.bundle import (
+    CARD,
+    DECODER,
+    ENCODER,
+    Bundle,
+    BundleError,
+    open_bundle,
+    write_bundle,
+)
+from model.bundle.manifest import LikelihoodSpec, Manifest, Metric
+from model.bundle.posterior import POSTERIOR
+from model.bundle.reference import REFERENCE
+from model.config import BernoulliConfig, GaussianConfig, LikelihoodConfig, ModelConfig
+from model.runtime import Graph
+from training.bundle.model_card import write_card
+from training.config.data import DataConfig
+from training.config.overrides import Override
+from training.config.presets import override_config
+from training.config.run import TrainingConfig
+from training.data.dataset import Data, describe_split, load_data
+from training.errors import DataError, StageError
+from training.evaluation.posterior_means import encode_held_out
+from training.evaluation.reference_bounds import measure_reference
+from training.evaluation.sample_quality import measure_quality
+from training.export.graphs import Graphs
+
+
+def add_reference(
+    folder: Path,
+    source: str,
+    *,
+    root: Path | None = None,
+    version: int | None = None,
+    overrides: Sequence[str | Override] = (),
+    console: Console | None = None,
+) -> Bundle:
+    """Writes a bundle like the one in `folder`, with the same graphs, and with a reference,
+    posterior means and a card; where `evaluation.quality` is set, with figures of samples too.
+
+    Args:
+        folder: the bundle.
+        source: the pictures that its model was trained on, as `--data` of a run.
+        root: where `<name>/<version>/` is written; by default beside the bundle.
+        version: of the new bundle; by default one more than the bundle's.
+        overrides: settings such as `data.validation_share` that the run had.
+        console: for progress.
+
+    Raises:
+        DataError: the pictures are not those of the bundle, or split otherwise.
+        StageError: the bundle can't be read, has no likelihood or not the range of values that is
+            trained here, or can't be written.
+    """
+    try:
+        bundle = open_bundle(folder)
+        graphs = Graphs(Graph(bundle.read(ENCODER)), Graph(bundle.read(DECODER)), bundle.mixture)
+        files = {name: bundle.read(name) for name in bundle.manifest.files}
+    except BundleError as error:
+        raise StageError(str(error)) from error
+    manifest = bundle.manifest
+    likelihood = _likelihood(manifest, folder)
+    config = override_config(_config(manifest, likelihood, source), overrides)
+    data = load_data(config)
+    _check_pictures(manifest, data, config)
+    reference, bounds = measure_reference(graphs, likelihood, data, config, console)
+    posterior, means = encode_held_out(graphs, data, config)
+    samples: dict[str, Metric] = {}
+    if config.evaluation.quality != "none":
+        samples = measure_quality(graphs.decoder, data, config, mixture=graphs.mixture)
+    changes = {
+        "version": version or manifest.version + 1,
+        "reference": reference,
+        "posterior": posterior,
+        "metrics": {**manifest.metrics, **samples},
+    }
+    whole = Manifest.model_validate(manifest.model_dump() | changes)
+    files |= {REFERENCE: bounds, POSTERIOR: means, CARD: write_card(whole)}
+    try:
+        return write_bundle(root or folder.resolve().parent.parent, whole, files)
+    except BundleError as error:
+        raise StageError(str(error)) from error
+
+
+def _likelihood(manifest: Manifest, folder: Path) -> LikelihoodSpec:
+    if manifest.likelihood is None:
+        msg = f"{folder}: its manifest states no likelihood, so there are no bounds to store"
+        raise StageError(msg)
+    if manifest.input.value_range != (0.0, 1.0):
+        msg = f"{folder}: takes values in {manifest.input.value_range}; only [0, 1] is scored here"
+        raise StageError(msg)
+    return manifest.likelihood
+
+
+def _config(manifest: Manifest, likelihood: LikelihoodSpec, source: str) -> TrainingConfig:
+    """What decides how the pictures are read; networks and optimisers have no part in it."""
+    # Of the likelihood, only whether pictures must be binary matters to how they are read.
+    family: LikelihoodConfig = GaussianConfig()
+    if likelihood.family == "bernoulli":
+        family = BernoulliConfig(binarise=likelihood.binarise or "none")
+    taken = manifest.input
+    model = ModelConfig(
+        channels=taken.channels,
+        height=taken.height,
+        width=taken.width,
+        latent_dim=math.prod(manifest.latent.shape),
+        likelihood=family,
+    )
+    background = manifest.preprocessing.background
+    return TrainingConfig(model=model, data=DataConfig(source=source, background=background))
+
+
+def _check_pictures(manifest: Manifest, data: Data, config: TrainingConfig) -> None:
+    if data.fingerprints[config.data.train_split] != manifest.data.fingerprint:
+        msg = f"{config.data.source}: not the pictures that {manifest.name} was trained with"
+        raise DataError(msg)
+    split = describe_split(config.data.train_split, data.counts(), data.fingerprints)
+    if split != manifest.data.split:
+        msg = (
+            f"the model was trained with {manifest.data.split}; these settings give {split}: "
+            "set data.validation_share and data.test_share as they were"
+        )
+        raise DataError(msg)

@@ -1,0 +1,261 @@
+"""Assembles the bundle: the graphs, the golden batch and a manifest that says how they came to be.
+
+The folder `bundles` of a workdir is a model repository that the service can be pointed at.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from rich.console import Console
+
+from model.bundle.bundle import (
+    CARD,
+    DECODER,
+    ENCODER,
+    GOLDEN,
+    Bundle,
+    BundleError,
+    open_bundle,
+    write_bundle,
+)
+from model.bundle.manifest import (
+    DataSpec,
+    GoldenSpec,
+    GraphSpec,
+    LatentSpec,
+    Manifest,
+    Metric,
+    PosteriorSpec,
+    PriorSpec,
+    ReferenceSpec,
+    TensorSpec,
+    WeightsSpec,
+)
+from model.bundle.posterior import POSTERIOR, parse_posterior
+from model.bundle.reference import REFERENCE, parse_reference
+from model.prior.mixture import PRIOR
+from model.runtime import CPU, CUDA
+from training.bundle.model_card import write_card
+from training.config.run import TrainingConfig
+from training.data.dataset import describe_split
+from training.errors import StageError
+from training.evaluation.sample_quality import DISTANCE
+from training.export.graphs import read_export
+from training.fit.calibration import to_likelihood
+from training.text import plain
+from training.workdir import Workdir
+
+_Spec = TypeVar("_Spec", ReferenceSpec, PosteriorSpec)
+
+TOLERANCES = {CPU: 1e-4, CUDA: 1e-3}
+"""Largest difference from the golden batch, as a part of the output's largest value (at least
+1). Logits reach ±100, where float32 itself resolves no better than 1e-5."""
+
+
+def bundle(folder: Path, overrides: Sequence[str] = (), console: Console | None = None) -> Bundle:
+    """Writes `<workdir>/bundles/<name>/<version>/`; one that is there and the same is left alone.
+
+    Raises:
+        StageError: a stage before has not run or its files are damaged, the version exists and is
+            another, or the disk refuses.
+    """
+    workdir = Workdir(folder)
+    config = workdir.read_config(overrides)
+    exported = read_export(workdir)
+    reference, bounds = _reference(workdir)
+    posterior, means = _posterior(workdir, config)
+    manifest = _manifest(
+        config,
+        run=workdir.read_json(
+            workdir.run, "fit", git_commit=object, fingerprints=dict, pictures=dict
+        ),
+        exported=exported.about,
+        measured=_measured(workdir, config),
+        golden=exported.golden,
+        reference=reference,
+        posterior=posterior,
+    )
+    files = {
+        ENCODER: exported.encoder,
+        DECODER: exported.decoder,
+        GOLDEN: exported.golden,
+        REFERENCE: bounds,
+        POSTERIOR: means,
+        CARD: write_card(manifest),
+    }
+    if exported.prior:
+        files[PRIOR] = exported.prior
+    if there := _same_bundle(workdir.bundles, manifest, files):
+        shown = console or Console(stderr=True)
+        shown.print(
+            plain(f"{there.folder}: there already, and the same"), soft_wrap=True, highlight=False
+        )
+        return there
+    try:
+        return write_bundle(workdir.bundles, manifest, files)
+    except BundleError as error:
+        raise StageError(str(error)) from error
+
+
+def golden_tolerance(golden: bytes) -> dict[str, dict[str, float]]:
+    """By provider and output, from the size of the golden values."""
+    with np.load(io.BytesIO(golden)) as arrays:
+        peaks = {
+            name: max(1.0, float(np.abs(arrays[name]).max()))
+            for name in ("mean", "logvar", "pixels", "params")
+        }
+    return {
+        provider: {name: float(f"{limit * peak:.2g}") for name, peak in peaks.items()}
+        for provider, limit in TOLERANCES.items()
+    }
+
+
+def _measured(workdir: Workdir, config: TrainingConfig) -> dict[str, Any]:
+    """What `evaluate` wrote, and `quality` where it is part of the run."""
+    measured = workdir.read_json(workdir.metrics, "evaluate", metrics=dict)
+    # Before there was a choice, all figures were of test pictures.
+    if (split := measured.get("split", "test")) != "test":
+        msg = (
+            f"{workdir.metrics}: figures of {split} pictures, and a bundle publishes those of test "
+            "pictures; run `vaetrain evaluate` on this workdir without evaluation.split"
+        )
+        raise StageError(msg)
+    if config.evaluation.quality != "none" and DISTANCE not in measured["metrics"]:
+        msg = (
+            f"{workdir.metrics}: has no figures of samples; run `vaetrain quality` on this workdir"
+        )
+        raise StageError(msg)
+    return measured
+
+
+def _reference(workdir: Workdir) -> tuple[ReferenceSpec, bytes]:
+    """What the stage `reference` wrote: what the bounds are of, and their file."""
+    paths = (workdir.reference_about, workdir.reference)
+    return _stored(workdir, "reference", paths, ReferenceSpec, parse_reference)
+
+
+def _posterior(workdir: Workdir, config: TrainingConfig) -> tuple[PosteriorSpec, bytes]:
+    """What the stage `latents` wrote: what the means are of, and their file."""
+    paths = (workdir.latents_about, workdir.latents)
+    parse = partial(parse_posterior, latent_shape=config.model.latent_shape)
+    return _stored(workdir, "latents", paths, PosteriorSpec, parse)
+
+
+def _stored(
+    workdir: Workdir,
+    stage: str,
+    paths: tuple[Path, Path],
+    kind: type[_Spec],
+    parse: Callable[[bytes, _Spec], object],
+) -> tuple[_Spec, bytes]:
+    """What a stage wrote, its description first; both are read to see that they are whole."""
+    about, arrays = paths
+    document = workdir.read_json(about, stage)
+    with workdir.reading(about, stage):
+        spec = kind.model_validate(document)
+    with workdir.reading(arrays, stage) as path:
+        content = path.read_bytes()
+        parse(content, spec)
+    return spec, content
+
+
+def _same_bundle(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle | None:
+    """What was written before, if writing anew would change no more than when and by what."""
+    try:
+        there = open_bundle(root / manifest.name / str(manifest.version))
+        contents = {name: there.read(name) for name in there.manifest.files}
+    except BundleError:
+        return None
+    asides = {"created", "git_commit", "tools", "files"}
+    before, now = (
+        one.model_dump(mode="json", exclude=asides) for one in (there.manifest, manifest)
+    )
+    return there if contents == files and before == now else None
+
+
+def _manifest(
+    config: TrainingConfig,
+    *,
+    run: Mapping[str, Any],
+    exported: Mapping[str, Any],
+    measured: Mapping[str, Any],
+    golden: bytes,
+    reference: ReferenceSpec,
+    posterior: PosteriorSpec,
+) -> Manifest:
+    model = config.model
+    latent = TensorSpec(name="latent", shape=model.latent_shape)
+    image = TensorSpec(name="image", shape=model.image_shape)
+    return Manifest(
+        name=config.bundle.name,
+        version=config.bundle.version,
+        created=datetime.now(UTC),
+        git_commit=run["git_commit"],
+        tools=run["tools"],
+        opset=exported["opset"],
+        input=config.input,
+        preprocessing=config.preprocessing,
+        latent=LatentSpec(shape=model.latent_shape),
+        encoder=GraphSpec(
+            inputs=(image,),
+            outputs=tuple(latent.model_copy(update={"name": n}) for n in ("mean", "logvar")),
+        ),
+        decoder=GraphSpec(
+            inputs=(latent,),
+            outputs=tuple(image.model_copy(update={"name": n}) for n in ("pixels", "params")),
+        ),
+        likelihood=to_likelihood(model, exported["scale"]),
+        prior=PriorSpec.model_validate(model.prior.model_dump()),
+        objective=_objective(config, run),
+        network=model.network.model_dump(mode="json", exclude={"folder"}),
+        weights=WeightsSpec.model_validate(exported["weights"]),
+        data=_data(config, run),
+        metrics={n: Metric.model_validate(value) for n, value in measured["metrics"].items()},
+        kl_per_dimension=measured["kl_per_dimension"],
+        golden=GoldenSpec(tolerance=golden_tolerance(golden)),
+        reference=reference,
+        posterior=posterior,
+        licence=config.bundle.licence,
+        card=config.bundle.card.strip(),
+    )
+
+
+def _objective(config: TrainingConfig, run: Mapping[str, Any]) -> dict[str, Any]:
+    augment = config.data.augment
+    return {
+        "name": "elbo" if config.objective.samples == 1 else "importance-weighted bound",
+        **config.objective.model_dump(mode="json"),
+        "tuning": config.tuning.model_dump(mode="json") if config.tuning.epochs else None,
+        **({"augment": augment.model_dump(mode="json")} if augment.is_on else {}),
+        "optimiser": config.optimiser.model_dump(mode="json"),
+        "epochs": config.epochs,
+        "batch_size": config.batch_size,
+        "ema": config.ema,
+        "seed": config.seed,
+        "steps": run["steps"],
+        "seconds": run["seconds"],
+        "cpu_seconds": run.get("cpu_seconds"),  # older runs did not measure it
+        "device": run["device"],
+        "threads": run["threads"],
+        "precision": run["precision"],
+        # Absent where weights began at random, as in bundles from before.
+        **({"init": run["init"]} if run.get("init") else {}),
+    }
+
+
+def _data(config: TrainingConfig, run: Mapping[str, Any]) -> DataSpec:
+    split = config.data.train_split
+    return DataSpec(
+        id=config.data.id or run["data_id"],
+        revision=config.data.revision,
+        licence=config.data.licence,
+        fingerprint=run["fingerprints"][split],
+        split=describe_split(split, run["pictures"], run["fingerprints"]),
+    )

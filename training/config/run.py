@@ -1,0 +1,168 @@
+"""The configuration of a training run: one frozen object."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from model.bundle.manifest import InputSpec, Preprocessing
+from model.config import (
+    BernoulliConfig,
+    Binarisation,
+    Frozen,
+    GaussianConfig,
+    ModelConfig,
+    PositiveInt,
+)
+from training.config.data import DataConfig, NonNegativeInt
+from training.config.overrides import flatten
+from training.config.sections import (
+    BundleConfig,
+    EvaluationConfig,
+    ObjectiveConfig,
+    OptimiserConfig,
+    Seed,
+    TuningConfig,
+)
+
+
+class TrainingConfig(Frozen):
+    """Everything that a run depends on.
+
+    Raises:
+        pydantic.ValidationError: an unknown key, or a value out of range.
+    """
+
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    data: DataConfig = Field(default_factory=DataConfig)
+    optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig)
+    objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
+    tuning: TuningConfig = Field(default_factory=TuningConfig)
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    bundle: BundleConfig = Field(default_factory=BundleConfig)
+    epochs: PositiveInt = 30
+    batch_size: PositiveInt = 128
+    seed: Seed = 0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of the weights' exponential moving average, which is what gets exported; 0: none."""
+    init: str | None = None
+    """A bundle, workdir or safetensors file whose weights the run starts from."""
+    early_stop: NonNegativeInt = 0
+    """Epochs without a better validation bound after which training ends; 0: never."""
+    checkpoint_steps: NonNegativeInt = 0
+    """Steps between checkpoints, besides the one after each epoch; 0: only those."""
+    sample_epochs: PositiveInt = 5
+    """Epochs between two sample grids in TensorBoard."""
+    threads: NonNegativeInt = 0
+    """CPU threads; 0 takes every core that affinity and CPU quota allow."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`auto` takes bfloat16 where the processor computes with it natively; losses stay float32."""
+    channels_last: bool = True
+    """Whether the channels of a pixel lie side by side in memory, which suits convolutions."""
+    compile: bool = False
+    """Whether torch.compile makes programs of encoder and decoder before the first step."""
+
+    @model_validator(mode="after")
+    def _early_stop_has_a_validation_split(self) -> Self:
+        if self.early_stop and not self.data.validation_share:
+            msg = "early_stop watches the validation bound: set data.validation_share above 0"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _importance_weights_bound_the_likelihood(self) -> Self:
+        settings = (
+            ("objective.samples", self.objective.samples, 1),
+            ("tuning.epochs", self.tuning.epochs, 0),
+        )
+        weighted = [
+            (f"{key} = {value}", f"{key} = {off}") for key, value, off in settings if value != off
+        ]
+        likelihood = self.model.likelihood
+        # An optimal scale is the root mean squared error of draws of equal weight.
+        is_optimal = isinstance(likelihood, GaussianConfig) and likelihood.is_optimal
+        wrong = {
+            "objective.beta = 1": self.objective.beta != 1,
+            "objective.free_bits = 0": self.objective.free_bits != 0,
+            'model.likelihood.scale = "learned" or a number': is_optimal,
+        }
+        needed = " and ".join(text for text, is_wrong in wrong.items() if is_wrong)
+        if weighted and needed:
+            given, instead = (" and ".join(texts) for texts in zip(*weighted, strict=True))
+            msg = (
+                f"{given}: importance weights bound log p(x) only with {needed}; set that, or "
+                f"{instead}"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _early_stop_watches_the_bound_that_is_trained(self) -> Self:
+        if self.tuning.epochs and self.early_stop:
+            msg = (
+                "tuning.epochs lowers the ELBO that early_stop watches: set one of them to 0, and "
+                "tune a run that stopped early from its bundle"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _free_bits_need_a_prior_with_a_closed_form(self) -> Self:
+        if self.objective.free_bits and self.model.prior.family != "normal":
+            msg = (
+                "objective.free_bits bounds the KL of each latent dimension, which a "
+                f"{self.model.prior.family} prior has no closed form for: set it to 0, or "
+                "model.prior.family = normal"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _a_shift_leaves_a_part_of_the_picture(self) -> Self:
+        shift, smallest = self.data.augment.shift, min(self.model.height, self.model.width)
+        if shift >= smallest:
+            msg = f"data.augment.shift must be below the picture's {smallest} pixels, got {shift}"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def input(self) -> InputSpec:
+        """The pictures that the encoder takes."""
+        model = self.model
+        return InputSpec(
+            channels=model.channels,
+            height=model.height,
+            width=model.width,
+            order="L" if model.channels == 1 else "RGB",
+        )
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a picture is fitted to the model."""
+        return Preprocessing(background=self.data.background)
+
+    @property
+    def binarise(self) -> Binarisation:
+        """How pictures are made binary; `none` for other likelihoods than the Bernoulli."""
+        likelihood = self.model.likelihood
+        return likelihood.binarise if isinstance(likelihood, BernoulliConfig) else "none"
+
+    def identity(self) -> dict[str, object]:
+        """Everything that decides the trained weights, by dotted key.
+
+        Where pictures and the weights to start from lie, how often a run is saved or shown, and
+        how a bundle is named or measured, is not part of it: fingerprints of the former are
+        compared instead.
+        """
+        others = {"evaluation", "bundle", "checkpoint_steps", "sample_epochs", "init"}
+        whole = self.model_dump(mode="json", exclude=others)
+        for key in ("source", "id", "revision", "cache", "licence"):
+            del whole["data"][key]
+        network = whole["model"]["network"]
+        network.pop("folder", None)
+        if "options" in network:  # one value: an option that is taken out differs too
+            network["options"] = json.dumps(network["options"], sort_keys=True)
+        return flatten(whole)

@@ -1,0 +1,227 @@
+"""The pictures of a run: training, validation and test split, each a uint8 array."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.config import BernoulliConfig
+from training.config.run import TrainingConfig
+from training.data.decoded_cache import Decoded, Recipe, decode
+from training.data.memmap import ImageRows, MappedImages
+from training.data.sources import open_source
+from training.data.splitting import Keys, digest_of_split, hold_back
+from training.errors import DataError
+from training.workdir import Workdir
+
+HELD_BACK = "held back"
+"""No split of a source: their names have no spaces."""
+
+_CHECKED_BYTES = 2**24
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some pictures."""
+
+    images: ImageRows
+    """uint8 [n, h, w, c]; where they were decoded they stay in their file."""
+    labels: NDArray[np.int64] | None
+    """Class numbers [n], indices into `Data.classes`."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Data:
+    """All splits of a run. They share no picture of the source."""
+
+    train: Split
+    validation: Split
+    test: Split
+    """Empty where the source has no test split and `data.test_share` is 0."""
+    classes: tuple[str, ...]
+    fingerprints: Mapping[str, str]
+    """By split of the source: a hash over content, size and preprocessing. `HELD_BACK`, where
+    pictures of the training split were: a hash over which."""
+    skipped: tuple[str, ...]
+    """Names of the pictures that were left out as unreadable."""
+
+    def counts(self) -> dict[str, int]:
+        """By split, how many pictures."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: len(part) for name, part in parts.items()}
+
+
+def load_data(config: TrainingConfig) -> Data:
+    """Reads, decodes and splits the pictures, none of which are copied into memory.
+
+    Raises:
+        DataError: see `open_source` and `decode`; too few pictures for the splits; or grey
+            pictures for a Bernoulli likelihood without binarisation.
+        DiskError: the cache can't be written.
+    """
+    recipe = Recipe(
+        config.input, config.preprocessing, config.data.convert, config.data.skip_unreadable
+    )
+    cache = Path(config.data.cache).expanduser()
+    sources = open_source(config.data)
+    decoded = {name: decode(source, recipe, cache) for name, source in sources.items()}
+    whole = decoded[config.data.train_split]
+    apart = decoded.get(config.data.test_split)
+    parts = _divide(whole, config.data.validation_share, 0 if apart else config.data.test_share)
+    train, validation = _part(whole, parts.train), _part(whole, parts.validation)
+    shared = len(whole.keys) > 1 and bool((whole.keys == whole.keys[0]).all())
+    if shared and (config.data.validation_share or (config.data.test_share and not apart)):
+        msg = (
+            f"all {len(whole.keys)} pictures are copies of one, so none can be held back: add "
+            "others"
+        )
+        raise DataError(msg)
+    if not len(train) or (config.data.validation_share and not len(validation)):
+        msg = f"{len(whole.images)} pictures are too few for the shares that are to be set apart"
+        raise DataError(msg)
+    data = Data(
+        train=train,
+        validation=validation,
+        test=_part(apart, np.ones(len(apart.keys), np.bool_))
+        if apart
+        else _part(whole, parts.test),
+        classes=sources[config.data.train_split].classes,
+        fingerprints={name: part.fingerprint for name, part in decoded.items()}
+        | parts.fingerprint(whole.keys),
+        skipped=tuple(name for part in decoded.values() for name in part.skipped),
+    )
+    _check_binary(config, data)
+    return data
+
+
+def require_enough(data: Data) -> None:
+    """Whether a run of these splits can be trained and then measured.
+
+    Raises:
+        DataError: fewer than two training pictures, or no test picture; says what to set.
+    """
+    counts = f"{len(data.train)} pictures to train on and {len(data.test)} to test"
+    if len(data.train) < 2:
+        msg = (
+            f"{counts} are too few: add pictures, or set data.test_share and "
+            "data.validation_share lower, so that at least 2 are left to train on"
+        )
+        raise DataError(msg)
+    if not len(data.test):
+        msg = (
+            f"{counts}, which could not be measured: set data.test_share above 0 and so high that "
+            "it makes at least 1 picture, name a split as data.test_split, or add pictures"
+        )
+        raise DataError(msg)
+
+
+def reload_data(workdir: Workdir, config: TrainingConfig) -> Data:
+    """The pictures that `fit` saw in this workdir, for a later stage.
+
+    Raises:
+        DataError: as for `load_data`, or they have changed since.
+        StageError: `fit` has not finished, or its `run.json` is damaged.
+    """
+    known: dict[str, str] = workdir.read_json(workdir.run, "fit", fingerprints=dict)["fingerprints"]
+    data = load_data(config)
+    if data.fingerprints != known:
+        msg = f"{config.data.source}: not the pictures that {workdir.folder} was trained with"
+        if {**data.fingerprints, HELD_BACK: ""} == {**known, HELD_BACK: ""}:
+            msg = (
+                f"{config.data.source}: the pictures are divided otherwise than when "
+                f"{workdir.folder} was trained, by data.test_share or data.validation_share or by "
+                "another version, so some of them would wrongly count as held back; train anew"
+            )
+        raise DataError(msg)
+    return data
+
+
+def held_out(data: Data, config: TrainingConfig) -> tuple[str, Split, str]:
+    """Name, pictures and source's fingerprint of what the model was not trained on: the
+    validation split, or where none was held back, as in the presets that ship, the test split.
+
+    What is measured on them decides nothing about the model, so that the test pictures stay unseen
+    by it.
+
+    Raises:
+        DataError: there is neither.
+    """
+    whole = data.fingerprints[config.data.train_split]
+    if len(data.validation):
+        return "validation", data.validation, whole
+    if len(data.test):
+        return "test", data.test, data.fingerprints.get(config.data.test_split, whole)
+    msg = "no picture is held out: set data.validation_share or data.test_share and train anew"
+    raise DataError(msg)
+
+
+def describe_split(name: str, counts: Mapping[str, int], fingerprints: Mapping[str, str]) -> str:
+    """How the source's split `name` was divided, for the manifest."""
+    how = ", held back by fingerprint" if HELD_BACK in fingerprints else ""
+    return f"{name}: " + ", ".join(f"{count} {part}" for part, count in counts.items()) + how
+
+
+def spread_rows(available: int, wanted: int) -> NDArray[np.int64]:
+    """All rows, or `wanted` of them spread evenly; 0 takes all."""
+    count = min(wanted, available) if wanted else available
+    return np.linspace(0, available, count, endpoint=False).astype(np.int64)
+
+
+def is_binary(images: ImageRows) -> bool:
+    """Whether every pixel is 0 or 255."""
+    at_once = max(1, _CHECKED_BYTES // math.prod(images.shape[1:]))
+    return all(
+        bool(np.isin(images[start : start + at_once], (0, 255)).all())
+        for start in range(0, len(images), at_once)
+    )
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Which rows of the training split of the source go where, bool [n] each."""
+
+    train: NDArray[np.bool_]
+    validation: NDArray[np.bool_]
+    test: NDArray[np.bool_]
+
+    def fingerprint(self, keys: Keys) -> dict[str, str]:
+        """What was held back, so that no other run or version divides otherwise unnoticed."""
+        if self.train.all():
+            return {}
+        return {HELD_BACK: digest_of_split(keys, self.validation, self.test)}
+
+
+def _divide(whole: Decoded, validation_share: float, test_share: float) -> _Parts:
+    test = hold_back(whole.keys[:, 0], test_share)
+    validation = np.zeros_like(test)
+    validation[~test] = hold_back(whole.keys[~test, 1], validation_share)
+    return _Parts(~test & ~validation, validation, test)
+
+
+def _part(decoded: Decoded, chosen: NDArray[np.bool_]) -> Split:
+    if chosen.all():
+        return Split(MappedImages(decoded.images), decoded.labels)
+    rows = np.flatnonzero(chosen)
+    labels = decoded.labels[rows] if decoded.labels is not None else None
+    return Split(MappedImages(decoded.images, rows), labels)
+
+
+def _check_binary(config: TrainingConfig, data: Data) -> None:
+    likelihood = config.model.likelihood
+    if not isinstance(likelihood, BernoulliConfig) or likelihood.binarise != "none":
+        return
+    if not all(is_binary(split.images) for split in (data.train, data.validation, data.test)):
+        msg = (
+            "the pictures are not binary, and grey is no outcome of a Bernoulli variable: set "
+            'model.likelihood.binarise = "sample" (or "threshold"), or '
+            'model.likelihood.family = "gaussian" or "logistic"'
+        )
+        raise DataError(msg)

@@ -1,0 +1,142 @@
+"""Minibatches and noise, each a function of (seed, step) and nothing else.
+
+So a run that was killed and resumed sees the same pictures, the same binarisation and the same
+noise as one that ran straight through.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.config import Binarisation
+from model.pixels import Images
+from training.config.data import AugmentConfig
+from training.data.augment import augment
+from training.data.memmap import ImageRows
+from training.system import available_memory
+
+_PART_OF_MEMORY = 0.5
+_COPIED_AT_ONCE = 1024
+
+
+class Draw(enum.StrEnum):
+    """What random numbers are for; different draws of one seed are independent."""
+
+    WEIGHTS = "weights"
+    ORDER = "order"
+    AUGMENT = "augment"
+    BINARISE = "binarise"
+    LATENT = "latent"
+    VALIDATION_PIXELS = "validation pixels"
+    VALIDATION_LATENT = "validation latent"
+    SAMPLES = "samples"
+    CALIBRATION_LATENT = "calibration latent"
+
+
+class Minibatches:
+    """The training pictures in a new order each epoch, on the device as a whole if they fit."""
+
+    def __init__(
+        self,
+        images: ImageRows,
+        *,
+        batch_size: int,
+        seed: int,
+        binarise: Binarisation,
+        device: torch.device,
+        augmented: AugmentConfig | None = None,
+    ) -> None:
+        self._images: ImageRows | Tensor = images
+        if resident_bytes(images, device):
+            self._images = _resident(images, device)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._binarise = binarise
+        self._device = device
+        self._augmented = augmented if augmented and augmented.is_on else None
+        self._epoch = -1
+        self._order = np.empty(0, dtype=np.int64)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Every picture is seen once an epoch, so the last minibatch may be smaller."""
+        return -(-len(self._images) // self._batch_size)
+
+    def __getitem__(self, step: int) -> Tensor:
+        """float32 [n, c, h, w] in [0, 1]: the step's pictures, augmented and binarised if so
+        configured."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            rng = generator(torch.device("cpu"), self._seed, Draw.ORDER, epoch)
+            self._order = torch.randperm(len(self._images), generator=rng).numpy()
+            self._epoch = epoch
+        rows = self._order[position * self._batch_size : (position + 1) * self._batch_size]
+        grey = self._take(rows)
+        if self._augmented:
+            rng = generator(self._device, self._seed, Draw.AUGMENT, step)
+            grey = augment(grey, self._augmented, rng)
+        return to_targets(grey, self._binarise, self._seed, Draw.BINARISE, step)
+
+    def noise(self, step: int, rows: int, shape: tuple[int, ...]) -> Tensor:
+        """N(0, 1) noise [rows, *shape] of a step, for the reparameterisation."""
+        rng = generator(self._device, self._seed, Draw.LATENT, step)
+        return torch.randn(rows, *shape, generator=rng, device=self._device)
+
+    def _take(self, rows: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Tensor:
+        if isinstance(self._images, Tensor):
+            return self._images[torch.from_numpy(rows).to(self._device)]
+        return to_tensor(self._images[rows]).to(self._device)
+
+
+def to_targets(
+    grey: Tensor,
+    binarise: Binarisation,
+    seed: int,
+    draw: Draw,
+    step: int = 0,
+) -> Tensor:
+    """uint8 [n, c, h, w] → float32 in [0, 1]: what the encoder sees and the likelihood scores."""
+    if binarise == "threshold":
+        return (grey >= 128).float()
+    scaled = grey.float() * (1 / 255)
+    if binarise == "none":
+        return scaled
+    rng = generator(grey.device, seed, draw, step)
+    return (torch.rand(grey.shape, generator=rng, device=grey.device) < scaled).float()
+
+
+def generator(device: torch.device, seed: int, draw: Draw, step: int = 0) -> torch.Generator:
+    """A generator of its own for (seed, draw, step)."""
+    key = hashlib.sha256(f"{seed}/{draw.value}/{step}".encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(key[:8], "little"))
+
+
+def to_tensor(images: Images) -> Tensor:
+    """uint8 [n, h, w, c] → uint8 [n, c, h, w], a copy."""
+    return torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), order="C"))
+
+
+def resident_bytes(images: ImageRows, device: torch.device) -> int:
+    """What the pictures will take of the device's memory: all they are, or nothing where that is
+    too much and they are read as needed."""
+    return images.nbytes if images.nbytes < _PART_OF_MEMORY * free_memory(device) else 0
+
+
+def _resident(images: ImageRows, device: torch.device) -> Tensor:
+    count, height, width, channels = images.shape
+    resident = torch.empty((count, channels, height, width), dtype=torch.uint8, device=device)
+    # In parts, so that no second copy of the whole set is ever in memory.
+    for start in range(0, count, _COPIED_AT_ONCE):
+        part = slice(start, start + _COPIED_AT_ONCE)
+        resident[part] = to_tensor(images[part]).to(device)
+    return resident
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that may still be taken on the device."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()

@@ -1,0 +1,197 @@
+"""Measures the exported graphs on the test pictures: bounds, KL, active units, squared error.
+
+The pictures are binarised once, by NumPy's PCG64 under a committed seed, so that runs are
+compared on the same bits; the figures carry a hash of them. Everything is float32 and
+onnxruntime on the CPU, which is what serves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from model import elbo, pixels
+from model.bundle.manifest import LikelihoodSpec, Metric
+from model.cores import available_cores
+from model.likelihood import numpy_likelihood
+from model.pixels import Floats, Images
+from training.config.run import TrainingConfig
+from training.config.sections import EvaluationConfig
+from training.data.dataset import Data, Split, reload_data, spread_rows
+from training.errors import DataError
+from training.evaluation.metrics import Measured, to_metrics
+from training.export.graphs import Graphs, load_graphs, read_export
+from training.fit.calibration import to_likelihood
+from training.workdir import Workdir, write_atomic, write_json
+
+_ROWS = 100
+"""Latents decoded at once: few enough that their pictures stay in the processor's cache."""
+
+
+def evaluate(folder: Path, overrides: Sequence[str] = (), console: Console | None = None) -> None:
+    """Writes `metrics.json` and `posterior.npz` (means and labels of the pictures measured on).
+
+    Raises:
+        DataError: there are no test pictures, or they changed since training.
+        StageError: `export` has not run, or a file that it wrote is damaged.
+    """
+    workdir = Workdir(folder)
+    config = workdir.read_config(overrides)
+    exported = read_export(workdir)
+    graphs = load_graphs(exported)
+    spec = to_likelihood(config.model, exported.about["scale"])
+    measured_on = _split(reload_data(workdir, config), config.evaluation)
+    rows = spread_rows(len(measured_on), config.evaluation.pictures)
+    targets, digest = to_test_targets(np.asarray(measured_on.images[rows]), config)
+    threads = config.threads or available_cores()
+    measured = measure(graphs, targets, config.evaluation, spec, threads=threads, console=console)
+    metrics = to_metrics(measured, config, digest)
+    kl_per_dimension = _kl_per_dimension(graphs, measured)
+    document = {
+        "split": config.evaluation.split,
+        "metrics": {name: metric.model_dump(mode="json") for name, metric in metrics.items()},
+        "kl_per_dimension": kl_per_dimension,
+    }
+    known = measured_on.labels
+    labels = np.empty(0, np.int64) if known is None else known[rows]
+    write_atomic(
+        workdir.posterior,
+        lambda file: np.savez(file, mean=measured.mean, logvar=measured.logvar, label=labels),
+    )
+    write_json(workdir.metrics, document)
+    _print(metrics, console or Console(stderr=True))
+
+
+def _split(data: Data, config: EvaluationConfig) -> Split:
+    found = data.test if config.split == "test" else data.validation
+    if not len(found):
+        msg = (
+            f"there are no {config.split} pictures: set data.{config.split}_share above 0 and "
+            "train anew"
+        )
+        raise DataError(msg)
+    return found
+
+
+def _kl_per_dimension(graphs: Graphs, measured: Measured) -> list[float]:
+    """Averaged over the pictures; empty for a mixture, whose KL is no sum over dimensions."""
+    if graphs.mixture:
+        return []
+    per_dimension = numpy_likelihood.kl_per_dimension(measured.mean, measured.logvar).mean(axis=0)
+    return [float(value) for value in per_dimension.flat]
+
+
+def to_test_targets(images: Images, config: TrainingConfig) -> tuple[Floats, str]:
+    """uint8 [n, h, w, c] → float32 [n, c, h, w] as the model is tested, and the bits' SHA-256.
+
+    Sampled binarisation draws all pixels in order from PCG64(`evaluation.binarise_seed`).
+    """
+    if config.binarise == "sample":
+        rng = np.random.Generator(np.random.PCG64(config.evaluation.binarise_seed))
+        images = np.where(rng.random(images.shape) * 255 < images, np.uint8(255), np.uint8(0))
+    elif config.binarise == "threshold":
+        images = pixels.binarise(images, "threshold")
+    return pixels.to_float(images), hashlib.sha256(images.tobytes()).hexdigest()
+
+
+def measure(
+    graphs: Graphs,
+    targets: Floats,
+    config: EvaluationConfig,
+    spec: LikelihoodSpec,
+    *,
+    threads: int,
+    console: Console | None = None,
+) -> Measured:
+    """Encodes targets [n, c, h, w] and estimates each picture's bound from K latents.
+
+    Picture i's noise comes from PCG64 keyed by (`importance_seed`, i), so that the figures do not
+    depend on threads or batches.
+    """
+    mean, logvar = graphs.encode(targets)
+    shown = graphs.decode(mean)
+
+    # torch and not model/likelihood/numpy_likelihood.py's NumPy: K decodings a picture make speed
+    # count here, and tests hold the two to the same figures.
+    def of_picture(index: int) -> tuple[float, float, float]:
+        rng = np.random.Generator(np.random.PCG64([config.importance_seed, index]))
+        shape = (config.samples, *mean.shape[1:])
+        noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+        log_variance = torch.from_numpy(logvar[index : index + 1])
+        latents = elbo.reparameterize(
+            torch.from_numpy(mean[index : index + 1]), log_variance, noise
+        )
+        target = torch.from_numpy(targets[index : index + 1])
+        log_likelihood = _log_likelihood(graphs, target, latents, spec)
+        log_prior = _log_prior(graphs, latents)
+        log_weights = elbo.log_importance_weight(
+            log_likelihood, latents, noise, log_variance, log_prior
+        )
+        bound = elbo.importance_weighted_bound(log_weights.double()[None])
+        of_prior = math.nan if log_prior is None else float(log_prior.mean())
+        return float(bound), float(log_likelihood.double().mean()), of_prior
+
+    with _single_threaded_torch(), ThreadPoolExecutor(threads) as pool:
+        figures = list(_tracked(pool.map(of_picture, range(len(targets))), len(targets), console))
+    bound, log_likelihood, log_prior = np.array(figures).T
+    divergence = (
+        numpy_likelihood.kl_estimate(log_prior, logvar)
+        if graphs.mixture
+        else numpy_likelihood.kl(mean, logvar)
+    )
+    squared_error = numpy_likelihood.squared_error(targets, shown)
+    return Measured(mean, logvar, bound, log_likelihood, divergence, squared_error)
+
+
+def _log_likelihood(
+    graphs: Graphs, target: torch.Tensor, latents: torch.Tensor, spec: LikelihoodSpec
+) -> torch.Tensor:
+    scale = None if spec.scale is None else torch.tensor(spec.scale)
+    parts = []
+    for start in range(0, len(latents), _ROWS):
+        chunk = latents[start : start + _ROWS]
+        params = torch.from_numpy(graphs.decoder.run(chunk.numpy(), ["params"])[0])
+        targets = target.expand_as(params)
+        parts.append(elbo.log_likelihood(spec.family, scale, targets, params))
+    return torch.cat(parts)
+
+
+def _log_prior(graphs: Graphs, latents: torch.Tensor) -> torch.Tensor | None:
+    """log p(z) [K] of latents [K, …]; None for N(0, I), which the weights know themselves."""
+    if graphs.mixture is None:
+        return None
+    return torch.from_numpy(graphs.mixture.log_density(latents.numpy()))
+
+
+@contextmanager
+def _single_threaded_torch() -> Iterator[None]:
+    """One thread for each picture is faster than several on each."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _tracked(
+    items: Iterator[tuple[float, float, float]], total: int, console: Console | None
+) -> Iterator[tuple[float, float, float]]:
+    shown = console or Console(stderr=True)
+    with Progress(console=shown, disable=not shown.is_terminal) as progress:
+        yield from progress.track(items, total=total, description="pictures")
+
+
+def _print(metrics: dict[str, Metric], console: Console) -> None:
+    for name, metric in metrics.items():
+        error = f" ± {metric.standard_error:.4g}" if metric.standard_error else ""
+        console.print(f"{name}: {metric.value:.5g}{error}", highlight=False, soft_wrap=True)

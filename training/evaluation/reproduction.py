@@ -1,0 +1,82 @@
+"""Does a run come to a figure that was told? `python -m training.evaluation.reproduction WORKDIR
+TOLD`.
+
+TOLD is a bundle's folder, or a JSON file of figures by preset (`--preset`), as the documents keep
+one of each preset that they speak of. Compares the importance-weighted bounds on the same test
+pictures, binarised alike, with the same number of samples. Weights differ between seeds, so the
+figures do a little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from model.bundle.bundle import BundleError, open_bundle
+from model.bundle.manifest import Metric
+from training.errors import StageError, TrainingError
+from training.workdir import Workdir, read_json
+
+WITHIN_NATS = 0.3
+
+
+def difference(workdir: Path, told: Path, preset: str = "") -> float:
+    """The run's bound minus the one that was told, in nats.
+
+    Raises:
+        StageError: the run is not evaluated, `told` can't be read or has no such figure, or the
+            two were measured on other pictures, bits or numbers of samples.
+    """
+    files = Workdir(workdir)
+    measured = files.read_json(files.metrics, "evaluate")["metrics"]
+    expected = _of_bundle(told) if told.is_dir() else _of_record(told, preset)
+    found = Metric.model_validate(measured["bound"])
+    for about in ("n", "samples", "seeds", "note"):
+        ours, theirs = getattr(found, about), getattr(expected, about)
+        if ours != theirs:
+            msg = f"the bounds are not comparable: {about} is {ours} here, {theirs} in {told}"
+            raise StageError(msg)
+    return found.value - expected.value
+
+
+def _of_bundle(folder: Path) -> Metric:
+    try:
+        bound = open_bundle(folder).manifest.metrics.get("bound")
+    except BundleError as error:
+        raise StageError(str(error)) from error
+    if bound is None:
+        msg = f"{folder}: its manifest states no bound to compare with"
+        raise StageError(msg)
+    return bound
+
+
+def _of_record(path: Path, preset: str) -> Metric:
+    try:
+        return Metric.model_validate(read_json(path)[preset]["metrics"]["bound"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        msg = f"{path}: states no bound of the preset {preset!r} to compare with: {error}"
+        raise StageError(msg) from error
+
+
+def main() -> int:
+    """Prints the difference; 0 when it is within `WITHIN_NATS`, 1 when not, 2 without one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workdir", type=Path)
+    parser.add_argument("told", type=Path)
+    parser.add_argument("--preset", default="", help="whose figure of a JSON file")
+    options = parser.parse_args()
+    try:
+        nats = difference(options.workdir, options.told, options.preset)
+    except TrainingError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+    # A better figure would show a model that was not trained as its preset says, too.
+    reproduced = abs(nats) <= WITHIN_NATS
+    verdict = "reproduced" if reproduced else "not reproduced"
+    print(f"{verdict}: {nats:+.3f} nats from {options.told}, allowed ±{WITHIN_NATS}")  # noqa: T201
+    return 0 if reproduced else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,227 @@
+"""How much a model's samples are like the digits of MNIST, in the features of a fixed classifier.
+
+10,000 decoder means of draws from the prior are compared with the training pictures by their
+Fréchet distance, and with test pictures by precision, recall, density and coverage. Two more
+distances say what the first is worth: that of real test pictures, and that of test pictures
+blurred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from model.bundle.bundle import DECODER, BundleError, open_bundle
+from model.bundle.manifest import Metric
+from model.config import ModelConfig
+from model.pixels import Images, to_uint8
+from model.prior.mixture import Mixture, draw_latents
+from model.runtime import Graph
+from training.config.data import DataConfig
+from training.config.overrides import Override
+from training.config.presets import override_config
+from training.config.run import TrainingConfig
+from training.data.dataset import Data, load_data, reload_data
+from training.data.memmap import ImageRows
+from training.errors import DataError, StageError
+from training.evaluation.fidelity import NEAREST, frechet_distance, neighbours
+from training.evaluation.mnist_classifier import SHA256, SIZE, features, read_classifier
+from training.export.graphs import load_graphs, read_export
+from training.workdir import Workdir, write_json
+
+MNIST = "ylecun/mnist"
+"""The pictures' name on the hub."""
+DISTANCE = "sample_frechet_distance"
+SAMPLES = 10_000
+"""How many pictures are drawn for the distance: those of few pictures come out larger."""
+NEIGHBOURS = 5000
+"""Of how many samples and of how many test pictures, the first ones, neighbours are found."""
+
+_ROWS = 100
+
+
+def quality(
+    folder: Path,
+    overrides: Sequence[str] = (),
+    console: Console | None = None,
+    *,
+    samples: int = SAMPLES,
+) -> None:
+    """Adds the figures of a run's samples to its `metrics.json`.
+
+    Raises:
+        DataError: the pictures changed since training, or are too few.
+        StageError: `export` or `evaluate` has not run, a file that they wrote is damaged, or the
+            model's pictures are not grey and 28×28.
+    """
+    workdir = Workdir(folder)
+    config = workdir.read_config(overrides)
+    graphs = load_graphs(read_export(workdir))
+    document = workdir.read_json(workdir.metrics, "evaluate", metrics=dict)
+    figures = measure_quality(
+        graphs.decoder,
+        reload_data(workdir, config),
+        config,
+        mixture=graphs.mixture,
+        samples=samples,
+    )
+    stated = {name: metric.model_dump(mode="json") for name, metric in figures.items()}
+    write_json(workdir.metrics, {**document, "metrics": {**document["metrics"], **stated}})
+    print_quality(figures, console or Console(stderr=True))
+
+
+def bundle_quality(
+    folder: Path,
+    source: str,
+    overrides: Sequence[str | Override] = (),
+    console: Console | None = None,
+    *,
+    samples: int = SAMPLES,
+) -> dict[str, Metric]:
+    """The figures of a bundle's samples, which is left as it is; `source` has MNIST's pictures.
+
+    Raises:
+        DataError: as for `load_data`, or too few pictures.
+        StageError: the bundle can't be read, or its pictures are not grey, 28×28 and in [0, 1].
+    """
+    try:
+        bundle = open_bundle(folder)
+        decoder = Graph(bundle.read(DECODER))
+    except BundleError as error:
+        raise StageError(str(error)) from error
+    if bundle.manifest.input.value_range != (0.0, 1.0):
+        msg = f"{folder}: its pictures have values in {bundle.manifest.input.value_range}"
+        raise StageError(f"{msg}; only [0, 1] is measured here")
+    model = ModelConfig(channels=1, height=SIZE, width=SIZE)
+    plain = TrainingConfig(model=model, data=DataConfig(source=source))
+    config = override_config(plain, overrides)
+    figures = measure_quality(
+        decoder, load_data(config), config, mixture=bundle.mixture, samples=samples
+    )
+    print_quality(figures, console or Console(stderr=True))
+    return figures
+
+
+def measure_quality(
+    decoder: Graph,
+    data: Data,
+    config: TrainingConfig,
+    *,
+    mixture: Mixture | None = None,
+    samples: int = SAMPLES,
+) -> dict[str, Metric]:
+    """The figures by name.
+
+    Args:
+        decoder: latents → `pixels` [n, 1, 28, 28] in [0, 1].
+        data: what samples are compared with: all that is not for testing, and the test pictures.
+        config: for `evaluation.quality_seed`, and the name of the training split.
+        mixture: the prior, where it is not N(0, I).
+        samples: how many are drawn; figures of other numbers do not compare.
+
+    Raises:
+        DataError: too few test pictures.
+        StageError: the decoder's pictures have another shape, or the classifier is another one.
+    """
+    shape = {name: axes[1:] for name, _, axes in decoder.outputs}["pixels"]
+    if shape != (1, SIZE, SIZE):
+        msg = f"the model's pictures are {shape}; samples are measured as digits, (1, 28, 28)"
+        raise StageError(msg)
+    if len(data.test) <= NEAREST:
+        msg = f"{len(data.test)} test pictures are too few: {NEAREST + 1} or more are needed"
+        raise DataError(msg)
+    classifier = read_classifier()
+    seed = config.evaluation.quality_seed
+    parts = (data.train.images, data.validation.images)
+    train = np.concatenate([features(classifier, images) for images in parts if len(images)])
+    test = features(classifier, data.test.images)
+    drawn = features(classifier, draw(decoder, samples, seed, mixture))
+    distances = {
+        DISTANCE: (frechet_distance(drawn, train), len(drawn)),
+        "sample_frechet_floor": (frechet_distance(test, train), len(test)),
+        "sample_frechet_blurred": (
+            frechet_distance(features(classifier, blurred(data.test.images)), train),
+            len(test),
+        ),
+    }
+    near = neighbours(test[:NEIGHBOURS], drawn[:NEIGHBOURS])
+    whole = f"{len(train)} training pictures ({data.fingerprints[config.data.train_split]})"
+    return {
+        **_distances(distances, whole, seed),
+        **{
+            f"sample_{name}": Metric(
+                value=getattr(near, name),
+                n=len(drawn[:NEIGHBOURS]),
+                seeds={"prior": seed},
+                note=f"of samples and the first {len(test[:NEIGHBOURS])} test pictures, "
+                f"k = {NEAREST}; {_CLASSIFIER}",
+            )
+            for name in ("precision", "recall", "density", "coverage")
+        },
+    }
+
+
+def draw(decoder: Graph, count: int, seed: int, mixture: Mixture | None = None) -> Images:
+    """Decoder means uint8 [count, h, w, c] of z ~ p(z), a mixture or N(0, I), as `/sample` draws
+    them."""
+    latent = tuple(int(axis) for axis in decoder.inputs[0][2][1:] if axis is not None)
+    parts = []
+    for start in range(0, count, _ROWS):
+        rows = min(_ROWS, count - start)
+        latents = draw_latents(mixture, seed, rows, latent, first=start)
+        parts.append(to_uint8(decoder.run(latents, ["pixels"])[0]))
+    return np.concatenate(parts)
+
+
+def blurred(images: ImageRows) -> Images:
+    """Each pixel the mean of the 3×3 around it, black lying beyond the edge, rounded to nearest."""
+    height, width = images.shape[1:3]
+    wide = np.pad(np.asarray(images, np.uint16), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    total = sum(
+        (wide[:, y : y + height, x : x + width] for y in range(3) for x in range(3)),
+        start=np.zeros(images.shape, np.uint16),
+    )
+    means: NDArray[np.uint8] = np.rint(total / 9).astype(np.uint8)
+    return means
+
+
+def print_quality(figures: Mapping[str, Metric], console: Console) -> None:
+    """A small table, one row for each figure."""
+    table = Table("samples", "value", "n", box=None)
+    for name, metric in figures.items():
+        table.add_row(name.removeprefix("sample_"), f"{metric.value:.4g}", str(metric.n))
+    console.print(table)
+
+
+_CLASSIFIER = f"in the features of the classifier with SHA-256 {SHA256}"
+
+
+def _distances(
+    distances: Mapping[str, tuple[float, int]], whole: str, seed: int
+) -> dict[str, Metric]:
+    of_what = {
+        DISTANCE: "decoder means of z ~ p(z)",
+        "sample_frechet_floor": "real test pictures",
+        "sample_frechet_blurred": "test pictures blurred by a 3×3 box",
+    }
+    found = {
+        name: Metric(
+            value=distance,
+            n=n,
+            seeds={"prior": seed} if name == DISTANCE else {},
+            note=f"of {of_what[name]} to {whole}, {_CLASSIFIER}",
+        )
+        for name, (distance, n) in distances.items()
+    }
+    ratio = Metric(
+        value=found[DISTANCE].value / found["sample_frechet_blurred"].value,
+        n=found[DISTANCE].n,
+        seeds={"prior": seed},
+        note=f"{DISTANCE} over sample_frechet_blurred",
+    )
+    return {**found, "sample_frechet_ratio": ratio}

@@ -1,0 +1,169 @@
+"""Checkpoints: everything that the next step depends on, in one file that is always whole."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from training.config.run import TrainingConfig
+from training.errors import ConfigError, StageError
+from training.workdir import Workdir, write_atomic
+
+_AS_TEXT = "model.network.options"
+"""The setting that `TrainingConfig.identity` has as one JSON text."""
+
+
+@dataclass
+class Checkpoint:
+    """A run after `step` steps."""
+
+    step: int
+    seconds: float
+    """Time spent so far."""
+    cpu_seconds: float
+    """Processor time spent so far, of all threads."""
+    model: dict[str, Tensor]
+    ema: dict[str, Tensor]
+    optimiser: dict[str, Any]
+    totals: Tensor
+    health: dict[str, Any]
+    best_bound: float
+    """Early stopping's memory, here and below: the best epoch so far and its weights."""
+    best_epoch: int
+    best_step: int
+    best_weights: dict[str, Tensor]
+    identity: dict[str, Any]
+    """The settings that the run depends on, by dotted key."""
+    fingerprints: dict[str, str]
+    """The pictures', by split."""
+    initial: str = ""
+    """SHA-256 of what the weights started from, if not from random ones."""
+
+
+def write_checkpoint(workdir: Workdir, checkpoint: Checkpoint) -> None:
+    """Writes atomically: a run killed here still finds the one before.
+
+    Raises:
+        DiskError: the disk refused; the checkpoint before is kept.
+    """
+    # Not dataclasses.asdict, which would copy every tensor.
+    document = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
+    # Through memory: torch turns the errors of a file it writes to into ones of its own.
+    buffer = io.BytesIO()
+    torch.save(document, buffer)
+    write_atomic(workdir.checkpoint, lambda file: file.write(buffer.getbuffer()))
+
+
+def read_checkpoint(
+    workdir: Workdir, config: TrainingConfig, fingerprints: Mapping[str, str], initial: str = ""
+) -> Checkpoint:
+    """Reads the checkpoint of a run with this configuration, these pictures and this start.
+
+    Raises:
+        ConfigError: it belongs to another configuration, other pictures or other weights to start
+            from; names what differs.
+        StageError: the file is damaged, or of an older version that saved less.
+    """
+    path = workdir.checkpoint
+    try:
+        document = torch.load(path, map_location="cpu", weights_only=True)
+        _refuse_older(workdir, document)
+        checkpoint = Checkpoint(**document)
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        TypeError,
+        ValueError,
+        pickle.UnpicklingError,
+    ) as error:
+        msg = f"{path}: not a checkpoint that can be read: {error}"
+        raise StageError(msg) from error
+    now = config.identity()
+    before = _with_newer_settings(checkpoint.identity, now)
+    differing = [
+        f"{key} ({before.get(key)!r} then, {now.get(key)!r} now)"
+        for key in sorted(now)  # what an older version wrote besides decides nothing now
+        if before.get(key) != now.get(key)
+    ]
+    if checkpoint.fingerprints != dict(fingerprints):
+        differing.append("the pictures")
+    if checkpoint.initial != initial:
+        differing.append("the weights that it started from (--init)")
+    if differing:
+        msg = (
+            f"{path}: belongs to a run with other settings, so it can't be resumed with these: "
+            f"{'; '.join(differing)}. Set them back, or take another workdir."
+        )
+        raise ConfigError(msg)
+    return checkpoint
+
+
+def _refuse_older(workdir: Workdir, document: Mapping[str, object]) -> None:
+    needed = {field.name for field in fields(Checkpoint) if field.default is MISSING}
+    if "step" in document and needed - document.keys():
+        msg = (
+            f"{workdir.checkpoint}: written by an older version, and can't be resumed by this one: "
+            "train anew in another workdir, or go on with the version that began the run"
+        )
+        raise StageError(msg)
+
+
+def _with_newer_settings(identity: Mapping[str, Any], now: Mapping[str, object]) -> dict[str, Any]:
+    """The settings of a run; one that came later had its default, which changes nothing."""
+    document: dict[str, Any] = {}
+    for key in identity.keys() & now.keys():
+        *parents, last = key.split(".")
+        section = document
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[last] = json.loads(identity[key]) if key == _AS_TEXT else identity[key]
+    try:
+        return {**TrainingConfig.model_validate(document).identity(), **identity}
+    except ValidationError:
+        return dict(identity)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights that are exported."""
+
+    tensors: Mapping[str, Tensor]
+    kind: str
+    """`ema` or `raw`."""
+    step: int
+
+
+def write_weights(workdir: Workdir, weights: Weights) -> None:
+    """Writes the weights in the safetensors format, as a whole."""
+    about = {"kind": weights.kind, "step": str(weights.step)}
+    tensors = {name: tensor.contiguous() for name, tensor in weights.tensors.items()}
+    content = save_tensors(tensors, about)
+    write_atomic(workdir.weights, lambda file: file.write(content))
+
+
+def read_weights(workdir: Workdir) -> Weights:
+    """Reads what `write_weights` wrote.
+
+    Raises:
+        StageError: `fit` has not finished on this workdir, or the file is damaged.
+    """
+    path = workdir.require(workdir.weights, "fit")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata()
+        return Weights(load_tensors(path.read_bytes()), about["kind"], int(about["step"]))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        msg = f"{path}: not weights that can be read ({error}); write them anew with fit --resume"
+        raise StageError(msg) from error

@@ -1,0 +1,123 @@
+"""Builds networks, and looks at those of one's own before anything is trained.
+
+What is exported must be a function of one row: no random node, and nothing that depends on the
+other rows of the batch or on being in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from model.bundle.sources import SourceError
+from model.config import CustomConfig, ModelConfig
+from model.networks.vae import VAE
+from training.errors import ConfigError
+
+_ROWS = 3
+_RTOL, _ATOL = 1e-3, 1e-4
+"""A row alone takes other kernels than among others, whose sums differ in their last bits."""
+
+
+def build_vae(model: ModelConfig) -> VAE:
+    """The VAE with its first weights.
+
+    Raises:
+        ConfigError: a network of one's own can't be imported or built.
+    """
+    try:
+        return VAE(model)
+    except SourceError as error:
+        raise ConfigError(str(error)) from error
+
+
+def check_networks(model: ModelConfig) -> None:
+    """Tries networks of one's own on a few rows; there is nothing to check of others.
+
+    Raises:
+        ConfigError: one can't be built, answers with other shapes, is random, depends on the batch
+            or on being in training, or there are no weights.
+    """
+    network = model.network
+    if not isinstance(network, CustomConfig):
+        return
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        vae = build_vae(model)
+        trained = (*vae.encoder.parameters(), *vae.decoder.parameters())
+        if not any(parameter.requires_grad for parameter in trained):
+            msg = f"{network.encoder} and {network.decoder} have no weights to train"
+            raise ConfigError(msg)
+        images, latents = (
+            torch.rand(_ROWS, *model.image_shape),
+            torch.randn(_ROWS, *model.latent_shape),
+        )
+        _check(network.encoder, vae.encoder.body, images, ("mean", "logvar"), model.latent_shape)
+        _check(network.decoder, vae.decoder.body, latents, ("params",), model.image_shape)
+
+
+def _check(
+    name: str, body: nn.Module, rows: Tensor, outputs: tuple[str, ...], shape: tuple[int, ...]
+) -> None:
+    _refuse_layers(name, body)
+    wanted = f"{' and '.join(outputs)} of shape [{', '.join(map(str, ('n', *shape)))}]"
+
+    def run(batch: Tensor) -> list[Tensor]:
+        return _outputs(name, body, batch, outputs, shape, wanted)
+
+    body.train()
+    first = run(rows)
+    _compare(name, first, run(rows), "gives the same rows other answers: it is random, or changes")
+    alone = [torch.cat(parts) for parts in zip(*map(run, torch.split(rows, 1)), strict=True)]
+    _compare(
+        name, first, alone, "answers a row otherwise among other rows: it depends on the batch"
+    )
+    body.eval()
+    _compare(name, first, run(rows), "answers otherwise in training: what is exported never trains")
+
+
+def _refuse_layers(name: str, body: nn.Module) -> None:
+    for where, layer in body.named_modules():
+        if isinstance(layer, _BatchNorm):
+            msg = f"{name}: {where} is a {type(layer).__name__}, which depends on the batch"
+            raise ConfigError(f"{msg}; take GroupNorm or none")
+        if isinstance(layer, _DropoutNd):
+            msg = f"{name}: {where} is a {type(layer).__name__}, which is random; leave it out"
+            raise ConfigError(msg)
+
+
+def _outputs(
+    name: str,
+    body: Callable[[Tensor], object],
+    batch: Tensor,
+    outputs: tuple[str, ...],
+    shape: tuple[int, ...],
+    wanted: str,
+) -> list[Tensor]:
+    try:
+        answer = body(batch)
+    except Exception as error:
+        msg = f"{name}: failed on {list(batch.shape)} with {type(error).__name__}: {error}"
+        raise ConfigError(msg) from error
+    found = list(answer) if isinstance(answer, tuple) else [answer]
+    tensors = [one for one in found if isinstance(one, Tensor)]
+    if len(outputs) == len(found) == len(tensors) and all(
+        one.shape == (len(batch), *shape) for one in tensors
+    ):
+        return tensors
+    told = ", ".join(
+        str(list(one.shape)) if isinstance(one, Tensor) else repr(one) for one in found
+    )
+    msg = f"{name}: must return {wanted}; with n = {len(batch)} it returned {told}"
+    raise ConfigError(msg)
+
+
+def _compare(name: str, first: list[Tensor], second: list[Tensor], what: str) -> None:
+    for one, other in zip(first, second, strict=True):
+        if not torch.allclose(one, other, rtol=_RTOL, atol=_ATOL, equal_nan=True):
+            msg = f"{name}: {what}"
+            raise ConfigError(msg)

@@ -1,0 +1,156 @@
+"""Everything that a training step changes: networks, moving average, optimiser, counters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from model.networks.vae import VAE
+from training.config.run import TrainingConfig
+from training.data.minibatches import Draw, generator
+from training.fit import schedule
+from training.fit.checkpoint import Checkpoint, Weights
+from training.fit.custom_networks import build_vae
+from training.fit.health import Health
+from training.fit.running_sums import Totals
+from training.fit.warm_start import Initial
+
+_SCALE_SPEED = 10.0
+"""A learned scale has a learning rate of its own: it is one number with a long way to go, and a
+small folder of pictures gives it few steps."""
+
+
+class State:
+    """A run between two steps."""
+
+    def __init__(
+        self, config: TrainingConfig, device: torch.device, initial: Initial | None = None
+    ) -> None:
+        """The beginning of a run; `initial` are weights in place of random ones.
+
+        Raises:
+            ConfigError: `initial` does not fit the network.
+        """
+        self.config = config
+        self.initial = initial.sha256 if initial else ""
+        self.vae = _build(config, device, initial)
+        self.ema = _build(config, device, initial).requires_grad_(requires_grad=False).eval()
+        # Listed once: to walk the modules takes a tenth of a small network's step.
+        self.parameters: list[Tensor] = list(self.vae.parameters())
+        self._averages: list[Tensor] = list(self.ema.parameters())
+        self.optimiser = torch.optim.AdamW(
+            _parameter_groups(self.vae, config),
+            betas=(config.optimiser.beta1, config.optimiser.beta2),
+            fused=True,
+        )
+        self.totals = Totals(config.model.latent_dimensions, device, divided=self.vae.prior is None)
+        self.health = Health()
+        self.step = 0
+        self.seconds = 0.0
+        self.cpu_seconds = 0.0
+        self.best_bound = -math.inf
+        self.best_epoch = 0
+        self.best_weights: dict[str, torch.Tensor] = {}
+        self.best_step = 0
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Sets the next step's learning rate."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["speed"]
+
+    @property
+    def learning_rate(self) -> float:
+        """The last step's."""
+        return float(self.optimiser.param_groups[0]["lr"])
+
+    def average(self) -> None:
+        """Moves the averaged weights towards the present ones."""
+        decay = schedule.ema_decay(self.config.ema, self.step)
+        with torch.no_grad():
+            torch._foreach_lerp_(self._averages, self.parameters, 1 - decay)
+
+    def remember_if_best(self, bound: float, epoch: int) -> None:
+        """Keeps the averaged weights of the epoch with the best validation bound."""
+        if bound > self.best_bound:
+            self.best_bound, self.best_epoch, self.best_step = bound, epoch, self.step
+            self.best_weights = {
+                name: tensor.clone() for name, tensor in self.ema.state_dict().items()
+            }
+
+    def is_finite(self) -> bool:
+        """Whether every weight is a number, averaged ones included."""
+        parameters = (*self.vae.parameters(), *self.ema.parameters())
+        return bool(torch.stack([tensor.isfinite().all() for tensor in parameters]).all())
+
+    def weights(self) -> Weights:
+        """What is exported: the best epoch's weights under early stopping, else the last."""
+        kind = "ema" if self.config.ema else "raw"
+        if self.best_weights:
+            return Weights(self.best_weights, kind, self.best_step)
+        return Weights(self.ema.state_dict(), kind, self.step)
+
+    def checkpoint(self, fingerprints: Mapping[str, str]) -> Checkpoint:
+        """Everything above, to be written to disk."""
+        return Checkpoint(
+            step=self.step,
+            seconds=self.seconds,
+            cpu_seconds=self.cpu_seconds,
+            model=self.vae.state_dict(),
+            ema=self.ema.state_dict(),
+            optimiser=self.optimiser.state_dict(),
+            totals=self.totals.state(),
+            health=self.health.state(),
+            best_bound=self.best_bound,
+            best_epoch=self.best_epoch,
+            best_step=self.best_step,
+            best_weights=self.best_weights,
+            identity=self.config.identity(),
+            fingerprints=dict(fingerprints),
+            initial=self.initial,
+        )
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Continues from a checkpoint."""
+        self.vae.load_state_dict(checkpoint.model)
+        self.ema.load_state_dict(checkpoint.ema)
+        self.optimiser.load_state_dict(checkpoint.optimiser)
+        self.totals.load(checkpoint.totals)
+        self.health.load(checkpoint.health)
+        self.step = checkpoint.step
+        self.seconds, self.cpu_seconds = checkpoint.seconds, checkpoint.cpu_seconds
+        self.best_bound, self.best_epoch = checkpoint.best_bound, checkpoint.best_epoch
+        self.best_step, self.best_weights = checkpoint.best_step, checkpoint.best_weights
+
+
+def _build(config: TrainingConfig, device: torch.device, initial: Initial | None) -> VAE:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator(torch.device("cpu"), config.seed, Draw.WEIGHTS).initial_seed())
+        vae = build_vae(config.model)
+    if initial:
+        initial.put_into(vae)
+    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    vae.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+    return vae
+
+
+def _parameter_groups(vae: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
+    named = dict(vae.named_parameters())
+    scale = [named.pop("log_scale")] if "log_scale" in named else []
+    # A prior's means and log-variances are where latents lie, which decay would pull to 0.
+    prior = {name for name in named if name.startswith("prior.")}
+    matrices = [one for name, one in named.items() if one.ndim > 1 and name not in prior]
+    vectors = [one for name, one in named.items() if one.ndim <= 1 or name in prior]
+    groups = (
+        (matrices, config.optimiser.weight_decay, 1.0),
+        (vectors, 0.0, 1.0),
+        (scale, 0.0, _SCALE_SPEED),
+    )
+    return [
+        {"params": parameters, "weight_decay": decay, "speed": speed}
+        for parameters, decay, speed in groups
+        if parameters
+    ]

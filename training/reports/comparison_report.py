@@ -1,0 +1,145 @@
+"""Shows a comparison of runs: as a table on the console, as JSON, as a page with their curves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from training.reports.comparison import Comparison, Figure, Mark
+from training.reports.curves import PANELS, draw_curve, draw_stroke, drawn
+from training.reports.page import Html, element, page, plot, section, table
+from training.reports.run_record import Record
+from training.text import duration, measured, plain
+from training.workdir import write_bytes
+
+_SIGNS = {"best": " ★", "draw": " ≈", None: ""}
+_LEGEND = (
+    "★ the best; ≈ within two standard errors of it, so that the two can't be told apart by "
+    "this figure. Without a standard error only the best is marked."
+)
+
+
+def to_document(comparison: Comparison) -> dict[str, object]:
+    """All of it, to be written as JSON."""
+    return {
+        "runs": [
+            _run(comparison, number, name, record)
+            for number, (name, record) in enumerate(comparison.runs.items())
+        ],
+        "incomparable": list(comparison.incomparable),
+    }
+
+
+def print_table(comparison: Comparison, console: Console) -> None:
+    """A column for each run."""
+    shown = Table("", box=None)
+    for run in comparison.runs:
+        shown.add_column(plain(run))
+    for name, cells in _rows(comparison):
+        shown.add_row(*map(plain, (name, *cells)))
+    console.print(shown)
+    for line in _notes(comparison):
+        console.print(plain(line), highlight=False, soft_wrap=True, style="dim")
+
+
+def write_page(comparison: Comparison, path: Path) -> None:
+    """The table and the curves of all runs, as one HTML page.
+
+    Raises:
+        DiskError: the page can't be written.
+    """
+    logs = {name: record.log for name, record in comparison.runs.items()}
+    plots = [plot(draw_curve(one, logs), one.title) for one in drawn(PANELS, logs)]
+    title = f"{len(logs)} runs compared"
+    content = page(
+        title,
+        element("h1", title),
+        section("Table", table(("", *logs), _marked(comparison)), *_paragraphs(comparison)),
+        section("Curves", _legend(logs), element("div", *plots, css="grid")),
+    )
+    write_bytes(path, content)
+
+
+def _run(comparison: Comparison, number: int, name: str, record: Record) -> dict[str, object]:
+    return {
+        "name": name,
+        "finished": record.finished,
+        "epochs": record.epochs,
+        "total_epochs": record.total_epochs,
+        "seconds": record.last.get("seconds"),
+        "cpu_seconds": record.last.get("cpu_seconds"),
+        "differing_settings": {key: row[number] for key, row in comparison.settings.items()},
+        "figures": {
+            key: {
+                "value": figure.value,
+                "standard_error": figure.standard_error,
+                "mark": comparison.marks[key][number],
+            }
+            for key, row in comparison.figures.items()
+            if (figure := row[number]) is not None
+        },
+    }
+
+
+def _rows(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
+    """What heads each row, and its cells."""
+    records = list(comparison.runs.values())
+    yield "epochs", [record.progress for record in records]
+    for name, key in (("time", "seconds"), ("processor time", "cpu_seconds")):
+        yield name, [_time(record.last.get(key)) for record in records]
+    for key, row in comparison.settings.items():
+        yield key, ["–" if value is None else _setting(value) for value in row]
+    for name, figures in comparison.figures.items():
+        marked = zip(figures, comparison.marks[name], strict=True)
+        yield name.replace("_", " "), [_cell(figure, mark) for figure, mark in marked]
+
+
+def _marked(comparison: Comparison) -> Iterator[list[object]]:
+    """The same rows with the best cells marked as such."""
+    for name, cells in _rows(comparison):
+        yield [name, *(_highlighted(cell) for cell in cells)]
+
+
+def _highlighted(cell: str) -> Html:
+    best = cell.endswith(_SIGNS["best"])
+    return element("td", cell, css="value best" if best else "value" if "±" in cell else "long")
+
+
+def _legend(names: Iterable[str]) -> Html:
+    entries = [
+        element("li", plot(draw_stroke(number), "", "plot stroke"), name)
+        for number, name in enumerate(names)
+    ]
+    return element("ul", *entries, css="facts legend")
+
+
+def _cell(figure: Figure | None, mark: Mark | None) -> str:
+    if figure is None:
+        return "–"
+    return measured(figure.value, figure.standard_error) + _SIGNS[mark]
+
+
+def _time(seconds: float | None) -> str:
+    return "–" if seconds is None else duration(seconds)
+
+
+def _setting(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _notes(comparison: Comparison) -> Iterator[str]:
+    yield _LEGEND
+    if comparison.incomparable:
+        names = ", ".join(name.replace("_", " ") for name in comparison.incomparable)
+        yield (
+            "Not compared, as the runs were measured on different pictures or bits, or with other "
+            f"numbers of samples: {names}."
+        )
+
+
+def _paragraphs(comparison: Comparison) -> Iterator[Html]:
+    return (element("p", line, css="soft") for line in _notes(comparison))

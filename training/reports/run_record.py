@@ -1,0 +1,121 @@
+"""What a workdir holds of a run, finished or not: whatever has been written so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from model.bundle.manifest import Metric
+from training.config.overrides import flatten
+from training.reports.curves import Log
+from training.workdir import Workdir, read_lines
+
+_OF_A_MACHINE = ("data.source", "data.cache")
+"""Settings that hold paths, which have no place in what is shown to others."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run as its files tell it; what has not been written yet is empty."""
+
+    folder: Path
+    settings: Mapping[str, object]
+    """By dotted key, without paths."""
+    run: Mapping[str, Any]
+    """`run.json`."""
+    log: Log
+    warnings: Sequence[Mapping[str, Any]]
+    metrics: Mapping[str, Metric]
+    """As `evaluate` and later stages measured them."""
+    split: str
+    """Of which pictures they are."""
+    kl_per_dimension: Sequence[float]
+    """In nats: of those pictures, or if they are not measured of the last epoch."""
+    finished: bool
+    """Whether training has come to its end."""
+
+    @property
+    def last(self) -> Mapping[str, Any]:
+        """The last epoch's line."""
+        return self.log[-1] if self.log else {}
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained."""
+        return int(self.last.get("epoch", 0))
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs that the run has when it ends."""
+        steps = self.run.get("total_steps")
+        if not steps or not self.epochs:
+            return max(self.epochs, int(str(self.settings.get("epochs", 0))))
+        return round(int(steps) * self.epochs / int(self.last["step"]))
+
+    @property
+    def progress(self) -> str:
+        """How far it has come."""
+        if self.finished and self.epochs < self.total_epochs:
+            return f"stopped early after epoch {self.epochs} of {self.total_epochs}"
+        if self.finished:
+            return f"{self.epochs} epochs"
+        return f"unfinished: {self.epochs} of {self.total_epochs} epochs"
+
+
+def read_record(folder: Path) -> Record:
+    """Reads what is there.
+
+    Raises:
+        StageError: the folder holds no run, or a file that is damaged.
+    """
+    workdir = Workdir(folder)
+    log = _of_steps(workdir.log)
+    measured = _measured(workdir)
+    training_kl = log[-1].get("kl_per_dimension", ()) if log else ()
+    settings = flatten(workdir.read_json(workdir.config, "fit"))
+    return Record(
+        folder=folder,
+        settings={key: value for key, value in settings.items() if key not in _OF_A_MACHINE},
+        run=_document(workdir, workdir.run, "fit"),
+        log=log,
+        warnings=_of_steps(workdir.warnings),
+        metrics=measured.metrics,
+        split=measured.split,
+        kl_per_dimension=(
+            training_kl if measured.kl_per_dimension is None else measured.kl_per_dimension
+        ),
+        finished=workdir.weights.exists(),
+    )
+
+
+def _document(workdir: Workdir, path: Path, stage: str) -> Mapping[str, Any]:
+    return workdir.read_json(path, stage) if path.exists() else {}
+
+
+class _Measured(NamedTuple):
+    """`metrics.json`."""
+
+    metrics: Mapping[str, Metric] = {}
+    split: str = "test"
+    """Before there was a choice, all figures were of test pictures."""
+    kl_per_dimension: Sequence[float] | None = None
+
+
+def _measured(workdir: Workdir) -> _Measured:
+    """What has been measured; nothing, where `evaluate` has not run."""
+    if not workdir.metrics.exists():
+        return _Measured()
+    document = workdir.read_json(workdir.metrics, "evaluate", metrics=dict)
+    with workdir.reading(workdir.metrics, "evaluate"):
+        kl = document.get("kl_per_dimension")
+        return _Measured(
+            {name: Metric.model_validate(value) for name, value in document["metrics"].items()},
+            str(document.get("split", "test")),
+            kl if kl is None else [float(value) for value in kl],
+        )
+
+
+def _of_steps(path: Path) -> list[dict[str, Any]]:
+    return [line for line in read_lines(path) if "step" in line]
