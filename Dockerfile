@@ -62,7 +62,7 @@ FROM runtime AS train
 COPY --link --from=dependencies-train /opt/vaeserve /opt/vaeserve
 COPY --link --from=code /code /opt/vaeserve
 USER 10001:10001
-# Runs and caches (of the hub, of decoded pictures, of fonts) go below it, into the volume.
+# Runs and caches (of the hub, of decoded images, of fonts) go below it, into the volume.
 ENV HOME=/var/lib/vaeserve
 ENTRYPOINT ["vaetrain"]
 CMD ["run", "mnist"]

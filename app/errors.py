@@ -11,7 +11,7 @@ class ServiceError(Exception):
     Args:
         detail: one sentence: what was wrong, and what would be right.
         field: the member, parameter or header it is about.
-        index: position of the picture or row it is about, from 0.
+        index: position of the image or row it is about, from 0.
         bound: the limit that was passed.
         retry_after: whole seconds after which a retry may succeed.
     """
@@ -47,14 +47,14 @@ class InvalidFieldError(ServiceError):
     code = "invalid_field"
 
 
-class InvalidPictureError(ServiceError):
-    """The bytes are no usable picture."""
+class InvalidImageError(ServiceError):
+    """The bytes are no usable image."""
 
     code = "invalid_picture"
 
 
-class PictureTooLargeError(ServiceError):
-    """A picture's header announces more pixels than the server decodes."""
+class ImageTooLargeError(ServiceError):
+    """An image's header announces more pixels than the server decodes."""
 
     code = "picture_too_large"
 

@@ -51,9 +51,9 @@ LOADING_GRACE = 3.0
 """Seconds that a model which is loading is waited for when the server stops."""
 
 _DESCRIPTION = """\
-Variational autoencoders over HTTP: draw pictures from the prior, encode pictures to latents,
-decode latents, reconstruct pictures with their figures, go from one picture to another, and score
-how likely pictures are.
+Variational autoencoders over HTTP: draw images from the prior, encode images to latents,
+decode latents, reconstruct images with their figures, go from one image to another, and score
+how likely images are.
 
 Verbs answer by `Accept`: JSON, `image/png`, `application/x-npy` and more. Every error is a
 problem document (RFC 9457) with a `code`, and the `X-Request-ID` that the log has it under.

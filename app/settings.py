@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     max_stream_n: int = Field(
         100_000, ge=1, description="Largest `n` of `/sample` as `application/zip`."
     )
-    max_pictures: int = Field(64, ge=1, description="Most pictures in one request.")
+    max_pictures: int = Field(64, ge=1, description="Most images in one request.")
     max_elbo_samples: int = Field(
         1024,
         ge=1,
@@ -114,12 +114,12 @@ class Settings(BaseSettings):
         25_000_000,
         ge=1,
         le=MAX_PIXELS,
-        description="Width × height that a picture's header may announce.",
+        description="Width × height that an image's header may announce.",
     )
     decode_pixels: int = Field(
         100_000_000,
         ge=1,
-        description="Width × height of the pictures, one for each request, that may be decoded or "
+        description="Width × height of the images, one for each request, that may be decoded or "
         "wait for it at once, at least one of the largest; above it callers get 429.",
     )
     shutdown_grace: int = Field(

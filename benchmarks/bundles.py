@@ -3,12 +3,12 @@
 Their weights are random, drawn from a fixed seed, because speed does not depend on what a network
 has learned; they are real bundles all the same, exported and checked as trained ones are.
 
-- `heavy`: convolutional, about a million parameters and 39 MFLOP a picture in either direction,
+- `heavy`: convolutional, about a million parameters and 39 MFLOP an image in either direction,
   for which the network is most of a request's cost.
 - `small`: fully connected, about 1 MFLOP, for which everything else is.
 
-The last layer of each network is scaled so that pictures have blacks, whites and greys, mostly
-black as handwritten digits are: pictures of one grey would compress to nothing and always agree.
+The last layer of each network is scaled so that images have blacks, whites and greys, mostly
+black as handwritten digits are: images of one grey would compress to nothing and always agree.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ _LOGIT_CENTRE, _LOGIT_SPREAD = -3.0, 3.0
 
 
 def models() -> dict[str, ModelConfig]:
-    """By name, what is measured: 28×28 grey pictures, 32 latent dimensions."""
+    """By name, what is measured: 28×28 grey images, 32 latent dimensions."""
     return {
         "heavy": ModelConfig(
             network=ConvConfig(widths=(32, 72), blocks=2, hidden=64), likelihood=_LIKELIHOOD
@@ -86,7 +86,7 @@ def models() -> dict[str, ModelConfig]:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a network computes for one picture, a multiply-add counting as two."""
+    """What a network computes for one image, a multiply-add counting as two."""
 
     encoder_flops: int
     decoder_flops: int
@@ -133,8 +133,8 @@ def synthetic_images(count: int, shape: tuple[int, int, int]) -> Floats:
         np.exp(-(((rows - y * height) / 3) ** 2) - ((columns - x * width) / 3) ** 2)
         for y, x in places.reshape(-1, 2)
     ]
-    pictures = np.minimum(np.reshape(spots, (count, 3, height, width)).sum(axis=1) * 1.5, 1)
-    grey = np.rint(pictures * 255) / 255
+    images = np.minimum(np.reshape(spots, (count, 3, height, width)).sum(axis=1) * 1.5, 1)
+    grey = np.rint(images * 255) / 255
     return np.repeat(grey[:, np.newaxis], shape[0], axis=1).astype(np.float32)
 
 
@@ -181,7 +181,7 @@ def _manifest(name: str, config: ModelConfig, recipe: str, golden: bytes) -> Man
     latent = TensorSpec(name="latent", shape=config.latent_shape)
     image = TensorSpec(name="image", shape=config.image_shape)
     outputs = tuple(latent.model_copy(update={"name": name}) for name in ("mean", "logvar"))
-    pictures = tuple(image.model_copy(update={"name": name}) for name in ("pixels", "params"))
+    images = tuple(image.model_copy(update={"name": name}) for name in ("pixels", "params"))
     channels, height, width = config.image_shape
     return Manifest(
         name=name,
@@ -198,7 +198,7 @@ def _manifest(name: str, config: ModelConfig, recipe: str, golden: bytes) -> Man
         ),
         latent=LatentSpec(shape=config.latent_shape),
         encoder=GraphSpec(inputs=(image,), outputs=outputs),
-        decoder=GraphSpec(inputs=(latent,), outputs=pictures),
+        decoder=GraphSpec(inputs=(latent,), outputs=images),
         likelihood=LikelihoodSpec(
             family="bernoulli", dimensions=config.dimensions, binarise=_LIKELIHOOD.binarise
         ),
@@ -238,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = models()[name]
         bundle, counted = provide(name, options.into), size(config)
         print(
-            f"{bundle.folder}: {counted.parameters / 1e6:.2f} M parameters, a picture takes "
+            f"{bundle.folder}: {counted.parameters / 1e6:.2f} M parameters, an image takes "
             f"{counted.encoder_flops / 1e6:.1f} MFLOP to encode and "
             f"{counted.decoder_flops / 1e6:.1f} to decode"
         )

@@ -39,7 +39,7 @@ class Frozen(BaseModel):
 
 
 Binarisation = Literal["sample", "threshold", "none"]
-"""How pictures are made binary before they are scored; `none`: they are scored as they are."""
+"""How images are made binary before they are scored; `none`: they are scored as they are."""
 
 
 class BernoulliConfig(Frozen):
@@ -60,7 +60,7 @@ class GaussianConfig(Frozen):
     `scale` is the standard deviation of every value, or where it comes from (Rybkin et al. 2021,
     "Simple and Effective VAE Training with Calibrated Decoders"): `learned` is trained along;
     `optimal` is the root mean squared error, of the minibatch in training and of the training
-    pictures once trained. Both have the floor `SCALE_FLOOR`. Scale 1 is half the summed squared
+    images once trained. Both have the floor `SCALE_FLOOR`. Scale 1 is half the summed squared
     error; the unhalved squared error of the classic tutorial (Doersch 2016) is scale 1/√2.
     """
 
@@ -69,7 +69,7 @@ class GaussianConfig(Frozen):
 
     @property
     def is_optimal(self) -> bool:
-        """Whether the scale follows from pictures, so that the weights alone make no likelihood."""
+        """Whether the scale follows from images, so that the weights alone make no likelihood."""
         return self.scale == "optimal"
 
 
@@ -101,7 +101,7 @@ class MlpConfig(Frozen):
 class ConvConfig(Frozen):
     """Residual convolutional encoder and decoder.
 
-    Each entry of `widths` is one halving of the picture with that many channels, followed by
+    Each entry of `widths` is one halving of the image with that many channels, followed by
     `blocks` residual blocks; `hidden` is the fully connected layer next to the latent.
     """
 
@@ -117,7 +117,7 @@ Blocks = Annotated[int, Field(ge=0, strict=True)]
 class ResnetConfig(Frozen):
     """Residual encoder and decoder that scale with width and depth.
 
-    The picture is first cut into patches of `patch` × `patch` pixels, 1 leaving the full
+    The image is first cut into patches of `patch` × `patch` pixels, 1 leaving the full
     resolution. Each entry of `widths` is one resolution with that many channels, half the one
     before, with `blocks` residual blocks: one number for all, or one for each. The decoder goes
     back through the same resolutions, finest last, with its own widths and blocks where they are
@@ -213,11 +213,11 @@ PriorConfig = Annotated[NormalPriorConfig | MixturePriorConfig, Field(discrimina
 
 
 class ModelConfig(Frozen):
-    """A VAE: the pictures' size, the latent's, the network, the likelihood and the prior.
+    """A VAE: the images' size, the latent's, the network, the likelihood and the prior.
 
     Raises:
         pydantic.ValidationError: a value is out of range, the network's halvings do not divide
-            the picture's size, or it has no latent map of that shape.
+            the image's size, or it has no latent map of that shape.
     """
 
     channels: Literal[1, 3] = 1
@@ -251,7 +251,7 @@ class ModelConfig(Frozen):
         return self.channels * self.height * self.width
 
     @model_validator(mode="after")
-    def _halvings_divide_the_picture(self) -> Self:
+    def _halvings_divide_the_image(self) -> Self:
         network = self.network
         if isinstance(network, ConvConfig):
             factor, what = 2 ** len(network.widths), f"{len(network.widths)} halvings"

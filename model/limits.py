@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 MAX_PIXELS = 89_000_000
-"""Pixels of the largest picture: Pillow warns above about this, and refuses twice the size."""
+"""Pixels of the largest image: Pillow warns above about this, and refuses twice the size."""

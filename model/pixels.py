@@ -50,7 +50,7 @@ def binarise(images: Images, how: Literal["sample", "threshold"], *, seed: int =
     """uint8 [n, h, w, c] → the same shape with only 0 and 255.
 
     `threshold` cuts at 1/2. `sample` sets a pixel with its grey value / 255 as probability; row
-    i's draws depend on (seed, i) alone, so a picture is binarised alike in any batch.
+    i's draws depend on (seed, i) alone, so an image is binarised alike in any batch.
     """
     if how == "threshold":
         return np.where(images >= 128, np.uint8(255), np.uint8(0))

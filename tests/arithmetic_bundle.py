@@ -1,8 +1,8 @@
 """A bundle whose answers one can work out in one's head, built from a handful of ONNX nodes.
 
-Encoder: the first latent's mean is the picture's average, the second's its first pixel; every
+Encoder: the first latent's mean is the image's average, the second's its first pixel; every
 log-variance is 0. Decoder: `params` is the first latent everywhere, `pixels` the same cut to
-[0, 1]. The likelihood is a Gaussian of scale 1. So a picture of one grey level g reconstructs as
+[0, 1]. The likelihood is a Gaussian of scale 1. So an image of one grey level g reconstructs as
 itself, with KL = (g² + g²)/2. The Bernoulli variant takes `params` as logits instead: `pixels` is
 their sigmoid.
 
@@ -199,7 +199,7 @@ def decoder(*, bernoulli: bool = False) -> bytes:
         if bernoulli
         else helper.make_node("Clip", ["params", "low", "high"], ["pixels"])
     )
-    picture = ["batch", 1, SIZE, SIZE]
+    image = ["batch", 1, SIZE, SIZE]
     nodes = [
         helper.make_node("Slice", ["latent", "zero", "one", "one"], ["level"]),
         helper.make_node("Reshape", ["level", "column"], ["spot"]),
@@ -215,7 +215,7 @@ def decoder(*, bernoulli: bool = False) -> bytes:
         helper.make_tensor("high", TensorProto.FLOAT, [], [1.0]),
     ]
     return _model(
-        nodes, constants, {"latent": ["batch", LATENT]}, {"pixels": picture, "params": picture}
+        nodes, constants, {"latent": ["batch", LATENT]}, {"pixels": image, "params": image}
     )
 
 

@@ -1,7 +1,7 @@
 """A bundle of latent maps, of any size, whose answers one can work out in one's head.
 
-Pictures are RGB in −1 … 1. Encoder: a latent's entry is the mean of 2×2 pixels, channel by channel;
-every log-variance is 0. Decoder: each entry becomes 2×2 pixels, not clamped. So a picture made of
+Images are RGB in −1 … 1. Encoder: a latent's entry is the mean of 2×2 pixels, channel by channel;
+every log-variance is 0. Decoder: each entry becomes 2×2 pixels, not clamped. So an image made of
 2×2 blocks reconstructs as itself. What is served is (z − ¼) · ½.
 """
 
@@ -112,7 +112,7 @@ def enlarged(latents: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, 
 
 
 def blocks(height: int, width: int, *, seed: int = 0) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """A random picture uint8 [height, width, 3] of 2×2 blocks, both sides even."""
+    """A random image uint8 [height, width, 3] of 2×2 blocks, both sides even."""
     small = np.random.default_rng(seed).integers(
         0, 256, (height // FACTOR, width // FACTOR, 3), dtype=np.uint8
     )

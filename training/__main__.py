@@ -23,9 +23,9 @@ from training.text import printable
 
 _STAGES = {
     "export": "write the ONNX graphs, checked against torch, and the golden batch",
-    "evaluate": "measure the graphs on the test pictures",
-    "reference": "measure the bounds of held-out pictures, which /score compares with",
-    "latents": "encode held-out pictures, for maps of the latent space",
+    "evaluate": "measure the graphs on the test images",
+    "reference": "measure the bounds of held-out images, which /score compares with",
+    "latents": "encode held-out images, for maps of the latent space",
     "figures": "draw loss curves, reconstructions, samples, the latent space and traversals",
     "bundle": "assemble the bundle that the service loads",
     "report": "write one HTML page of what the run has come to, finished or not",

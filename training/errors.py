@@ -16,7 +16,7 @@ class ConfigError(TrainingError):
 
 
 class DataError(TrainingError):
-    """Pictures that can't be trained on; names them and the setting to change."""
+    """Images that can't be trained on; names them and the setting to change."""
 
     exit_code = 2
 

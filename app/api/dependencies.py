@@ -28,7 +28,7 @@ class Context:
     streams: Streams
     offload: Offload
     decoding: Admission
-    """Bounds the pixels of the pictures that are decoded, or wait for it."""
+    """Bounds the pixels of the images that are decoded, or wait for it."""
     inflated: Admission
     """Bounds the bytes of bodies that came compressed."""
     metrics: Metrics

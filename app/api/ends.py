@@ -1,4 +1,4 @@
-"""Body of `/interpolate` → its options and two ends: pictures as bytes, latents, or seeds."""
+"""Body of `/interpolate` → its options and two ends: images as bytes, latents, or seeds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from app.api.requests import MULTIPART, OPTION_VALUES, check_pictures, encoded_pictures, members_of
+from app.api.requests import MULTIPART, OPTION_VALUES, check_images, encoded_images, members_of
 from app.api.schemas import InterpolateOptions
 from app.codecs import latents, npy
 from app.codecs.multipart import parts
@@ -25,7 +25,7 @@ KINDS = ("images", latents.FIELD, "seeds")
 class Ends:
     """Two ends as they came; exactly one member is there."""
 
-    pictures: list[bytes] | None = None
+    images: list[bytes] | None = None
     latents: Floats | None = None
     """float32 [2, *latent_shape]"""
     seeds: tuple[int, int] | None = None
@@ -34,7 +34,7 @@ class Ends:
 def parse_ends(
     request: Request, body: Body, shape: Sequence[int]
 ) -> tuple[InterpolateOptions, Ends]:
-    """The options and the ends, pictures not decoded yet.
+    """The options and the ends, images not decoded yet.
 
     The body is JSON with one of `images`, `latents` and `seeds`, the options being its further
     members; or multipart/form-data with two parts named `images`, or a `.npy` file
@@ -45,12 +45,12 @@ def parse_ends(
         UnsupportedMediaTypeError: another Content-Type.
         MalformedRequestError: the framing is broken, or options came twice.
         InvalidFieldError: none of the three or several, not two of them, or a bad option.
-        InvalidPictureError: an empty picture or bad base64.
+        InvalidImageError: an empty image or bad base64.
     """
     if body.media_type == MULTIPART:
         options = from_query(request, InterpolateOptions)
-        pictures = parts(body.content, body.boundary, field="images", max_parts=2)
-        return options, Ends(pictures=_both(pictures))
+        images = parts(body.content, body.boundary, field="images", max_parts=2)
+        return options, Ends(images=_both(images))
     if body.media_type == NPY:
         options = from_query(request, InterpolateOptions)
         array = npy.load(body.content, field=latents.FIELD)
@@ -73,7 +73,7 @@ def _from_members(members: dict[str, object], shape: tuple[int, ...]) -> Ends:
     if len(given) != 1:
         raise _not_one(f"got {' and '.join(given)}" if given else "none came")
     if given == ["images"]:
-        return Ends(pictures=_both(encoded_pictures(members, 2)))
+        return Ends(images=_both(encoded_images(members, 2)))
     if given == ["seeds"]:
         return Ends(seeds=_seeds(members["seeds"]))
     return Ends(latents=_two(latents.from_lists(members[latents.FIELD], shape, 2)))
@@ -84,12 +84,12 @@ def _not_one(found: str) -> InvalidFieldError:
     return InvalidFieldError(msg, field="body")
 
 
-def _both(pictures: list[bytes]) -> list[bytes]:
-    check_pictures(pictures)
-    if len(pictures) != 2:
-        msg = f"images must be exactly two, the ends, got {len(pictures)}"
+def _both(images: list[bytes]) -> list[bytes]:
+    check_images(images)
+    if len(images) != 2:
+        msg = f"images must be exactly two, the ends, got {len(images)}"
         raise InvalidFieldError(msg, field="images", bound=2)
-    return pictures
+    return images
 
 
 def _two(ends: Floats) -> Floats:

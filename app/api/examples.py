@@ -22,7 +22,7 @@ _FITTED: Example = {
 
 def requests(latent_shape: tuple[int, ...]) -> dict[str, Example]:
     """A JSON body for each verb, by path."""
-    images = {"images": [base64_png(picture())]}
+    images = {"images": [base64_png(image())]}
     return {
         "/sample": {"n": 4, "seed": 7},
         "/encode": images,
@@ -35,7 +35,7 @@ def requests(latent_shape: tuple[int, ...]) -> dict[str, Example]:
 
 def answers(latent_shape: tuple[int, ...]) -> dict[str, Example]:
     """A JSON answer of each verb, by path."""
-    images, latents = [base64_png(picture())], _zeros(latent_shape)
+    images, latents = [base64_png(image())], _zeros(latent_shape)
     return {
         "/sample": _IDENTITY
         | {"n": 1, "seed": 7, "temperature": 1.0, "images": images, "latents": latents}
@@ -64,7 +64,7 @@ def answers(latent_shape: tuple[int, ...]) -> dict[str, Example]:
     }
 
 
-def picture() -> Images:
+def image() -> Images:
     """A ring that reads as a zero: uint8 [28, 28, 1]."""
     across, down = np.meshgrid(np.arange(28) - 13.5, np.arange(28) - 13.5)
     distance = np.abs(np.hypot(across / 0.75, down) - 8)

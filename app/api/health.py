@@ -14,14 +14,14 @@ router = APIRouter(tags=["Health"])
 _WHAT_THIS_IS = """\
 vaeserve: variational autoencoders over HTTP
 
-  POST /sample              draw pictures from the prior
-  POST /encode              pictures to latents
-  POST /decode              latents to pictures
-  POST /reconstruct         pictures to their reconstructions
-  POST /interpolate         pictures between two pictures, latents or seeds
-  POST /score               how likely the model finds pictures
-  POST /remote-vae/decode   latents to pictures, for diffusers
-  POST /remote-vae/encode   pictures to latents, for diffusers
+  POST /sample              draw images from the prior
+  POST /encode              images to latents
+  POST /decode              latents to images
+  POST /reconstruct         images to their reconstructions
+  POST /interpolate         images between two images, latents or seeds
+  POST /score               how likely the model finds images
+  POST /remote-vae/decode   latents to images, for diffusers
+  POST /remote-vae/encode   images to latents, for diffusers
 
   GET  /v2                  the Open Inference Protocol, and what is there of it
   GET  /docs                every route, with examples to try

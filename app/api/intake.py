@@ -7,7 +7,7 @@ from fastapi import Request
 
 from app.api.dependencies import Context
 from app.api.nearby import parse_sample
-from app.api.requests import parse_latents, parse_pictures
+from app.api.requests import parse_images, parse_latents
 from app.api.schemas import DecodeOptions, SampleOptions
 from app.codecs import images
 from app.concurrency import INLINE_SIZE
@@ -42,12 +42,12 @@ async def body(request: Request, context: Context, deadline: Deadline) -> Body:
     return complete
 
 
-async def pictures(
+async def image_files(
     request: Request, context: Context, body: Body, model: type[OptionsT]
 ) -> tuple[OptionsT, list[bytes]]:
-    """The options and picture files of a body; errors as `parse_pictures` raises."""
+    """The options and image files of a body; errors as `parse_images` raises."""
     limit = context.settings.max_pictures
-    return await context.offload(len(body.content), parse_pictures, request, body, model, limit)
+    return await context.offload(len(body.content), parse_images, request, body, model, limit)
 
 
 async def latents(request: Request, context: Context, engine: Engine, body: Body) -> Floats:
@@ -62,7 +62,7 @@ async def latents(request: Request, context: Context, engine: Engine, body: Body
 async def sample(
     request: Request, context: Context, engine: Engine, body: Body
 ) -> tuple[SampleOptions, Near | None, Fitted | None]:
-    """The options of `/sample`, what to draw around, and the picture that this came from.
+    """The options of `/sample`, what to draw around, and the image that this came from.
 
     Raises:
         ServiceError: as `parse_sample` and `fitted` raise.
@@ -71,17 +71,17 @@ async def sample(
     options, sent = await context.offload(len(body.content), parse_sample, request, body, shape)
     if sent is None:
         return options, None, None
-    if sent.picture is None:
+    if sent.image is None:
         return options, Near(sent.radius, latent=sent.latent), None
-    (picture,) = await fitted(context, engine, [sent.picture])
-    return options, Near(sent.radius, images=picture.pixels[None]), picture
+    (image,) = await fitted(context, engine, [sent.image])
+    return options, Near(sent.radius, images=image.pixels[None]), image
 
 
 async def fitted(context: Context, engine: Engine, files: list[bytes]) -> list[Fitted]:
-    """Decodes and fits pictures one by one, so that a caller who leaves stops the work.
+    """Decodes and fits images one by one, so that a caller who leaves stops the work.
 
     Raises:
-        QueueFullError: too many large pictures are being decoded, or wait for it.
+        QueueFullError: too many large images are being decoded, or wait for it.
     """
 
     def fit(index: int) -> Fitted:
@@ -104,13 +104,13 @@ async def fitted(context: Context, engine: Engine, files: list[bytes]) -> list[F
 
 
 def stacked(fitted: list[Fitted]) -> Images:
-    """Fitted pictures as one array, uint8 [n, h, w, c].
+    """Fitted images as one array, uint8 [n, h, w, c].
 
     Raises:
         InvalidFieldError: they have several sizes.
     """
-    if len(fitted) == 1:  # np.stack takes a tenth of what decoding a small picture does
+    if len(fitted) == 1:  # np.stack takes a tenth of what decoding a small image does
         only: Images = fitted[0].pixels[np.newaxis]
         return only
     validation.check_alike(fitted)
-    return np.stack([picture.pixels for picture in fitted])
+    return np.stack([image.pixels for image in fitted])

@@ -1,4 +1,4 @@
-"""The pictures between two ends over HTTP: parse, call the service, format."""
+"""The images between two ends over HTTP: parse, call the service, format."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _FORMATS = (JSON, PNG, NPY, GIF, WEBP)
 
 @router.post(
     "/interpolate",
-    summary="Go from one picture, latent or seed to another",
-    responses=openapi.responses(InterpolateAnswer, _FORMATS, openapi.PICTURE_ERRORS),
+    summary="Go from one image, latent or seed to another",
+    responses=openapi.responses(InterpolateAnswer, _FORMATS, openapi.IMAGE_ERRORS),
     openapi_extra=openapi.ends_body(),
 )
 async def interpolate(request: Request) -> Response:
-    """Decodes latents on the way between two ends: two pictures, two latents, or two seeds."""
+    """Decodes latents on the way between two ends: two images, two latents, or two seeds."""
     context = context_of(request)
     media_type = choose(accept_of(request), _FORMATS)
     engine = intake.engine(request, context)
@@ -57,12 +57,12 @@ async def interpolate(request: Request) -> Response:
 async def _ends(
     context: Context, engine: Engine, ends: Ends
 ) -> tuple[Images | Floats, list[Fitted] | None]:
-    """The ends as the service takes them, and the pictures that they came from.
+    """The ends as the service takes them, and the images that they came from.
 
     A seed is its row 0, the latent that `/sample` draws first.
     """
-    if ends.pictures is not None:
-        fitted = await intake.fitted(context, engine, ends.pictures)
+    if ends.images is not None:
+        fitted = await intake.fitted(context, engine, ends.images)
         return intake.stacked(fitted), fitted
     if ends.seeds is not None:
         return engine.prior.draw(ends.seeds, (0, 0), np.ones(2, np.float32)), None

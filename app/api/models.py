@@ -53,12 +53,12 @@ async def describe_model(name: str, context: ContextDep) -> ModelAnswer:
 
 @router.get(
     "/models/{name}/latents",
-    summary="Posterior means of pictures",
+    summary="Posterior means of images",
     responses=openapi.responses(StoredLatentsAnswer, (JSON, NPY), _STORED_ERRORS),
     openapi_extra=openapi.VERSION_ONLY,
 )
 async def stored_latents(name: str, request: Request, context: ContextDep) -> Response:
-    """Where pictures that the model was not trained on lie in its latent space, with labels."""
+    """Where images that the model was not trained on lie in its latent space, with labels."""
     media_type = choose(accept_of(request), (JSON, NPY))
     engine = context.registry.engine(name, target_of(request)[1])
     posterior = stored.posterior_of(engine)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from app.api.requests import (
+    IMAGE_TYPES,
     MULTIPART,
     OPTION_VALUES,
-    PICTURE_TYPES,
-    check_pictures,
+    check_images,
     from_base64,
     members_of,
+    parse_images,
     parse_options,
-    parse_pictures,
 )
 from app.api.schemas import SampleOptions
 from app.codecs import latents
@@ -32,10 +32,10 @@ _DEFAULT_RADIUS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class NearSent:
-    """What to draw around, and how far: one of picture and latent is there."""
+    """What to draw around, and how far: one of image and latent is there."""
 
     radius: float
-    picture: bytes | None = None
+    image: bytes | None = None
     latent: Floats | None = None
     """float32 [*latent_shape]"""
 
@@ -43,9 +43,9 @@ class NearSent:
 def parse_sample(
     request: Request, body: Body, shape: Sequence[int]
 ) -> tuple[SampleOptions, NearSent | None]:
-    """The options of `/sample`, and what to draw around, a picture not decoded yet.
+    """The options of `/sample`, and what to draw around, an image not decoded yet.
 
-    Without a picture or latent they are query parameters or the members of a JSON body. A picture
+    Without an image or latent they are query parameters or the members of a JSON body. An image
     comes as the body or as a multipart file named `images`, `radius` being a query parameter; or
     in JSON as `{"latents_near": {"image": "<base64>", "radius": r}}`, where a latent may take its
     place: `{"latents_near": {"latent": […], "radius": r}}`. A radius that is not given is 1.
@@ -53,14 +53,14 @@ def parse_sample(
     Raises:
         UnsupportedMediaTypeError: another Content-Type.
         MalformedRequestError: the framing is broken, or options came twice.
-        InvalidFieldError: a bad option, latent or radius, several pictures, or options that have
+        InvalidFieldError: a bad option, latent or radius, several images, or options that have
             no meaning together.
-        InvalidPictureError: an empty picture or bad base64.
+        InvalidImageError: an empty image or bad base64.
     """
     near: NearSent | None = None
-    if body.content and body.media_type in (MULTIPART, *PICTURE_TYPES):
-        options, pictures = parse_pictures(request, body, SampleOptions, 1)
-        near = NearSent(_radius(options), picture=pictures[0])
+    if body.content and body.media_type in (MULTIPART, *IMAGE_TYPES):
+        options, images = parse_images(request, body, SampleOptions, 1)
+        near = NearSent(_radius(options), image=images[0])
     elif not body.content:
         options = parse_options(request, body, SampleOptions)
     else:
@@ -75,7 +75,7 @@ def _from_json(
     values, lists = latents.json_size(shape, 1)
     members = members_of(
         body,
-        (JSON, MULTIPART, *PICTURE_TYPES),
+        (JSON, MULTIPART, *IMAGE_TYPES),
         max_values=values + OPTION_VALUES,
         max_containers=lists + OPTION_VALUES,
     )
@@ -106,11 +106,11 @@ def _around(
         rows = latents.from_lists(near["latent"], shape, 1)
         return options, NearSent(_radius(options), latent=rows[0])
     if not isinstance(near["image"], str):
-        msg = f"image must be a picture as a string in base64, got {type(near['image']).__name__}"
+        msg = f"image must be an image as a string in base64, got {type(near['image']).__name__}"
         raise InvalidFieldError(msg, field=FIELD)
-    picture = from_base64(near["image"], 0)
-    check_pictures([picture])
-    return options, NearSent(_radius(options), picture=picture)
+    image = from_base64(near["image"], 0)
+    check_images([image])
+    return options, NearSent(_radius(options), image=image)
 
 
 def _radius(options: SampleOptions) -> float:
@@ -119,8 +119,8 @@ def _radius(options: SampleOptions) -> float:
 
 def _check_together(options: SampleOptions, near: NearSent | None) -> None:
     if near is None and options.radius is not None:
-        msg = f"radius only has a meaning around a picture, or inside {FIELD}"
+        msg = f"radius only has a meaning around an image, or inside {FIELD}"
         raise InvalidFieldError(msg, field="radius")
     if near is not None and "temperature" in options.model_fields_set:
-        msg = "temperature is for draws from the prior; around a picture or latent send radius"
+        msg = "temperature is for draws from the prior; around an image or latent send radius"
         raise InvalidFieldError(msg, field="temperature")

@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from app.api import examples
-from app.api.requests import MULTIPART, PICTURE_TYPES
+from app.api.requests import IMAGE_TYPES, MULTIPART
 from app.api.schemas import InterpolateOptions, Options, ProblemAnswer, SampleOptions
 from app.http.headers import JSON, NPY
 from app.http.problems import MEDIA_TYPE, STATUS, title
@@ -35,7 +35,7 @@ VERB_ERRORS = (
     "shutting_down",
     "deadline_exceeded",
 )
-PICTURE_ERRORS: tuple[str, ...] = (*VERB_ERRORS, "invalid_picture", "picture_too_large")
+IMAGE_ERRORS: tuple[str, ...] = (*VERB_ERRORS, "invalid_picture", "picture_too_large")
 
 _TARGET_PARAMETERS: tuple[Document, ...] = (
     {
@@ -96,7 +96,7 @@ def sample_body() -> Document:
     """`/sample`: options as JSON or query parameters, and maybe what to draw around."""
     near = {
         "type": "object",
-        "description": "Draw around this instead of from the prior: a picture or a latent.",
+        "description": "Draw around this instead of from the prior: an image or a latent.",
         "properties": {
             "image": _BASE64,
             "latent": {"type": "array", "items": {"type": "number"}},
@@ -109,12 +109,12 @@ def sample_body() -> Document:
     # In JSON it stands inside `latents_near`.
     del schema["properties"]["radius"]
     content: Document = {JSON: {"schema": schema}, MULTIPART: {"schema": _upload(1, 1)}}
-    content |= {media_type: {"schema": _BINARY} for media_type in PICTURE_TYPES}
+    content |= {media_type: {"schema": _BINARY} for media_type in IMAGE_TYPES}
     return _operation(SampleOptions, content, required=False)
 
 
 def ends_body() -> Document:
-    """`/interpolate`: two pictures, latents or seeds."""
+    """`/interpolate`: two images, latents or seeds."""
     kinds: Document = {
         "images": {"type": "array", "items": _BASE64},
         "latents": _LATENTS,
@@ -131,14 +131,14 @@ def ends_body() -> Document:
     return _operation(InterpolateOptions, content)
 
 
-def pictures_body(options: type[Options]) -> Document:
-    """A verb that takes pictures: multipart, one raw file, or JSON with base64."""
+def images_body(options: type[Options]) -> Document:
+    """A verb that takes images: multipart, one raw file, or JSON with base64."""
     images = {"images": {"type": "array", "items": _BASE64}}
     content: Document = {
         MULTIPART: {"schema": _upload(1)},
         JSON: {"schema": _with_members(options, images)},
     }
-    content |= {media_type: {"schema": _BINARY} for media_type in PICTURE_TYPES}
+    content |= {media_type: {"schema": _BINARY} for media_type in IMAGE_TYPES}
     return _operation(options, content)
 
 

@@ -1,4 +1,4 @@
-"""Body → checked options and raw material: pictures as bytes, latents as an array.
+"""Body → checked options and raw material: images as bytes, latents as an array.
 
 Synchronous, and safe in any thread: long bodies are parsed beside the event loop.
 """
@@ -12,17 +12,17 @@ from starlette.requests import Request
 
 from app.codecs import latents, npy
 from app.codecs.multipart import parts
-from app.errors import InvalidFieldError, InvalidPictureError
+from app.errors import InvalidFieldError, InvalidImageError
 from app.http.body import Body, parse_object, unsupported
 from app.http.headers import JSON, NPY
 from app.http.parameters import OptionsT, from_members, from_query
 from model.pixels import Floats
 
 MULTIPART = "multipart/form-data"
-PICTURE_TYPES = ("image/png", "image/jpeg", "image/webp")
+IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp")
 
 _IMAGES = "images"
-# Room for the options beside the pictures or latents of a JSON body.
+# Room for the options beside the images or latents of a JSON body.
 OPTION_VALUES = 256
 # A multiple of four, so that each piece is base64 by itself; about a millisecond of decoding.
 _BASE64_PIECE = 1024 * 1024
@@ -44,37 +44,37 @@ def parse_options(request: Request, body: Body, model: type[OptionsT]) -> Option
     return from_members(request, model, members)
 
 
-def parse_pictures(
+def parse_images(
     request: Request, body: Body, model: type[OptionsT], max_pictures: int
 ) -> tuple[OptionsT, list[bytes]]:
-    """The options, and 1 to `max_pictures` picture files, not decoded yet.
+    """The options, and 1 to `max_pictures` image files, not decoded yet.
 
-    The body is multipart/form-data with parts named `images`, or one picture as it is, and the
+    The body is multipart/form-data with parts named `images`, or one image as it is, and the
     options are query parameters; or it is JSON, `{"images": ["<base64 or data: URL>", …]}`, and
     the options are its further members.
 
     Raises:
         UnsupportedMediaTypeError: another Content-Type, or none.
         MalformedRequestError: the framing is broken, or options came twice.
-        InvalidFieldError: no picture, too many of them, or a bad option.
-        InvalidPictureError: an empty picture or bad base64.
+        InvalidFieldError: no image, too many of them, or a bad option.
+        InvalidImageError: an empty image or bad base64.
     """
     if body.is_json:
         # Base64 has no comma, a data: URL one.
         limit = 2 * max_pictures + OPTION_VALUES
         members = parse_object(body.content, max_values=limit, max_containers=OPTION_VALUES)
         options = from_members(request, model, members, other=_IMAGES)
-        pictures = encoded_pictures(members, max_pictures)
+        images = encoded_images(members, max_pictures)
     elif body.media_type == MULTIPART:
         options = from_query(request, model)
-        pictures = parts(body.content, body.boundary, field=_IMAGES, max_parts=max_pictures)
-    elif body.media_type in PICTURE_TYPES:
+        images = parts(body.content, body.boundary, field=_IMAGES, max_parts=max_pictures)
+    elif body.media_type in IMAGE_TYPES:
         options = from_query(request, model)
-        pictures = [body.content]
+        images = [body.content]
     else:
-        raise unsupported(body, (MULTIPART, *PICTURE_TYPES, JSON))
-    check_pictures(pictures)
-    return options, pictures
+        raise unsupported(body, (MULTIPART, *IMAGE_TYPES, JSON))
+    check_images(images)
+    return options, images
 
 
 def parse_latents(
@@ -123,19 +123,19 @@ def members_of(
     return parse_object(body.content, max_values=max_values, max_containers=max_containers)
 
 
-def encoded_pictures(members: dict[str, object], max_pictures: int) -> list[bytes]:
+def encoded_images(members: dict[str, object], max_pictures: int) -> list[bytes]:
     """The files of the member `images`, base64 strings or data: URLs.
 
     Raises:
         InvalidFieldError: no list of strings, or more than `max_pictures`.
-        InvalidPictureError: bad base64.
+        InvalidImageError: bad base64.
     """
     encoded = members.get(_IMAGES)
     if not isinstance(encoded, list):
-        msg = f"{_IMAGES} must be a list of pictures in base64"
+        msg = f"{_IMAGES} must be a list of images in base64"
         raise InvalidFieldError(msg, field=_IMAGES)
     if len(encoded) > max_pictures:
-        msg = f"at most {max_pictures} pictures are taken in one request, got {len(encoded)}"
+        msg = f"at most {max_pictures} images are taken in one request, got {len(encoded)}"
         raise InvalidFieldError(msg, field=_IMAGES, bound=max_pictures)
     return [_listed(text, index) for index, text in enumerate(encoded)]
 
@@ -151,18 +151,18 @@ def from_base64(encoded: str, index: int) -> bytes:
     """The file in a base64 string or data: URL.
 
     Raises:
-        InvalidPictureError: it is none; `index` is the picture's position.
+        InvalidImageError: it is none; `index` is the image's position.
     """
     text = encoded
     if encoded.startswith("data:"):
         head, comma, text = encoded.partition(",")
         if not comma or not head.endswith(";base64"):
-            raise invalid_picture(index, "a data: URL must be data:image/…;base64,…")
+            raise invalid_image(index, "a data: URL must be data:image/…;base64,…")
     try:
         # Wrapped lines, as MIME and many tools write them, are taken; nothing else is skipped.
         return _decode_base64("".join(text.split()))
     except ValueError:
-        raise invalid_picture(index, "it is not valid base64") from None
+        raise invalid_image(index, "it is not valid base64") from None
 
 
 def _decode_base64(text: str) -> bytes:
@@ -176,15 +176,15 @@ def _decode_base64(text: str) -> bytes:
     return b"".join(binascii.a2b_base64(piece, strict_mode=True) for piece in pieces)
 
 
-def check_pictures(pictures: list[bytes]) -> None:
-    """Holds that there is a picture, and none is empty; errors as `parse_pictures` raises."""
-    if not pictures:
-        msg = f"no picture came; send at least one as {_IMAGES}"
+def check_images(images: list[bytes]) -> None:
+    """Holds that there is an image, and none is empty; errors as `parse_images` raises."""
+    if not images:
+        msg = f"no image came; send at least one as {_IMAGES}"
         raise InvalidFieldError(msg, field=_IMAGES)
-    for index, picture in enumerate(pictures):
-        if not picture:
-            raise invalid_picture(index, "it is empty")
+    for index, image in enumerate(images):
+        if not image:
+            raise invalid_image(index, "it is empty")
 
 
-def invalid_picture(index: int, why: str) -> InvalidPictureError:
-    return InvalidPictureError(f"picture {index}: {why}", field=_IMAGES, index=index)
+def invalid_image(index: int, why: str) -> InvalidImageError:
+    return InvalidImageError(f"image {index}: {why}", field=_IMAGES, index=index)

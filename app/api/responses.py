@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from app.api.schemas import InterpolateOptions
 from app.codecs import animations, npy
-from app.codecs import images as pictures
+from app.codecs import images as image_codec
 from app.http.headers import GIF, JSON, NPY, PNG, WEBP
 from app.inference.engine import Engine
 from app.inference.likelihood_bounds import Bounds
@@ -37,7 +37,7 @@ def sample(
         engine: that answered.
         result: what it answered.
         temperature: as it was used, where the draws are from the prior.
-        fitted: the picture around which was drawn, if it was one.
+        fitted: the image around which was drawn, if it was one.
         media_type: of the answer.
     """
     headers = seeded(engine, result.timing, result.seed)
@@ -60,7 +60,7 @@ def sample_members(
     around: Around | None,
     fitted: Fitted | None,
 ) -> Members:
-    """What `/sample` says of its pictures: enough to draw them again."""
+    """What `/sample` says of its images: enough to draw them again."""
     return identity(engine) | {
         "n": n,
         "seed": seed,
@@ -90,7 +90,7 @@ def interpolate(
         result: what it answered.
         options: of the request.
         seeds: of the ends, where they came from seeds.
-        fitted: the pictures at the ends, where they were pictures.
+        fitted: the images at the ends, where they were images.
         media_type: of the answer.
     """
     headers = raw(engine, result.timing) | (fit_header(fitted) if fitted else {})
@@ -101,7 +101,7 @@ def interpolate(
         content = _ANIMATIONS[media_type](frames, options.milliseconds)
         return Response(content, headers=headers, media_type=media_type)
     if media_type == PNG:
-        content = pictures.png(pictures.strip(result.images))
+        content = image_codec.png(image_codec.strip(result.images))
         return Response(content, headers=headers, media_type=PNG)
     if media_type == NPY:
         return _images(result.images, NPY, headers)
@@ -150,7 +150,7 @@ def reconstruct(
 
 
 def reconstruct_members(engine: Engine, result: Reconstructed, fitted: Sequence[Fitted]) -> Members:
-    """What `/reconstruct` says beside its pictures."""
+    """What `/reconstruct` says beside its images."""
     return identity(engine) | {
         "mean": result.mean,
         "squared_error": result.squared_error,
@@ -232,8 +232,8 @@ def raw(engine: Engine, timing: Timing) -> dict[str, str]:
 
 
 def fit_header(fitted: Sequence[Fitted]) -> dict[str, str]:
-    """What was done to the pictures, as ASCII JSON: header values carry nothing wider."""
-    return {"X-VAE-Fit": _fit_text(tuple(picture.steps for picture in fitted))}
+    """What was done to the images, as ASCII JSON: header values carry nothing wider."""
+    return {"X-VAE-Fit": _fit_text(tuple(image.steps for image in fitted))}
 
 
 @lru_cache(maxsize=64)
@@ -244,21 +244,21 @@ def _fit_text(steps: tuple[tuple[str, ...], ...]) -> str:
 def _as_found(fitted: Sequence[Fitted]) -> list[Members]:
     return [
         {
-            "width": picture.width,
-            "height": picture.height,
-            "mode": picture.mode,
-            "steps": list(picture.steps),
+            "width": image.width,
+            "height": image.height,
+            "mode": image.mode,
+            "steps": list(image.steps),
         }
-        for picture in fitted
+        for image in fitted
     ]
 
 
 def _base64(images: Images) -> list[str]:
-    return [pictures.base64_png(image) for image in images]
+    return [image_codec.base64_png(image) for image in images]
 
 
 def _images(images: Images, media_type: str, headers: Mapping[str, str]) -> Response:
-    content = pictures.png(pictures.grid(images)) if media_type == PNG else npy.dump(images)
+    content = image_codec.png(image_codec.grid(images)) if media_type == PNG else npy.dump(images)
     return Response(content, headers=dict(headers), media_type=media_type)
 
 

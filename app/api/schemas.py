@@ -31,27 +31,27 @@ class Options(BaseModel):
 class SampleOptions(Options):
     """What `/sample` draws."""
 
-    n: int = Field(1, ge=1, description="How many pictures; the server's `VAE_MAX_N` bounds it.")
+    n: int = Field(1, ge=1, description="How many images; the server's `VAE_MAX_N` bounds it.")
     seed: Seed | None = None
     temperature: float = Field(
         1.0,
         ge=0,
         le=10,
         allow_inf_nan=False,
-        description="Standard deviation of the latents; below 1 draws more typical pictures.",
+        description="Standard deviation of the latents; below 1 draws more typical images.",
     )
     radius: float | None = Field(
         None,
         ge=0,
         le=100,
         allow_inf_nan=False,
-        description="How far around one uploaded picture to draw, in standard deviations of its "
+        description="How far around one uploaded image to draw, in standard deviations of its "
         "posterior, 1 unless given; a JSON body has it inside `latents_near`.",
     )
     height: int | None = Field(
         None,
         ge=1,
-        description="Of the pictures, for models that take many sizes; the model's own when not "
+        description="Of the images, for models that take many sizes; the model's own when not "
         "given.",
     )
     width: int | None = Field(None, ge=1, description="As `height`.")
@@ -61,7 +61,7 @@ class InterpolateOptions(Options):
     """Which way `/interpolate` goes, and how it shows it."""
 
     steps: int = Field(
-        8, ge=2, description="How many pictures, both ends included; at most `VAE_MAX_N`."
+        8, ge=2, description="How many images, both ends included; at most `VAE_MAX_N`."
     )
     path: Path = Field(
         "spherical",
@@ -72,7 +72,7 @@ class InterpolateOptions(Options):
         100,
         ge=20,
         le=10_000,
-        description="How long an animated answer shows each picture; GIF keeps hundredths of a "
+        description="How long an animated answer shows each image; GIF keeps hundredths of a "
         "second.",
     )
     bounce: bool = Field(
@@ -90,7 +90,7 @@ class DecodeOptions(Options):
 
 
 class ReconstructOptions(Options):
-    """What `/reconstruct` reports beside the pictures."""
+    """What `/reconstruct` reports beside the images."""
 
     elbo_samples: int | None = Field(
         None,
@@ -132,13 +132,13 @@ class Answer(BaseModel):
 Png = Annotated[str, Field(description="A PNG file in base64.")]
 Latents = Annotated[
     list[list[Any]],
-    Field(description="One list for each picture, nested as the model's latent shape is."),
+    Field(description="One list for each image, nested as the model's latent shape is."),
 ]
-Nats = Annotated[list[float], Field(description="One figure for each picture, in nats.")]
+Nats = Annotated[list[float], Field(description="One figure for each image, in nats.")]
 
 
 class SampleAnswer(Answer):
-    """Pictures drawn from the prior. Sending the seed again gives the same pictures."""
+    """Images drawn from the prior. Sending the seed again gives the same images."""
 
     model: str
     version: int
@@ -156,18 +156,18 @@ class NearAnswer(Answer):
     """Where the latents were drawn: z = center + radius · unit · ε with ε ~ N(0, I)."""
 
     center: list[float] = Field(
-        description="The picture's posterior mean, or the latent as sent; nested as the model's "
+        description="The image's posterior mean, or the latent as sent; nested as the model's "
         "latent shape is."
     )
     radius: float
     unit: Literal["posterior", "prior"] = Field(
-        description="Standard deviations of the picture's posterior, or 1 around a bare latent."
+        description="Standard deviations of the image's posterior, or 1 around a bare latent."
     )
     picture: Picture | None = Field(description="Null for a bare latent.")
 
 
 class Picture(Answer):
-    """An uploaded picture as it was, and what was done to fit it to the model, in order."""
+    """An uploaded image as it was, and what was done to fit it to the model, in order."""
 
     width: int
     height: int
@@ -176,7 +176,7 @@ class Picture(Answer):
 
 
 class EncodeAnswer(Answer):
-    """The posterior q(z|x) = N(mean, diag(exp(logvar))) of each picture."""
+    """The posterior q(z|x) = N(mean, diag(exp(logvar))) of each image."""
 
     model: str
     version: int
@@ -186,7 +186,7 @@ class EncodeAnswer(Answer):
 
 
 class InterpolateAnswer(Answer):
-    """The pictures on the way from one latent to another, both ends included."""
+    """The images on the way from one latent to another, both ends included."""
 
     model: str
     version: int
@@ -196,12 +196,12 @@ class InterpolateAnswer(Answer):
     latents: Latents
     seeds: list[int] | None = Field(description="The seeds of the ends; null for other ends.")
     pictures: list[Picture] | None = Field(
-        description="The pictures at the ends; null for other ends."
+        description="The images at the ends; null for other ends."
     )
 
 
 class DecodeAnswer(Answer):
-    """The picture of each latent."""
+    """The image of each latent."""
 
     model: str
     version: int
@@ -209,7 +209,7 @@ class DecodeAnswer(Answer):
 
 
 class BoundsAnswer(Answer):
-    """Bounds on log p(x) of each picture, estimated with `samples` draws from its posterior."""
+    """Bounds on log p(x) of each image, estimated with `samples` draws from its posterior."""
 
     elbo: Nats
     reconstruction: Annotated[
@@ -244,7 +244,7 @@ class BoundsAnswer(Answer):
         "other likelihoods."
     )
     percentile: list[float] | None = Field(
-        description="Per cent of the bundle's reference pictures whose `importance_weighted` is "
+        description="Per cent of the bundle's reference images whose `importance_weighted` is "
         "lower; null where the bundle has none, or none with these samples and binarisation."
     )
     samples: int
@@ -259,7 +259,7 @@ class BoundsAnswer(Answer):
 
 
 class ScoreAnswer(BoundsAnswer):
-    """How likely the model finds each picture."""
+    """How likely the model finds each image."""
 
     model: str
     version: int
@@ -267,7 +267,7 @@ class ScoreAnswer(BoundsAnswer):
 
 
 class ReconstructAnswer(Answer):
-    """Each picture's posterior mean, decoded."""
+    """Each image's posterior mean, decoded."""
 
     model: str
     version: int
@@ -275,10 +275,10 @@ class ReconstructAnswer(Answer):
     mean: Latents
     squared_error: Annotated[
         list[float],
-        Field(description="Σ (x − reconstruction)² over pixels in [0, 1], for each picture."),
+        Field(description="Σ (x − reconstruction)² over pixels in [0, 1], for each image."),
     ]
     kl: list[float] | None = Field(
-        description="KL[q(z|x) ‖ N(0, I)] of the picture as sent, in nats; null where the model's "
+        description="KL[q(z|x) ‖ N(0, I)] of the image as sent, in nats; null where the model's "
         "prior is a mixture, whose KL has no closed form: `elbo_samples` estimates it in `bounds`."
     )
     pictures: list[Picture]
@@ -317,14 +317,14 @@ class ModelAnswer(Answer):
 
 
 class StoredLatentsAnswer(Answer):
-    """Posterior means of pictures that the model was not trained on."""
+    """Posterior means of images that the model was not trained on."""
 
     model: str
     version: int
-    split: str = Field(description="Which pictures: `validation` or `test`.")
+    split: str = Field(description="Which images: `validation` or `test`.")
     n: int
     classes: list[str] = Field(description="Names that `labels` number from 0.")
-    labels: list[int] = Field(description="The class of each picture; −1 for none.")
+    labels: list[int] = Field(description="The class of each image; −1 for none.")
     latents: Latents
 
 
@@ -361,5 +361,5 @@ class ProblemAnswer(Answer):
     code: str
     request_id: str | None = None
     field: str | None = Field(default=None, description="The member, parameter or header.")
-    index: int | None = Field(default=None, description="The picture's position, from 0.")
+    index: int | None = Field(default=None, description="The image's position, from 0.")
     bound: float | None = Field(default=None, description="The limit that was passed.")

@@ -1,4 +1,4 @@
-"""What a bundle keeps besides its graphs → responses: posterior means of pictures, and its card.
+"""What a bundle keeps besides its graphs → responses: posterior means of images, and its card.
 
 They change only with the bundle, so each answer has an entity tag, and who has it already gets 304
 (RFC 9110 §13.1.2). It is to be asked for each time: another version may serve by then.

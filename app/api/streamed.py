@@ -1,4 +1,4 @@
-"""The verbs over HTTP as `application/zip`, whose pictures are sent while more are computed."""
+"""The verbs over HTTP as `application/zip`, whose images are sent while more are computed."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ async def decode(request: Request, context: Context, engine: Engine) -> Response
 
 
 async def reconstruct(request: Request, context: Context, engine: Engine) -> Response:
-    """`/reconstruct`: of few pictures, so that all are there, with their figures, at the start."""
+    """`/reconstruct`: of few images, so that all are there, with their figures, at the start."""
     with ExitStack() as held:
         deadline = held.enter_context(intake.deadline(request, context))
         permit = held.enter_context(context.service.permit())
         body = await intake.body(request, context, deadline)
-        options, files = await intake.pictures(request, context, body, ReconstructOptions)
+        options, files = await intake.image_files(request, context, body, ReconstructOptions)
         fitted = await intake.fitted(context, engine, files)
         result = await context.service.reconstruct(
             engine,

@@ -29,12 +29,12 @@ _FIGURES = (JSON,)
 
 @router.post(
     "/sample",
-    summary="Draw pictures from the prior",
-    responses=openapi.responses(SampleAnswer, _IMAGES, openapi.PICTURE_ERRORS),
+    summary="Draw images from the prior",
+    responses=openapi.responses(SampleAnswer, _IMAGES, openapi.IMAGE_ERRORS),
     openapi_extra=openapi.sample_body(),
 )
 async def sample(request: Request) -> Response:
-    """Draws z from the model's prior, or around a picture or latent, and decodes it.
+    """Draws z from the model's prior, or around an image or latent, and decodes it.
 
     Row i depends on the seed and i alone.
     """
@@ -64,18 +64,18 @@ async def sample(request: Request) -> Response:
 
 @router.post(
     "/encode",
-    summary="Encode pictures to latents",
-    responses=openapi.responses(EncodeAnswer, _LATENTS, openapi.PICTURE_ERRORS),
-    openapi_extra=openapi.pictures_body(EncodeOptions),
+    summary="Encode images to latents",
+    responses=openapi.responses(EncodeAnswer, _LATENTS, openapi.IMAGE_ERRORS),
+    openapi_extra=openapi.images_body(EncodeOptions),
 )
 async def encode(request: Request) -> Response:
-    """The mean and log-variance of each picture's posterior. As `.npy`: the means."""
+    """The mean and log-variance of each image's posterior. As `.npy`: the means."""
     context = context_of(request)
     media_type = choose(accept_of(request), _LATENTS)
     engine = intake.engine(request, context)
     with intake.deadline(request, context) as deadline, context.service.permit() as permit:
         body = await intake.body(request, context, deadline)
-        _, files = await intake.pictures(request, context, body, EncodeOptions)
+        _, files = await intake.image_files(request, context, body, EncodeOptions)
         fitted = await intake.fitted(context, engine, files)
         result = await context.service.encode(engine, permit, intake.stacked(fitted))
         return await context.offload(
@@ -85,12 +85,12 @@ async def encode(request: Request) -> Response:
 
 @router.post(
     "/decode",
-    summary="Decode latents to pictures",
+    summary="Decode latents to images",
     responses=openapi.responses(DecodeAnswer, _IMAGES, openapi.VERB_ERRORS),
     openapi_extra=openapi.latents_body(DecodeOptions),
 )
 async def decode(request: Request) -> Response:
-    """The picture of each latent, from JSON or a `.npy` body."""
+    """The image of each latent, from JSON or a `.npy` body."""
     context = context_of(request)
     media_type = choose(accept_of(request), _IMAGES)
     engine = intake.engine(request, context)
@@ -106,14 +106,14 @@ async def decode(request: Request) -> Response:
 
 @router.post(
     "/reconstruct",
-    summary="Encode pictures and decode their posterior means",
+    summary="Encode images and decode their posterior means",
     responses=openapi.responses(
-        ReconstructAnswer, _IMAGES, (*openapi.PICTURE_ERRORS, "unsupported_by_model")
+        ReconstructAnswer, _IMAGES, (*openapi.IMAGE_ERRORS, "unsupported_by_model")
     ),
-    openapi_extra=openapi.pictures_body(ReconstructOptions),
+    openapi_extra=openapi.images_body(ReconstructOptions),
 )
 async def reconstruct(request: Request) -> Response:
-    """Each picture's reconstruction, its squared error and KL; bounds with `elbo_samples`."""
+    """Each image's reconstruction, its squared error and KL; bounds with `elbo_samples`."""
     context = context_of(request)
     media_type = choose(accept_of(request), _IMAGES)
     engine = intake.engine(request, context)
@@ -121,7 +121,7 @@ async def reconstruct(request: Request) -> Response:
         return await streamed.reconstruct(request, context, engine)
     with intake.deadline(request, context) as deadline, context.service.permit() as permit:
         body = await intake.body(request, context, deadline)
-        options, files = await intake.pictures(request, context, body, ReconstructOptions)
+        options, files = await intake.image_files(request, context, body, ReconstructOptions)
         fitted = await intake.fitted(context, engine, files)
         result = await context.service.reconstruct(
             engine,
@@ -139,11 +139,11 @@ async def reconstruct(request: Request) -> Response:
 
 @router.post(
     "/score",
-    summary="Estimate how likely the model finds pictures",
+    summary="Estimate how likely the model finds images",
     responses=openapi.responses(
-        ScoreAnswer, _FIGURES, (*openapi.PICTURE_ERRORS, "unsupported_by_model")
+        ScoreAnswer, _FIGURES, (*openapi.IMAGE_ERRORS, "unsupported_by_model")
     ),
-    openapi_extra=openapi.pictures_body(ScoreOptions),
+    openapi_extra=openapi.images_body(ScoreOptions),
 )
 async def score(request: Request) -> Response:
     """The ELBO, the importance-weighted bound on log p(x) and its percentile, in nats."""
@@ -152,7 +152,7 @@ async def score(request: Request) -> Response:
     engine = intake.engine(request, context)
     with intake.deadline(request, context) as deadline, context.service.permit() as permit:
         body = await intake.body(request, context, deadline)
-        options, files = await intake.pictures(request, context, body, ScoreOptions)
+        options, files = await intake.image_files(request, context, body, ScoreOptions)
         fitted = await intake.fitted(context, engine, files)
         result = await context.service.score(
             engine,

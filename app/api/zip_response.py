@@ -1,4 +1,4 @@
-"""Pictures as a zip file of PNGs, sent while they are computed.
+"""Images as a zip file of PNGs, sent while they are computed.
 
 The head goes out when the first window is there, so what is wrong before is an error like any
 other. A later failure cuts the connection without a proper end, for nobody to take it for whole.
@@ -24,7 +24,7 @@ from app.http.headers import ZIP
 from model.pixels import Images
 
 ABOUT = "answer.json"
-"""The last entry: what the answer says beside its pictures."""
+"""The last entry: what the answer says beside its images."""
 
 _FEWEST_DIGITS = 6
 
@@ -104,7 +104,7 @@ class ZipAnswer(Response):
 async def pieces(
     offload: Offload, windows: AsyncGenerator[Images, None], n: int, about: Mapping[str, object]
 ) -> AsyncGenerator[bytes, None]:
-    """A zip file of pictures, a piece for each window uint8 [w, h, w, c], n pictures in all.
+    """A zip file of images, a piece for each window uint8 [w, h, w, c], n images in all.
 
     The PNGs are named by their row, and `about` follows them as JSON.
     """

@@ -1,4 +1,4 @@
-"""A folder's pictures through a verb, a request's worth at a time; what is no picture is skipped.
+"""A folder's images through a verb, a request's worth at a time; what is no image is skipped.
 
 No more than one request's files are in memory.
 """
@@ -19,16 +19,16 @@ from vaeserve.errors import ProblemError
 
 T = TypeVar("T")
 
-PICTURES = 64
+IMAGES = 64
 _BYTES = 16 * 1024 * 1024
 _LARGEST = 32 * 1024 * 1024
 _UNUSABLE = frozenset({"invalid_picture", "picture_too_large"})
-_INDEX = re.compile(r"^picture \d+: ")
+_INDEX = re.compile(r"^image \d+: ")
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that is no usable picture, and why."""
+    """A file that is no usable image, and why."""
 
     path: Path
     reason: str
@@ -39,9 +39,9 @@ class Batches(Generic[T]):
     """Asks a verb about files.
 
     Args:
-        ask: the verb, for picture files.
+        ask: the verb, for image files.
         progress: is told of every file.
-        strict: whether a file that is no usable picture ends the command.
+        strict: whether a file that is no usable image ends the command.
     """
 
     ask: Callable[[list[bytes]], T]
@@ -51,10 +51,10 @@ class Batches(Generic[T]):
     skipped: list[Skipped] = field(default_factory=list)
 
     def answers(self, paths: Iterable[Path]) -> Iterator[tuple[list[Path], T]]:
-        """The paths of a request's pictures and the verb's answer, in the order of the paths.
+        """The paths of a request's images and the verb's answer, in the order of the paths.
 
         Raises:
-            CommandError: `strict`, and a file is no usable picture.
+            CommandError: `strict`, and a file is no usable image.
             ClientError: whatever else the client raises.
         """
         for there, files in self._requests(paths):
@@ -74,7 +74,7 @@ class Batches(Generic[T]):
             except OSError as error:
                 self._skip(path, error.strerror or str(error))
                 continue
-            if files and (len(files) == PICTURES or total + len(content) > _BYTES):
+            if files and (len(files) == IMAGES or total + len(content) > _BYTES):
                 yield there, files
                 there, files, total = [], [], 0
             there.append(path)

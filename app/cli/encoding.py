@@ -1,4 +1,4 @@
-"""`encode`: the latents of a folder's pictures in a file."""
+"""`encode`: the latents of a folder's images in a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from app.cli import latent_files
 from app.cli.batches import Batches
 from app.cli.exits import CommandError, Exit
-from app.cli.files import pictures_below
+from app.cli.files import images_below
 from app.cli.listing import count, summary
 from app.cli.progress import Progress
 from app.cli.service import client_of
@@ -16,9 +16,9 @@ from vaeserve.results import Encodings
 
 
 def encode(options: argparse.Namespace) -> Exit:
-    """Writes a row for each picture, in the order of their names."""
+    """Writes a row for each image, in the order of their names."""
     latent_files.check(options.output)
-    paths = options.pictures
+    paths = options.images
     count(paths, at_least=1)
     with (
         client_of(options) as client,
@@ -27,7 +27,7 @@ def encode(options: argparse.Namespace) -> Exit:
     ):
         batches: Batches[Encodings] = Batches(client.encode, progress, options.strict)
         identity: tuple[str, int] | None = None
-        for there, latents in batches.answers(pictures_below(paths)):
+        for there, latents in batches.answers(images_below(paths)):
             answered = (latents.model, latents.version)
             if identity not in (None, answered):
                 msg = f"{answered[0]}/{answered[1]} took the place of the model; begin again"

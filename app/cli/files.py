@@ -1,4 +1,4 @@
-"""The picture files that a command works on."""
+"""The image files that a command works on."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from app.cli.exits import UsageError
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def pictures_below(paths: Sequence[Path]) -> Iterator[Path]:
-    """Files as they are named, and those below folders that end like pictures, sorted by name.
+def images_below(paths: Sequence[Path]) -> Iterator[Path]:
+    """Files as they are named, and those below folders that end like images, sorted by name.
 
     Nothing is kept of a folder but the names in it, so that millions of files may lie below.
     Links to folders are not followed.

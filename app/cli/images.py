@@ -24,7 +24,7 @@ _MEDIA_TYPES: dict[str, MediaType] = {
 
 
 def sample(options: argparse.Namespace) -> Exit:
-    """Draws pictures; says the seed, which draws them again."""
+    """Draws images; says the seed, which draws them again."""
     ending = output.check_ending(options.output, (".png", ".npy"))
     with client_of(options) as client:
         drawn = client.sample(options.n, seed=options.seed, temperature=options.temperature)
@@ -35,19 +35,19 @@ def sample(options: argparse.Namespace) -> Exit:
     else:
         output.write(options.output, images.png(images.grid(drawn.images)))
     whose = f"{drawn.model}/{drawn.version}"
-    note(f"{options.output}: {options.n} pictures of {whose}, seed {drawn.seed}")
+    note(f"{options.output}: {options.n} images of {whose}, seed {drawn.seed}")
     return Exit.DONE
 
 
 def reconstruct(options: argparse.Namespace) -> Exit:
-    """Writes the reconstruction of a picture, in the model's size, and says how far off it is."""
+    """Writes the reconstruction of an image, in the model's size, and says how far off it is."""
     output.check_ending(options.output, (".png",))
-    _check_file(options.picture)
+    _check_file(options.image)
     with client_of(options) as client:
         try:
-            made = client.reconstruct([options.picture])
+            made = client.reconstruct([options.image])
         except ProblemError as problem:
-            raise _named(problem, [options.picture]) from problem
+            raise _named(problem, [options.image]) from problem
     from app.codecs import images
 
     output.write(options.output, images.png(made.images[0]))
@@ -57,11 +57,11 @@ def reconstruct(options: argparse.Namespace) -> Exit:
 
 
 def interpolate(options: argparse.Namespace) -> Exit:
-    """Writes the way from one picture or seed to another."""
+    """Writes the way from one image or seed to another."""
     ending = output.check_ending(options.output, tuple(_MEDIA_TYPES))
     given: dict[str, Any] = {"seeds": tuple(options.seeds)} if options.seeds else {}
     if bool(options.ends) == bool(given) or len(options.ends or (0, 1)) != 2:
-        msg = "interpolate takes two pictures, or --seeds with two seeds"
+        msg = "interpolate takes two images, or --seeds with two seeds"
         raise UsageError(msg)
     for path in options.ends:
         _check_file(path)
@@ -82,7 +82,7 @@ def interpolate(options: argparse.Namespace) -> Exit:
         except ProblemError as problem:
             raise _named(problem, options.ends) from problem
     output.write(options.output, content)
-    note(f"{options.output}: {options.steps or 8} pictures")
+    note(f"{options.output}: {options.steps or 8} images")
     return Exit.DONE
 
 
@@ -93,7 +93,7 @@ def _check_file(path: Path) -> None:
 
 
 def _named(problem: ProblemError, paths: list[Path]) -> Exception:
-    """The problem, with the name of the picture where it is about one."""
+    """The problem, with the name of the image where it is about one."""
     if problem.field != "images" or problem.index is None or problem.index >= len(paths):
         return problem
     return CommandError(f"{shown(paths[problem.index])}: {problem.detail}")

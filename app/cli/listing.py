@@ -1,4 +1,4 @@
-"""How many pictures there are, and how many of them were done."""
+"""How many images there are, and how many of them were done."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 from app.cli.batches import Batches
 from app.cli.exits import CommandError, Exit, UsageError
-from app.cli.files import ENDINGS, pictures_below
+from app.cli.files import ENDINGS, images_below
 from app.cli.progress import note
 
 
 def count(paths: Sequence[Path], *, at_least: int = 0) -> int:
-    """How many pictures lie below the paths; counting ends where there are `at_least`, if given.
+    """How many images lie below the paths; counting ends where there are `at_least`, if given.
 
     Raises:
         UsageError: fewer.
     """
-    found = sum(1 for _ in itertools.islice(pictures_below(paths), at_least or None))
+    found = sum(1 for _ in itertools.islice(images_below(paths), at_least or None))
     if found < at_least:
-        msg = f"there is no picture ({', '.join(ENDINGS)}) in {', '.join(map(str, paths))}"
+        msg = f"there is no image ({', '.join(ENDINGS)}) in {', '.join(map(str, paths))}"
         raise UsageError(msg)
     return found
 
@@ -38,5 +38,5 @@ def summary(batches: Batches[Any], done: str) -> Exit:
         raise CommandError(msg)
     if not skipped:
         return Exit.DONE
-    note(f"{batches.done} pictures {done}, {skipped} file{'s' * (skipped > 1)} skipped")
+    note(f"{batches.done} images {done}, {skipped} file{'s' * (skipped > 1)} skipped")
     return Exit.SKIPPED

@@ -11,11 +11,11 @@ from app.cli.exits import MEANINGS
 
 COMMANDS = {
     "serve": "serve models over HTTP; the command when none is named",
-    "sample": "draw pictures from the prior into a grid or an array",
-    "reconstruct": "encode a picture and decode its mean",
-    "encode": "write the latents of pictures to a file",
-    "score": "list the least typical pictures, the worst first",
-    "interpolate": "go from one picture to another, as a strip or an animation",
+    "sample": "draw images from the prior into a grid or an array",
+    "reconstruct": "encode an image and decode its mean",
+    "encode": "write the latents of images to a file",
+    "score": "list the least typical images, the worst first",
+    "interpolate": "go from one image to another, as a strip or an animation",
     "models": "list the models and what they can do",
 }
 
@@ -55,7 +55,7 @@ def _epilog() -> str:
 
 
 def _sample(command: argparse.ArgumentParser) -> None:
-    command.add_argument("-n", type=_positive, default=64, help="how many pictures (64)")
+    command.add_argument("-n", type=_positive, default=64, help="how many images (64)")
     command.add_argument("--seed", type=_natural, help="0 … 2^53 − 1; told when not given")
     command.add_argument("--temperature", type=float, default=1.0, help="of the latents, 0 … 10")
     _add_output(command, "grid.png, or .npy for uint8 [n, h, w, c]")
@@ -67,14 +67,14 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
 
 
 def _encode(command: argparse.ArgumentParser) -> None:
-    _add_pictures(command)
+    _add_images(command)
     _add_output(command, "latents.parquet, .npz, .csv, or .npy for the means alone")
 
 
 def _score(command: argparse.ArgumentParser) -> None:
-    _add_pictures(command)
+    _add_images(command)
     command.add_argument("--top", type=_natural, default=20, help="how many (20); 0 for all")
-    command.add_argument("--samples", type=_positive, help="importance samples for each picture")
+    command.add_argument("--samples", type=_positive, help="importance samples for each image")
     command.add_argument("--binarise", choices=("sample", "threshold"))
     command.add_argument("--seed", type=_natural, help="of every request's samples")
     form = command.add_mutually_exclusive_group()
@@ -83,11 +83,11 @@ def _score(command: argparse.ArgumentParser) -> None:
 
 
 def _interpolate(command: argparse.ArgumentParser) -> None:
-    command.add_argument("ends", type=Path, nargs="*", metavar="PICTURE", help="two pictures")
-    command.add_argument("--seeds", type=_natural, nargs=2, help="between draws, not pictures")
-    command.add_argument("--steps", type=_positive, help="pictures, both ends included")
+    command.add_argument("ends", type=Path, nargs="*", metavar="PICTURE", help="two images")
+    command.add_argument("--seeds", type=_natural, nargs=2, help="between draws, not images")
+    command.add_argument("--steps", type=_positive, help="images, both ends included")
     command.add_argument("--path", choices=("spherical", "linear"))
-    command.add_argument("--milliseconds", type=_positive, help="of each picture, if animated")
+    command.add_argument("--milliseconds", type=_positive, help="of each image, if animated")
     command.add_argument("--bounce", action="store_true", help="go back as well, if animated")
     _add_output(command, "strip.png, walk.gif, .webp, or .npy")
 
@@ -106,12 +106,12 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
 }
 
 
-def _add_pictures(command: argparse.ArgumentParser) -> None:
+def _add_images(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "pictures", type=Path, nargs="+", metavar="PATH", help="picture, or folder of pictures"
+        "pictures", type=Path, nargs="+", metavar="PATH", help="image, or folder of images"
     )
     command.add_argument(
-        "--strict", action="store_true", help="stop at the first file that is no usable picture"
+        "--strict", action="store_true", help="stop at the first file that is no usable image"
     )
 
 

@@ -18,7 +18,7 @@ def note(text: str) -> None:
 
 
 class Progress:
-    """Counts pictures as they are done.
+    """Counts images as they are done.
 
     Args:
         what: is being done, for the bar.

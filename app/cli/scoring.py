@@ -1,4 +1,4 @@
-"""`score`: the least typical pictures of a folder, with their figures."""
+"""`score`: the least typical images of a folder, with their figures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import orjson
 
 from app.cli.batches import Batches
 from app.cli.exits import CommandError, Exit
-from app.cli.files import pictures_below, shown
+from app.cli.files import images_below, shown
 from app.cli.listing import count, summary
 from app.cli.progress import Progress
 from app.cli.service import client_of
@@ -25,7 +25,7 @@ from vaeserve.results import Scores
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A picture's figures, in nats where nothing else is said; None where there is none."""
+    """An image's figures, in nats where nothing else is said; None where there is none."""
 
     path: str
     importance_weighted: float
@@ -39,8 +39,8 @@ class Row:
 
 
 def score(options: argparse.Namespace) -> Exit:
-    """Prints the pictures with the lowest bounds, the lowest first."""
-    paths = options.pictures
+    """Prints the images with the lowest bounds, the lowest first."""
+    paths = options.images
     count(paths, at_least=1)
     with client_of(options) as client, Progress("scoring", partial(count, paths)) as progress:
         ask = partial(
@@ -67,8 +67,8 @@ def score(options: argparse.Namespace) -> Exit:
 
 
 def _rows(batches: Batches[Scores], paths: Sequence[Path], about: dict[str, Any]) -> Iterator[Row]:
-    """A row for each picture; `about` gets what is the same for all."""
-    for there, scores in batches.answers(pictures_below(paths)):
+    """A row for each image; `about` gets what is the same for all."""
+    for there, scores in batches.answers(images_below(paths)):
         said = _about(scores)
         if about not in ({}, said):
             msg = f"{said['model']}/{said['version']} took the place of the model; begin again"
@@ -114,11 +114,11 @@ def _worst_first(row: Row) -> float:
 def _text(rows: Sequence[Row], about: dict[str, Any], scored: int) -> Iterator[str]:
     how = f", binarised by {about['binarised']}" if about["binarised"] else ""
     yield (
-        f"{len(rows)} of {scored} pictures, the least typical first; {about['model']}/"
+        f"{len(rows)} of {scored} images, the least typical first; {about['model']}/"
         f"{about['version']}, {about['likelihood']}{how}; bounds on log p(x) over "
         f"{about['dimensions']} dimensions in {about['unit']}, {about['samples']} samples"
     )
-    yield f"{'percentile':>10} {'bound':>12} {'±':>8} {'ESS':>7} {'KL':>9} {'bits/dim':>9}  picture"
+    yield f"{'percentile':>10} {'bound':>12} {'±':>8} {'ESS':>7} {'KL':>9} {'bits/dim':>9}  image"
     for row in rows:
         yield (
             f"{_cell(row.percentile, 10, 1)} {_cell(row.importance_weighted, 12, 2)} "

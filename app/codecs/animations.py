@@ -1,4 +1,4 @@
-"""Pictures as one animated file, GIF or WebP, that loops for ever. Synchronous; any thread.
+"""Images as one animated file, GIF or WebP, that loops for ever. Synchronous; any thread.
 
 Equal frames that follow each other are joined to one that stays as long.
 """
@@ -31,13 +31,13 @@ def webp(frames: Images, milliseconds: int) -> bytes:
 
 def _save(frames: Images, kind: str, milliseconds: int, **options: int) -> bytes:
     # A channel of its own is not what Pillow takes for grey.
-    pictures = [Image.fromarray(one[..., 0] if one.shape[2] == 1 else one) for one in frames]
+    images = [Image.fromarray(one[..., 0] if one.shape[2] == 1 else one) for one in frames]
     file = io.BytesIO()
-    pictures[0].save(
+    images[0].save(
         file,
         kind,
         save_all=True,
-        append_images=pictures[1:],
+        append_images=images[1:],
         duration=milliseconds,
         loop=0,
         **options,

@@ -1,4 +1,4 @@
-"""Bytes ↔ arrays: pictures in, PNG and grids out. Synchronous, and safe in any thread."""
+"""Bytes ↔ arrays: images in, PNG and grids out. Synchronous, and safe in any thread."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.errors import InvalidPictureError, PictureTooLargeError
+from app.errors import ImageTooLargeError, InvalidImageError
 from model.bundle.manifest import InputSpec, Preprocessing
 from model.images import containers
-from model.images.fitting import Fitted, PictureError, TooManyPixelsError, fit, read
+from model.images.fitting import Fitted, ImageError, TooManyPixelsError, fit, read
 from model.pixels import Images
 
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -44,26 +44,26 @@ def decode(
 
     Args:
         data: the file.
-        index: the picture's position in its request, which an error names.
+        index: the image's position in its request, which an error names.
         spec: what the model takes.
-        preprocessing: how pictures are fitted to it.
+        preprocessing: how images are fitted to it.
         max_pixels: width × height that the file's header may announce.
 
     Raises:
-        PictureTooLargeError: the header announces more; nothing was decoded.
-        InvalidPictureError: not such a file, or a broken one.
+        ImageTooLargeError: the header announces more; nothing was decoded.
+        InvalidImageError: not such a file, or a broken one.
     """
     try:
-        # No name keeps the picture as it was decoded, so that `fit` can let go of it.
+        # No name keeps the image as it was decoded, so that `fit` can let go of it.
         return fit(
             read(io.BytesIO(data), max_pixels=max_pixels, formats=FORMATS), spec, preprocessing
         )
     except TooManyPixelsError as error:
-        msg = f"picture {index}: {error}"
-        raise PictureTooLargeError(msg, field="images", index=index, bound=max_pixels) from error
-    except PictureError as error:
-        msg = f"picture {index}: {error}"
-        raise InvalidPictureError(msg, field="images", index=index) from error
+        msg = f"image {index}: {error}"
+        raise ImageTooLargeError(msg, field="images", index=index, bound=max_pixels) from error
+    except ImageError as error:
+        msg = f"image {index}: {error}"
+        raise InvalidImageError(msg, field="images", index=index) from error
 
 
 def announced_pixels(data: bytes) -> int:
@@ -90,9 +90,9 @@ def decoding_size(data: bytes) -> int:
 def png(image: Images) -> bytes:
     """uint8 [h, w, c], c being 1 or 3, as a PNG file.
 
-    Written here, because Pillow takes several times as long for the small pictures that models
+    Written here, because Pillow takes several times as long for the small images that models
     draw, and with ISA-L, whose compression takes half the time of zlib's fastest on small
-    pictures and a sixth on large ones, for about the same size.
+    images and a sixth on large ones, for about the same size.
     """
     height, width, channels = image.shape
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
@@ -113,7 +113,7 @@ def _scanlines(rows: NDArray[np.uint8]) -> bytes:
     """Each row behind its filter's number: none, or the difference from the row above.
 
     The filter with the smaller mean of absolute differences is taken for all rows (PNG
-    specification, third edition, §12.7); small pictures gain nothing from one.
+    specification, third edition, §12.7); small images gain nothing from one.
     """
     lines = np.zeros((rows.shape[0], rows.shape[1] + 1), dtype=np.uint8)
     lines[:, 1:] = rows
@@ -139,20 +139,20 @@ def base64_png(image: Images) -> str:
 
 
 def grid(images: Images) -> Images:
-    """Pictures side by side on one sheet, row by row.
+    """Images side by side on one sheet, row by row.
 
     Args:
         images: uint8 [n, h, w, c], n being at least 1.
 
     Returns:
-        uint8 [H, W, c] with ⌈√n⌉ columns, black gaps of two pixels between the pictures, and
-        black where the last row is short. One picture is itself.
+        uint8 [H, W, c] with ⌈√n⌉ columns, black gaps of two pixels between the images, and
+        black where the last row is short. One image is itself.
     """
     return _sheet(images, math.ceil(math.sqrt(len(images))))
 
 
 def strip(images: Images) -> Images:
-    """Pictures uint8 [n, h, w, c] in one row, uint8 [h, W, c], with gaps as in a `grid`."""
+    """Images uint8 [n, h, w, c] in one row, uint8 [h, W, c], with gaps as in a `grid`."""
     return _sheet(images, len(images))
 
 

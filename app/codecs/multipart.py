@@ -75,7 +75,7 @@ def _after_headers(content: bytes, position: int, index: int, field: str) -> int
     name = parameters[b"name"].decode("utf-8", "replace")
     if name != field:
         msg = (
-            f"unknown part {name[:40]}; every part must be a picture named {field}, and options "
+            f"unknown part {name[:40]}; every part must be an image named {field}, and options "
             "are query parameters"
         )
         raise InvalidFieldError(msg, field=name[:40], index=index)

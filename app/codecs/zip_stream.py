@@ -1,9 +1,9 @@
 """A zip file written from the front, entry by entry, with no look back (PKWARE APPNOTE 6.3.10).
 
-Entries are stored as they are: pictures are compressed already. Each is whole when it is written,
+Entries are stored as they are: images are compressed already. Each is whole when it is written,
 so its header has its size and checksum, and any reader can unpack from the stream. The directory
 at the end uses the 64-bit records where counts or offsets need them, and only there. Times are the
-format's first, so that equal pictures make equal files.
+format's first, so that equal images make equal files.
 """
 
 from __future__ import annotations

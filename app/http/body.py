@@ -89,7 +89,7 @@ async def read_content(request: Request) -> bytes:
 def _check_json(body: Body, length: int, limit: int) -> None:
     if length > limit and (body.is_json or not body.media_type):
         msg = (
-            f"a JSON body has at most {limit} bytes; send pictures as multipart/form-data and "
+            f"a JSON body has at most {limit} bytes; send images as multipart/form-data and "
             "latents as application/x-npy, which may be longer"
         )
         raise BodyTooLargeError(msg, field="body", bound=limit)

@@ -16,7 +16,7 @@ def check_count(count: int, field: str, bound: int) -> None:
 
 
 def check_finite(finite: NDArray[np.bool_], field: str | None = None, first: int = 0) -> None:
-    """Holds that every picture consists of numbers, bool [n]; `first` is the first one's row.
+    """Holds that every image consists of numbers, bool [n]; `first` is the first one's row.
 
     Raises:
         InvalidFieldError: one does not, with `field`: the caller's own latents or radius are at
@@ -27,10 +27,10 @@ def check_finite(finite: NDArray[np.bool_], field: str | None = None, first: int
         return
     row = first + int(np.argmin(finite))
     if field == "radius":
-        msg = f"picture {row} has pixels that are no finite numbers; send a smaller radius"
+        msg = f"image {row} has pixels that are no finite numbers; send a smaller radius"
         raise InvalidFieldError(msg, field=field, index=row)
     if field is None:
-        msg = f"the decoder answered picture {row} with pixels that are no finite numbers"
+        msg = f"the decoder answered image {row} with pixels that are no finite numbers"
         raise EngineFailedError(msg, index=row)
     msg = f"{field}[{row}] decodes to pixels that are no finite numbers; send smaller values"
     raise InvalidFieldError(msg, field=field, index=row)

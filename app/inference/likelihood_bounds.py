@@ -1,7 +1,7 @@
-"""Bounds on log p(x) of pictures, from a bundle's encoder and decoder.
+"""Bounds on log p(x) of images, from a bundle's encoder and decoder.
 
 A bound belongs to the data that the likelihood is defined on. For a Bernoulli model that is a
-binary picture: grey ones are binarised first, and the same binary picture is shown to the
+binary image: grey ones are binarised first, and the same binary image is shown to the
 encoder and scored.
 """
 
@@ -27,7 +27,7 @@ from model.pixels import Floats, Images
 
 @dataclass(frozen=True, slots=True)
 class BoundOptions:
-    """K samples, how a Bernoulli model's pictures are made binary (None: as trained), the seed."""
+    """K samples, how a Bernoulli model's images are made binary (None: as trained), the seed."""
 
     samples: int
     binarise: Binarise | None
@@ -36,7 +36,7 @@ class BoundOptions:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Estimates for n pictures, float64 [n] each, in nats over `likelihood.dimensions` values.
+    """Estimates for n images, float64 [n] each, in nats over `likelihood.dimensions` values.
 
     `reconstruction` is log p(x|z) averaged over the K samples, and so is `kl` where the prior is a
     mixture. `importance_weighted` is
@@ -55,7 +55,7 @@ class Bounds:
     none that is comparable."""
     options: BoundOptions
     binarise: Binarise | None
-    """How the pictures were made binary; None when they were scored as they are."""
+    """How the images were made binary; None when they were scored as they are."""
     likelihood: LikelihoodSpec
 
     @property
@@ -99,9 +99,9 @@ def check(
 async def estimate(
     engine: Engine, images: Images, options: BoundOptions, *, offload: Offload, timing: Timing
 ) -> Bounds:
-    """Bounds of pictures uint8 [n, h, w, c] with K draws from the posterior of each.
+    """Bounds of images uint8 [n, h, w, c] with K draws from the posterior of each.
 
-    Picture i's draws depend on (seed, i, K) alone: other pictures do not change them.
+    Image i's draws depend on (seed, i, K) alone: other images do not change them.
 
     Raises:
         UnsupportedByModelError, InvalidFieldError: as `check` raises.
@@ -115,7 +115,7 @@ async def estimate(
     mean, logvar = timing.add(await engine.encode(shown)).outputs
     size = options.samples * engine.row_pixels
     found = []
-    # One picture after the other: memory stays at K decoded rows, whatever the request.
+    # One image after the other: memory stays at K decoded rows, whatever the request.
     for row in range(len(images)):
         latents, epsilon = await offload(
             size, estimates.draw, options.samples, seed, row, mean[row], logvar[row]
@@ -145,7 +145,7 @@ def _kl(found: Sequence[Estimate], mean: Floats, logvar: Floats) -> Nats:
 def _finite(figures: Estimate, row: int) -> Estimate:
     if math.isfinite(figures.importance_weighted) and math.isfinite(figures.reconstruction):
         return figures
-    msg = f"the model's answer to picture {row} gives no finite bound on log p(x)"
+    msg = f"the model's answer to image {row} gives no finite bound on log p(x)"
     raise EngineFailedError(msg, index=row)
 
 

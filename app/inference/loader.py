@@ -96,10 +96,10 @@ def load(
 def _check_tensors(bundle: Bundle) -> None:
     """Checks that the manifest describes graphs that the engine can call."""
     manifest = bundle.manifest
-    picture, latent = manifest.input.axes, manifest.latent_axes
+    image, latent = manifest.input.axes, manifest.latent_axes
     for part, graph, source, targets in (
-        ("encoder", manifest.encoder, picture, {"mean": latent, "logvar": latent}),
-        ("decoder", manifest.decoder, latent, {"pixels": picture, "params": picture}),
+        ("encoder", manifest.encoder, image, {"mean": latent, "logvar": latent}),
+        ("decoder", manifest.decoder, latent, {"pixels": image, "params": image}),
     ):
         where = f"{bundle.folder / MANIFEST}: {part}"
         if [tensor.shape for tensor in graph.inputs] != [source]:
@@ -128,7 +128,7 @@ def _load_on(bundle: Bundle, provider: str, threads: int, measure: Measure) -> L
     _reproduce(bundle, provider, encoder, golden["image"], golden)
     _reproduce(bundle, provider, decoder, golden["latent"], golden)
     pixels = bundle.manifest.input.height * bundle.manifest.input.width
-    # A golden batch may be smaller than the pictures that are served by default.
+    # A golden batch may be smaller than the images that are served by default.
     rows = pixels / math.prod(golden["image"].shape[2:])
     encoding = rows * measure(encoder, golden["image"])
     decoding = rows * measure(decoder, golden["latent"])

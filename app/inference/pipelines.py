@@ -57,7 +57,7 @@ def encoding_floats(encoder: Graph, scaling: Scaling = UNSCALED) -> Run:
 
 
 def decoding(decoder: Graph, value_range: Range, scaling: Scaling = UNSCALED) -> Run:
-    """Latents → pictures uint8 [n, h, w, c], and bool [n]: every pixel was a finite number."""
+    """Latents → images uint8 [n, h, w, c], and bool [n]: every pixel was a finite number."""
 
     def run(latents: Floats) -> Outputs:
         return _shown(decoder.run(scaling.trained(latents), ("pixels",))[0], value_range)

@@ -39,7 +39,7 @@ class Around:
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """What to draw around, and how far: one of latent and picture is there."""
+    """What to draw around, and how far: one of latent and image is there."""
 
     radius: float
     latent: Floats | None = None
@@ -54,7 +54,7 @@ class Near:
 
     @property
     def blamed(self) -> str | None:
-        """The field at fault for rows that are no numbers; none at a picture's mean itself."""
+        """The field at fault for rows that are no numbers; none at an image's mean itself."""
         if self.images is None:
             return "latents_near"
         return "radius" if self.radius else None
@@ -72,7 +72,7 @@ class Near:
         return validation.of_latents(manifest, self.latent.shape, field="latents_near")
 
     async def find(self, engine: Engine, timing: Timing) -> Around:
-        """A bare latent has the prior's unit alone; around a picture, a radius of 1 draws from
+        """A bare latent has the prior's unit alone; around an image, a radius of 1 draws from
         its posterior."""
         if self.images is None:
             assert self.latent is not None  # noqa: S101 one of the two is there
@@ -85,7 +85,7 @@ class Near:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The size of the pictures that a request draws, and what it takes to find the first latent."""
+    """The size of the images that a request draws, and what it takes to find the first latent."""
 
     size: validation.Size
     rows: int
@@ -102,7 +102,7 @@ class Place:
             return Place(validation.chosen(manifest, height, width), 0)
         for field, length in (("height", height), ("width", width)):
             if length is not None:
-                msg = f"{field} is for draws from the prior; near something, pictures have its size"
+                msg = f"{field} is for draws from the prior; near something, images have its size"
                 raise InvalidFieldError(msg, field=field)
         return Place(near.size(manifest), near.rows)
 
@@ -112,7 +112,7 @@ class Place:
         return math.prod(self.size)
 
     def cost(self, n: int) -> int:
-        """Pixels of n pictures and of what runs before them."""
+        """Pixels of n images and of what runs before them."""
         return (n + self.rows) * self.pixels
 
 
@@ -128,7 +128,7 @@ class Drawing:
     offload: Offload
 
     async def rows(self, first: int, count: int) -> Answer:
-        """Rows first … first + count − 1: pictures uint8 [count, h, w, c], bool [count] that each
+        """Rows first … first + count − 1: images uint8 [count, h, w, c], bool [count] that each
         consists of finite numbers, and latents float32 [count, *latent_shape]."""
         around = self.around or self._around_zero()
         if around is None:

@@ -31,7 +31,7 @@ from model.pixels import Floats, Images
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """Pictures uint8 [n, h, w, c], their latents, the seed used, and where they were drawn."""
+    """Images uint8 [n, h, w, c], their latents, the seed used, and where they were drawn."""
 
     images: Images
     latents: Floats
@@ -51,7 +51,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Pictures uint8 [n, h, w, c]."""
+    """Images uint8 [n, h, w, c]."""
 
     images: Images
     timing: Timing
@@ -59,7 +59,7 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Reconstructed:
-    """Decoded posterior means, with each picture's squared error and KL in nats."""
+    """Decoded posterior means, with each image's squared error and KL in nats."""
 
     images: Images
     mean: Floats
@@ -72,7 +72,7 @@ class Reconstructed:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Bounds on log p(x) of each picture."""
+    """Bounds on log p(x) of each image."""
 
     bounds: Bounds
     timing: Timing
@@ -80,7 +80,7 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Interpolated:
-    """Pictures uint8 [steps, h, w, c] on the way between two latents, and all their latents."""
+    """Images uint8 [steps, h, w, c] on the way between two latents, and all their latents."""
 
     images: Images
     latents: Floats
@@ -93,8 +93,8 @@ class Service:
     Args:
         admission: bounds the work of all callers together.
         offload: runs array work beside the graphs.
-        max_n: most pictures that one call may sample or decode.
-        max_elbo_samples: most importance samples for each picture.
+        max_n: most images that one call may sample or decode.
+        max_elbo_samples: most importance samples for each image.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class Service:
     ) -> Interpolated:
         """Decodes `steps` latents on the way between two ends.
 
-        The ends are pictures uint8 [2, h, w, c], taken at their posterior means, or latents
+        The ends are images uint8 [2, h, w, c], taken at their posterior means, or latents
         float32 [2, *latent_shape]. `model.interpolation` says how each path goes.
 
         Raises:
@@ -160,21 +160,23 @@ class Service:
             ServiceError: as the permit and the batchers raise.
         """
         check_count(steps, "steps", self._max_n)
-        pictures = ends.dtype == np.uint8
+        are_images = ends.dtype == np.uint8
         size = (
-            ends.shape[1:3] if pictures else validation.of_latents(engine.manifest, ends.shape[1:])
+            ends.shape[1:3]
+            if are_images
+            else validation.of_latents(engine.manifest, ends.shape[1:])
         )
-        permit.take(engine, (steps + 2 * pictures) * math.prod(size))
+        permit.take(engine, (steps + 2 * are_images) * math.prod(size))
         timing = Timing()
-        encoded = timing.add(await engine.encode(ends)).outputs[0] if pictures else ends
+        encoded = timing.add(await engine.encode(ends)).outputs[0] if are_images else ends
         both = cast("Floats", encoded)
         latents = await self._offload(steps * both[0].size, between, both[0], both[1], steps, path)
         images, finite = timing.add(await engine.decode(latents)).outputs
-        check_finite(finite, None if pictures else "latents")
+        check_finite(finite, None if are_images else "latents")
         return Interpolated(images, latents, timing)
 
     async def encode(self, engine: Engine, permit: Permit, images: Images) -> Encoded:
-        """The posterior of each picture, uint8 [n, h, w, c].
+        """The posterior of each image, uint8 [n, h, w, c].
 
         Raises:
             ServiceError: as the permit and the batchers raise.
@@ -185,7 +187,7 @@ class Service:
         return Encoded(mean, logvar, timing)
 
     async def decode(self, engine: Engine, permit: Permit, latents: Floats) -> Decoded:
-        """The picture of each latent, float32 [n, *latent_shape].
+        """The image of each latent, float32 [n, *latent_shape].
 
         Raises:
             InvalidFieldError: more latents than are allowed, or pixels that are no numbers.
@@ -209,9 +211,9 @@ class Service:
         binarise: Binarise | None = None,
         seed: int | None = None,
     ) -> Reconstructed:
-        """Encodes pictures and decodes their posterior means.
+        """Encodes images and decodes their posterior means.
 
-        The squared error is against the grey picture, in pixel units of [0, 1], summed. With
+        The squared error is against the grey image, in pixel units of [0, 1], summed. With
         `elbo_samples`, the bounds of `app.inference.likelihood_bounds` are computed as well.
 
         Raises:
@@ -224,7 +226,7 @@ class Service:
         permit.take(engine, _pixels(images) * stages)
         timing = Timing()
         answer = timing.add(await engine.reconstruct(images))
-        pictures, finite, mean, squared_error, *rest = answer.outputs
+        decoded, finite, mean, squared_error, *rest = answer.outputs
         check_finite(finite)
         estimated = None
         if options is not None:
@@ -232,7 +234,7 @@ class Service:
                 engine, images, options, offload=self._offload, timing=timing
             )
         kl = rest[0] if rest else None
-        return Reconstructed(pictures, mean, squared_error, kl, estimated, timing)
+        return Reconstructed(decoded, mean, squared_error, kl, estimated, timing)
 
     async def score(
         self,
@@ -244,7 +246,7 @@ class Service:
         binarise: Binarise | None = None,
         seed: int | None = None,
     ) -> Scored:
-        """Bounds on log p(x) of pictures, uint8 [n, h, w, c], as `app.inference.likelihood_bounds`
+        """Bounds on log p(x) of images, uint8 [n, h, w, c], as `app.inference.likelihood_bounds`
         estimates them.
 
         Raises:
@@ -295,5 +297,5 @@ class Service:
 
 
 def _pixels(images: Images) -> int:
-    """Of all pictures, uint8 [n, h, w, c]."""
+    """Of all images, uint8 [n, h, w, c]."""
     return math.prod(images.shape[:3])

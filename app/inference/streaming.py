@@ -1,4 +1,4 @@
-"""The verbs whose answers are streamed: pictures window by window, whatever n is.
+"""The verbs whose answers are streamed: images window by window, whatever n is.
 
 A stream takes a permit for the windows that it holds, one that is computed and one that is on its
 way out, and keeps it from its first row to its last. Small requests take turns with it as with any
@@ -30,7 +30,7 @@ _HELD = 2
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A stream of pictures, windows uint8 [w, h, w, c], and where they were drawn."""
+    """A stream of images, windows uint8 [w, h, w, c], and where they were drawn."""
 
     windows: AsyncGenerator[Images, None]
     seed: int
@@ -41,7 +41,7 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class DecodedStream:
-    """A stream of pictures, windows uint8 [w, h, w, c]."""
+    """A stream of images, windows uint8 [w, h, w, c]."""
 
     windows: AsyncGenerator[Images, None]
     timing: Timing
@@ -55,7 +55,7 @@ class Streams:
         offload: runs array work beside the graphs.
         capacity: pixels that the admission holds, which windows must fit in.
         max_n: most latents that one call may decode.
-        max_stream_n: most pictures that one call may sample.
+        max_stream_n: most images that one call may sample.
     """
 
     def __init__(self, offload: Offload, *, capacity: int, max_n: int, max_stream_n: int) -> None:
@@ -76,7 +76,7 @@ class Streams:
         height: int | None = None,
         width: int | None = None,
     ) -> Drawn:
-        """The pictures that `Service.sample` draws, n of them or more; arguments as there.
+        """The images that `Service.sample` draws, n of them or more; arguments as there.
 
         Raises:
             InvalidFieldError: n is out of range, or height and width are not of the model.
@@ -84,7 +84,7 @@ class Streams:
         """
         check_count(n, "n", self._max_stream_n)
         place = Place.of(engine.manifest, near, height, width)
-        # The picture to draw around is a row too, encoded before the others.
+        # The image to draw around is a row too, encoded before the others.
         size = self._take(engine, permit, n + place.rows, place.pixels)
         timing = Timing()
         around = await near.find(engine, timing) if near else None
@@ -100,7 +100,7 @@ class Streams:
         return Drawn(_one_ahead(window, n, size), seed, around, timing)
 
     def decode(self, engine: Engine, permit: Permit, latents: Floats) -> DecodedStream:
-        """The pictures of latents float32 [n, *latent_shape]; errors as `sample` has them."""
+        """The images of latents float32 [n, *latent_shape]; errors as `sample` has them."""
         check_count(len(latents), "latents", self._max_n)
         height, width = validation.of_latents(engine.manifest, latents.shape[1:])
         size = self._take(engine, permit, len(latents), height * width)
@@ -123,7 +123,7 @@ class Streams:
 
 
 async def in_windows(images: Images) -> AsyncGenerator[Images, None]:
-    """Pictures that are all there, uint8 [n, h, w, c], window by window."""
+    """Images that are all there, uint8 [n, h, w, c], window by window."""
     size = max(1, WINDOW_PIXELS // (images.shape[1] * images.shape[2]))
     for first in range(0, len(images), size):
         yield images[first : first + size]

@@ -1,4 +1,4 @@
-"""Height and width of what a request asks for: chosen, or told by its latents or pictures."""
+"""Height and width of what a request asks for: chosen, or told by its latents or images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def chosen(manifest: Manifest, height: int | None, width: int | None) -> Size:
         if length is None:
             continue
         if spec.sizes is None:
-            msg = f"the model draws {spec.height}×{spec.width} pictures only; leave out {field}"
+            msg = f"the model draws {spec.height}×{spec.width} images only; leave out {field}"
             raise InvalidFieldError(msg, field=field)
         if not spec.sizes.take(length):
             msg = f"{field} must be {spec.sizes}, got {length}"
@@ -34,7 +34,7 @@ def chosen(manifest: Manifest, height: int | None, width: int | None) -> Size:
 
 
 def of_latents(manifest: Manifest, shape: tuple[int, ...], *, field: str = "latents") -> Size:
-    """The size of the pictures that latents of that shape, without the batch axis, decode to.
+    """The size of the images that latents of that shape, without the batch axis, decode to.
 
     Raises:
         InvalidFieldError: the model does not decode latents of that shape.
@@ -44,34 +44,34 @@ def of_latents(manifest: Manifest, shape: tuple[int, ...], *, field: str = "late
         if shape != axes:
             msg = f"{field} must have the shape [n, {_listed(axes)}], got [n, {_listed(shape)}]"
             raise InvalidFieldError(msg, field=field)
-        return manifest.picture_size(shape)
+        return manifest.image_size(shape)
     if len(shape) != len(axes) or shape[0] != axes[0]:
         msg = f"{field} must have the shape [n, {axes[0]}, h, w], got [n, {_listed(shape)}]"
         raise InvalidFieldError(msg, field=field)
-    size = manifest.picture_size(shape)
+    size = manifest.image_size(shape)
     for name, length, pixels in zip(("height", "width"), shape[1:], size, strict=True):
         if not sizes.take(pixels):
             msg = (
                 f"the {name} of {field} is {length}, that is {pixels} pixels; "
-                f"pictures of this model have {sizes}"
+                f"images of this model have {sizes}"
             )
             raise InvalidFieldError(msg, field=field, bound=sizes.max // factor)
     return size
 
 
 def check_alike(fitted: Sequence[Fitted]) -> None:
-    """Holds that the pictures of a request have one size.
+    """Holds that the images of a request have one size.
 
     Raises:
         InvalidFieldError: one has another than the first.
     """
     first = fitted[0].pixels.shape
-    for index, picture in enumerate(fitted):
-        height, width, _ = picture.pixels.shape
+    for index, image in enumerate(fitted):
+        height, width, _ = image.pixels.shape
         if (height, width) != first[:2]:
             msg = (
-                f"picture {index} is {width}×{height} when fitted, picture 0 is "
-                f"{first[1]}×{first[0]}; send pictures of different sizes in requests of their own"
+                f"image {index} is {width}×{height} when fitted, image 0 is "
+                f"{first[1]}×{first[0]}; send images of different sizes in requests of their own"
             )
             raise InvalidFieldError(msg, field="images", index=index)
 

@@ -20,7 +20,7 @@ from benchmarks.load.workloads import Workload
 from model.pixels import Images
 
 LARGE = 4096
-MANY_PICTURES = 64
+MANY_IMAGES = 64
 
 _PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 0.02
@@ -63,7 +63,7 @@ class Seen:
 def kinds(image: Images) -> tuple[Kind, ...]:
     """Everything that they do; `image` uint8 [h, w, c] is what is uploaded."""
     large = workloads.sample(n=LARGE)
-    form = workloads.reconstruct_multipart(image, pictures=MANY_PICTURES)
+    form = workloads.reconstruct_multipart(image, images=MANY_IMAGES)
     raw = workloads.reconstruct(image)
     noise = bytes(range(256)) * 16
     return (
@@ -71,9 +71,9 @@ def kinds(image: Images) -> tuple[Kind, ...]:
         Kind("leaves in the middle of a form", form, sent=0.5),
         Kind("leaves in the middle of a head", raw, sent=0.05),
         Kind("asks for much", large, stays=True),
-        Kind("sends many pictures", form, stays=True),
+        Kind("sends many images", form, stays=True),
         Kind("sends no JSON", _with(workloads.sample(), b'{"n": [' + noise), stays=True),
-        Kind("sends no picture", _with(raw, raw.body[:60] + noise), stays=True),
+        Kind("sends no image", _with(raw, raw.body[:60] + noise), stays=True),
         Kind("sends no form", _with(form, noise), stays=True),
     )
 

@@ -1,4 +1,4 @@
-"""Small requests beside a large one: do those who ask for one picture wait for thousands?"""
+"""Small requests beside a large one: do those who ask for one image wait for thousands?"""
 
 from __future__ import annotations
 

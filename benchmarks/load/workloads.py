@@ -34,8 +34,8 @@ class Workload:
     method: str = "POST"
     verb: Verb = "sample"
     n: int = 1
-    """Pictures in an answer, or uploaded."""
-    picture: bytes = b""
+    """Images in an answer, or uploaded."""
+    image: bytes = b""
     """The PNG file that is uploaded, whatever it is wrapped in."""
 
     @property
@@ -44,7 +44,7 @@ class Workload:
 
 
 def sample(seed: int | None = None, *, n: int = 1) -> Workload:
-    """n pictures from the prior; without a seed each answer is another one.
+    """n images from the prior; without a seed each answer is another one.
 
     One comes as PNG, several as uint8 [n, h, w, c] in an `.npy` file.
     """
@@ -54,12 +54,12 @@ def sample(seed: int | None = None, *, n: int = 1) -> Workload:
 
 
 def reconstruct(image: Images) -> Workload:
-    """One picture, uint8 [h, w, c] of the model's size, sent as a raw PNG body."""
+    """One image, uint8 [h, w, c] of the model's size, sent as a raw PNG body."""
     file = to_png(image)
-    return Workload("/reconstruct", "/reconstruct", PNG, file, verb="reconstruct", picture=file)
+    return Workload("/reconstruct", "/reconstruct", PNG, file, verb="reconstruct", image=file)
 
 
-def reconstruct_multipart(image: Images, *, pictures: int = 1) -> Workload:
+def reconstruct_multipart(image: Images, *, images: int = 1) -> Workload:
     """The same in parts `images` of a form, as `curl -F` and browsers send it.
 
     One reconstruction comes as PNG, several in an `.npy` file.
@@ -67,29 +67,29 @@ def reconstruct_multipart(image: Images, *, pictures: int = 1) -> Workload:
     file = to_png(image)
     part = (
         f"--{_BOUNDARY}\r\n"
-        'Content-Disposition: form-data; name="images"; filename="picture.png"\r\n'
+        'Content-Disposition: form-data; name="images"; filename="image.png"\r\n'
         f"Content-Type: {PNG}\r\n\r\n"
     ).encode() + file
     return Workload(
         "/reconstruct multipart",
         "/reconstruct",
         f"multipart/form-data; boundary={_BOUNDARY}",
-        b"\r\n".join([part] * pictures) + f"\r\n--{_BOUNDARY}--\r\n".encode(),
-        PNG if pictures == 1 else NPY,
+        b"\r\n".join([part] * images) + f"\r\n--{_BOUNDARY}--\r\n".encode(),
+        PNG if images == 1 else NPY,
         verb="reconstruct",
-        n=pictures,
-        picture=file,
+        n=images,
+        image=file,
     )
 
 
 def encode(image: Images) -> Workload:
-    """One picture as a raw PNG body; its posterior's mean and log-variance come as JSON."""
+    """One image as a raw PNG body; its posterior's mean and log-variance come as JSON."""
     file = to_png(image)
-    return Workload("/encode", "/encode", PNG, file, JSON, verb="encode", picture=file)
+    return Workload("/encode", "/encode", PNG, file, JSON, verb="encode", image=file)
 
 
 def golden_image(bundle: Bundle) -> Images:
-    """The first picture of the bundle's golden batch, uint8 [h, w, c]."""
+    """The first image of the bundle's golden batch, uint8 [h, w, c]."""
     with np.load(io.BytesIO(bundle.read(GOLDEN)), allow_pickle=False) as archive:
         rows = archive["image"][:1]
     first: Images = to_uint8(rows, bundle.manifest.input.value_range)[0]

@@ -39,7 +39,7 @@ def check(servers: Sequence[Server], bundle: Bundle, image: Images) -> None:
     latents its own way. What a server can't be asked is left out.
 
     Raises:
-        AgreementError: a picture differs by more than one grey level, or a posterior by more than
+        AgreementError: an image differs by more than one grey level, or a posterior by more than
             `POSTERIOR_TOLERANCE`, or an answer is none of the kind that was asked for.
         ServerError: a server did not answer 200.
     """
@@ -57,7 +57,7 @@ def check(servers: Sequence[Server], bundle: Bundle, image: Images) -> None:
 
 
 def posterior(bundle: Bundle, image: Images) -> tuple[Floats, Floats]:
-    """Mean and log-variance of one picture, computed here, [1, *latent_shape] each."""
+    """Mean and log-variance of one image, computed here, [1, *latent_shape] each."""
     rows = to_float(image[np.newaxis], bundle.manifest.input.value_range)
     mean, logvar = Graph(bundle.read(ENCODER)).run(rows, ["mean", "logvar"])
     return mean, logvar
@@ -66,8 +66,8 @@ def posterior(bundle: Bundle, image: Images) -> tuple[Floats, Floats]:
 def reconstruction(bundle: Bundle, mean: Floats) -> Images:
     """One decoded posterior mean, computed here, uint8 [h, w, c]."""
     decoded = Graph(bundle.read(DECODER)).run(mean, ["pixels"])[0]
-    picture: Images = to_uint8(decoded, bundle.manifest.input.value_range)[0]
-    return picture
+    image: Images = to_uint8(decoded, bundle.manifest.input.value_range)[0]
+    return image
 
 
 def _answers(server: Server, workload: Workload, times: int = 1) -> list[bytes]:
@@ -79,8 +79,8 @@ def _answers(server: Server, workload: Workload, times: int = 1) -> list[bytes]:
 def _check_reconstructions(server: Server, image: Images, expected: Images) -> None:
     for asked in (workloads.reconstruct(image), workloads.reconstruct_multipart(image)):
         for answer in _answers(server, asked):
-            picture = workloads.from_png(answer, image.shape[2])
-            _compare_pictures(f"{server.system.name} {asked.name}", picture, expected)
+            reconstructed = workloads.from_png(answer, image.shape[2])
+            _compare_images(f"{server.system.name} {asked.name}", reconstructed, expected)
 
 
 def _check_posteriors(server: Server, image: Images, expected: Mapping[str, Floats]) -> None:
@@ -93,22 +93,22 @@ def _check_posteriors(server: Server, image: Images, expected: Mapping[str, Floa
 def _check_samples(server: Server, n: int, shape: tuple[int, ...]) -> None:
     asked = workloads.sample(_SEED, n=n)
     what = f"{server.system.name} {asked.name}"
-    drawn = [_pictures(answer, shape[-1], n) for answer in _answers(server, asked, times=2)]
-    for pictures in drawn:
-        if pictures.shape != (n, *shape):
-            msg = f"{what} has shape {pictures.shape}, expected {(n, *shape)}"
+    drawn = [_images(answer, shape[-1], n) for answer in _answers(server, asked, times=2)]
+    for images in drawn:
+        if images.shape != (n, *shape):
+            msg = f"{what} has shape {images.shape}, expected {(n, *shape)}"
             raise AgreementError(msg)
-        _compare_pictures(f"{what} asked again", pictures, drawn[0])
+        _compare_images(f"{what} asked again", images, drawn[0])
 
 
-def _pictures(answer: bytes, channels: int, n: int) -> Images:
+def _images(answer: bytes, channels: int, n: int) -> Images:
     if n == 1:
         return workloads.from_png(answer, channels)[np.newaxis]
-    pictures: Images = np.load(io.BytesIO(answer), allow_pickle=False)
-    return pictures
+    images: Images = np.load(io.BytesIO(answer), allow_pickle=False)
+    return images
 
 
-def _compare_pictures(what: str, got: Images, expected: Images) -> None:
+def _compare_images(what: str, got: Images, expected: Images) -> None:
     if got.shape != expected.shape:
         msg = f"{what} has shape {got.shape}, expected {expected.shape}"
         raise AgreementError(msg)

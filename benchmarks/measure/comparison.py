@@ -62,7 +62,7 @@ class Cell:
     system: str
     workload: str
     images: int
-    """Pictures in each request or answer."""
+    """Images in each request or answer."""
     connections: int
     requests: int
     requests_per_second: Spread
@@ -106,7 +106,7 @@ def server_contestant(server: Server, *, runs_network: bool = True) -> Contestan
 
 
 def engine_contestant(engine: Engine, best_batch: int) -> Contestant:
-    """The network's own share: row by row for single pictures, else at its best batch size."""
+    """The network's own share: row by row for single images, else at its best batch size."""
 
     def run(workload: Workload, connections: int, seconds: float) -> Run:
         batch = 1 if workload.n == 1 else best_batch
@@ -131,7 +131,7 @@ def compare(
     No one always goes first, since what a load leaves behind weighs on the next one. Before the
     first load of each workload everybody gets `warm_up` seconds of it. `keep` is given the cells of
     each load when it has been measured, and `lose` before it each contestant who got no answer
-    through in one of the rounds. Thousands of pictures may take longer; that is no reason to stop.
+    through in one of the rounds. Thousands of images may take longer; that is no reason to stop.
 
     Raises:
         wrk.LoadError: the load generator is missing or failed.

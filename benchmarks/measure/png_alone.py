@@ -23,17 +23,17 @@ _MAX_PIXELS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """One way to read or write a picture."""
+    """One way to read or write an image."""
 
     name: str
     cpu: Spread
-    """Microseconds of CPU time for each picture."""
+    """Microseconds of CPU time for each image."""
     bytes: int
     """The file's size."""
 
 
 def codings(bundle: Bundle, image: Images, *, rounds: int, seconds: float) -> list[Coding]:
-    """Ours beside Pillow's, taking turns, on one picture uint8 [h, w, c] of the model's size."""
+    """Ours beside Pillow's, taking turns, on one image uint8 [h, w, c] of the model's size."""
     file = to_png(image)
     manifest = bundle.manifest
     ours = partial(

@@ -13,7 +13,7 @@ Scores = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Auroc:
-    """Probability that a foreign picture has a higher score than a usual one, ties counting
+    """Probability that a foreign image has a higher score than a usual one, ties counting
     half: 1 tells all apart, 0.5 is no better than a coin, below it the scores are reversed."""
 
     value: float
@@ -26,7 +26,7 @@ def auroc(usual: Scores, foreign: Scores) -> Auroc:
 
     The standard error is that of DeLong, DeLong & Clarke-Pearson (1988), "Comparing the areas
     under two or more correlated receiver operating characteristic curves: a nonparametric
-    approach", for one curve: from how often each picture is placed right among the others.
+    approach", for one curve: from how often each image is placed right among the others.
 
     Raises:
         ValueError: fewer than two scores on a side.

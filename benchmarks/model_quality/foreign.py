@@ -1,4 +1,4 @@
-"""Pictures that a model of digits was trained on the like of, and pictures that it was not."""
+"""Images that a model of digits was trained on the like of, and images that it was not."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _MAX_PIXELS = 1_000_000
 def sets(
     digits: Path, others: Path, reference: ReferenceSpec | None, spec: InputSpec, count: int
 ) -> Mapping[str, list[bytes]]:
-    """By name, `count` picture files each: the digits, and what is foreign to them.
+    """By name, `count` image files each: the digits, and what is foreign to them.
 
-    All digits are test pictures, no one is in two sets, and none is in the bundle's reference.
+    All digits are test images, no one is in two sets, and none is in the bundle's reference.
 
     Args:
         digits: a folder that `--data` takes, with a test split.
-        others: the same, of other pictures; sent as they are, for the service to fit.
+        others: the same, of other images; sent as they are, for the service to fit.
         reference: what the bundle compares with.
         spec: what the model takes.
-        count: how many pictures of each.
+        count: how many images of each.
 
     Raises:
-        DataError: a folder can't be read, or has too few pictures.
+        DataError: a folder can't be read, or has too few images.
     """
     files = _test_files(digits)
     known = {int(row) for row in spread_rows(len(files), reference.n)} if reference else set()
@@ -48,7 +48,7 @@ def sets(
         "upper halves of digits": _upper_half,
     }
     if len(free) < (1 + len(changes)) * count:
-        msg = f"{digits}: {len(free)} test pictures are too few for {1 + len(changes)} × {count}"
+        msg = f"{digits}: {len(free)} test images are too few for {1 + len(changes)} × {count}"
         raise DataError(msg)
     found = {USUAL: free[:count]}
     for number, (name, change) in enumerate(changes.items(), 1):
@@ -58,14 +58,14 @@ def sets(
     found["uniform noise"] = [png(image) for image in rng.integers(0, 256, shape, np.uint8)]
     foreign = _test_files(others)
     if len(foreign) < count:
-        msg = f"{others}: {len(foreign)} test pictures are fewer than {count}"
+        msg = f"{others}: {len(foreign)} test images are fewer than {count}"
         raise DataError(msg)
     found["photographs"] = [foreign[row] for row in spread_rows(len(foreign), count)]
     return found
 
 
 def blank(spec: InputSpec) -> bytes:
-    """A black picture."""
+    """A black image."""
     return png(np.zeros((spec.height, spec.width, spec.channels), np.uint8))
 
 
@@ -76,7 +76,7 @@ def _test_files(folder: Path) -> Sequence[bytes]:
         msg = f"{folder}: has no split {config.test_split!r}"
         raise DataError(msg)
     source = sources[config.test_split]
-    return [content for _, content in source.pictures() if isinstance(content, bytes)]
+    return [content for _, content in source.images() if isinstance(content, bytes)]
 
 
 def _pixels(file: bytes, spec: InputSpec) -> Images:
@@ -91,5 +91,5 @@ def _upper_half(image: Images) -> Images:
 
 
 def _shuffled(image: Images, rng: np.random.Generator) -> Images:
-    """The same grey levels, each picture's in an order of its own."""
+    """The same grey levels, each image's in an order of its own."""
     return rng.permutation(image.reshape(-1)).reshape(image.shape)

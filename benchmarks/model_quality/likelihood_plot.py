@@ -1,4 +1,4 @@
-"""Two estimates of log p(x) of one picture as their samples grow: `python -m
+"""Two estimates of log p(x) of one image as their samples grow: `python -m
 benchmarks.model_quality.likelihood_plot --help`.
 
 The naive one draws z from the prior, log mean p(x|z); the importance-weighted one draws it from
@@ -25,7 +25,7 @@ from model import noise
 from model.bundle.bundle import DECODER, ENCODER, Bundle, BundleError, open_bundle
 from model.bundle.reference import SAMPLES
 from model.cores import available_cores
-from model.images.fitting import PictureError, fit, read
+from model.images.fitting import ImageError, fit, read
 from model.likelihood import estimate, numpy_likelihood
 from model.likelihood.numpy_likelihood import Nats
 from model.noise import Purpose
@@ -52,7 +52,7 @@ class Curves:
 
 @dataclass(frozen=True, slots=True)
 class _Scorer:
-    """One picture's binary values, its posterior, and the graph that draws are decoded by."""
+    """One image's binary values, its posterior, and the graph that draws are decoded by."""
 
     bundle: Bundle
     decoder: Graph
@@ -69,14 +69,14 @@ class _Scorer:
         return estimate.log_likelihood(spec, self.target, params)
 
 
-def measure(bundle: Bundle, picture: bytes, *, samples: int, runs: int) -> Curves:
-    """Both estimates of a picture file, made binary as the model was trained.
+def measure(bundle: Bundle, image: bytes, *, samples: int, runs: int) -> Curves:
+    """Both estimates of an image file, made binary as the model was trained.
 
     Raises:
         BundleError: the bundle has no likelihood.
-        PictureError: the file is no picture.
+        ImageError: the file is no image.
     """
-    scorer = _scorer(bundle, picture)
+    scorer = _scorer(bundle, image)
     seeds = range(1, runs + 1)
     with ThreadPoolExecutor(available_cores()) as pool:
         naive = list(pool.map(partial(_naive, scorer, samples), seeds))
@@ -108,7 +108,7 @@ def draw(curves: Curves) -> Figure:
         xscale="log",
         xlabel="samples K",
         ylabel="estimate of log p(x), nats",
-        title=f"One picture, {len(curves.naive)} runs of each estimate",
+        title=f"One image, {len(curves.naive)} runs of each estimate",
         ylim=(1.15 * float(np.median(curves.naive[:, 9])), 0.8 * float(curves.weighted.max())),
     )
     axes.grid(alpha=0.3)
@@ -128,9 +128,9 @@ def table(curves: Curves) -> str:
     return "\n".join([*lines, "", f"ELBO: {curves.elbo:.2f}"])
 
 
-def _scorer(bundle: Bundle, picture: bytes) -> _Scorer:
+def _scorer(bundle: Bundle, content: bytes) -> _Scorer:
     manifest = bundle.manifest
-    opened = read(io.BytesIO(picture), max_pixels=_MAX_PIXELS)
+    opened = read(io.BytesIO(content), max_pixels=_MAX_PIXELS)
     image = fit(opened, manifest.input, manifest.preprocessing).pixels[None]
     how = estimate.binarisation(manifest.likelihood, None) if manifest.likelihood else None
     _, target = estimate.prepare(image, how, _SEED)
@@ -171,7 +171,7 @@ def _running(log_weights: NDArray[np.float64]) -> Nats:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes the plot; 1 when bundle or picture can't be used."""
+    """Writes the plot; 1 when bundle or image can't be used."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.model_quality.likelihood_plot")
     parser.description = __doc__
     parser.add_argument("picture", type=Path, help="PNG, JPEG or WebP")
@@ -181,11 +181,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, help="where the plot goes; none without it")
     options = parser.parse_args(arguments)
     try:
-        bundle, picture = open_bundle(options.bundle), options.picture.read_bytes()
-        curves = measure(bundle, picture, samples=options.samples, runs=options.runs)
+        bundle, image = open_bundle(options.bundle), options.image.read_bytes()
+        curves = measure(bundle, image, samples=options.samples, runs=options.runs)
         if options.output:
             draw(curves).savefig(options.output)
-    except (BundleError, PictureError, OSError) as error:
+    except (BundleError, ImageError, OSError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     print(table(curves))

@@ -148,7 +148,7 @@ def table(entries: Mapping[str, Entry]) -> str:
 
 
 def samples(entries: Mapping[str, Entry]) -> str:
-    """The distances of samples between those of real and of blurred pictures, as Markdown."""
+    """The distances of samples between those of real and of blurred images, as Markdown."""
     head = ("pictures", "distance", "× blurred", *_SHARES)
     rows: list[tuple[str, ...]] = []
     for preset in PRESETS:
@@ -158,8 +158,8 @@ def samples(entries: Mapping[str, Entry]) -> str:
         blurred = metrics["sample_frechet_blurred"].value
         if not rows:
             floor = metrics["sample_frechet_floor"].value
-            rows += [_anchor("real test pictures, the floor", floor, blurred)]
-            rows += [_anchor("test pictures, blurred", blurred, blurred)]
+            rows += [_anchor("real test images, the floor", floor, blurred)]
+            rows += [_anchor("test images, blurred", blurred, blurred)]
         distance = metrics["sample_frechet_distance"].value
         shares = [f"{metrics[f'sample_{name}'].value:.2f}" for name in _SHARES]
         rows.append(

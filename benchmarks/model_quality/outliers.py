@@ -1,6 +1,6 @@
-"""How well `/score` tells foreign pictures: `python -m benchmarks.model_quality.outliers --help`.
+"""How well `/score` tells foreign images: `python -m benchmarks.model_quality.outliers --help`.
 
-The whole service answers, in this process: pictures are fitted, made binary and scored as any
+The whole service answers, in this process: images are fitted, made binary and scored as any
 caller's are. Each figure of the answer is taken as a score of its own, turned so that it should
 be higher for what is foreign. Prints a table of the areas under the ROC curve.
 """
@@ -42,18 +42,18 @@ Figures = Mapping[str, Scores]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the table; 1 when pictures, bundle or service fail."""
+    """Prints the table; 1 when images, bundle or service fail."""
     options = _parser().parse_args(arguments)
     try:
         bundle = open_bundle(options.bundle)
         manifest = bundle.manifest
-        pictures = sets(
+        images = sets(
             options.digits, options.others, manifest.reference, manifest.input, options.count
         )
-        pictures = {**pictures, "blank": [blank(manifest.input)]}
+        images = {**images, "blank": [blank(manifest.input)]}
         folder = options.bundle.resolve()
         settings = Settings(repository=str(folder.parents[1]), default_model=folder.parent.name)
-        scored = asyncio.run(_score(settings, pictures))
+        scored = asyncio.run(_score(settings, images))
     except (BundleError, TrainingError, httpx.HTTPError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _score(settings: Settings, pictures: Mapping[str, Sequence[bytes]]) -> dict[str, Figures]:
+async def _score(settings: Settings, images: Mapping[str, Sequence[bytes]]) -> dict[str, Figures]:
     app = create_app(settings)
     transport = httpx.ASGITransport(app=app)
     async with (
@@ -70,7 +70,7 @@ async def _score(settings: Settings, pictures: Mapping[str, Sequence[bytes]]) ->
     ):
         while (await client.get("/readyz")).status_code != 200:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
-        return {name: await _score_set(client, name, files) for name, files in pictures.items()}
+        return {name: await _score_set(client, name, files) for name, files in images.items()}
 
 
 async def _score_set(client: httpx.AsyncClient, name: str, files: Sequence[bytes]) -> Figures:
@@ -103,7 +103,7 @@ def _render(scored: Mapping[str, Figures]) -> str:
             area = auroc(sign * usual[figure], sign * scored[name][figure])
             cells.append(f"{area.value:.4f} ± {area.standard_error:.4f}")
         lines.append(f"| `{figure}` | " + " | ".join(cells) + " |")
-    lines += ["", "| pictures | n | " + " | ".join(f"`{figure}`" for figure in shown) + " |"]
+    lines += ["", "| images | n | " + " | ".join(f"`{figure}`" for figure in shown) + " |"]
     lines += ["| --- |" + " --- |" * (1 + len(shown))]
     for name, figures in scored.items():
         cells = [_quartiles(figures[figure]) for figure in shown]
@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--digits", type=Path, required=True, help="folder of MNIST, as for --data")
     parser.add_argument("--others", type=Path, required=True, help="folder of photographs, as well")
     parser.add_argument("--bundle", type=Path, default=SHIPPED, help="the bundle's folder")
-    parser.add_argument("--count", type=int, default=1000, help="pictures of each kind")
+    parser.add_argument("--count", type=int, default=1000, help="images of each kind")
     return parser
 
 

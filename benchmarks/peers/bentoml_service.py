@@ -41,30 +41,30 @@ class Vae:
 
     @bentoml.api(route="/sample")
     async def sample(self, n: int = 1, seed: int | None = None) -> Any:  # noqa: ANN401
-        """Pictures from the prior."""
-        return _pictures(self.networks.decode(self.shapes.latents(n, seed)))
+        """Images from the prior."""
+        return _images(self.networks.decode(self.shapes.latents(n, seed)))
 
     @bentoml.api(route="/reconstruct")
     async def reconstruct(self, image: bytes, /) -> Any:  # noqa: ANN401
-        """A raw picture's reconstruction."""
-        return self._reconstruct(self.shapes.read_picture(image))
+        """A raw image's reconstruction."""
+        return self._reconstruct(self.shapes.read_image(image))
 
     @bentoml.api(route="/reconstruct-upload")
     async def reconstruct_upload(self, images: Image) -> Any:  # noqa: ANN401
-        """A form's picture's reconstruction; BentoML reads no bytes from a form."""
+        """A form's image's reconstruction; BentoML reads no bytes from a form."""
         return self._reconstruct(self.shapes.rows(images))
 
     @bentoml.api(route="/encode")
     async def encode(self, image: bytes, /) -> dict[str, list[list[float]]]:
-        """A raw picture's posterior."""
-        mean, logvar = self.networks.encode(self.shapes.read_picture(image))
+        """A raw image's posterior."""
+        mean, logvar = self.networks.encode(self.shapes.read_image(image))
         return {"mean": mean.tolist(), "logvar": logvar.tolist()}
 
-    def _reconstruct(self, picture: Floats) -> Response:
-        mean, _ = self.networks.encode(picture)
-        return _pictures(self.networks.decode(mean))
+    def _reconstruct(self, image: Floats) -> Response:
+        mean, _ = self.networks.encode(image)
+        return _images(self.networks.decode(mean))
 
 
-def _pictures(pixels: Floats) -> Response:
+def _images(pixels: Floats) -> Response:
     body, media_type = answer(pixels)
     return Response(body, media_type=media_type)

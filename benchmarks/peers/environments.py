@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1] / "environments"
 REQUIREMENTS = Path(__file__).parent / "requirements"
 _INSTALLED = "installed.txt"
 
-# The engine and the picture library are the same everywhere, so that only the serving differs.
+# The engine and the image library are the same everywhere, so that only the serving differs.
 _COMMON = ("numpy==2.4.6", "onnxruntime==1.32.0", "pillow==13.0.0")
 WANTED = {
     # LitServe takes uploads only with python-multipart.

@@ -26,12 +26,12 @@ Verb = Literal["sample", "reconstruct", "encode"]
 
 
 class Asked(BaseModel):
-    """A JSON body: `n` and `seed` to sample, else a picture file in base64."""
+    """A JSON body: `n` and `seed` to sample, else an image file in base64."""
 
     verb: Verb
     n: int = 1
     seed: int | None = None
-    picture: str = ""
+    image: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class Vae(ls.LitAPI):
         self.shapes = Shapes(self._bundle)
 
     def decode_request(self, request: Request) -> Rows:
-        """Latents to sample from, or a picture; of a form, or of a JSON body."""
+        """Latents to sample from, or an image; of a form, or of a JSON body."""
         if isinstance(request, FormData):
             file = request["images"].file.read()
-            return Rows(request["verb"], (self.shapes.read_picture(file),))
+            return Rows(request["verb"], (self.shapes.read_image(file),))
         asked = Asked.model_validate(request)
         if asked.verb == "sample":
             return Rows("sample", (self.shapes.latents(asked.n, asked.seed),))
-        return Rows(asked.verb, (self.shapes.read_picture(base64.b64decode(asked.picture)),))
+        return Rows(asked.verb, (self.shapes.read_image(base64.b64decode(asked.image)),))
 
     def batch(self, inputs: list[Rows]) -> list[Rows]:
         """Requests of several verbs may come together."""
@@ -92,7 +92,7 @@ class Vae(ls.LitAPI):
         return output
 
     def encode_response(self, output: Rows) -> Response:
-        """A picture as PNG, several as `.npy`, a posterior as JSON."""
+        """An image as PNG, several as `.npy`, a posterior as JSON."""
         if output.verb == "encode":
             mean, logvar = output.values
             return JSONResponse({"mean": mean.tolist(), "logvar": logvar.tolist()})

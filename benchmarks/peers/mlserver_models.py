@@ -1,6 +1,6 @@
 """A bundle behind MLServer: a model for each verb, in the Open Inference Protocol (V2) over JSON.
 
-Pictures travel as base64, which the protocol's JSON has for bytes. What is answered is one
+Images travel as base64, which the protocol's JSON has for bytes. What is answered is one
 element for each row that was asked, so that MLServer can join and split requests.
 """
 
@@ -35,10 +35,10 @@ class _Verb(MLModel):
     def outputs(self, payload: InferenceRequest) -> list[ResponseOutput]:
         """Tensors with a row for each row of the inputs."""
 
-    def read_pictures(self, payload: InferenceRequest) -> Floats:
-        """Input `picture`, BYTES [rows]."""
+    def read_images(self, payload: InferenceRequest) -> Floats:
+        """Input `image`, BYTES [rows]."""
         files = Base64Codec.decode_input(payload.inputs[0])
-        return np.concatenate([self.shapes.read_picture(file) for file in files])
+        return np.concatenate([self.shapes.read_image(file) for file in files])
 
 
 class Sample(_Verb):
@@ -58,26 +58,26 @@ class Sample(_Verb):
 
 
 class Reconstruct(_Verb):
-    """Input `picture`, BYTES [rows] → output `pictures`, BYTES [rows]."""
+    """Input `image`, BYTES [rows] → output `pictures`, BYTES [rows]."""
 
     def outputs(self, payload: InferenceRequest) -> list[ResponseOutput]:
         """Each element a PNG."""
-        mean, _ = self.networks.encode(self.read_pictures(payload))
+        mean, _ = self.networks.encode(self.read_images(payload))
         pixels = self.networks.decode(mean)
         return _files([pixels[row : row + 1] for row in range(len(pixels))])
 
 
 class Encode(_Verb):
-    """Input `picture`, BYTES [rows] → outputs `mean` and `logvar`, FP32 [rows, d]."""
+    """Input `image`, BYTES [rows] → outputs `mean` and `logvar`, FP32 [rows, d]."""
 
     def outputs(self, payload: InferenceRequest) -> list[ResponseOutput]:
         """The posterior's parameters."""
-        mean, logvar = self.networks.encode(self.read_pictures(payload))
+        mean, logvar = self.networks.encode(self.read_images(payload))
         return [
             NumpyCodec.encode_output("mean", mean),
             NumpyCodec.encode_output("logvar", logvar),
         ]
 
 
-def _files(pictures: list[Floats]) -> list[ResponseOutput]:
-    return [Base64Codec.encode_output("pictures", [answer(rows)[0] for rows in pictures])]
+def _files(images: list[Floats]) -> list[ResponseOutput]:
+    return [Base64Codec.encode_output("pictures", [answer(rows)[0] for rows in images])]

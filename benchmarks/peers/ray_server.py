@@ -18,7 +18,7 @@ from benchmarks.servers.baseline import Floats, OnnxNetworks, Shapes, answer
 app = FastAPI()
 
 
-def _pictures(pixels: Floats) -> Response:
+def _images(pixels: Floats) -> Response:
     body, media_type = answer(pixels)
     return Response(body, media_type=media_type)
 
@@ -53,28 +53,28 @@ class Vae:
 
     @app.post("/sample")
     async def sample(self, options: SampleRequest) -> Response:
-        """Pictures from the prior."""
-        return _pictures(self.networks.decode(self.shapes.latents(options.n, options.seed)))
+        """Images from the prior."""
+        return _images(self.networks.decode(self.shapes.latents(options.n, options.seed)))
 
     @app.post("/reconstruct")
     async def reconstruct(self, image: Annotated[bytes, Body()]) -> Response:
-        """A raw picture's reconstruction."""
+        """A raw image's reconstruction."""
         return self._reconstruct(image)
 
     @app.post("/reconstruct-upload")
     async def reconstruct_upload(self, images: UploadFile) -> Response:
-        """A form's picture's reconstruction."""
+        """A form's image's reconstruction."""
         return self._reconstruct(await images.read())
 
     @app.post("/encode")
     async def encode(self, image: Annotated[bytes, Body()]) -> EncodeAnswer:
-        """A raw picture's posterior."""
-        mean, logvar = self.networks.encode(self.shapes.read_picture(image))
+        """A raw image's posterior."""
+        mean, logvar = self.networks.encode(self.shapes.read_image(image))
         return EncodeAnswer(mean=mean.tolist(), logvar=logvar.tolist())
 
     def _reconstruct(self, content: bytes) -> Response:
-        mean, _ = self.networks.encode(self.shapes.read_picture(content))
-        return _pictures(self.networks.decode(mean))
+        mean, _ = self.networks.encode(self.shapes.read_image(content))
+        return _images(self.networks.decode(mean))
 
 
 def main() -> None:

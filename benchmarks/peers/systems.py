@@ -41,7 +41,7 @@ def litserve(bundle: Bundle) -> System:
     return System(
         "LitServe",
         f"{counted(cores, 'worker')}, {counted(cores, 'API server')}, fast_queue, max_batch_size "
-        "16, batch_timeout 2 ms; one route, JSON with the picture in base64 or a form, answers in "
+        "16, batch_timeout 2 ms; one route, JSON with the image in base64 or a form, answers in "
         "PNG and .npy",
         lambda port: [*command, "--port", f"{port}"],
         ready_path="/health",

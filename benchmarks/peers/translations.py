@@ -23,7 +23,7 @@ def to_litserve(workload: Workload) -> Workload | None:
     if workload.verb == "sample":
         asked |= orjson.loads(workload.body)
     else:
-        asked["picture"] = base64.b64encode(workload.picture).decode()
+        asked["picture"] = base64.b64encode(workload.image).decode()
     return replace(workload, path="/predict", content_type=JSON, body=orjson.dumps(asked))
 
 
@@ -38,8 +38,8 @@ def to_mlserver(workload: Workload) -> Workload | None:
             _input("seed", "INT64", options.get("seed", -1)),
         ]
     else:
-        picture = base64.b64encode(workload.picture).decode()
-        inputs = [_input("picture", "BYTES", picture, content_type="base64")]
+        image = base64.b64encode(workload.image).decode()
+        inputs = [_input("picture", "BYTES", image, content_type="base64")]
     return replace(
         workload,
         path=f"/v2/models/{workload.verb}/infer",
@@ -50,7 +50,7 @@ def to_mlserver(workload: Workload) -> Workload | None:
 
 
 def from_mlserver(workload: Workload, content: bytes) -> bytes:
-    """The picture, or the posterior as this service writes it."""
+    """The image, or the posterior as this service writes it."""
     outputs = {one["name"]: one for one in orjson.loads(content)["outputs"]}
     if workload.verb == "encode":
         return orjson.dumps({name: _nested(outputs[name]) for name in ("mean", "logvar")})

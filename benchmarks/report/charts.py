@@ -1,6 +1,6 @@
 """Bar charts as SVG files: axes from zero, ranges of repeated measurements, light and dark.
 
-The colours are of middle lightness and the background is the page's, because a picture in a
+The colours are of middle lightness and the background is the page's, because an image in a
 document can't know whether it is shown on white or on black.
 """
 
@@ -45,7 +45,7 @@ class Panel:
 
 
 def svg(title: str, panels: Sequence[Panel]) -> str:
-    """One picture of panels below each other."""
+    """One image of panels below each other."""
     height = sum(panel.height for panel in panels)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '

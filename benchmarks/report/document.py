@@ -145,10 +145,10 @@ def write(docs: Path) -> list[Path]:
     page.write_text(drawn(page.read_text(), sources))
     folder = docs / "images" / "performance"
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = [(folder / name, picture) for name, picture in charts(sources).items()]
-    for path, picture in pictures:
-        path.write_text(picture)
-    return [page, *(path for path, _ in pictures)]
+    images = [(folder / name, image) for name, image in charts(sources).items()]
+    for path, image in images:
+        path.write_text(image)
+    return [page, *(path for path, _ in images)]
 
 
 def keep(path: Path, docs: Path) -> Path:

@@ -29,8 +29,8 @@ NPY = "application/x-npy"
 class Networks(Protocol):
     """A VAE whose pixels lie in [0, 1]."""
 
-    def encode(self, pictures: Floats) -> tuple[Floats, Floats]:
-        """Pictures [n, c, h, w] → mean and logvar, [n, d] each."""
+    def encode(self, images: Floats) -> tuple[Floats, Floats]:
+        """Images [n, c, h, w] → mean and logvar, [n, d] each."""
 
     def decode(self, latents: Floats) -> Floats:
         """Latents [n, d] → pixels [n, c, h, w]."""
@@ -59,8 +59,8 @@ class OnnxNetworks:
 
         self._encoder, self._decoder = session("encoder.onnx"), session("decoder.onnx")
 
-    def encode(self, pictures: Floats) -> tuple[Floats, Floats]:
-        mean, logvar = self._encoder.run(["mean", "logvar"], {"image": pictures})
+    def encode(self, images: Floats) -> tuple[Floats, Floats]:
+        mean, logvar = self._encoder.run(["mean", "logvar"], {"image": images})
         return mean, logvar
 
     def decode(self, latents: Floats) -> Floats:
@@ -69,7 +69,7 @@ class OnnxNetworks:
 
 
 class Shapes:
-    """What a bundle's manifest says of its pictures and latents."""
+    """What a bundle's manifest says of its images and latents."""
 
     def __init__(self, bundle: Path) -> None:
         manifest = json.loads((bundle / "manifest.json").read_bytes())
@@ -82,22 +82,22 @@ class Shapes:
         generator = np.random.default_rng(seed)
         return generator.standard_normal((n, *self.latent), dtype=np.float32)
 
-    def read_picture(self, content: bytes) -> Floats:
-        """A picture file as [1, c, h, w] in [0, 1], scaled to the model's size."""
+    def read_image(self, content: bytes) -> Floats:
+        """An image file as [1, c, h, w] in [0, 1], scaled to the model's size."""
         return self.rows(Image.open(io.BytesIO(content)))
 
     def rows(self, opened: Image.Image) -> Floats:
-        """A picture as [1, c, h, w] in [0, 1], scaled to the model's size."""
-        picture = opened.convert("L" if self.channels == 1 else "RGB")
-        if picture.size != self.size:
-            picture = picture.resize(self.size)
-        pixels = np.asarray(picture, dtype=np.float32) / 255
+        """An image as [1, c, h, w] in [0, 1], scaled to the model's size."""
+        image = opened.convert("L" if self.channels == 1 else "RGB")
+        if image.size != self.size:
+            image = image.resize(self.size)
+        pixels = np.asarray(image, dtype=np.float32) / 255
         rows = pixels.reshape(1, *reversed(self.size), self.channels).transpose(0, 3, 1, 2)
         return np.ascontiguousarray(rows)
 
 
 def answer(pixels: Floats) -> tuple[bytes, str]:
-    """Pixels [n, c, h, w] as a body and its type: a PNG of one picture, else uint8 `.npy`."""
+    """Pixels [n, c, h, w] as a body and its type: a PNG of one image, else uint8 `.npy`."""
     images = to_images(pixels)
     return (png(images[0]), PNG) if len(images) == 1 else (npy(images), NPY)
 

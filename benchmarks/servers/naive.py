@@ -49,8 +49,8 @@ def create_app(networks: Networks, shapes: Shapes, *, inline: bool) -> FastAPI:
 
     def reconstruction(content: bytes) -> Awaitable[Response]:
         def work() -> Response:
-            mean, _ = networks.encode(shapes.read_picture(content))
-            return _pictures(networks.decode(mean))
+            mean, _ = networks.encode(shapes.read_image(content))
+            return _images(networks.decode(mean))
 
         return call(work)
 
@@ -60,9 +60,7 @@ def create_app(networks: Networks, shapes: Shapes, *, inline: bool) -> FastAPI:
 
     @app.post("/sample")
     async def sample(options: SampleRequest) -> Response:
-        return await call(
-            lambda: _pictures(networks.decode(shapes.latents(options.n, options.seed)))
-        )
+        return await call(lambda: _images(networks.decode(shapes.latents(options.n, options.seed))))
 
     @app.post("/reconstruct")
     async def reconstruct(image: Annotated[bytes, Body()]) -> Response:
@@ -75,7 +73,7 @@ def create_app(networks: Networks, shapes: Shapes, *, inline: bool) -> FastAPI:
     @app.post("/encode")
     async def encode(image: Annotated[bytes, Body()]) -> EncodeAnswer:
         def work() -> EncodeAnswer:
-            mean, logvar = networks.encode(shapes.read_picture(image))
+            mean, logvar = networks.encode(shapes.read_image(image))
             return EncodeAnswer(mean=mean.tolist(), logvar=logvar.tolist())
 
         return await call(work)
@@ -83,7 +81,7 @@ def create_app(networks: Networks, shapes: Shapes, *, inline: bool) -> FastAPI:
     return app
 
 
-def _pictures(pixels: Floats) -> Response:
+def _images(pixels: Floats) -> Response:
     body, media_type = answer(pixels)
     return Response(body, media_type=media_type)
 

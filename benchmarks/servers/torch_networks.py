@@ -34,9 +34,9 @@ class TorchNetworks:
             torch.set_num_threads(threads)
         self._vae = vae_of(bundle)
 
-    def encode(self, pictures: Floats) -> tuple[Floats, Floats]:
+    def encode(self, images: Floats) -> tuple[Floats, Floats]:
         with torch.inference_mode():
-            mean, logvar = self._vae.encoder(torch.from_numpy(pictures))
+            mean, logvar = self._vae.encoder(torch.from_numpy(images))
         return mean.numpy(), logvar.numpy()
 
     def decode(self, latents: Floats) -> Floats:

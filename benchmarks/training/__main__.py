@@ -68,9 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _loops(name: str, rounds: int, folder: Path, missing: dict[str, str]) -> list[Loop]:
     case = CASES[name]
     (folder / "pictures").mkdir(parents=True)
-    images = cases.pictures(case.pictures)
+    images = cases.images(case.images)
     np.save(folder / "pictures.npy", images)
-    our_loop.write_pictures(images, folder / "pictures")
+    our_loop.write_images(images, folder / "pictures")
     taken: dict[str, list[Taken]] = {}
     for number in range(rounds):
         # A B C, C B A, so that a disturbance weighs on all alike.
@@ -118,7 +118,7 @@ def _taken(loop: str, case: str, folder: Path) -> Taken:
 
 def _steps(name: str, rounds: int, *, compiled: bool) -> list[Step]:
     case = CASES[name]
-    images = cases.pictures(min(case.pictures, 2_560))
+    images = cases.images(min(case.images, 2_560))
     grey = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
     wanted = {text: one for text, one in VARIANTS.items() if compiled or not one.compile}
     variants = {}

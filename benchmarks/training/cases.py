@@ -1,4 +1,4 @@
-"""What is trained, the same for all loops: networks, pictures, loss, optimiser, and the clock.
+"""What is trained, the same for all loops: networks, images, loss, optimiser, and the clock.
 
 Of the project only `model` is used here, so that the peers' environment can import it.
 """
@@ -27,11 +27,11 @@ BETAS = (0.9, 0.99)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A network, and how many pictures are an epoch of it."""
+    """A network, and how many images are an epoch of it."""
 
     network: ConvConfig | MlpConfig
     latent_dim: int
-    pictures: int
+    images: int
 
     @property
     def model(self) -> ModelConfig:
@@ -44,7 +44,7 @@ class Case:
     @property
     def steps(self) -> int:
         """Of an epoch."""
-        return -(-self.pictures // BATCH)
+        return -(-self.images // BATCH)
 
 
 CASES = {
@@ -57,7 +57,7 @@ CASES = {
 only for what pays in a step."""
 
 
-def pictures(count: int) -> Images:
+def images(count: int) -> Images:
     """uint8 [count, 28, 28, 1] of random grey levels: how long a step takes, they don't decide."""
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, (count, 28, 28, 1), dtype=np.uint8)

@@ -24,7 +24,7 @@ class Module(lightning.LightningModule):
         self._logs = logs
 
     def training_step(self, batch: list[Tensor], _number: int) -> Tensor:
-        """The loss of a batch of uint8 pictures."""
+        """The loss of a batch of uint8 images."""
         loss = cases.loss(self.vae, cases.binarised(batch[0]))
         if self._logs:
             self.log("loss", loss)

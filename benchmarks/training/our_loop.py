@@ -20,18 +20,18 @@ from training.fit.trainer import fit
 _runs = itertools.count()
 
 
-def write_pictures(images: Images, folder: Path) -> None:
+def write_images(images: Images, folder: Path) -> None:
     """uint8 [n, h, w, 1] as parquet files in the hub's layout, with two of them to test."""
     columns = datasets.Features({"image": datasets.Image()})
     for split, part in (("train", images), ("test", images[:2])):
-        rows = [{"bytes": _png(picture)} for picture in part[..., 0]]
+        rows = [{"bytes": _png(image)} for image in part[..., 0]]
         path = folder / f"{split}-00000-of-00001.parquet"
         with quiet(bars=False):
             datasets.Dataset.from_dict({"image": rows}, features=columns).to_parquet(str(path))
 
 
 def ours(case: Case, _grey: Tensor, folder: Path) -> None:
-    """One round, over the pictures that `write_pictures` left in the folder."""
+    """One round, over the images that `write_images` left in the folder."""
     config = TrainingConfig.model_validate(
         {
             "epochs": EPOCHS,
@@ -51,7 +51,7 @@ def ours(case: Case, _grey: Tensor, folder: Path) -> None:
     fit(config, folder / f"run-{next(_runs)}", console=Console(file=io.StringIO()))
 
 
-def _png(picture: Images) -> bytes:
+def _png(image: Images) -> bytes:
     content = io.BytesIO()
-    Image.fromarray(picture).save(content, "png", compress_level=1)
+    Image.fromarray(image).save(content, "png", compress_level=1)
     return content.getvalue()

@@ -16,7 +16,7 @@ _CLIP_NORM = 200.0
 
 
 def bare(case: Case, grey: Tensor, _folder: Path) -> None:
-    """One round over uint8 pictures [n, c, h, w]."""
+    """One round over uint8 images [n, c, h, w]."""
     _bare(case, grey, ours=False)
 
 
@@ -44,7 +44,7 @@ def _bare(case: Case, grey: Tensor, *, ours: bool) -> None:
 
 
 def data_loader(case: Case, grey: Tensor, _folder: Path) -> None:
-    """The same, each picture taken by itself and collated, as a DataLoader does."""
+    """The same, each image taken by itself and collated, as a DataLoader does."""
     vae = cases.build(case)
     optimiser = cases.optimiser(vae.parameters())
     loader = DataLoader(TensorDataset(grey), batch_size=BATCH, shuffle=True)

@@ -16,8 +16,8 @@ from benchmarks.training import cases
 from benchmarks.training.cases import BATCH, BETAS, EPOCHS, LEARNING_RATE, Case
 
 
-class Pictures(Dataset[DatasetOutput]):
-    """uint8 pictures; pythae's own data set would make them float32 first."""
+class Images(Dataset[DatasetOutput]):
+    """uint8 images; pythae's own data set would make them float32 first."""
 
     def __init__(self, grey: Tensor) -> None:
         self._grey = grey
@@ -54,4 +54,4 @@ def pythae(case: Case, grey: Tensor, folder: Path) -> None:
         optimizer_params={"betas": list(BETAS), "fused": True},
         no_cuda=True,
     )
-    BaseTrainer(Model(case), Pictures(grey), training_config=config).train()
+    BaseTrainer(Model(case), Images(grey), training_config=config).train()

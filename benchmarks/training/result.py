@@ -12,7 +12,7 @@ from benchmarks.report import result, tables
 from benchmarks.report.tables import Table
 
 OURS, BARE = "vaetrain", "bare loop"
-PICTURES = 60_000
+IMAGES = 60_000
 _COMMAND = "python -m benchmarks.training"
 
 
@@ -36,7 +36,7 @@ class Step:
     network: str
     choices: str
     cpu: Spread
-    """Milliseconds of processor time for 128 pictures."""
+    """Milliseconds of processor time for 128 images."""
     faster: Spread
     """How many times as fast as the first, round by round."""
     first_seconds: float
@@ -68,7 +68,7 @@ def loops(found: Sequence[Loop]) -> Table:
         for one in found
     ]
     head = ("network", "loop", "CPU s/epoch", "wall s/epoch", f"{OURS} over it, CPU")
-    return Table("Loops, seconds for 60,000 pictures", head, rows, texts=2)
+    return Table("Loops, seconds for 60,000 images", head, rows, texts=2)
 
 
 def steps(found: Sequence[Step]) -> Table:
@@ -84,7 +84,7 @@ def steps(found: Sequence[Step]) -> Table:
         for one in found
     ]
     head = ("network", "step", "CPU s/epoch", "times as fast", "first step, s")
-    return Table("Steps, seconds for 60,000 pictures", head, rows, texts=2)
+    return Table("Steps, seconds for 60,000 images", head, rows, texts=2)
 
 
 def measured_on(found: TrainingResult) -> str:
@@ -127,6 +127,6 @@ def sections(found: TrainingResult | None) -> Mapping[str, Table | str]:
 
 
 def _epoch(step: Spread) -> Spread:
-    """Milliseconds for a step of 128 pictures → seconds for an epoch of 60,000."""
-    times = PICTURES / 128 / 1000
+    """Milliseconds for a step of 128 images → seconds for an epoch of 60,000."""
+    times = IMAGES / 128 / 1000
     return Spread(step.median * times, step.low * times, step.high * times, step.count)

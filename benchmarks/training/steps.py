@@ -42,7 +42,7 @@ class Variant:
 
     def __init__(self, case: Case, choices: Choices, grey: Tensor) -> None:
         self._choices = choices
-        self._grey = grey[: max(choices.batch, case.pictures // choices.batch * choices.batch)]
+        self._grey = grey[: max(choices.batch, case.images // choices.batch * choices.batch)]
         self._vae = cases.build(case, channels_last=choices.channels_last)
         self._optimiser = cases.optimiser(self._vae.parameters(), fused=choices.fused)
         if choices.compile:
@@ -53,7 +53,7 @@ class Variant:
         """Of the first step: of a compiled network its compilation."""
 
     def round(self) -> float:
-        """Trains on all pictures once; milliseconds of processor time for 128 of them."""
+        """Trains on all images once; milliseconds of processor time for 128 of them."""
         before = time.process_time()
         for rows in torch.randperm(len(self._grey)).split(self._choices.batch):  # type: ignore[no-untyped-call]
             self._step(self._grey[rows])

@@ -2,7 +2,7 @@
 
     python -m benchmarks.training.worker LOOP CASE FOLDER
 
-`FOLDER` holds `pictures.npy`. Prints what a step took, as JSON.
+`FOLDER` holds `images.npy`. Prints what a step took, as JSON.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
     case, path = CASES[case_name], Path(folder)
     module, function = LOOPS[name]
     loop = getattr(importlib.import_module(f"benchmarks.training.{module}"), function)
-    images = np.load(path / "pictures.npy", mmap_mode="r")[: case.pictures]
+    images = np.load(path / "pictures.npy", mmap_mode="r")[: case.images]
     grey = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
     clock = Clock()
     clock.install(VAE)

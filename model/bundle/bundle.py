@@ -64,7 +64,7 @@ class Bundle:
     mixture: Mixture | None = field(default=None, compare=False)
     """The prior, where it is not N(0, I)."""
     posterior: Posterior | None = field(default=None, compare=False)
-    """Where pictures lie in the latent space, where the bundle has it."""
+    """Where images lie in the latent space, where the bundle has it."""
     card: str | None = field(default=None, compare=False)
     """A page of Markdown about the model, where the bundle has one."""
 

@@ -54,7 +54,7 @@ class SizesSpec(Frozen):
 
 
 class InputSpec(Frozen):
-    """The pictures that the encoder takes: float32 [n, channels, height, width].
+    """The images that the encoder takes: float32 [n, channels, height, width].
 
     Raises:
         pydantic.ValidationError: `order` is not one of so many channels, `value_range` does not
@@ -72,12 +72,12 @@ class InputSpec(Frozen):
 
     @property
     def dimensions(self) -> int:
-        """The number of values of a picture of `height` and `width`."""
+        """The number of values of an image of `height` and `width`."""
         return self.channels * self.height * self.width
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """The shape of a picture inside, (channels, height, width), as a graph states it."""
+        """The shape of an image inside, (channels, height, width), as a graph states it."""
         if self.sizes:
             return (self.channels, VARIES, VARIES)
         return (self.channels, self.height, self.width)
@@ -114,9 +114,9 @@ class LatentSpec(Frozen):
     """
 
     shape: Shape
-    """Of a picture of the input's `height` and `width`."""
+    """Of an image of the input's `height` and `width`."""
     factor: PositiveInt | None = None
-    """Pixels a side for each of a map's entries: a picture of h×w has a map of h/f×w/f."""
+    """Pixels a side for each of a map's entries: an image of h×w has a map of h/f×w/f."""
     scaling: float = 1.0
     shift: float = 0.0
 

@@ -82,7 +82,7 @@ class FileEntry(Frozen):
 
 
 class Preprocessing(Frozen):
-    """How any picture is fitted to the model, in training and in serving alike."""
+    """How any image is fitted to the model, in training and in serving alike."""
 
     orientation: Literal["exif"] = "exif"
     crop: Literal["centre"] = "centre"
@@ -152,7 +152,7 @@ class Manifest(Frozen):
     """A few sentences for people: what the model is, and what it is not for."""
 
     @model_validator(mode="after")
-    def _likelihood_covers_the_picture(self) -> Self:
+    def _likelihood_covers_the_image(self) -> Self:
         if self.likelihood and self.likelihood.dimensions != self.input.dimensions:
             msg = (
                 f"likelihood.dimensions must be channels × height × width of the input, "
@@ -223,7 +223,7 @@ class Manifest(Frozen):
             msg = f"latent.shape must be {list(wanted)}, got {list(self.latent.shape)}"
             raise ValueError(msg)
         if self.likelihood:
-            msg = "a likelihood is defined for pictures of one size, so leave out input.sizes"
+            msg = "a likelihood is defined for images of one size, so leave out input.sizes"
             raise ValueError(msg)
         return self
 
@@ -235,14 +235,14 @@ class Manifest(Frozen):
         return self.latent.shape
 
     def latent_shape(self, height: int, width: int) -> tuple[int, ...]:
-        """The shape of the latent of a picture of that size, which is one that the model takes."""
+        """The shape of the latent of an image of that size, which is one that the model takes."""
         factor = self.latent.factor
         if self.input.sizes is None or factor is None:
             return self.latent.shape
         return (self.latent.shape[0], height // factor, width // factor)
 
-    def picture_size(self, latent: tuple[int, ...]) -> tuple[int, int]:
-        """Height and width of the picture of a latent of that shape."""
+    def image_size(self, latent: tuple[int, ...]) -> tuple[int, int]:
+        """Height and width of the image of a latent of that shape."""
         factor = self.latent.factor
         if self.input.sizes is None or factor is None:
             return self.input.height, self.input.width
@@ -250,6 +250,6 @@ class Manifest(Frozen):
 
     @property
     def smallest_latent(self) -> tuple[int, ...]:
-        """The shape of the latent of the smallest picture."""
+        """The shape of the latent of the smallest image."""
         sizes = self.input.sizes
         return self.latent_shape(sizes.min, sizes.min) if sizes else self.latent.shape

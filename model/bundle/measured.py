@@ -1,4 +1,4 @@
-"""The parts of a bundle's manifest that say what was measured, and on which pictures."""
+"""The parts of a bundle's manifest that say what was measured, and on which images."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from model.config import Binarisation, Frozen
 ClassName = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 """Without control characters, as it is shown in pages and terminals."""
 
-PICTURES = 5000
-"""How many pictures there are posterior means of, at most."""
+IMAGES = 5000
+"""How many images there are posterior means of, at most."""
 
 
 class Metric(Frozen):
@@ -22,9 +22,9 @@ class Metric(Frozen):
     value: float
     standard_error: float | None = None
     n: PositiveInt
-    """Number of pictures."""
+    """Number of images."""
     samples: PositiveInt | None = None
-    """K, the number of importance samples of each picture."""
+    """K, the number of importance samples of each image."""
     seeds: Mapping[str, int] = {}
     note: str | None = None
 
@@ -32,35 +32,35 @@ class Metric(Frozen):
 class ReferenceSpec(Frozen):
     """What the bounds in `reference.npz` are of, sorted arrays [n] by `Binarisation`.
 
-    Importance-weighted bounds of pictures that the model was not trained on, computed from the
-    bundle's graphs: what a picture's bound is compared with.
+    Importance-weighted bounds of images that the model was not trained on, computed from the
+    bundle's graphs: what an image's bound is compared with.
     """
 
     split: str
-    """Which pictures, such as `validation` or `test`."""
+    """Which images, such as `validation` or `test`."""
     fingerprint: str
     """Of the split of the source that they are from, as `DataSpec` has it."""
     n: PositiveInt
-    """Number of pictures."""
+    """Number of images."""
     samples: PositiveInt
-    """K, the number of importance samples of each picture."""
+    """K, the number of importance samples of each image."""
     seed: NonNegativeInt
-    """Of the binarisation and the samples; picture i's follow from (seed, i)."""
+    """Of the binarisation and the samples; image i's follow from (seed, i)."""
     binarised: tuple[Binarisation, ...]
 
 
 class PosteriorSpec(Frozen):
-    """What the means in `posterior.npz` are of: pictures that the model was not trained on.
+    """What the means in `posterior.npz` are of: images that the model was not trained on.
 
-    They are what the encoder answers to the pictures as they are, as `/encode` does, and not made
+    They are what the encoder answers to the images as they are, as `/encode` does, and not made
     binary first.
     """
 
     split: str
-    """Which pictures, such as `validation` or `test`."""
+    """Which images, such as `validation` or `test`."""
     fingerprint: str
     """Of the split of the source that they are from, as `DataSpec` has it."""
-    n: Annotated[int, Field(gt=0, le=PICTURES)]
-    """Number of pictures, evenly chosen from the split."""
+    n: Annotated[int, Field(gt=0, le=IMAGES)]
+    """Number of images, evenly chosen from the split."""
     classes: Annotated[tuple[ClassName, ...], Field(max_length=10_000)] = ()
-    """Names of the classes that labels number from 0; empty where the pictures have no labels."""
+    """Names of the classes that labels number from 0; empty where the images have no labels."""

@@ -1,8 +1,8 @@
-"""Where pictures lie in the latent space: posterior means of pictures that were not trained on.
+"""Where images lie in the latent space: posterior means of images that were not trained on.
 
 `posterior.npz` in a bundle holds `mean` [n, *latent_shape], float32 or, where latents are large,
 float16, and `label` [n], integers that number the classes, or −1 for none. The manifest's
-`posterior` says what the pictures are. The latents are the model's own, not scaled as served.
+`posterior` says what the images are. The latents are the model's own, not scaled as served.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.archive import read_arrays, write_arrays
-from model.bundle.measured import PICTURES as PICTURES
+from model.bundle.measured import IMAGES as IMAGES
 from model.bundle.measured import PosteriorSpec
 from model.pixels import Floats
 
@@ -37,7 +37,7 @@ class Posterior:
 
 def storable(available: int, values: int) -> int:
     """How many of `available` means, each of so many values, there is room for."""
-    return min(available, PICTURES, max(1, LARGEST // (np.dtype(np.float16).itemsize * values)))
+    return min(available, IMAGES, max(1, LARGEST // (np.dtype(np.float16).itemsize * values)))
 
 
 def write_posterior(means: Floats, labels: Labels) -> bytes:

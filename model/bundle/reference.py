@@ -1,7 +1,7 @@
-"""The bounds of pictures that a model was not trained on: what a picture's bound is compared with.
+"""The bounds of images that a model was not trained on: what an image's bound is compared with.
 
 `reference.npz` in a bundle holds a sorted array of importance-weighted bounds for each way of
-making pictures binary; the manifest's `reference` says what they are of.
+making images binary; the manifest's `reference` says what they are of.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Reference:
         """Per cent of the stored bounds that lie below each of `values` [n], 0 … 100.
 
         An equal one counts half. None where there are none that are comparable: of that way of
-        making pictures binary, with that number of samples.
+        making images binary, with that number of samples.
         """
         stored = self.bounds.get(how)
         if stored is None or samples != self.spec.samples:

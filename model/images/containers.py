@@ -47,7 +47,7 @@ class ContainerError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What a picture file's structure tells, and its bytes without what no decoder needs."""
+    """What an image file's structure tells, and its bytes without what no decoder needs."""
 
     format: str
     """Pillow's name: PNG, JPEG or WEBP."""
@@ -169,7 +169,7 @@ def _next_segment(data: bytes, position: int) -> tuple[int, int, int]:
     """The next marker's code, where the two bytes of its length are, and where it ends."""
     match = _JPEG_MARKER.search(data, position)
     if match is None:
-        msg = "the JPEG file ends before its picture does"
+        msg = "the JPEG file ends before its image does"
         raise ContainerError(msg)
     code, body = match[1][0], match.end()
     if code in _JPEG_BARE or code == _JPEG_END:
@@ -178,7 +178,7 @@ def _next_segment(data: bytes, position: int) -> tuple[int, int, int]:
 
 
 def _end_of_scans(data: bytes, start: int) -> int:
-    """Where the picture ends, its scans having been counted; what follows is not of it."""
+    """Where the image ends, its scans having been counted; what follows is not of it."""
     scans, position = 0, start
     for _ in range(_MAX_PIECES):
         match = _JPEG_MARKER.search(data, position)

@@ -1,4 +1,4 @@
-"""The one EXIF field that changes how a picture is shown: its orientation."""
+"""The one EXIF field that changes how an image is shown: its orientation."""
 
 from __future__ import annotations
 

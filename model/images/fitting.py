@@ -1,4 +1,4 @@
-"""Any picture file → the uint8 array a model takes; the same code in training and in serving."""
+"""Any image file → the uint8 array a model takes; the same code in training and in serving."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Of an upright picture: its columns are the file's rows; its right, its bottom come first there.
+# Of an upright image: its columns are the file's rows; its right, its bottom come first there.
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 _RIGHT_FIRST = frozenset({2, 3, 6, 7})
 _BOTTOM_FIRST = frozenset({3, 4, 7, 8})
@@ -41,16 +41,16 @@ _SIXTEEN_BIT_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 _WHITE_16_BIT = 65535
 
 
-class PictureError(ValueError):
-    """The bytes are no picture that can be used; the text says why."""
+class ImageError(ValueError):
+    """The bytes are no image that can be used; the text says why."""
 
 
-class TooManyPixelsError(PictureError):
+class TooManyPixelsError(ImageError):
     """The header announces more pixels than the caller allows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class DecodedImage:
     """A decoded file, before it is fitted."""
 
     image: Image.Image
@@ -62,7 +62,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A picture fitted to a model, and what was done to it."""
+    """An image fitted to a model, and what was done to it."""
 
     pixels: Images
     """uint8 [h, w, c]."""
@@ -74,8 +74,10 @@ class Fitted:
     """In order; empty when the file already was what the model takes."""
 
 
-def read(source: BinaryIO, *, max_pixels: int, formats: tuple[str, ...] | None = None) -> Picture:
-    """Decodes the first frame of a picture, after its header has passed the checks.
+def read(
+    source: BinaryIO, *, max_pixels: int, formats: tuple[str, ...] | None = None
+) -> DecodedImage:
+    """Decodes the first frame of an image, after its header has passed the checks.
 
     Args:
         source: the file, positioned at its start.
@@ -85,25 +87,25 @@ def read(source: BinaryIO, *, max_pixels: int, formats: tuple[str, ...] | None =
 
     Raises:
         TooManyPixelsError: the header announces more than `max_pixels`.
-        PictureError: not a picture, of another format, or broken.
+        ImageError: not an image, of another format, or broken.
     """
     data = source.read()
     try:
         container = scan(data)
     except ContainerError as error:
-        raise PictureError(str(error)) from error
+        raise ImageError(str(error)) from error
     if formats is not None and (container is None or container.format not in formats):
-        msg = f"not a picture in a known format ({', '.join(formats)})"
-        raise PictureError(msg)
+        msg = f"not an image in a known format ({', '.join(formats)})"
+        raise ImageError(msg)
     if container is None:
         return _decode_other(data, max_pixels)
     _check_size(container.width, container.height, max_pixels)
     plain = plain_png.decode(container)
     if plain is not None:
-        return Picture(plain)
+        return DecodedImage(plain)
     image = _decode(container.data, (container.format,), max_pixels)
     _rescale_transparency(image, container)
-    return Picture(image, container.bit_depth, container.orientation, container.animated)
+    return DecodedImage(image, container.bit_depth, container.orientation, container.animated)
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -120,33 +122,33 @@ def _decode(data: bytes, formats: tuple[str, ...] | None, max_pixels: int) -> Im
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooManyPixelsError(str(error)) from error
     except UnidentifiedImageError as error:
-        msg = "not a picture in a known format, or its header is broken"
-        raise PictureError(msg) from error
+        msg = "not an image in a known format, or its header is broken"
+        raise ImageError(msg) from error
     except Exception as error:
-        msg = f"the picture's header is broken: {error}"
-        raise PictureError(msg) from error
+        msg = f"the image's header is broken: {error}"
+        raise ImageError(msg) from error
     _check_size(*image.size, max_pixels)
     try:
         image.load()
     except Exception as error:
-        msg = f"the picture is broken or truncated: {error}"
-        raise PictureError(msg) from error
+        msg = f"the image is broken or truncated: {error}"
+        raise ImageError(msg) from error
     if image.mode == "P" and image.palette is None:
-        msg = "the picture is broken: its colours are entries of a palette that is missing"
-        raise PictureError(msg)
+        msg = "the image is broken: its colours are entries of a palette that is missing"
+        raise ImageError(msg)
     return image
 
 
-def _decode_other(data: bytes, max_pixels: int) -> Picture:
+def _decode_other(data: bytes, max_pixels: int) -> DecodedImage:
     image = _decode(data, None, max_pixels)
     try:
         orientation = int(image.getexif().get(_ORIENTATION, exif.UPRIGHT))
         animated = bool(getattr(image, "is_animated", False))
         image.load()
     except Exception as error:
-        msg = f"the picture is broken: {error}"
-        raise PictureError(msg) from error
-    return Picture(image, 8, orientation, animated)
+        msg = f"the image is broken: {error}"
+        raise ImageError(msg) from error
+    return DecodedImage(image, 8, orientation, animated)
 
 
 def _rescale_transparency(image: Image.Image, container: Container) -> None:
@@ -160,34 +162,34 @@ def _rescale_transparency(image: Image.Image, container: Container) -> None:
         image.info["transparency"] = tuple(value >> 8 for value in key)
 
 
-def fit(picture: Picture, spec: InputSpec, preprocessing: Preprocessing) -> Fitted:
+def fit(decoded: DecodedImage, spec: InputSpec, preprocessing: Preprocessing) -> Fitted:
     """Upright, opaque, 8-bit, in the model's colours and size: uint8 [height, width, channels].
 
-    A centre crop to the model's aspect ratio, then an antialiased Lanczos resize; a picture
+    A centre crop to the model's aspect ratio, then an antialiased Lanczos resize; an image
     that already has the size keeps its pixels exactly. For a model that takes many sizes, the
-    picture keeps its own: it is cropped around its centre to the model's multiple.
+    image keeps its own: it is cropped around its centre to the model's multiple.
 
     Raises:
-        PictureError: the mode has no defined 8-bit range (floating-point pixels), its palette or
+        ImageError: the mode has no defined 8-bit range (floating-point pixels), its palette or
             transparency is broken, or its size is not one that the model takes.
     """
-    image = picture.image
+    image = decoded.image
     width, height, file_mode = image.width, image.height, image.mode
     mode = "L" if spec.channels == 1 else "RGB"
-    if _is_fitted(picture, spec, mode):
+    if _is_fitted(decoded, spec, mode):
         return Fitted(_pixels(image, spec.channels), width, height, file_mode)
-    steps = ["first frame taken"] if picture.animated else []
-    turn = _TURNS.get(picture.orientation)
+    steps = ["first frame taken"] if decoded.animated else []
+    turn = _TURNS.get(decoded.orientation)
     if turn is not None:
-        steps.append(f"turned upright (EXIF orientation {picture.orientation})")
-    sideways = picture.orientation in _SIDEWAYS
+        steps.append(f"turned upright (EXIF orientation {decoded.orientation})")
+    sideways = decoded.orientation in _SIDEWAYS
     across, down = (height, width) if sideways else (width, height)
     target = _target(across, down, spec)
     crop = target if spec.sizes else _same_aspect(across, down, *target)
-    box = _centre(across, down, *crop, picture.orientation)
-    with _as_picture_errors():
-        flat = _flat(picture, box, preprocessing.background, mode, steps)
-        del picture, image  # the largest array there is, unless the caller keeps it
+    box = _centre(across, down, *crop, decoded.orientation)
+    with _as_image_errors():
+        flat = _flat(decoded, box, preprocessing.background, mode, steps)
+        del decoded, image  # the largest array there is, unless the caller keeps it
         if turn is not None:
             flat = flat.transpose(turn)
         if box != (0, 0, width, height):
@@ -198,39 +200,39 @@ def fit(picture: Picture, spec: InputSpec, preprocessing: Preprocessing) -> Fitt
     return Fitted(_pixels(flat, spec.channels), width, height, file_mode, tuple(steps))
 
 
-def _is_fitted(picture: Picture, spec: InputSpec, mode: str) -> bool:
-    image = picture.image
+def _is_fitted(decoded: DecodedImage, spec: InputSpec, mode: str) -> bool:
+    image = decoded.image
     return (
         not spec.sizes
         and image.size == (spec.width, spec.height)
         and image.mode == mode
-        and picture.bit_depth == 8
-        and picture.orientation == exif.UPRIGHT
-        and not picture.animated
+        and decoded.bit_depth == 8
+        and decoded.orientation == exif.UPRIGHT
+        and not decoded.animated
         and not image.has_transparency_data
     )
 
 
 def _pixels(image: Image.Image, channels: int) -> Images:
-    # For a small picture faster than np.asarray.
+    # For a small image faster than np.asarray.
     flat = np.frombuffer(image.tobytes(), dtype=np.uint8)
     return flat.reshape(image.height, image.width, channels)
 
 
 @contextlib.contextmanager
-def _as_picture_errors() -> Iterator[None]:
+def _as_image_errors() -> Iterator[None]:
     """What Pillow stumbles over only now, such as a palette's broken transparency."""
     try:
         yield
-    except (PictureError, MemoryError):
+    except (ImageError, MemoryError):
         raise
     except Exception as error:
-        msg = f"the picture is broken: {error}"
-        raise PictureError(msg) from error
+        msg = f"the image is broken: {error}"
+        raise ImageError(msg) from error
 
 
 def _target(across: int, down: int, spec: InputSpec) -> tuple[int, int]:
-    """Width and height of the model's array for an upright picture of that size."""
+    """Width and height of the model's array for an upright image of that size."""
     sizes = spec.sizes
     if sizes is None:
         return spec.width, spec.height
@@ -239,14 +241,14 @@ def _target(across: int, down: int, spec: InputSpec) -> tuple[int, int]:
         msg = (
             f"{across}×{down} pixels are not a size that the model takes: width and height must "
             f"be {sizes.min} … {sizes.max + sizes.multiple - 1}, and are cropped to multiples of "
-            f"{sizes.multiple}; resize the picture"
+            f"{sizes.multiple}; resize the image"
         )
-        raise PictureError(msg)
+        raise ImageError(msg)
     return width, height
 
 
 def _same_aspect(across: int, down: int, width: int, height: int) -> tuple[int, int]:
-    """The largest part of an upright picture that has the aspect ratio of width and height."""
+    """The largest part of an upright image that has the aspect ratio of width and height."""
     return (
         max(1, min(across, round(down * width / height))),
         max(1, min(down, round(across * height / width))),
@@ -254,7 +256,7 @@ def _same_aspect(across: int, down: int, width: int, height: int) -> tuple[int, 
 
 
 def _centre(across: int, down: int, crop_across: int, crop_down: int, orientation: int) -> Box:
-    """Where the centre crop of the upright picture lies in the file."""
+    """Where the centre crop of the upright image lies in the file."""
     left, top = (across - crop_across) // 2, (down - crop_down) // 2
     # Of an odd rest the right and the bottom lose one more, which may lie first in the file.
     if orientation in _RIGHT_FIRST:
@@ -266,13 +268,15 @@ def _centre(across: int, down: int, crop_across: int, crop_down: int, orientatio
     return (left, top, left + crop_across, top + crop_down)
 
 
-def _flat(picture: Picture, box: Box, background: int, mode: str, steps: list[str]) -> Image.Image:
-    """The box of a picture, opaque, with 8 bits, in `mode`; still turned as it is in the file.
+def _flat(
+    decoded: DecodedImage, box: Box, background: int, mode: str, steps: list[str]
+) -> Image.Image:
+    """The box of an image, opaque, with 8 bits, in `mode`; still turned as it is in the file.
 
     Strip by strip: what a pixel becomes depends on itself alone, and the arrays in between take
     up to 20 bytes a pixel.
     """
-    image, depth = picture.image, picture.bit_depth
+    image, depth = decoded.image, decoded.bit_depth
     left, top, right, bottom = box
     if image.mode == mode and not image.has_transparency_data:
         image = _eight_bit(image, depth, steps)
@@ -293,8 +297,8 @@ def _flat(picture: Picture, box: Box, background: int, mode: str, steps: list[st
 
 def _eight_bit(image: Image.Image, bit_depth: int, steps: list[str]) -> Image.Image:
     if image.mode == "F":
-        msg = "floating-point pixels have no defined range; send 8-bit or 16-bit pictures"
-        raise PictureError(msg)
+        msg = "floating-point pixels have no defined range; send 8-bit or 16-bit images"
+        raise ImageError(msg)
     if image.mode not in _SIXTEEN_BIT_MODES:
         if bit_depth == 16:  # Pillow keeps the upper byte of 16-bit colours.
             steps.append("16 bits scaled to 8")
@@ -302,7 +306,7 @@ def _eight_bit(image: Image.Image, bit_depth: int, steps: list[str]) -> Image.Im
     wide = np.asarray(image)
     if wide.size and not 0 <= wide.min() <= wide.max() <= _WHITE_16_BIT:
         msg = f"pixels outside 0 … {_WHITE_16_BIT} have no defined range; send 8 or 16 bits"
-        raise PictureError(msg)
+        raise ImageError(msg)
     steps.append("16 bits scaled to 8")
     # 257 is odd, so that no value lies half-way between two levels.
     grey = Image.fromarray(((wide.astype(np.uint32) + 128) // 257).astype(np.uint8))
@@ -331,8 +335,8 @@ def _coloured(image: Image.Image, mode: str, steps: list[str]) -> Image.Image:
         try:
             image = image.convert("RGB")
         except ValueError as error:
-            msg = f"pictures of mode {image.mode} can't be brought to RGB: {error}"
-            raise PictureError(msg) from error
+            msg = f"images of mode {image.mode} can't be brought to RGB: {error}"
+            raise ImageError(msg) from error
         steps.append("converted to RGB")
     if mode == "L" and image.mode == "RGB":
         steps.append("converted to grey (ITU-R 601)")

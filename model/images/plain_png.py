@@ -1,7 +1,7 @@
 """Small, plain PNG files, handed to Pillow's decoder without what Pillow does around it.
 
 Around it are a file, a search for the plugin, a walk through the chunks and a loop over pieces:
-for a small picture twice the work of the decoder itself.
+for a small image twice the work of the decoder itself.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MOST_PIXELS = 65_536
 
 
 def decode(container: Container) -> Image.Image | None:
-    """The picture that Pillow makes of a PNG file; None where it takes Pillow to say what that is.
+    """The image that Pillow makes of a PNG file; None where it takes Pillow to say what that is.
 
     Decodes upright, still, not interlaced grey and RGB with 8 bits a sample, with an alpha channel
     or without, whose data is one chunk. The decoder is Pillow's own, and gets the data in one

@@ -1,4 +1,4 @@
-"""One picture's bounds on log p(x) from K draws: what `/score` answers and the reference holds.
+"""One image's bounds on log p(x) from K draws: what `/score` answers and the reference holds.
 
 Serving runs the graphs between these steps through its batchers, training by itself; what goes
 into the graphs and what is made of their answers is the same code.
@@ -25,7 +25,7 @@ Binarise = Literal["sample", "threshold"]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Figures of one picture, in nats but for the last."""
+    """Figures of one image, in nats but for the last."""
 
     reconstruction: float
     """log p(x|z) averaged over the K draws."""
@@ -39,7 +39,7 @@ class Estimate:
 
 
 def binarisation(spec: LikelihoodSpec, wanted: Binarise | None) -> Binarise | None:
-    """How pictures are made binary: as wanted, else as the model was trained; None: not at all."""
+    """How images are made binary: as wanted, else as the model was trained; None: not at all."""
     if spec.family != "bernoulli" or wanted is not None:
         return wanted
     # Data that was binary already passes a threshold unchanged.
@@ -48,13 +48,13 @@ def binarisation(spec: LikelihoodSpec, wanted: Binarise | None) -> Binarise | No
 
 def prepare(images: Images, how: Binarise | None, seed: int) -> tuple[Images, Floats]:
     """What the encoder is shown, uint8 [n, h, w, c], and what is scored, float32 [n, c, h, w] in
-    [0, 1]: the same pictures."""
+    [0, 1]: the same images."""
     shown = images if how is None else pixels.binarise(images, how, seed=seed)
     return shown, pixels.to_float(shown)
 
 
 def draw(samples: int, seed: int, row: int, mean: Floats, logvar: Floats) -> tuple[Floats, Floats]:
-    """K latents [K, *latent_shape] of one picture's posterior, and the noise they came from.
+    """K latents [K, *latent_shape] of one image's posterior, and the noise they came from.
 
     They depend on (seed, row, K) alone; those of another K may be others altogether.
     """
@@ -82,7 +82,7 @@ def estimate(
     logvar: Floats,
     mixture: Mixture | None = None,
 ) -> Estimate:
-    """The figures of one picture [c, h, w] from the decoder's `params` [K, c, h, w].
+    """The figures of one image [c, h, w] from the decoder's `params` [K, c, h, w].
 
     `latents` and `epsilon` [K, *latent_shape] are what `draw` gave for the posterior of `logvar`;
     `mixture` is the prior, where it is not N(0, I).

@@ -1,8 +1,8 @@
 """Log-likelihoods, the KL divergence and the importance-weighted bound in NumPy, for serving.
 
-Same quantities as `model.elbo`, which a test holds it to. One picture's targets [c, h, w]
+Same quantities as `model.elbo`, which a test holds it to. One image's targets [c, h, w]
 broadcast against many decoded rows [K, c, h, w]. Every figure is in nats and a sum over
-the picture's or the latent's values. What they take for logits or means is the decoder's second
+the image's or the latent's values. What they take for logits or means is the decoder's second
 output, `params`: never `pixels`, which is clamped.
 """
 

@@ -28,7 +28,7 @@ class LikelihoodSpec(Frozen):
     levels: Annotated[int, Field(ge=2, le=65_536)] | None = None
     """Number of grey levels that a logistic is a distribution over, of 16 bits at most."""
     binarise: Binarisation | None = None
-    """How training made grey pictures binary; Bernoulli only."""
+    """How training made grey images binary; Bernoulli only."""
 
     @model_validator(mode="after")
     def _members_fit_the_family(self) -> Self:
@@ -52,5 +52,5 @@ class LikelihoodSpec(Frozen):
 
 
 def ways_to_binarise(likelihood: LikelihoodSpec) -> tuple[Binarisation, ...]:
-    """How pictures may be made binary for a likelihood."""
+    """How images may be made binary for a likelihood."""
     return ("sample", "threshold") if likelihood.family == "bernoulli" else ("none",)

@@ -1,4 +1,4 @@
-"""The residual network that scales with width and depth, for pictures of 28 to 256 pixels.
+"""The residual network that scales with width and depth, for images of 28 to 256 pixels.
 
 Nothing in it normalises. Group normalisation would be allowed, as it looks at one row alone, but
 each one is another pass over the features, which costs a processor about what a small convolution

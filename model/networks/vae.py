@@ -36,7 +36,7 @@ class Pass(NamedTuple):
     mean: Tensor
     logvar: Tensor
     latents: Tensor
-    """[n · K, *latent_shape]: the K draws of each picture stand together."""
+    """[n · K, *latent_shape]: the K draws of each image stand together."""
     params: Tensor
     """[n · K, c, h, w]."""
 
@@ -133,8 +133,8 @@ class VAE(nn.Module):
         """log p(x|z) [n], in nats, of targets [n, c, h, w] in [0, 1] (binary for a Bernoulli).
 
         `scale` is what to take in place of the model's own. Where an optimal one is not given it
-        is that of these targets together, which is for training: each picture's figure then
-        depends on the others, and only pictures of equal weight may be in a batch.
+        is that of these targets together, which is for training: each image's figure then
+        depends on the others, and only images of equal weight may be in a batch.
         """
         own = self.scale() if scale is None else scale
         if own is None and self.is_calibrated_by_data:

@@ -36,12 +36,12 @@ def test_an_export_is_taken_again_until_its_recipe_changes(
     assert other.manifest.files != first.manifest.files
 
 
-def test_pictures_have_content(tmp_path: Path) -> None:
+def test_images_have_content(tmp_path: Path) -> None:
     """What the model draws differs from row to row, from black to white, and fills a PNG file."""
     bundle = bundles.provide("small", tmp_path)
     with np.load(io.BytesIO(bundle.read(GOLDEN))) as golden:
-        pictures = to_uint8(golden["pixels"])
-    assert pictures.min() < 10
-    assert pictures.max() > 245
-    assert np.abs(pictures[0].astype(int) - pictures[1]).mean() > 10
-    assert 300 < len(to_png(pictures[0])) < 900
+        images = to_uint8(golden["pixels"])
+    assert images.min() < 10
+    assert images.max() > 245
+    assert np.abs(images[0].astype(int) - images[1]).mean() > 10
+    assert 300 < len(to_png(images[0])) < 900

@@ -68,7 +68,7 @@ ENDS = System("ends", "ends at once", lambda port: [sys.executable, "-c", "raise
 
 
 def not_json(workload: Workload, content: bytes) -> bytes:
-    """Takes a picture for JSON, as the answer of a system that changed its ways would be."""
+    """Takes an image for JSON, as the answer of a system that changed its ways would be."""
     return bytes(json.loads(content))
 
 
@@ -149,8 +149,8 @@ def test_restless_systems_run_beside_ours_alone() -> None:
     assert names == [[OURS, "LitServe"], [OURS, "Ray Serve"]]
 
 
-def test_the_golden_picture_is_the_bundle_s(tmp_path: Path) -> None:
-    """The picture that is uploaded has the size that the model takes."""
+def test_the_golden_image_is_the_bundle_s(tmp_path: Path) -> None:
+    """The image that is uploaded has the size that the model takes."""
     bundle: Bundle = open_bundle(arithmetic_bundle.write(tmp_path).folder)
     assert workloads.golden_image(bundle).shape == (4, 4, 1)
 

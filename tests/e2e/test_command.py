@@ -110,7 +110,7 @@ def test_a_server_that_dies_midway_leaves_no_half_file(
         command = begin(
             "encode", folder, "-o", tmp_path / "latents.npy", "--url", url, "--timeout", "1"
         )
-        # Its first request is answered; it waits for the last picture of the second.
+        # Its first request is answered; it waits for the last image of the second.
         with fifo.open("wb") as writer:
             process.stop(signal.SIGKILL)
             writer.write((folder / "0.png").read_bytes())

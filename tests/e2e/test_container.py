@@ -17,7 +17,7 @@ import pytest
 from tests import arithmetic_bundle
 from tests.e2e.composed import Composed, composed, docker, missing_engine
 
-PICTURE = Path(__file__).parent.parent / "data" / "pictures" / "digit.png"
+IMAGE = Path(__file__).parent.parent / "data" / "images" / "digit.png"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -58,12 +58,12 @@ def test_it_answers_the_verbs(shipped: Composed) -> None:
         decoded = client.post("/decode", json={"latents": sample["latents"]}).raise_for_status()
         assert decoded.json()["images"] == sample["images"]
         client.headers["content-type"] = "image/png"
-        picture = PICTURE.read_bytes()
-        encoded = client.post("/encode", content=picture).raise_for_status().json()
-        rebuilt = client.post("/reconstruct", content=picture).raise_for_status().json()
+        image = IMAGE.read_bytes()
+        encoded = client.post("/encode", content=image).raise_for_status().json()
+        rebuilt = client.post("/reconstruct", content=image).raise_for_status().json()
         assert rebuilt["mean"] == encoded["mean"]
         assert rebuilt["kl"][0] > 0
-        scored = client.post("/score", content=picture).raise_for_status().json()
+        scored = client.post("/score", content=image).raise_for_status().json()
         assert 0 < scored["percentile"][0] < 100
     assert shipped.inspect()["State"]["Health"]["Status"] == "healthy"
 

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from tests import arithmetic_bundle
 from tests.e2e.process import server
 
-PICTURE = Path(__file__).parent.parent / "data" / "pictures" / "digit.png"
+IMAGE = Path(__file__).parent.parent / "data" / "images" / "digit.png"
 VERBS = ("/sample", "/encode", "/decode", "/reconstruct", "/score")
 PATIENCE = 30_000  # milliseconds; a busy machine renders slowly
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -80,7 +80,7 @@ def test_the_page_shows_every_verb_without_another_host(address: str, page: Page
 
 @pytest.mark.parametrize(("path", "member"), [("/sample", "images"), ("/decode", "images")])
 def test_an_example_works_as_it_stands(address: str, page: Page, path: str, member: str) -> None:
-    """The example of a verb answers 200 with pictures, untouched, by a click on Execute."""
+    """The example of a verb answers 200 with images, untouched, by a click on Execute."""
     operation = _try_out(page, address, path)
     answer = _execute(page, operation, path)
     assert len(answer[member]) >= 1
@@ -91,19 +91,19 @@ def test_an_example_works_as_it_stands(address: str, page: Page, path: str, memb
     ("path", "member"), [("/encode", "mean"), ("/reconstruct", "images"), ("/score", "elbo")]
 )
 def test_a_chosen_file_is_uploaded(address: str, page: Page, path: str, member: str) -> None:
-    """A picture chosen in the form of a verb that takes pictures is answered with 200."""
+    """An image chosen in the form of a verb that takes images is answered with 200."""
     operation = _try_out(page, address, path)
-    operation.locator("input[type=file]").set_input_files(PICTURE)
+    operation.locator("input[type=file]").set_input_files(IMAGE)
     assert len(_execute(page, operation, path)[member]) == 1
 
 
 @pytest.mark.parametrize(
     ("path", "member"), [("/encode", "mean"), ("/reconstruct", "images"), ("/score", "elbo")]
 )
-def test_the_json_example_of_a_picture_works(
+def test_the_json_example_of_a_image_works(
     address: str, page: Page, path: str, member: str
 ) -> None:
-    """Choosing JSON offers a picture in base64 that the service takes as it stands."""
+    """Choosing JSON offers an image in base64 that the service takes as it stands."""
     operation = _try_out(page, address, path)
     operation.get_by_label("Request content type").select_option("application/json")
     assert len(_execute(page, operation, path)[member]) == 1

@@ -73,7 +73,7 @@ def tensor(name: str, rows: Floats, *, binary: bool = True) -> triton.InferInput
 
 
 def levels(*values: float) -> Floats:
-    """Pictures of one level each."""
+    """Images of one level each."""
     return np.repeat(np.array(values, np.float32), SIZE * SIZE).reshape(-1, 1, SIZE, SIZE)
 
 
@@ -96,11 +96,11 @@ def test_metadata(client: triton.InferenceServerClient) -> None:
     told = client.get_model_metadata("arithmetic-reconstruct", "1")
     assert told == client.get_model_metadata("arithmetic-reconstruct")
     assert (told["name"], told["versions"]) == ("arithmetic-reconstruct", ["1"])
-    picture = {"datatype": "FP32", "shape": [-1, 1, SIZE, SIZE]}
+    image = {"datatype": "FP32", "shape": [-1, 1, SIZE, SIZE]}
     latent = {"datatype": "FP32", "shape": [-1, LATENT]}
-    assert told["inputs"] == [{"name": "image", **picture}]
+    assert told["inputs"] == [{"name": "image", **image}]
     assert told["outputs"] == [
-        {"name": "pixels", **picture},
+        {"name": "pixels", **image},
         {"name": "mean", **latent},
         {"name": "logvar", **latent},
     ]

@@ -57,13 +57,13 @@ def shown(sample: Tensor) -> NDArray[np.uint8]:
     return grey
 
 
-def picture(width: int, height: int) -> Image.Image:
+def drawn(width: int, height: int) -> Image.Image:
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
 
 
 def mode(vae: Any, image: Image.Image) -> Tensor:
-    """The posterior's mode of a picture whose size fits, neither shifted nor scaled."""
+    """The posterior's mode of an image whose size fits, neither shifted nor scaled."""
     pixels = torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy()).float()
     with torch.no_grad():
         found: Tensor = vae.encode(pixels[None] / 127.5 - 1).latent_dist.mode()
@@ -123,17 +123,17 @@ def test_do_scaling_asks_for_the_factors_of_the_model(url: str, vae: Any) -> Non
     torch.testing.assert_close(answer, decoded(vae, rows), rtol=0, atol=LIMIT)
 
 
-def test_decode_to_bytes_of_pictures(url: str, vae: Any) -> None:
-    """With partial_postprocess the tensor is uint8 [n, h, w, c], and makes pictures as it is."""
+def test_decode_to_bytes_of_images(url: str, vae: Any) -> None:
+    """With partial_postprocess the tensor is uint8 [n, h, w, c], and makes images as it is."""
     rows = latents(2, 4, 6, 5)
     options = FACTORS | {"output_type": "pt", "partial_postprocess": True}
-    pictures = remote_decode(f"{url}/decode", rows, return_type="pil", **options)
+    images = remote_decode(f"{url}/decode", rows, return_type="pil", **options)
     tensor = remote_decode(f"{url}/decode", rows, return_type="pt", **options)
 
     assert tensor.dtype == torch.uint8
     assert tensor.shape == (2, 12, 10, 3)
     assert np.abs(tensor.numpy().astype(int) - shown(decoded(vae, rows))).max() <= 1
-    np.testing.assert_array_equal(np.stack([np.asarray(one) for one in pictures]), tensor)
+    np.testing.assert_array_equal(np.stack([np.asarray(one) for one in images]), tensor)
 
 
 def test_decode_for_a_processor(url: str, vae: Any) -> None:
@@ -148,21 +148,21 @@ def test_decode_for_a_processor(url: str, vae: Any) -> None:
 
 
 def test_pil_with_a_processor_is_a_tensor(url: str, vae: Any) -> None:
-    """What the client asks for videos: numbers in 0 … 1, which it makes pictures of."""
+    """What the client asks for videos: numbers in 0 … 1, which it makes images of."""
     rows = latents(2, 4, 6, 5)
     options = FACTORS | {"processor": VaeImageProcessor(), "output_type": "pil"}
-    pictures = remote_decode(f"{url}/decode", rows, **options)
+    images = remote_decode(f"{url}/decode", rows, **options)
     tensor = remote_decode(f"{url}/decode", rows, return_type="pt", **options)
 
     assert 0 <= tensor.min() < tensor.max() <= 1
-    stacked = np.stack([np.asarray(one) for one in pictures])
+    stacked = np.stack([np.asarray(one) for one in images])
     assert np.abs(stacked.astype(int) - shown(decoded(vae, rows))).max() <= 1
 
 
 @pytest.mark.parametrize(
     ("image_format", "name", "limit"), [("png", "png", 1), ("jpg", "jpeg", 80)]
 )
-def test_decode_to_a_picture_file(
+def test_decode_to_a_image_file(
     url: str, vae: Any, image_format: Any, name: str, limit: int
 ) -> None:
     """The answer is a file of the wanted format; PNG loses nothing."""
@@ -177,7 +177,7 @@ def test_decode_to_a_picture_file(
 
 
 def test_packed_latents_are_unpacked(url: str, vae: Any) -> None:
-    """Squares of 2×2 entries in one, as Flux has them, with the picture's height and width."""
+    """Squares of 2×2 entries in one, as Flux has them, with the image's height and width."""
     rows = latents(1, 4, 6, 8)
     packed = rows.view(1, 4, 3, 2, 4, 2).permute(0, 2, 4, 1, 3, 5).reshape(1, 12, 16).contiguous()
     options = FACTORS | {"output_type": "pt", "return_type": "pt"}
@@ -192,11 +192,11 @@ def test_packed_latents_are_unpacked(url: str, vae: Any) -> None:
     ("sent", "scaling", "shift"),
     [(FACTORS, SCALING, SHIFT), ({}, 1, 0), ({"scaling_factor": 3}, 3, 0)],
 )
-def test_encode_a_picture(
+def test_encode_a_image(
     url: str, vae: Any, sent: dict[str, Any], scaling: float, shift: float
 ) -> None:
     """The posterior's mode, shifted and scaled as the client says, of a PNG without a type."""
-    image = picture(20, 12)
+    image = drawn(20, 12)
     answer = remote_encode(f"{url}/encode", image, **sent)
 
     assert list(answer.shape) == [1, 4, 6, 10]
@@ -204,8 +204,8 @@ def test_encode_a_picture(
 
 
 def test_an_odd_size_is_cropped_around_the_centre(url: str, vae: Any) -> None:
-    """A picture keeps its pixels and loses what is beyond the multiple, as a tensor does."""
-    image = picture(21, 13)
+    """An image keeps its pixels and loses what is beyond the multiple, as a tensor does."""
+    image = drawn(21, 13)
     wanted = (mode(vae, image.crop((0, 0, 20, 12))) - SHIFT) * SCALING
     tensor = torch.from_numpy(np.asarray(image).transpose(2, 0, 1)[None].copy())
 
@@ -216,7 +216,7 @@ def test_an_odd_size_is_cropped_around_the_centre(url: str, vae: Any) -> None:
 
 def test_there_and_back(url: str, vae: Any) -> None:
     """What encode answers is what decode takes, in half precision too."""
-    image = picture(32, 24)
+    image = drawn(32, 24)
     tensor = torch.from_numpy(np.asarray(image).transpose(2, 0, 1)[None].copy()).float()
     there = remote_encode(f"{url}/encode", (tensor / 127.5 - 1).half(), **FACTORS)
     back = remote_decode(f"{url}/decode", there, output_type="pt", return_type="pt", **FACTORS)
@@ -262,7 +262,7 @@ def test_what_is_refused_is_told_in_json(
 
 def test_the_native_verbs_agree_with_the_protocol(url: str) -> None:
     """`/encode` and `/decode` have the latents that the manifest scales, of any size."""
-    base, image = url.removesuffix("/remote-vae"), picture(20, 12)
+    base, image = url.removesuffix("/remote-vae"), drawn(20, 12)
     file = io.BytesIO()
     image.save(file, "PNG")
     with httpx.Client(base_url=base, headers={"Accept": "application/x-npy"}) as client:

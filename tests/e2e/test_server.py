@@ -58,7 +58,7 @@ def post(path: str, body: bytes, *headers: bytes) -> bytes:
 
 def test_answers_the_verbs_in_every_format(live: tuple[Server, int]) -> None:
     """Over a socket each verb takes its ways of sending and answers in its formats."""
-    picture, latents = png(51), io.BytesIO()
+    image, latents = png(51), io.BytesIO()
     np.save(latents, np.array([[0.2, 0.0]], dtype=np.float32))
     with httpx.Client(base_url=f"http://127.0.0.1:{live[1]}") as client:
         for media in (JSON, PNG, NPY):
@@ -69,19 +69,17 @@ def test_answers_the_verbs_in_every_format(live: tuple[Server, int]) -> None:
                 client.post(
                     "/decode", content=latents.getvalue(), headers=headers | {"Content-Type": NPY}
                 ),
-                client.post("/reconstruct", files={"images": picture}, headers=headers),
-                client.post(
-                    "/reconstruct", content=picture, headers=headers | {"Content-Type": PNG}
-                ),
+                client.post("/reconstruct", files={"images": image}, headers=headers),
+                client.post("/reconstruct", content=image, headers=headers | {"Content-Type": PNG}),
             ]
             assert [answer.status_code for answer in answers] == [200] * 5
             assert {answer.headers["content-type"] for answer in answers} == {media}
         for media in (JSON, NPY):
             answer = client.post(
-                "/encode", content=picture, headers={"Accept": media, "Content-Type": PNG}
+                "/encode", content=image, headers={"Accept": media, "Content-Type": PNG}
             )
             assert (answer.status_code, answer.headers["content-type"]) == (200, media)
-        scored = client.post("/score", content=picture, headers={"Content-Type": PNG})
+        scored = client.post("/score", content=image, headers={"Content-Type": PNG})
         assert (scored.status_code, scored.headers["content-type"]) == (200, JSON)
         assert client.get("/readyz").json()["status"] == "ready"
         assert client.get("/docs").status_code == 200
@@ -98,8 +96,8 @@ def test_a_slow_body_is_given_up_with_408(hasty: int) -> None:
 def test_a_client_who_leaves_frees_its_permit(live: tuple[Server, int]) -> None:
     """A request whose connection closes while it runs ends as 499, and nothing stays queued."""
     process, port = live
-    picture = json.dumps({"images": ["data:image/png;base64," + _base64(png(9))] * 2000})
-    body = picture.encode()[:-1] + b', "elbo_samples": 400}'
+    image = json.dumps({"images": ["data:image/png;base64," + _base64(png(9))] * 2000})
+    body = image.encode()[:-1] + b', "elbo_samples": 400}'
     headers = (b"X-Request-ID: leaver", b"Content-Type: application/json")
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(post("/reconstruct", body, *headers))

@@ -19,12 +19,12 @@ def fitted(
     formats: tuple[str, ...] | None = SERVED,
 ) -> Fitted:
     """Fits to `size` (width, height), or to the size that the file has."""
-    picture = read(io.BytesIO(data), max_pixels=10_000_000, formats=formats)
-    width, height = size or picture.image.size
+    image = read(io.BytesIO(data), max_pixels=10_000_000, formats=formats)
+    width, height = size or image.image.size
     spec = InputSpec(
         channels=1 if channels == 1 else 3,
         height=height,
         width=width,
         order="L" if channels == 1 else "RGB",
     )
-    return fit(picture, spec, Preprocessing(background=background))
+    return fit(image, spec, Preprocessing(background=background))

@@ -54,7 +54,7 @@ def test_conv_takes_the_sizes_that_its_halvings_divide(
 
 
 def test_sizes_that_follow_from_the_configuration() -> None:
-    """Latent shape, picture shape and number of pixel values follow from the sizes."""
+    """Latent shape, image shape and number of pixel values follow from the sizes."""
     config = ModelConfig(channels=3, height=20, width=12, latent_dim=7)
 
     assert config.latent_shape == (7,)

@@ -20,7 +20,7 @@ seeds = st.integers(0, 2**31)
 
 @given(seed=seeds, spread=st.floats(0.01, 5))
 def test_kl_is_the_closed_form(seed: int, spread: float) -> None:
-    """The KL divergence is the one that torch.distributions computes, for every picture."""
+    """The KL divergence is the one that torch.distributions computes, for every image."""
     mean, logvar = draw(seed, 3, 5, spread=spread), draw(seed + 1, 3, 5, spread=spread)
     posterior = Normal(mean, (logvar / 2).exp())
     prior = Normal(torch.zeros_like(mean), torch.ones_like(mean))
@@ -39,7 +39,7 @@ def test_kl_of_the_prior_is_zero() -> None:
 
 @given(seed=seeds)
 def test_bernoulli_log_likelihood(seed: int) -> None:
-    """Σ log p over a picture's values is the one that torch.distributions computes."""
+    """Σ log p over an image's values is the one that torch.distributions computes."""
     logits = draw(seed, 4, 1, 3, 3, spread=4)
     targets = (draw(seed + 1, 4, 1, 3, 3) > 0).float()
 
@@ -58,7 +58,7 @@ def test_bernoulli_log_likelihood_of_large_logits() -> None:
 
 @given(seed=seeds, scale=st.floats(1 / 255, 3))
 def test_gaussian_log_likelihood(seed: int, scale: float) -> None:
-    """Σ log N over a picture's values is the one that torch.distributions computes."""
+    """Σ log N over an image's values is the one that torch.distributions computes."""
     mean, targets = draw(seed, 4, 3, 2, 2), draw(seed + 1, 4, 3, 2, 2)
 
     expected = log_density(Independent(Normal(mean, scale), 3), targets)
@@ -92,7 +92,7 @@ def test_a_learned_scale_gets_its_gradient() -> None:
 
 def test_the_optimal_scale_is_the_root_mean_squared_error() -> None:
     """Errors of 0.3 and 0.4 have the root mean square √0.125, and the likelihood its closed form:
-    −D (log σ* + ½ + ½ log 2π) on average over the pictures."""
+    −D (log σ* + ½ + ½ log 2π) on average over the images."""
     targets = torch.tensor([[0.3, 0.4], [0.3, 0.4]]).reshape(2, 1, 1, 2)
     mean = torch.zeros(2, 1, 1, 2)
 
@@ -158,7 +158,7 @@ def test_logistic_bins_by_hand() -> None:
 
 @given(seed=seeds, scale=st.floats(0.05, 1))
 def test_logistic_log_likelihood(seed: int, scale: float) -> None:
-    """Σ log p over a picture is the difference of float64 sigmoids, each channel with its scale."""
+    """Σ log p over an image is the difference of float64 sigmoids, each channel with its scale."""
     scales = torch.tensor([scale, 2 * scale, 0.5])
     level = torch.randint(0, LEVELS, (4, 3, 2, 2), generator=torch.Generator().manual_seed(seed))
     mean = 0.5 + draw(seed + 1, 4, 3, 2, 2, spread=0.1)

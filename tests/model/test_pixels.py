@@ -19,7 +19,7 @@ ranges = st.sampled_from([(0.0, 1.0), (-1.0, 1.0)])
 
 @given(images=images, value_range=ranges)
 def test_to_float_and_back_is_exact(images: Images, value_range: tuple[float, float]) -> None:
-    """Every uint8 picture survives the way to float32 and back, in any range."""
+    """Every uint8 image survives the way to float32 and back, in any range."""
     back = pixels.to_uint8(pixels.to_float(images, value_range), value_range)
 
     np.testing.assert_array_equal(back, images)
@@ -56,7 +56,7 @@ def test_to_uint8_keeps_its_argument() -> None:
 
 
 @given(images=images, how=st.sampled_from(["sample", "threshold"]), seed=st.integers(0, 2**53 - 1))
-def test_binarised_pictures_are_black_and_white(
+def test_binarised_images_are_black_and_white(
     images: Images, how: Literal["sample", "threshold"], seed: int
 ) -> None:
     """Only 0 and 255 are left, and black and white pixels stay what they are."""
@@ -87,8 +87,8 @@ def test_sampling_keeps_the_mean(grey: int) -> None:
 
 
 @given(images=images, seed=st.integers(0, 1000))
-def test_a_picture_is_binarised_alike_in_any_batch(images: Images, seed: int) -> None:
-    """The first picture's bits do not depend on how many follow it."""
+def test_a_image_is_binarised_alike_in_any_batch(images: Images, seed: int) -> None:
+    """The first image's bits do not depend on how many follow it."""
     whole = pixels.binarise(images, "sample", seed=seed)
     alone = pixels.binarise(images[:1], "sample", seed=seed)
 

@@ -50,10 +50,10 @@ def test_a_graph_tells_its_tensors_and_runs() -> None:
     everything = graph.run(LATENTS)
     (params,) = graph.run(LATENTS, ["params"])
 
-    picture = (1, SIZE, SIZE)
+    image = (1, SIZE, SIZE)
     assert graph.inputs == (("latent", "tensor(float)", ("batch", LATENT)),)
     assert [name for name, _, _ in graph.outputs] == ["pixels", "params"]
-    assert graph.outputs[0][2] == ("batch", *picture)
+    assert graph.outputs[0][2] == ("batch", *image)
     np.testing.assert_array_equal(everything[1], params)
     np.testing.assert_array_equal(params[:, 0, 0, 0], [0.25, 1.5])
     np.testing.assert_array_equal(everything[0][:, 0, 0, 0], [0.25, 1.0])

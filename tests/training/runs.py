@@ -1,4 +1,4 @@
-"""Small runs for the tests: a tiny network on some hundred real pictures, for seconds."""
+"""Small runs for the tests: a tiny network on some hundred real images, for seconds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ learning_rate = 5e-3
 warmup_steps = 10
 [evaluation]
 samples = 5
-pictures = 40
+images = 40
 [bundle]
 name = "digits"
 """
@@ -148,7 +148,7 @@ def vaetrain(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
 
 
-def write_pictures(
+def write_images(
     folder: Path, count: int, *, mode: str = "RGB", size: tuple[int, int] = (20, 16), seed: int = 0
 ) -> Path:
     """Writes coloured or grey gradients, each another, as PNG files; returns the folder."""
@@ -164,7 +164,7 @@ def write_pictures(
 
 
 def write_table(path: Path, folder: Path) -> Path:
-    """Writes a folder's files as one parquet file with a column of pictures, as on the hub."""
+    """Writes a folder's files as one parquet file with a column of images, as on the hub."""
     path.parent.mkdir(parents=True, exist_ok=True)
     files = [{"bytes": file.read_bytes(), "path": file.name} for file in sorted(folder.iterdir())]
     features = datasets.Features({"image": datasets.Image()})

@@ -15,12 +15,12 @@ from training.cli.stages import STAGES
 from training.workdir import Workdir, read_json
 
 
-def test_run_makes_a_bundle_of_a_folder_of_colour_pictures(
+def test_run_makes_a_bundle_of_a_folder_of_colour_images(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One command trains on a plain folder with a preset of one's own and leaves a bundle; the
     same command with --resume finds everything done."""
-    folder = runs.write_pictures(tmp_path / "pictures", 24)
+    folder = runs.write_images(tmp_path / "pictures", 24)
     preset = tmp_path / "mine.toml"
     preset.write_text(
         """
@@ -144,7 +144,7 @@ def test_a_damaged_file_is_named_with_the_stage_to_run_again(
 
 
 def test_an_empty_folder_leaves_no_run(tmp_path: Path) -> None:
-    """Pictures that can't be used are found before anything is written."""
+    """Images that can't be used are found before anything is written."""
     (tmp_path / "empty").mkdir()
 
     status = main(
@@ -155,9 +155,9 @@ def test_an_empty_folder_leaves_no_run(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_single_picture_leaves_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Too few pictures are found before training, and not after it."""
-    folder = runs.write_pictures(tmp_path / "pictures", 1, mode="L", size=(28, 28))
+def test_a_single_image_leaves_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Too few images are found before training, and not after it."""
+    folder = runs.write_images(tmp_path / "pictures", 1, mode="L", size=(28, 28))
     arguments = [
         "fit", str(runs.preset(tmp_path)), "--data", str(folder),
         "--workdir", str(tmp_path / "run"), "--set", f"data.cache={tmp_path / 'cache'}",
@@ -165,7 +165,7 @@ def test_a_single_picture_leaves_no_run(tmp_path: Path, capsys: pytest.CaptureFi
 
     assert main(arguments) == 2
 
-    assert "too few: add pictures" in capsys.readouterr().err
+    assert "too few: add images" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

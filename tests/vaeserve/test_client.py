@@ -43,7 +43,7 @@ def service(repository: Path, **changes: Any) -> Iterator[tuple[Client, Counting
 
 
 def grey(*levels: int) -> Images:
-    """Pictures of one grey level each, uint8 [n, 4, 4, 1]."""
+    """Images of one grey level each, uint8 [n, 4, 4, 1]."""
     return np.broadcast_to(np.array(levels, np.uint8).reshape(-1, 1, 1, 1), (len(levels), 4, 4, 1))
 
 
@@ -73,8 +73,8 @@ def test_verbs_take_and_give_arrays(repository: Path) -> None:
         np.testing.assert_allclose(bounds.elbo, bounds.reconstruction - bounds.kl)
 
 
-def test_pictures_are_arrays_bytes_or_paths(repository: Path, tmp_path: Path) -> None:
-    """The same picture in each form has the same latent."""
+def test_images_are_arrays_bytes_or_paths(repository: Path, tmp_path: Path) -> None:
+    """The same image in each form has the same latent."""
     path = tmp_path / "grey.png"
     path.write_bytes(png(51))
     with service(repository) as (made, _):
@@ -107,7 +107,7 @@ def test_the_client_names_its_model(tmp_path: Path) -> None:
         assert [(one.model, one.version) for one in answers] == [("second", 2), ("second", 1)]
 
 
-def test_pictures_are_split_and_joined_in_order(repository: Path) -> None:
+def test_images_are_split_and_joined_in_order(repository: Path) -> None:
     """What a server takes at most is learned from its refusal, and kept for the next call."""
     levels = list(range(0, 250, 10))
     with service(repository, max_pictures=10) as (made, transport):
@@ -120,7 +120,7 @@ def test_pictures_are_split_and_joined_in_order(repository: Path) -> None:
 
 
 def test_bodies_are_split_too(repository: Path, tmp_path: Path) -> None:
-    """Pictures that a body has no room for go in several."""
+    """Images that a body has no room for go in several."""
     noise = np.random.default_rng(0).integers(0, 255, (8, 32, 32, 1), dtype=np.uint8)
     with service(repository, max_body_bytes=4096) as (made, _):
         expected = [made.encode(one[None]).mean[0] for one in noise]
@@ -144,8 +144,8 @@ def test_latents_are_split_too(repository: Path) -> None:
         assert len(transport.asked) == 1 + 4
 
 
-def test_the_index_of_a_bad_picture_is_its_place_in_the_call(repository: Path) -> None:
-    """A picture that a later request is refused for is named by its place among all."""
+def test_the_index_of_a_bad_image_is_its_place_in_the_call(repository: Path) -> None:
+    """An image that a later request is refused for is named by its place among all."""
     with service(repository, max_pictures=2) as (made, _):
         with pytest.raises(ProblemError) as caught:
             made.encode([png(1)] * 3 + [b"broken"])
@@ -210,21 +210,21 @@ def test_parts_of_two_versions_are_not_joined() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pictures", "words"),
+    ("images", "words"),
     [
         (np.zeros((1, 4, 4), np.uint8), "n, h, w, c"),
         (np.zeros((1, 4, 4, 2), np.uint8), "c of 1 or 3"),
         (np.zeros((1, 4, 4, 1), np.float32), "uint8"),
-        (np.zeros((0, 4, 4, 1), np.uint8), "no picture"),
-        ([], "no picture"),
+        (np.zeros((0, 4, 4, 1), np.uint8), "no image"),
+        ([], "no image"),
         ("a.png", "not one str"),
     ],
 )
-def test_what_are_no_pictures_is_not_sent(pictures: Any, words: str) -> None:
-    """Arrays that can't be pictures are refused before anything is asked."""
+def test_what_are_no_images_is_not_sent(images: Any, words: str) -> None:
+    """Arrays that can't be images are refused before anything is asked."""
     script = Script(httpx.ConnectError("refused"))
     with client(script, Time()) as made, pytest.raises((TypeError, ValueError), match=words):
-        made.encode(pictures)
+        made.encode(images)
     assert not script.requests
 
 
@@ -265,7 +265,7 @@ def test_scores_are_read() -> None:
     assert scores.pictures[0].steps == ("resized",)
 
 
-def test_pictures_are_scored(repository: Path) -> None:
+def test_images_are_scored(repository: Path) -> None:
     """The application's figures come as arrays, and with a seed they come again."""
     with service(repository) as (made, _):
         scores = made.score(grey(0, 255), samples=32, seed=9)
@@ -283,7 +283,7 @@ def test_pictures_are_scored(repository: Path) -> None:
 
 
 def test_interpolations_go_from_one_end_to_the_other(repository: Path) -> None:
-    """Between pictures, latents and seeds, as arrays and as a file."""
+    """Between images, latents and seeds, as arrays and as a file."""
     with service(repository) as (made, _):
         between = made.interpolate(grey(0, 255), steps=3, path="linear")
         np.testing.assert_array_equal(between.images[::2], grey(0, 255))
@@ -301,7 +301,7 @@ def test_interpolations_go_from_one_end_to_the_other(repository: Path) -> None:
 
 
 def test_ends_of_an_interpolation_are_sent_as_they_are_given() -> None:
-    """Pictures go as files with options in the query, latents and seeds as JSON."""
+    """Images go as files with options in the query, latents and seeds as JSON."""
     script = Script(httpx.Response(200, content=b"GIF89a"))
     with client(script, Time()) as made:
         made.interpolate_file("image/gif", grey(1, 2), steps=5, bounce=True)

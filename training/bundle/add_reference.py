@@ -1,4 +1,4 @@
-"""Adds to a bundle what is measured on held-out pictures: a new version, not trained anew."""
+"""Adds to a bundle what is measured on held-out images: a new version, not trained anew."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def add_reference(
 
     Args:
         folder: the bundle.
-        source: the pictures that its model was trained on, as `--data` of a run.
+        source: the images that its model was trained on, as `--data` of a run.
         root: where `<name>/<version>/` is written; by default beside the bundle.
         version: of the new bundle; by default one more than the bundle's.
         overrides: settings such as `data.validation_share` that the run had.
         console: for progress.
 
     Raises:
-        DataError: the pictures are not those of the bundle, or split otherwise.
+        DataError: the images are not those of the bundle, or split otherwise.
         StageError: the bundle can't be read, has no likelihood or not the range of values that is
             trained here, or can't be written.
     """
@@ -70,7 +70,7 @@ def add_reference(
     likelihood = _likelihood(manifest, folder)
     config = override_config(_config(manifest, likelihood, source), overrides)
     data = load_data(config)
-    _check_pictures(manifest, data, config)
+    _check_images(manifest, data, config)
     reference, bounds = measure_reference(graphs, likelihood, data, config, console)
     posterior, means = encode_held_out(graphs, data, config)
     samples: dict[str, Metric] = {}
@@ -101,8 +101,8 @@ def _likelihood(manifest: Manifest, folder: Path) -> LikelihoodSpec:
 
 
 def _config(manifest: Manifest, likelihood: LikelihoodSpec, source: str) -> TrainingConfig:
-    """What decides how the pictures are read; networks and optimisers have no part in it."""
-    # Of the likelihood, only whether pictures must be binary matters to how they are read.
+    """What decides how the images are read; networks and optimisers have no part in it."""
+    # Of the likelihood, only whether images must be binary matters to how they are read.
     family: LikelihoodConfig = GaussianConfig()
     if likelihood.family == "bernoulli":
         family = BernoulliConfig(binarise=likelihood.binarise or "none")
@@ -118,9 +118,9 @@ def _config(manifest: Manifest, likelihood: LikelihoodSpec, source: str) -> Trai
     return TrainingConfig(model=model, data=DataConfig(source=source, background=background))
 
 
-def _check_pictures(manifest: Manifest, data: Data, config: TrainingConfig) -> None:
+def _check_images(manifest: Manifest, data: Data, config: TrainingConfig) -> None:
     if data.fingerprints[config.data.train_split] != manifest.data.fingerprint:
-        msg = f"{config.data.source}: not the pictures that {manifest.name} was trained with"
+        msg = f"{config.data.source}: not the images that {manifest.name} was trained with"
         raise DataError(msg)
     split = describe_split(config.data.train_split, data.counts(), data.fingerprints)
     if split != manifest.data.split:

@@ -35,7 +35,7 @@ class Foreign:
 
     @property
     def channels(self) -> int:
-        """Of a picture: 1 or 3."""
+        """Of an image: 1 or 3."""
         return int(self.config["in_channels"])
 
     @property
@@ -57,7 +57,7 @@ class Foreign:
 
     @property
     def sample_size(self) -> tuple[int, int]:
-        """Height and width of the pictures that it was made for."""
+        """Height and width of the images that it was made for."""
         size = self.config["sample_size"]
         return (int(size[0]), int(size[1])) if isinstance(size, list | tuple) else (size, size)
 

@@ -74,7 +74,7 @@ def bundle(folder: Path, overrides: Sequence[str] = (), console: Console | None 
     manifest = _manifest(
         config,
         run=workdir.read_json(
-            workdir.run, "fit", git_commit=object, fingerprints=dict, pictures=dict
+            workdir.run, "fit", git_commit=object, fingerprints=dict, images=dict
         ),
         exported=exported.about,
         measured=_measured(workdir, config),
@@ -120,11 +120,11 @@ def golden_tolerance(golden: bytes) -> dict[str, dict[str, float]]:
 def _measured(workdir: Workdir, config: TrainingConfig) -> dict[str, Any]:
     """What `evaluate` wrote, and `quality` where it is part of the run."""
     measured = workdir.read_json(workdir.metrics, "evaluate", metrics=dict)
-    # Before there was a choice, all figures were of test pictures.
+    # Before there was a choice, all figures were of test images.
     if (split := measured.get("split", "test")) != "test":
         msg = (
-            f"{workdir.metrics}: figures of {split} pictures, and a bundle publishes those of test "
-            "pictures; run `vaetrain evaluate` on this workdir without evaluation.split"
+            f"{workdir.metrics}: figures of {split} images, and a bundle publishes those of test "
+            "images; run `vaetrain evaluate` on this workdir without evaluation.split"
         )
         raise StageError(msg)
     if config.evaluation.quality != "none" and DISTANCE not in measured["metrics"]:

@@ -13,7 +13,7 @@ from model.bundle.manifest import LikelihoodSpec, Manifest, Metric, PriorSpec
 _RECIPE = (
     ("epochs", "epochs"),
     ("steps", "steps"),
-    ("batch_size", "pictures in a minibatch"),
+    ("batch_size", "images in a minibatch"),
     ("beta", "weight of the KL"),
     ("ema", "decay of the averaged weights"),
     ("seed", "seed"),
@@ -27,7 +27,7 @@ _RECIPE = (
 
 def write_card(manifest: Manifest) -> bytes:
     """The content of `card.md`, ending with a newline."""
-    pictures = manifest.data.licence or "not stated"
+    images = manifest.data.licence or "not stated"
     sections = (
         f"# {manifest.name}, version {manifest.version}",
         manifest.card.strip(),
@@ -36,7 +36,7 @@ def write_card(manifest: Manifest) -> bytes:
         _section("Recipe", _table(("", ""), _recipe(manifest))),
         _section("Figures", *_figures(manifest)),
         _section("Limits", *_limits(manifest)),
-        _section("Licence", f"The model: {manifest.licence}. The pictures: {pictures}."),
+        _section("Licence", f"The model: {manifest.licence}. The images: {images}."),
     )
     return ("\n\n".join(sections) + "\n").encode()
 
@@ -115,7 +115,7 @@ def _figures(manifest: Manifest) -> Iterator[str]:
         return
     head = ("figure", "value", "± standard error", "pictures", "K", "what")
     yield _table(head, [_figure(name, metric) for name, metric in manifest.metrics.items()])
-    yield "Log-likelihoods are in nats; K is the number of importance samples of each picture."
+    yield "Log-likelihoods are in nats; K is the number of importance samples of each image."
     if manifest.kl_per_dimension:
         yield _kl(manifest.kl_per_dimension)
 
@@ -136,16 +136,16 @@ def _kl(values: Sequence[float]) -> str:
 
 def _limits(manifest: Manifest) -> Iterator[str]:
     yield (
-        "It knows pictures like those that it was trained on, and fits any other to them: what it "
-        "makes of a foreign picture says little about that picture."
+        "It knows images like those that it was trained on, and fits any other to them: what it "
+        "makes of a foreign image says little about that image."
     )
     if manifest.likelihood is None:
         return
     yield (
-        "A high likelihood is no proof that a picture belongs: foreign data may have higher ones "
+        "A high likelihood is no proof that an image belongs: foreign data may have higher ones "
         "(Nalisnick et al. 2019). Every bound is a lower one on log p(x)."
     )
     if manifest.likelihood.family == "bernoulli":
-        yield "Its bounds are of black and white pictures; grey ones are made so before."
+        yield "Its bounds are of black and white images; grey ones are made so before."
     else:
         yield "Bounds compare only with those of the same likelihood, size and scale of pixels."

@@ -1,4 +1,4 @@
-"""`vaetrain check`: what a run on these pictures would see, refuse, take and cost, before it."""
+"""`vaetrain check`: what a run on these images would see, refuse, take and cost, before it."""
 
 from __future__ import annotations
 
@@ -62,18 +62,18 @@ class Checked:
     surveys: tuple[Survey, ...]
     """One for each split of the source."""
     overlap: int
-    """Test pictures that are training pictures too."""
+    """Test images that are training images too."""
     likelihood: str
     """Which likelihood fits, and why."""
     settings: tuple[str, ...]
     """What to `--set` for it; empty where it is set already."""
     counts: Mapping[str, int]
-    """By split of a run, how many pictures; empty where it would be refused."""
+    """By split of a run, how many images; empty where it would be refused."""
     cost: Cost | None
     problems: tuple[str, ...]
     """What a run would be refused for."""
     sheet: Path | None
-    """A picture of pictures as the encoder sees them."""
+    """An image of images as the encoder sees them."""
 
     def document(self) -> dict[str, object]:
         """The outcome for machines."""
@@ -91,10 +91,10 @@ class Checked:
 
 
 def check(config: TrainingConfig, folder: Path) -> Checked:
-    """Looks at all pictures, tries a few steps, and writes a contact sheet into `folder`.
+    """Looks at all images, tries a few steps, and writes a contact sheet into `folder`.
 
     Raises:
-        DataError: there is no such source, or no pictures in it.
+        DataError: there is no such source, or no images in it.
         DiskError: the cache or the sheet can't be written.
         InterruptedTrainingError: SIGINT or SIGTERM came during the timed steps.
     """
@@ -119,7 +119,7 @@ def check(config: TrainingConfig, folder: Path) -> Checked:
 
 
 def advise(found: Survey, model: ModelConfig) -> tuple[str, tuple[str, ...]]:
-    """The likelihood that fits the pictures, and the settings that are not yet so."""
+    """The likelihood that fits the images, and the settings that are not yet so."""
     family, binarise = "gaussian", "none"
     if found.is_binary:
         family = "bernoulli"

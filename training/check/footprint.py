@@ -28,7 +28,7 @@ _BEST_COPIES = 2
 _FLOAT32 = 4
 _TRANSIENT = 1.25
 """Gradients of activations and the kernels' own buffers come on top of what is kept: measured on
-conv networks of both kinds of pictures, 1.2 … 1.4 of it."""
+conv networks of both kinds of images, 1.2 … 1.4 of it."""
 _BFLOAT16 = 0.75
 """Mixed precision halves most of what is kept, and adds converted copies."""
 _GIB = 2**30
@@ -44,26 +44,26 @@ class Footprint:
     """Weights, gradients, optimiser, average, and a checkpoint that is being written."""
     activations: int
     """What a minibatch leaves for the backward pass."""
-    pictures: int
-    """The training pictures, where they are taken into memory."""
+    images: int
+    """The training images, where they are taken into memory."""
 
     @property
     def total(self) -> int:
-        return self.weights + self.activations + self.pictures
+        return self.weights + self.activations + self.images
 
     def describe(self) -> str:
         """The total and its parts, for people."""
         return (
             f"{_gib(self.total)} (weights, optimiser and checkpoint {_gib(self.weights)}, a "
-            f"minibatch's activations {_gib(self.activations)}, pictures {_gib(self.pictures)})"
+            f"minibatch's activations {_gib(self.activations)}, images {_gib(self.images)})"
         )
 
 
 def estimate_footprint(
-    config: TrainingConfig, *, pictures: int = 0, bfloat16: bool = False
+    config: TrainingConfig, *, images: int = 0, bfloat16: bool = False
 ) -> Footprint:
     """The footprint of a run, in float32 or, for activations, bfloat16; `pictures` is the bytes of
-    training pictures that are held in memory."""
+    training images that are held in memory."""
     vae, activations = _measure(config)
     parameters = parameter_count(vae)
     copies = _COPIES + _CHECKPOINT_COPIES + (_BEST_COPIES if config.early_stop else 0)
@@ -71,7 +71,7 @@ def estimate_footprint(
         parameters=parameters,
         weights=parameters * _FLOAT32 * copies,
         activations=int(activations * _TRANSIENT * (_BFLOAT16 if bfloat16 else 1)),
-        pictures=pictures,
+        images=images,
     )
 
 
@@ -100,7 +100,7 @@ def require_memory(
 
 def _measure(config: TrainingConfig) -> tuple[VAE, int]:
     """The networks, and what a training step keeps of a minibatch, in bytes."""
-    # Networks of one's own may do what needs contents: one picture shows them the way.
+    # Networks of one's own may do what needs contents: one image shows them the way.
     own = isinstance(config.model.network, CustomConfig)
     with torch.random.fork_rng(devices=[]), torch.device("cpu" if own else "meta"):
         vae = build_vae(config.model)
@@ -110,7 +110,7 @@ def _measure(config: TrainingConfig) -> tuple[VAE, int]:
 
 
 def _kept_for_backward(vae: VAE, config: TrainingConfig, count: int) -> int:
-    """Bytes that a training step on `count` pictures keeps, weights not counted."""
+    """Bytes that a training step on `count` images keeps, weights not counted."""
     kept: dict[int, Tensor] = {}
     weights = {id(parameter) for parameter in vae.parameters()}
 

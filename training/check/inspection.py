@@ -1,4 +1,4 @@
-"""What a set of pictures holds, seen as the encoder will see it: counts, kinds and oddities."""
+"""What a set of images holds, seen as the encoder will see it: counts, kinds and oddities."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.data.sources import Source
 from training.data.splitting import Keys
 
 NEAR_BINARY = 0.75
-"""Part of the values near black or white from which pictures count as drawn in two colours; of
+"""Part of the values near black or white from which images count as drawn in two colours; of
 MNIST's it is 0.91."""
 
 _NEAR = 26
@@ -31,7 +31,7 @@ class Finding:
 
     count: int = 0
     examples: list[str] = field(default_factory=list)
-    """The first few pictures' names."""
+    """The first few images' names."""
 
     def add(self, name: str) -> None:
         self.count += 1
@@ -52,13 +52,13 @@ class Survey:
     findings: dict[str, Finding] = field(default_factory=dict)
     """By what is odd, as a text."""
     shown: list[Images] = field(default_factory=list)
-    """Up to 64 fitted pictures, evenly chosen."""
+    """Up to 64 fitted images, evenly chosen."""
     extremes: int = 0
-    """Values of fitted pictures that are 0 or 255, and of those near them."""
+    """Values of fitted images that are 0 or 255, and of those near them."""
     near_extremes: int = 0
     values: int = 0
     lowest: NDArray[np.uint8] | None = None
-    """By value of a picture, over all of them; and the highest."""
+    """By value of an image, over all of them; and the highest."""
     highest: NDArray[np.uint8] | None = None
 
     @property
@@ -71,18 +71,18 @@ class Survey:
 
     @property
     def constant_pixels(self) -> int:
-        """How many values are the same in every picture."""
+        """How many values are the same in every image."""
         if self.lowest is None or self.highest is None:
             return 0
         return int((self.lowest == self.highest).sum())
 
     def odd(self, what: str, name: str) -> None:
-        """Notes that picture `name` is odd."""
+        """Notes that image `name` is odd."""
         self.findings.setdefault(what, Finding()).add(name)
 
 
 def survey(source: Source, recipe: Recipe, keys: Keys) -> Survey:
-    """Looks at every picture once and keeps a few; `keys` are those of the source.
+    """Looks at every image once and keeps a few; `keys` are those of the source.
 
     Raises:
         DataError: a file has gone or can't be read.
@@ -93,9 +93,9 @@ def survey(source: Source, recipe: Recipe, keys: Keys) -> Survey:
     for row, (name, outcome) in enumerate(fitted(source, recipe)):
         key = keys[row].tobytes()
         if key in seen:
-            found.odd("exact copies of another picture", name)
+            found.odd("exact copies of another image", name)
         seen.add(key)
-        if isinstance(outcome, fitting.PictureError):
+        if isinstance(outcome, fitting.ImageError):
             found.odd("unreadable", f"{name}: {outcome}")
             continue
         _count(found, outcome)
@@ -105,12 +105,12 @@ def survey(source: Source, recipe: Recipe, keys: Keys) -> Survey:
             found.shown.append(outcome.pixels)
     grey = sum(count for mode, count in found.modes.items() if mode in fitting.GREY_MODES)
     if 0 < grey < sum(found.modes.values()):
-        found.findings["grey pictures among colour ones"] = Finding(grey)
+        found.findings["grey images among colour ones"] = Finding(grey)
     return found
 
 
 def overlap(first: Keys, second: Keys) -> int:
-    """How many pictures of the second split are, byte for byte, in the first too."""
+    """How many images of the second split are, byte for byte, in the first too."""
     there = {key.tobytes() for key in first}
     return sum(key.tobytes() in there for key in second)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _MOST = 5
 
 
-HELP = "look at pictures before training: what is seen, odd, refused, and what it costs"
+HELP = "look at images before training: what is seen, odd, refused, and what it costs"
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def add(command: argparse.ArgumentParser) -> None:
     presets = ", ".join(preset_names())
     command.add_argument("data", metavar="DATA", help="hub name, folder or parquet files")
     command.add_argument(
-        "--preset", default="pictures", help=f"one of {presets}, or a TOML file (pictures)"
+        "--preset", default="pictures", help=f"one of {presets}, or a TOML file (images)"
     )
     command.add_argument(
         "--out", type=Path, default=Path("runs/check"), help="folder for the contact sheet"
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
     """Checks, and prints the outcome.
 
     Raises:
-        DataError: a run with these settings and pictures would be refused.
+        DataError: a run with these settings and images would be refused.
         TrainingError: as for `check`.
     """
     # Imported late, as torch takes seconds and `--help` should not.
@@ -67,7 +67,7 @@ def _print(checked: Checked, console: Console) -> None:
     for found in checked.surveys:
         console.print(_table(found))
     if checked.overlap:
-        console.print(f"{checked.overlap} test pictures are training pictures too", style="yellow")
+        console.print(f"{checked.overlap} test images are training images too", style="yellow")
     console.print(plain(f"Likelihood: {checked.likelihood}"))
     if checked.settings:
         console.print(plain("  " + " ".join(f"--set {one}" for one in checked.settings)))
@@ -80,7 +80,7 @@ def _print(checked: Checked, console: Console) -> None:
 
 
 def _table(found: Survey) -> Table:
-    table = Table("", "", title=plain(f"{found.split}: {found.count} pictures"), show_header=False)
+    table = Table("", "", title=plain(f"{found.split}: {found.count} images"), show_header=False)
     table.add_row("modes", plain(_common(found.modes)))
     table.add_row("sizes", plain(_common(found.sizes)))
     if found.constant_pixels:

@@ -33,7 +33,7 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("--card", default="", help="a few sentences: what it is, and is not for")
     for side in ("height", "width"):
         command.add_argument(
-            f"--{side}", type=_positive, help="of pictures where nobody says (the model's own)"
+            f"--{side}", type=_positive, help="of images where nobody says (the model's own)"
         )
     command.add_argument(
         "--max-size", type=_positive, default=1024, help="largest height and width (1024)"

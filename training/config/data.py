@@ -1,4 +1,4 @@
-"""The configuration's section on pictures: where they come from, how they are split and varied."""
+"""The configuration's section on images: where they come from, how they are split and varied."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ NonNegativeInt = Annotated[int, Field(ge=0, le=MOST, strict=True)]
 
 
 class AugmentConfig(Frozen):
-    """What is done to training pictures at random; validation and measuring see them as they are.
+    """What is done to training images at random; validation and measuring see them as they are.
 
     It changes the density that is learned: by 2.2 nats on MNIST for a shift of one pixel.
     """
 
     flip: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Probability that a picture is mirrored left to right."""
+    """Probability that an image is mirrored left to right."""
     shift: NonNegativeInt = 0
-    """Pixels that a picture moves at most, up or down and left or right; its edge is repeated."""
+    """Pixels that an image moves at most, up or down and left or right; its edge is repeated."""
 
     @property
     def is_on(self) -> bool:
@@ -29,30 +29,30 @@ class AugmentConfig(Frozen):
 
 
 class DataConfig(Frozen):
-    """Where the pictures come from and how they are split."""
+    """Where the images come from and how they are split."""
 
     source: str | None = None
-    """A Hugging Face hub name, a folder in the hub's layout or of pictures, or parquet files."""
+    """A Hugging Face hub name, a folder in the hub's layout or of images, or parquet files."""
     id: str | None = None
-    """The pictures' name in the bundle's manifest; by default the last part of `source`."""
+    """The images' name in the bundle's manifest; by default the last part of `source`."""
     revision: str | None = None
     """The hub's revision: a commit, branch or tag."""
     train_split: str = "train"
     test_split: str = "test"
     test_share: Share = 0.1
-    """Part of the pictures set apart for testing where the source has no test split."""
+    """Part of the images set apart for testing where the source has no test split."""
     validation_share: Share = 0.0
-    """Part of the training pictures held back to choose settings or to stop early."""
+    """Part of the training images held back to choose settings or to stop early."""
     convert: bool = False
-    """Whether grey pictures may become colour ones and colour ones grey."""
+    """Whether grey images may become colour ones and colour ones grey."""
     skip_unreadable: bool = False
-    """Whether pictures that can't be read are left out instead of ending the run."""
+    """Whether images that can't be read are left out instead of ending the run."""
     background: Annotated[int, Field(ge=0, le=255, strict=True)] = 0
     """Grey level that transparent pixels are laid on."""
     cache: str = "~/.cache/vaeserve"
-    """Folder for the decoded pictures."""
+    """Folder for the decoded images."""
     licence: str | None = None
-    """The pictures' licence, for the bundle's manifest."""
+    """The images' licence, for the bundle's manifest."""
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
 
     @field_validator("source")

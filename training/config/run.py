@@ -121,16 +121,16 @@ class TrainingConfig(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _a_shift_leaves_a_part_of_the_picture(self) -> Self:
+    def _a_shift_leaves_a_part_of_the_image(self) -> Self:
         shift, smallest = self.data.augment.shift, min(self.model.height, self.model.width)
         if shift >= smallest:
-            msg = f"data.augment.shift must be below the picture's {smallest} pixels, got {shift}"
+            msg = f"data.augment.shift must be below the image's {smallest} pixels, got {shift}"
             raise ValueError(msg)
         return self
 
     @property
     def input(self) -> InputSpec:
-        """The pictures that the encoder takes."""
+        """The images that the encoder takes."""
         model = self.model
         return InputSpec(
             channels=model.channels,
@@ -141,19 +141,19 @@ class TrainingConfig(Frozen):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How a picture is fitted to the model."""
+        """How an image is fitted to the model."""
         return Preprocessing(background=self.data.background)
 
     @property
     def binarise(self) -> Binarisation:
-        """How pictures are made binary; `none` for other likelihoods than the Bernoulli."""
+        """How images are made binary; `none` for other likelihoods than the Bernoulli."""
         likelihood = self.model.likelihood
         return likelihood.binarise if isinstance(likelihood, BernoulliConfig) else "none"
 
     def identity(self) -> dict[str, object]:
         """Everything that decides the trained weights, by dotted key.
 
-        Where pictures and the weights to start from lie, how often a run is saved or shown, and
+        Where images and the weights to start from lie, how often a run is saved or shown, and
         how a bundle is named or measured, is not part of it: fingerprints of the former are
         compared instead.
         """

@@ -45,7 +45,7 @@ class ObjectiveConfig(Frozen):
     """λ in nats: a latent dimension's KL, averaged over the batch, costs at least as much, so that
     there is nothing to gain from emptying it (Kingma et al. 2016)."""
     samples: PositiveInt = 1
-    """K, the draws of each picture. With several the bound is importance-weighted once β has risen
+    """K, the draws of each image. With several the bound is importance-weighted once β has risen
     (Burda et al. 2016), with the doubly reparameterised gradient (Tucker et al. 2019)."""
     gradient: Literal["total", "path"] = "total"
     """`path` leaves out the score of q(z|x) (Roeder et al. 2017, "Sticking the Landing")."""
@@ -69,7 +69,7 @@ class TuningConfig(Frozen):
 
     epochs: NonNegativeInt = 0
     samples: Annotated[int, Field(ge=2, strict=True)] = 8
-    """K, the draws of each picture."""
+    """K, the draws of each image."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
 
 
@@ -77,15 +77,15 @@ class EvaluationConfig(Frozen):
     """How the test set is measured."""
 
     split: Literal["test", "validation"] = "test"
-    """`validation` measures what settings may be chosen by; the test pictures are for the end."""
+    """`validation` measures what settings may be chosen by; the test images are for the end."""
     samples: PositiveInt = 500
-    """K, the importance samples for each picture."""
+    """K, the importance samples for each image."""
     pictures: NonNegativeInt = 0
-    """How many of the split's pictures; 0 takes all."""
+    """How many of the split's images; 0 takes all."""
     binarise_seed: Seed = 20151
     importance_seed: Seed = 20152
     reference_pictures: NonNegativeInt = 5000
-    """How many held-out pictures the bundle's reference is of; 0 takes all."""
+    """How many held-out images the bundle's reference is of; 0 takes all."""
     reference_seed: Seed = 20153
     """Of the reference's binarisation and importance samples."""
     quality: Literal["none", "mnist"] = "none"

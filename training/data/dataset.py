@@ -1,4 +1,4 @@
-"""The pictures of a run: training, validation and test split, each a uint8 array."""
+"""The images of a run: training, validation and test split, each a uint8 array."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CHECKED_BYTES = 2**24
 
 @dataclass(frozen=True)
 class Split:
-    """Some pictures."""
+    """Some images."""
 
     images: ImageRows
     """uint8 [n, h, w, c]; where they were decoded they stay in their file."""
@@ -40,7 +40,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """All splits of a run. They share no picture of the source."""
+    """All splits of a run. They share no image of the source."""
 
     train: Split
     validation: Split
@@ -49,22 +49,22 @@ class Data:
     classes: tuple[str, ...]
     fingerprints: Mapping[str, str]
     """By split of the source: a hash over content, size and preprocessing. `HELD_BACK`, where
-    pictures of the training split were: a hash over which."""
+    images of the training split were: a hash over which."""
     skipped: tuple[str, ...]
-    """Names of the pictures that were left out as unreadable."""
+    """Names of the images that were left out as unreadable."""
 
     def counts(self) -> dict[str, int]:
-        """By split, how many pictures."""
+        """By split, how many images."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: len(part) for name, part in parts.items()}
 
 
 def load_data(config: TrainingConfig) -> Data:
-    """Reads, decodes and splits the pictures, none of which are copied into memory.
+    """Reads, decodes and splits the images, none of which are copied into memory.
 
     Raises:
-        DataError: see `open_source` and `decode`; too few pictures for the splits; or grey
-            pictures for a Bernoulli likelihood without binarisation.
+        DataError: see `open_source` and `decode`; too few images for the splits; or grey
+            images for a Bernoulli likelihood without binarisation.
         DiskError: the cache can't be written.
     """
     recipe = Recipe(
@@ -80,12 +80,11 @@ def load_data(config: TrainingConfig) -> Data:
     shared = len(whole.keys) > 1 and bool((whole.keys == whole.keys[0]).all())
     if shared and (config.data.validation_share or (config.data.test_share and not apart)):
         msg = (
-            f"all {len(whole.keys)} pictures are copies of one, so none can be held back: add "
-            "others"
+            f"all {len(whole.keys)} images are copies of one, so none can be held back: add others"
         )
         raise DataError(msg)
     if not len(train) or (config.data.validation_share and not len(validation)):
-        msg = f"{len(whole.images)} pictures are too few for the shares that are to be set apart"
+        msg = f"{len(whole.images)} images are too few for the shares that are to be set apart"
         raise DataError(msg)
     data = Data(
         train=train,
@@ -106,25 +105,25 @@ def require_enough(data: Data) -> None:
     """Whether a run of these splits can be trained and then measured.
 
     Raises:
-        DataError: fewer than two training pictures, or no test picture; says what to set.
+        DataError: fewer than two training images, or no test image; says what to set.
     """
-    counts = f"{len(data.train)} pictures to train on and {len(data.test)} to test"
+    counts = f"{len(data.train)} images to train on and {len(data.test)} to test"
     if len(data.train) < 2:
         msg = (
-            f"{counts} are too few: add pictures, or set data.test_share and "
+            f"{counts} are too few: add images, or set data.test_share and "
             "data.validation_share lower, so that at least 2 are left to train on"
         )
         raise DataError(msg)
     if not len(data.test):
         msg = (
             f"{counts}, which could not be measured: set data.test_share above 0 and so high that "
-            "it makes at least 1 picture, name a split as data.test_split, or add pictures"
+            "it makes at least 1 image, name a split as data.test_split, or add images"
         )
         raise DataError(msg)
 
 
 def reload_data(workdir: Workdir, config: TrainingConfig) -> Data:
-    """The pictures that `fit` saw in this workdir, for a later stage.
+    """The images that `fit` saw in this workdir, for a later stage.
 
     Raises:
         DataError: as for `load_data`, or they have changed since.
@@ -133,10 +132,10 @@ def reload_data(workdir: Workdir, config: TrainingConfig) -> Data:
     known: dict[str, str] = workdir.read_json(workdir.run, "fit", fingerprints=dict)["fingerprints"]
     data = load_data(config)
     if data.fingerprints != known:
-        msg = f"{config.data.source}: not the pictures that {workdir.folder} was trained with"
+        msg = f"{config.data.source}: not the images that {workdir.folder} was trained with"
         if {**data.fingerprints, HELD_BACK: ""} == {**known, HELD_BACK: ""}:
             msg = (
-                f"{config.data.source}: the pictures are divided otherwise than when "
+                f"{config.data.source}: the images are divided otherwise than when "
                 f"{workdir.folder} was trained, by data.test_share or data.validation_share or by "
                 "another version, so some of them would wrongly count as held back; train anew"
             )
@@ -145,10 +144,10 @@ def reload_data(workdir: Workdir, config: TrainingConfig) -> Data:
 
 
 def held_out(data: Data, config: TrainingConfig) -> tuple[str, Split, str]:
-    """Name, pictures and source's fingerprint of what the model was not trained on: the
+    """Name, images and source's fingerprint of what the model was not trained on: the
     validation split, or where none was held back, as in the presets that ship, the test split.
 
-    What is measured on them decides nothing about the model, so that the test pictures stay unseen
+    What is measured on them decides nothing about the model, so that the test images stay unseen
     by it.
 
     Raises:
@@ -159,7 +158,7 @@ def held_out(data: Data, config: TrainingConfig) -> tuple[str, Split, str]:
         return "validation", data.validation, whole
     if len(data.test):
         return "test", data.test, data.fingerprints.get(config.data.test_split, whole)
-    msg = "no picture is held out: set data.validation_share or data.test_share and train anew"
+    msg = "no image is held out: set data.validation_share or data.test_share and train anew"
     raise DataError(msg)
 
 
@@ -220,7 +219,7 @@ def _check_binary(config: TrainingConfig, data: Data) -> None:
         return
     if not all(is_binary(split.images) for split in (data.train, data.validation, data.test)):
         msg = (
-            "the pictures are not binary, and grey is no outcome of a Bernoulli variable: set "
+            "the images are not binary, and grey is no outcome of a Bernoulli variable: set "
             'model.likelihood.binarise = "sample" (or "threshold"), or '
             'model.likelihood.family = "gaussian" or "logistic"'
         )

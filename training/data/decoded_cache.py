@@ -1,4 +1,4 @@
-"""Pictures decoded once, into one uint8 file that is mapped into memory ever after."""
+"""Images decoded once, into one uint8 file that is mapped into memory ever after."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from training.workdir import disk_error
 
 _FORMAT = 1
 _AHEAD = 4
-"""Pictures for each core that are decoded ahead of the one that is written."""
+"""Images for each core that are decoded ahead of the one that is written."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How pictures become an array; part of the cache's key."""
+    """How images become an array; part of the cache's key."""
 
     input: InputSpec
     preprocessing: Preprocessing
@@ -51,17 +51,17 @@ class Decoded:
     """uint8 [n, h, w, c], mapped from the file and read-only."""
     labels: NDArray[np.int64] | None
     keys: Keys
-    """Of each picture's file, [n, 2]."""
+    """Of each image's file, [n, 2]."""
     fingerprint: str
-    """SHA-256 of the encoded pictures and labels, size and preprocessing."""
+    """SHA-256 of the encoded images and labels, size and preprocessing."""
     skipped: tuple[str, ...]
 
 
 def decode(source: Source, recipe: Recipe, cache: Path) -> Decoded:
-    """The split's pictures, from the cache where they have been decoded before.
+    """The split's images, from the cache where they have been decoded before.
 
     Raises:
-        DataError: pictures that can't be read, or whose colours are not the model's.
+        DataError: images that can't be read, or whose colours are not the model's.
         DiskError: the cache can't be written.
     """
     content = source.content()
@@ -71,14 +71,14 @@ def decode(source: Source, recipe: Recipe, cache: Path) -> Decoded:
         _fill(folder, source, recipe, content.keys)
         found = _open(folder, source, content.keys)
     if found is None:
-        msg = f"{folder}: the decoded pictures can't be read back; remove the folder"
+        msg = f"{folder}: the decoded images can't be read back; remove the folder"
         raise DataError(msg)
     return found
 
 
 def _open(folder: Path, source: Source, keys: Keys) -> Decoded | None:
     """What was decoded before; None where that is not there or not whole: a file that is cut, or
-    that an older version did not write (it left pictures out without noting which)."""
+    that an older version did not write (it left images out without noting which)."""
     try:
         skipped = json.loads((folder / "about.json").read_bytes())["skipped"]
         kept = _array(folder / "kept.npy") if skipped else np.arange(len(keys))
@@ -102,7 +102,7 @@ def _fingerprint(content: str, recipe: Recipe) -> str:
     key = {
         "format": _FORMAT,
         "content": content,
-        # Members that came later, and that these pictures do not have, change no fingerprint.
+        # Members that came later, and that these images do not have, change no fingerprint.
         "input": recipe.input.model_dump(mode="json", exclude_none=True),
         "preprocessing": recipe.preprocessing.model_dump(mode="json"),
         "convert": recipe.convert,
@@ -130,7 +130,7 @@ def _fill(folder: Path, source: Source, recipe: Recipe, keys: Keys) -> None:
             shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)
     except OSError as error:
-        # Another process may have decoded the same pictures meanwhile: theirs is as good.
+        # Another process may have decoded the same images meanwhile: theirs is as good.
         if _open(folder, source, keys) is None:
             raise disk_error(folder, error) from error
     finally:
@@ -140,7 +140,7 @@ def _fill(folder: Path, source: Source, recipe: Recipe, keys: Keys) -> None:
 def _write_images(
     file: IO[bytes], source: Source, recipe: Recipe
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """Streams the pictures into an .npy file; returns the rows kept and the names left out."""
+    """Streams the images into an .npy file; returns the rows kept and the names left out."""
     spec = recipe.input
     shape = (spec.height, spec.width, spec.channels)
     _write_header(file, (len(source), *shape))
@@ -149,7 +149,7 @@ def _write_images(
     skipped: list[str] = []
     strangers: list[str] = []
     for row, (name, outcome) in enumerate(fitted(source, recipe)):
-        if isinstance(outcome, fitting.PictureError):
+        if isinstance(outcome, fitting.ImageError):
             unreadable.append(f"{name}: {outcome}")
             skipped.append(name)
             continue
@@ -174,12 +174,12 @@ def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
 
 def fitted(
     source: Source, recipe: Recipe
-) -> Iterator[tuple[str, fitting.Fitted | fitting.PictureError]]:
+) -> Iterator[tuple[str, fitting.Fitted | fitting.ImageError]]:
     """Decodes on all cores (Pillow releases the interpreter lock), in order, a few ahead."""
     cores = available_cores()
-    ahead: deque[tuple[str, Future[fitting.Fitted | fitting.PictureError]]] = deque()
+    ahead: deque[tuple[str, Future[fitting.Fitted | fitting.ImageError]]] = deque()
     with ThreadPoolExecutor(cores) as pool:
-        for name, content in source.pictures():
+        for name, content in source.images():
             ahead.append((name, pool.submit(_fit, content, recipe)))
             if len(ahead) > cores * _AHEAD:
                 first, outcome = ahead.popleft()
@@ -189,14 +189,14 @@ def fitted(
 
 
 def _fit(
-    content: bytes | fitting.PictureError, recipe: Recipe
-) -> fitting.Fitted | fitting.PictureError:
-    if isinstance(content, fitting.PictureError):
+    content: bytes | fitting.ImageError, recipe: Recipe
+) -> fitting.Fitted | fitting.ImageError:
+    if isinstance(content, fitting.ImageError):
         return content
     try:
         image = fitting.read(io.BytesIO(content), max_pixels=MAX_PIXELS)
         return fitting.fit(image, recipe.input, recipe.preprocessing)
-    except fitting.PictureError as error:
+    except fitting.ImageError as error:
         return error
 
 
@@ -207,11 +207,11 @@ def _check(
     if unreadable and not recipe.skip_unreadable:
         listing = "\n  ".join(unreadable)
         problem = DataError(
-            f"{len(unreadable)} of {len(source)} pictures can't be read; mend or remove them, or "
+            f"{len(unreadable)} of {len(source)} images can't be read; mend or remove them, or "
             f"set data.skip_unreadable = true to leave them out:\n  {listing}"
         )
     elif not kept:
-        problem = DataError(f"none of the {len(source)} pictures can be read")
+        problem = DataError(f"none of the {len(source)} images can be read")
     elif strangers:
         problem = DataError(_colour_message(recipe.input.channels, strangers, len(kept)))
     if problem:
@@ -224,6 +224,6 @@ def _colour_message(channels: int, strangers: list[str], total: int) -> str:
     all_of_them = len(strangers) == total
     change = f"set model.channels = {other} for a {kind} model, or " if all_of_them else "set "
     return (
-        f"{len(strangers)} of {total} pictures are in {kind}, and the model's are {model} "
+        f"{len(strangers)} of {total} images are in {kind}, and the model's are {model} "
         f"({examples}); {change}data.convert = true to convert them"
     )

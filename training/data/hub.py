@@ -25,7 +25,7 @@ _DISK_REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS
 
 def load(source: str, config: DataConfig) -> tuple[datasets.DatasetDict, tuple[Path, ...]]:
     """All splits, and the folders that a row which only names a file may name one of; none where
-    rows are the files of a folder of pictures.
+    rows are the files of a folder of images.
 
     Raises:
         DataError: no such source, or nothing in it that can be read.
@@ -64,12 +64,12 @@ def load(source: str, config: DataConfig) -> tuple[datasets.DatasetDict, tuple[P
         if tables:
             msg = f"{source}: no parquet files that can be read: {reason}"
         elif local and not _has_files(folder):
-            msg = f"{source}: the folder holds no pictures"
+            msg = f"{source}: the folder holds no images"
         elif local:
-            msg = f"{source}: no pictures or parquet files that `datasets` can read: {reason}"
+            msg = f"{source}: no images or parquet files that `datasets` can read: {reason}"
         else:
             msg = (
-                f"there is no folder {source} here, and the hub has no such pictures or "
+                f"there is no folder {source} here, and the hub has no such images or "
                 f"can't be read ({reason}); a local folder works without it"
             )
         raise DataError(msg) from error

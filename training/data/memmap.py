@@ -1,4 +1,4 @@
-"""Pictures that stay in their file, so that a split of a set larger than memory costs its rows."""
+"""Images that stay in their file, so that a split of a set larger than memory costs its rows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MappedImages:
         return math.prod(self.shape)
 
     def __getitem__(self, index: slice | NDArray[np.int64]) -> Images:
-        """The pictures of a slice or of row numbers, uint8 [k, h, w, c], read now."""
+        """The images of a slice or of row numbers, uint8 [k, h, w, c], read now."""
         if self._rows is not None:
             return np.asarray(self._whole[self._rows[index]])
         return np.asarray(self._whole[index])
@@ -45,13 +45,13 @@ class MappedImages:
 
 
 ImageRows = Images | MappedImages
-"""Pictures by row, in memory or not: what both have in common is how they are read."""
+"""Images by row, in memory or not: what both have in common is how they are read."""
 
 _VALUES = 2**22
-"""Of pictures at once: 500 of up to 8,388 values each, and fewer of larger ones."""
+"""Of images at once: 500 of up to 8,388 values each, and fewer of larger ones."""
 
 
 def rows_at_once(images: ImageRows, most: int) -> int:
-    """How many pictures to take through a network at once: `most`, and of large ones fewer, so
+    """How many images to take through a network at once: `most`, and of large ones fewer, so
     that what it keeps of them does not grow with their size."""
     return max(1, min(most, _VALUES // math.prod(images.shape[1:])))

@@ -1,6 +1,6 @@
 """Minibatches and noise, each a function of (seed, step) and nothing else.
 
-So a run that was killed and resumed sees the same pictures, the same binarisation and the same
+So a run that was killed and resumed sees the same images, the same binarisation and the same
 noise as one that ran straight through.
 """
 
@@ -39,7 +39,7 @@ class Draw(enum.StrEnum):
 
 
 class Minibatches:
-    """The training pictures in a new order each epoch, on the device as a whole if they fit."""
+    """The training images in a new order each epoch, on the device as a whole if they fit."""
 
     def __init__(
         self,
@@ -64,11 +64,11 @@ class Minibatches:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Every picture is seen once an epoch, so the last minibatch may be smaller."""
+        """Every image is seen once an epoch, so the last minibatch may be smaller."""
         return -(-len(self._images) // self._batch_size)
 
     def __getitem__(self, step: int) -> Tensor:
-        """float32 [n, c, h, w] in [0, 1]: the step's pictures, augmented and binarised if so
+        """float32 [n, c, h, w] in [0, 1]: the step's images, augmented and binarised if so
         configured."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
@@ -122,7 +122,7 @@ def to_tensor(images: Images) -> Tensor:
 
 
 def resident_bytes(images: ImageRows, device: torch.device) -> int:
-    """What the pictures will take of the device's memory: all they are, or nothing where that is
+    """What the images will take of the device's memory: all they are, or nothing where that is
     too much and they are read as needed."""
     return images.nbytes if images.nbytes < _PART_OF_MEMORY * free_memory(device) else 0
 

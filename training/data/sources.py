@@ -1,4 +1,4 @@
-"""Where pictures come from: the Hugging Face hub, a folder in its layout, parquet files, or a
+"""Where images come from: the Hugging Face hub, a folder in its layout, parquet files, or a
 plain folder."""
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.images.fitting import PictureError
+from model.images.fitting import ImageError
 from training.config.data import DataConfig
 from training.data.hub import folder_of_tables, load, parquet_files
-from training.data.splitting import Keys, picture_digest, to_keys
+from training.data.splitting import Keys, image_digest, to_keys
 from training.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ class Content:
     """What a split holds, wherever it lies."""
 
     hash: str
-    """SHA-256 over every picture's bytes and label, in order."""
+    """SHA-256 over every image's bytes and label, in order."""
     keys: Keys
-    """Of each picture's bytes."""
+    """Of each image's bytes."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One split as it lies on disk: encoded pictures in order, with labels where there are any."""
+    """One split as it lies on disk: encoded images in order, with labels where there are any."""
 
     split: str
     rows: datasets.Dataset
@@ -51,29 +51,29 @@ class Source:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def pictures(self) -> Iterator[tuple[str, bytes | PictureError]]:
-        """Each picture's name and encoded bytes, or why a row has none.
+    def images(self) -> Iterator[tuple[str, bytes | ImageError]]:
+        """Each image's name and encoded bytes, or why a row has none.
 
         Raises:
             DataError: a file has gone or can't be read.
         """
         for start in range(0, len(self.rows), _BATCH):
             for offset, entry in enumerate(self.rows[start : start + _BATCH][self.image_column]):
-                yield self._picture(f"{self.split} row {start + offset}", entry or {})
+                yield self._image(f"{self.split} row {start + offset}", entry or {})
 
-    def _picture(self, row: str, entry: Mapping[str, Any]) -> tuple[str, bytes | PictureError]:
+    def _image(self, row: str, entry: Mapping[str, Any]) -> tuple[str, bytes | ImageError]:
         content, path = entry.get("bytes"), entry.get("path")
         if content is not None:
             return f"{row} ({path})" if path else row, content
         if not path:
-            return row, PictureError("no picture")
+            return row, ImageError("no image")
         if not self.folders:
             return path, _read(Path(path))
         # A table comes from elsewhere, and must not have files read that were never meant.
         within = [(folder.resolve(), (folder / path).resolve()) for folder in self.folders]
         files = [file for folder, file in within if file.is_relative_to(folder)]
         if not files:
-            return f"{row} ({path})", PictureError("names a file outside the source's folder")
+            return f"{row} ({path})", ImageError("names a file outside the source's folder")
         return f"{row} ({path})", _read(next(filter(Path.is_file, files), files[0]))
 
     def labels(self) -> NDArray[np.int64] | None:
@@ -83,18 +83,18 @@ class Source:
         return np.asarray(self.rows[self.label_column], dtype=np.int64)
 
     def content(self) -> Content:
-        """Reads every picture once and keeps none.
+        """Reads every image once and keeps none.
 
         Raises:
             DataError: a file has gone or can't be read.
         """
         digest = hashlib.sha256()
         digests = []
-        for _, picture in self.pictures():
-            content = b"" if isinstance(picture, PictureError) else picture
+        for _, image in self.images():
+            content = b"" if isinstance(image, ImageError) else image
             digest.update(len(content).to_bytes(8, "little"))
             digest.update(content)
-            digests.append(picture_digest(content))
+            digests.append(image_digest(content))
         labels = self.labels()
         if labels is not None:
             digest.update(labels.astype("<i8").tobytes())
@@ -105,11 +105,11 @@ def open_source(config: DataConfig) -> dict[str, Source]:
     """The training split and, where the source has one, the test split, by name.
 
     Raises:
-        DataError: no such source, no pictures in it, or no split of that name.
+        DataError: no such source, no images in it, or no split of that name.
         DiskError: the cache can't be written.
     """
     if config.source is None:
-        msg = "no pictures: give --data with a hub name or a folder (or set data.source)"
+        msg = "no images: give --data with a hub name or a folder (or set data.source)"
         raise DataError(msg)
     found, folders = load(config.source, config)
     if config.train_split not in found:
@@ -123,13 +123,13 @@ def open_source(config: DataConfig) -> dict[str, Source]:
         name: _split(config.source, name, found[name], folders) for name in wanted if name in found
     }
     if not len(sources[config.train_split]):
-        msg = f"{config.source}: the split {config.train_split!r} holds no pictures"
+        msg = f"{config.source}: the split {config.train_split!r} holds no images"
         raise DataError(msg)
     return sources
 
 
 def source_name(config: DataConfig) -> str:
-    """What the pictures are called where no path belongs: `data.id`, a folder's own name, that of
+    """What the images are called where no path belongs: `data.id`, a folder's own name, that of
     parquet files' folder, or the name on the hub."""
     source = config.source or ""
     if config.id:
@@ -148,7 +148,7 @@ def _split(source: str, name: str, rows: datasets.Dataset, folders: tuple[Path, 
     images = images or [key for key, feature in features.items() if _holds_files(feature)]
     labels = [key for key, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
     if not images:
-        msg = f"{source}: no column of pictures among {', '.join(features)}"
+        msg = f"{source}: no column of images among {', '.join(features)}"
         raise DataError(msg)
     encoded = rows.cast_column(images[0], datasets.Image(decode=False))
     label = labels[0] if labels else None
@@ -157,7 +157,7 @@ def _split(source: str, name: str, rows: datasets.Dataset, folders: tuple[Path, 
 
 
 def _holds_files(feature: object) -> bool:
-    """Whether a column that nobody declared to be pictures has what can be their files."""
+    """Whether a column that nobody declared to be images has what can be their files."""
     if isinstance(feature, dict):
         return "bytes" in feature and "path" in feature
     return getattr(feature, "dtype", "") in ("binary", "large_binary")

@@ -2,8 +2,8 @@
 training.evaluation.classifier_fit`.
 
 It was run once; its weights are fixed since, as figures of other weights are not comparable. Six
-epochs of AdamW over the 60,000 training pictures of MNIST, each minibatch shifted by up to two
-pixels, take a minute or two on two cores. The test pictures only tell its accuracy.
+epochs of AdamW over the 60,000 training images of MNIST, each minibatch shifted by up to two
+pixels, take a minute or two on two cores. The test images only tell its accuracy.
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ _BATCH = 500
 
 
 def fit_classifier(train: Split, *, epochs: int = EPOCHS, seed: int = SEED) -> Classifier:
-    """Trains on grey 28×28 pictures with labels 0 … 9; on the CPU, in float32.
+    """Trains on grey 28×28 images with labels 0 … 9; on the CPU, in float32.
 
     Raises:
-        DataError: the pictures have no labels.
+        DataError: the images have no labels.
     """
     if train.labels is None:
-        msg = "the pictures have no labels, which a classifier is trained with"
+        msg = "the images have no labels, which a classifier is trained with"
         raise DataError(msg)
     torch.manual_seed(seed)
     rng = np.random.Generator(np.random.PCG64(seed))
     classifier = Classifier().train()
     optimiser = torch.optim.AdamW(classifier.parameters(), lr=LEARNING_RATE)
-    pictures, labels = to_tensor(np.asarray(train.images)), torch.from_numpy(train.labels)
-    steps = epochs * math.ceil(len(pictures) / BATCH_SIZE)
+    images, labels = to_tensor(np.asarray(train.images)), torch.from_numpy(train.labels)
+    steps = epochs * math.ceil(len(images) / BATCH_SIZE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(epochs):
-        order = torch.from_numpy(rng.permutation(len(pictures)))
+        order = torch.from_numpy(rng.permutation(len(images)))
         for start in range(0, len(order), BATCH_SIZE):
             rows = order[start : start + BATCH_SIZE]
-            shown = shifted(pictures[rows].float() / 255, rng.integers(-SHIFT, SHIFT + 1, 2))
+            shown = shifted(images[rows].float() / 255, rng.integers(-SHIFT, SHIFT + 1, 2))
             loss = cross_entropy(classifier(shown), labels[rows])
             optimiser.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
@@ -69,10 +69,10 @@ def fit_classifier(train: Split, *, epochs: int = EPOCHS, seed: int = SEED) -> C
     return classifier.eval()
 
 
-def shifted(pictures: Tensor, by: NDArray[np.int64]) -> Tensor:
+def shifted(images: Tensor, by: NDArray[np.int64]) -> Tensor:
     """[n, c, h, w] moved down and right by as many pixels, black coming in."""
     down, right = (int(pixels) for pixels in by)
-    return pad(pictures, (right, -right, down, -down))
+    return pad(images, (right, -right, down, -down))
 
 
 @torch.no_grad()
@@ -92,7 +92,7 @@ def weights_of(classifier: Classifier) -> bytes:
 def main() -> int:
     """Writes the weights, and prints their SHA-256 and the accuracy."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", default="ylecun/mnist", help="hub name, or folder of pictures")
+    parser.add_argument("--data", default="ylecun/mnist", help="hub name, or folder of images")
     parser.add_argument("--output", type=Path, default=Path(WEIGHTS))
     options = parser.parse_args()
     config = TrainingConfig(
@@ -110,7 +110,7 @@ def main() -> int:
     classifier.load_state_dict({k: v.half().float() for k, v in classifier.state_dict().items()})
     if data.test.labels is not None:
         right = accuracy(classifier, data.test.images, data.test.labels)
-        print(f"accuracy on {len(data.test)} test pictures: {right:.2%}")  # noqa: T201
+        print(f"accuracy on {len(data.test)} test images: {right:.2%}")  # noqa: T201
     print(f"SHA-256 of {options.output}: {hashlib.sha256(content).hexdigest()}")  # noqa: T201
     return 0
 

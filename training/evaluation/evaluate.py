@@ -1,6 +1,6 @@
-"""Measures the exported graphs on the test pictures: bounds, KL, active units, squared error.
+"""Measures the exported graphs on the test images: bounds, KL, active units, squared error.
 
-The pictures are binarised once, by NumPy's PCG64 under a committed seed, so that runs are
+The images are binarised once, by NumPy's PCG64 under a committed seed, so that runs are
 compared on the same bits; the figures carry a hash of them. Everything is float32 and
 onnxruntime on the CPU, which is what serves.
 """
@@ -34,14 +34,14 @@ from training.fit.calibration import to_likelihood
 from training.workdir import Workdir, write_atomic, write_json
 
 _ROWS = 100
-"""Latents decoded at once: few enough that their pictures stay in the processor's cache."""
+"""Latents decoded at once: few enough that their images stay in the processor's cache."""
 
 
 def evaluate(folder: Path, overrides: Sequence[str] = (), console: Console | None = None) -> None:
-    """Writes `metrics.json` and `posterior.npz` (means and labels of the pictures measured on).
+    """Writes `metrics.json` and `posterior.npz` (means and labels of the images measured on).
 
     Raises:
-        DataError: there are no test pictures, or they changed since training.
+        DataError: there are no test images, or they changed since training.
         StageError: `export` has not run, or a file that it wrote is damaged.
     """
     workdir = Workdir(folder)
@@ -75,7 +75,7 @@ def _split(data: Data, config: EvaluationConfig) -> Split:
     found = data.test if config.split == "test" else data.validation
     if not len(found):
         msg = (
-            f"there are no {config.split} pictures: set data.{config.split}_share above 0 and "
+            f"there are no {config.split} images: set data.{config.split}_share above 0 and "
             "train anew"
         )
         raise DataError(msg)
@@ -83,7 +83,7 @@ def _split(data: Data, config: EvaluationConfig) -> Split:
 
 
 def _kl_per_dimension(graphs: Graphs, measured: Measured) -> list[float]:
-    """Averaged over the pictures; empty for a mixture, whose KL is no sum over dimensions."""
+    """Averaged over the images; empty for a mixture, whose KL is no sum over dimensions."""
     if graphs.mixture:
         return []
     per_dimension = numpy_likelihood.kl_per_dimension(measured.mean, measured.logvar).mean(axis=0)
@@ -112,17 +112,17 @@ def measure(
     threads: int,
     console: Console | None = None,
 ) -> Measured:
-    """Encodes targets [n, c, h, w] and estimates each picture's bound from K latents.
+    """Encodes targets [n, c, h, w] and estimates each image's bound from K latents.
 
-    Picture i's noise comes from PCG64 keyed by (`importance_seed`, i), so that the figures do not
+    Image i's noise comes from PCG64 keyed by (`importance_seed`, i), so that the figures do not
     depend on threads or batches.
     """
     mean, logvar = graphs.encode(targets)
     shown = graphs.decode(mean)
 
-    # torch and not model/likelihood/numpy_likelihood.py's NumPy: K decodings a picture make speed
+    # torch and not model/likelihood/numpy_likelihood.py's NumPy: K decodings an image make speed
     # count here, and tests hold the two to the same figures.
-    def of_picture(index: int) -> tuple[float, float, float]:
+    def of_image(index: int) -> tuple[float, float, float]:
         rng = np.random.Generator(np.random.PCG64([config.importance_seed, index]))
         shape = (config.samples, *mean.shape[1:])
         noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
@@ -141,7 +141,7 @@ def measure(
         return float(bound), float(log_likelihood.double().mean()), of_prior
 
     with _single_threaded_torch(), ThreadPoolExecutor(threads) as pool:
-        figures = list(_tracked(pool.map(of_picture, range(len(targets))), len(targets), console))
+        figures = list(_tracked(pool.map(of_image, range(len(targets))), len(targets), console))
     bound, log_likelihood, log_prior = np.array(figures).T
     divergence = (
         numpy_likelihood.kl_estimate(log_prior, logvar)
@@ -174,7 +174,7 @@ def _log_prior(graphs: Graphs, latents: torch.Tensor) -> torch.Tensor | None:
 
 @contextmanager
 def _single_threaded_torch() -> Iterator[None]:
-    """One thread for each picture is faster than several on each."""
+    """One thread for each image is faster than several on each."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""The figures of a model, from those of each test picture: means with their standard errors."""
+"""The figures of a model, from those of each test image: means with their standard errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.fit.running_sums import ACTIVE_VARIANCE
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures of each picture, in nats unless said otherwise."""
+    """Figures of each image, in nats unless said otherwise."""
 
     mean: Floats
     """Posterior means [n, *latent_shape]."""
@@ -72,7 +72,7 @@ def to_metrics(measured: Measured, config: TrainingConfig, digest: str) -> dict[
     if config.evaluation.split == "test":
         return metrics
     # Figures are compared where their notes agree, and those of another split must not be.
-    of = f"of {config.evaluation.split} pictures"
+    of = f"of {config.evaluation.split} images"
     return {
         name: metric.model_copy(update={"note": f"{of}; {metric.note}"})
         for name, metric in metrics.items()

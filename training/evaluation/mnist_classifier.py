@@ -1,4 +1,4 @@
-"""The classifier in whose features pictures of digits are compared: fixed weights of this package.
+"""The classifier in whose features images of digits are compared: fixed weights of this package.
 
 Distances between features mean something only under one classifier, so its weights are part of the
 code: `weights/mnist-classifier.safetensors`, trained by `python -m
@@ -27,7 +27,7 @@ SHA256 = "3406d7b794addf6439eb4bdc465222071908b8212e6087fea7028aa7b66dc32b"
 FEATURES = 128
 CLASSES = 10
 SIZE = 28
-"""Height and width of the pictures, which are grey."""
+"""Height and width of the images, which are grey."""
 
 Features = NDArray[np.float64]
 """[n, `FEATURES`]."""
@@ -53,14 +53,14 @@ class Classifier(nn.Module):
         self.hidden = nn.Linear(64 * (SIZE // 4) ** 2, FEATURES)
         self.output = nn.Linear(FEATURES, CLASSES)
 
-    def features(self, pictures: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
         """float32 [n, 1, 28, 28] in [0, 1] → float32 [n, 128], none of them negative."""
-        hidden: Tensor = self.hidden(self.convolutions(pictures))
+        hidden: Tensor = self.hidden(self.convolutions(images))
         return hidden.relu()
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """float32 [n, 1, 28, 28] in [0, 1] → logits of the digits [n, 10]."""
-        logits: Tensor = self.output(self.features(pictures))
+        logits: Tensor = self.output(self.features(images))
         return logits
 
 

@@ -1,4 +1,4 @@
-"""Where held-out pictures lie in the latent space: what the bundle keeps for maps of it."""
+"""Where held-out images lie in the latent space: what the bundle keeps for maps of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def latents(folder: Path, overrides: Sequence[str] = (), console: Console | None
     """Writes `latents.npz` and, saying what it holds, `latents.json`.
 
     Raises:
-        DataError: no picture is held out, or they changed since training.
+        DataError: no image is held out, or they changed since training.
         StageError: `export` has not run, a file that it wrote is damaged, or a mean is not finite.
     """
     workdir = Workdir(folder)
@@ -33,20 +33,20 @@ def latents(folder: Path, overrides: Sequence[str] = (), console: Console | None
     write_bytes(workdir.latents, content)
     write_json(workdir.latents_about, spec.model_dump(mode="json"))
     shown = console or Console(stderr=True)
-    shown.print(f"posterior means of {spec.n} {spec.split} pictures", highlight=False)
+    shown.print(f"posterior means of {spec.n} {spec.split} images", highlight=False)
 
 
 def encode_held_out(
     graphs: Graphs, data: Data, config: TrainingConfig
 ) -> tuple[PosteriorSpec, bytes]:
-    """The posterior means of up to 5,000 held-out pictures, evenly chosen, and their labels: what
+    """The posterior means of up to 5,000 held-out images, evenly chosen, and their labels: what
     they are, and the content of `posterior.npz`.
 
-    Grey pictures are encoded as they are, as `/encode` does: a picture that is encoded there then
+    Grey images are encoded as they are, as `/encode` does: an image that is encoded there then
     lies among its like.
 
     Raises:
-        DataError: no picture is held out.
+        DataError: no image is held out.
         StageError: a mean is not finite.
     """
     name, split, fingerprint = held_out(data, config)
@@ -59,7 +59,7 @@ def encode_held_out(
         ]
     )
     if not np.isfinite(means).all():
-        msg = "the posterior mean of a picture is no finite number"
+        msg = "the posterior mean of an image is no finite number"
         raise StageError(msg)
     labels, classes = np.full(len(rows), NO_LABEL), data.classes
     if split.labels is not None:

@@ -1,7 +1,7 @@
-"""The bundle's reference: bounds of pictures that the model was not trained on, to compare with.
+"""The bundle's reference: bounds of images that the model was not trained on, to compare with.
 
 Computed from the exported graphs by what serving computes `/score` with
-(`model.likelihood.estimate`), for each way in which it makes pictures binary, with
+(`model.likelihood.estimate`), for each way in which it makes images binary, with
 the K that it takes by default.
 """
 
@@ -33,7 +33,7 @@ def reference(folder: Path, overrides: Sequence[str] = (), console: Console | No
     """Writes `reference.npz` and, saying what it holds, `reference.json`.
 
     Raises:
-        DataError: no picture is held out, or they changed since training.
+        DataError: no image is held out, or they changed since training.
         StageError: `export` has not run, a file that it wrote is damaged, or a bound is not finite.
     """
     workdir = Workdir(folder)
@@ -53,11 +53,11 @@ def measure_reference(
     config: TrainingConfig,
     console: Console | None = None,
 ) -> tuple[ReferenceSpec, bytes]:
-    """The bounds of up to `evaluation.reference_pictures` held-out pictures, evenly chosen: what
+    """The bounds of up to `evaluation.reference_pictures` held-out images, evenly chosen: what
     they are, and the content of `reference.npz`.
 
     Raises:
-        DataError: no picture is held out.
+        DataError: no image is held out.
         StageError: a bound is not finite.
     """
     name, split, fingerprint = held_out(data, config)
@@ -100,7 +100,7 @@ def bounds_of(
     del shown  # the encoders trained here take what is scored: the range is [0, 1]
     mean, logvar = graphs.encode(targets)
 
-    def of_picture(row: int) -> float:
+    def of_image(row: int) -> float:
         latents, epsilon = estimate.draw(SAMPLES, seed, row, mean[row], logvar[row])
         params = graphs.decoder.run(latents, ["params"])[0]
         found = estimate.estimate(
@@ -113,11 +113,11 @@ def bounds_of(
         ThreadPoolExecutor(threads) as pool,
         Progress(console=shown_on, disable=not shown_on.is_terminal) as progress,
     ):
-        figures = pool.map(of_picture, range(len(targets)))
+        figures = pool.map(of_image, range(len(targets)))
         described = f"reference ({how})"
         bounds = np.array(list(progress.track(figures, len(targets), description=described)))
     if not np.isfinite(bounds).all():
-        msg = f"the bound of picture {int(np.argmin(np.isfinite(bounds)))} is no finite number"
+        msg = f"the bound of image {int(np.argmin(np.isfinite(bounds)))} is no finite number"
         raise StageError(msg)
     return bounds
 
@@ -126,7 +126,7 @@ def _print(bounds: Mapping[Binarisation, Nats], spec: ReferenceSpec, console: Co
     for how, values in bounds.items():
         quarters = ", ".join(f"{value:.1f}" for value in np.percentile(values, (25, 50, 75)))
         console.print(
-            f"reference, {spec.n} {spec.split} pictures, binarised: {how}: "
+            f"reference, {spec.n} {spec.split} images, binarised: {how}: "
             f"quartiles of the bound {quarters} nats",
             highlight=False,
             soft_wrap=True,

@@ -3,7 +3,7 @@ TOLD`.
 
 TOLD is a bundle's folder, or a JSON file of figures by preset (`--preset`), as the documents keep
 one of each preset that they speak of. Compares the importance-weighted bounds on the same test
-pictures, binarised alike, with the same number of samples. Weights differ between seeds, so the
+images, binarised alike, with the same number of samples. Weights differ between seeds, so the
 figures do a little.
 """
 
@@ -26,7 +26,7 @@ def difference(workdir: Path, told: Path, preset: str = "") -> float:
 
     Raises:
         StageError: the run is not evaluated, `told` can't be read or has no such figure, or the
-            two were measured on other pictures, bits or numbers of samples.
+            two were measured on other images, bits or numbers of samples.
     """
     files = Workdir(workdir)
     measured = files.read_json(files.metrics, "evaluate")["metrics"]

@@ -1,8 +1,8 @@
 """How much a model's samples are like the digits of MNIST, in the features of a fixed classifier.
 
-10,000 decoder means of draws from the prior are compared with the training pictures by their
-Fréchet distance, and with test pictures by precision, recall, density and coverage. Two more
-distances say what the first is worth: that of real test pictures, and that of test pictures
+10,000 decoder means of draws from the prior are compared with the training images by their
+Fréchet distance, and with test images by precision, recall, density and coverage. Two more
+distances say what the first is worth: that of real test images, and that of test images
 blurred.
 """
 
@@ -35,12 +35,12 @@ from training.export.graphs import load_graphs, read_export
 from training.workdir import Workdir, write_json
 
 MNIST = "ylecun/mnist"
-"""The pictures' name on the hub."""
+"""The images' name on the hub."""
 DISTANCE = "sample_frechet_distance"
 SAMPLES = 10_000
-"""How many pictures are drawn for the distance: those of few pictures come out larger."""
+"""How many images are drawn for the distance: those of few images come out larger."""
 NEIGHBOURS = 5000
-"""Of how many samples and of how many test pictures, the first ones, neighbours are found."""
+"""Of how many samples and of how many test images, the first ones, neighbours are found."""
 
 _ROWS = 100
 
@@ -55,9 +55,9 @@ def quality(
     """Adds the figures of a run's samples to its `metrics.json`.
 
     Raises:
-        DataError: the pictures changed since training, or are too few.
+        DataError: the images changed since training, or are too few.
         StageError: `export` or `evaluate` has not run, a file that they wrote is damaged, or the
-            model's pictures are not grey and 28×28.
+            model's images are not grey and 28×28.
     """
     workdir = Workdir(folder)
     config = workdir.read_config(overrides)
@@ -83,11 +83,11 @@ def bundle_quality(
     *,
     samples: int = SAMPLES,
 ) -> dict[str, Metric]:
-    """The figures of a bundle's samples, which is left as it is; `source` has MNIST's pictures.
+    """The figures of a bundle's samples, which is left as it is; `source` has MNIST's images.
 
     Raises:
-        DataError: as for `load_data`, or too few pictures.
-        StageError: the bundle can't be read, or its pictures are not grey, 28×28 and in [0, 1].
+        DataError: as for `load_data`, or too few images.
+        StageError: the bundle can't be read, or its images are not grey, 28×28 and in [0, 1].
     """
     try:
         bundle = open_bundle(folder)
@@ -95,7 +95,7 @@ def bundle_quality(
     except BundleError as error:
         raise StageError(str(error)) from error
     if bundle.manifest.input.value_range != (0.0, 1.0):
-        msg = f"{folder}: its pictures have values in {bundle.manifest.input.value_range}"
+        msg = f"{folder}: its images have values in {bundle.manifest.input.value_range}"
         raise StageError(f"{msg}; only [0, 1] is measured here")
     model = ModelConfig(channels=1, height=SIZE, width=SIZE)
     plain = TrainingConfig(model=model, data=DataConfig(source=source))
@@ -119,21 +119,21 @@ def measure_quality(
 
     Args:
         decoder: latents → `pixels` [n, 1, 28, 28] in [0, 1].
-        data: what samples are compared with: all that is not for testing, and the test pictures.
+        data: what samples are compared with: all that is not for testing, and the test images.
         config: for `evaluation.quality_seed`, and the name of the training split.
         mixture: the prior, where it is not N(0, I).
         samples: how many are drawn; figures of other numbers do not compare.
 
     Raises:
-        DataError: too few test pictures.
-        StageError: the decoder's pictures have another shape, or the classifier is another one.
+        DataError: too few test images.
+        StageError: the decoder's images have another shape, or the classifier is another one.
     """
     shape = {name: axes[1:] for name, _, axes in decoder.outputs}["pixels"]
     if shape != (1, SIZE, SIZE):
-        msg = f"the model's pictures are {shape}; samples are measured as digits, (1, 28, 28)"
+        msg = f"the model's images are {shape}; samples are measured as digits, (1, 28, 28)"
         raise StageError(msg)
     if len(data.test) <= NEAREST:
-        msg = f"{len(data.test)} test pictures are too few: {NEAREST + 1} or more are needed"
+        msg = f"{len(data.test)} test images are too few: {NEAREST + 1} or more are needed"
         raise DataError(msg)
     classifier = read_classifier()
     seed = config.evaluation.quality_seed
@@ -150,7 +150,7 @@ def measure_quality(
         ),
     }
     near = neighbours(test[:NEIGHBOURS], drawn[:NEIGHBOURS])
-    whole = f"{len(train)} training pictures ({data.fingerprints[config.data.train_split]})"
+    whole = f"{len(train)} training images ({data.fingerprints[config.data.train_split]})"
     return {
         **_distances(distances, whole, seed),
         **{
@@ -158,7 +158,7 @@ def measure_quality(
                 value=getattr(near, name),
                 n=len(drawn[:NEIGHBOURS]),
                 seeds={"prior": seed},
-                note=f"of samples and the first {len(test[:NEIGHBOURS])} test pictures, "
+                note=f"of samples and the first {len(test[:NEIGHBOURS])} test images, "
                 f"k = {NEAREST}; {_CLASSIFIER}",
             )
             for name in ("precision", "recall", "density", "coverage")
@@ -206,8 +206,8 @@ def _distances(
 ) -> dict[str, Metric]:
     of_what = {
         DISTANCE: "decoder means of z ~ p(z)",
-        "sample_frechet_floor": "real test pictures",
-        "sample_frechet_blurred": "test pictures blurred by a 3×3 box",
+        "sample_frechet_floor": "real test images",
+        "sample_frechet_blurred": "test images blurred by a 3×3 box",
     }
     found = {
         name: Metric(

@@ -39,7 +39,7 @@ PARITY_LIMIT = 1e-4
 """Largest difference between torch and onnxruntime, as a part of the output's largest value."""
 
 AT_ONCE = 250
-"""Pictures, or latents, that go through a graph at once."""
+"""Images, or latents, that go through a graph at once."""
 
 _GOLDEN_ROWS = 8
 _GOLDEN_SEED = 0
@@ -171,7 +171,7 @@ def _sha256(content: bytes) -> str:
 
 
 def _example_images(data: Data, config: TrainingConfig, count: int) -> Floats:
-    """Real pictures [count, c, h, w] as the encoder sees them: of the test split, if there is one,
+    """Real images [count, c, h, w] as the encoder sees them: of the test split, if there is one,
     repeated where there are too few."""
     split = data.test if len(data.test) else data.train
     rows = np.arange(count) % len(split)

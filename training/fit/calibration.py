@@ -23,8 +23,8 @@ def calibrated_scale(
     """The scale to compute likelihoods of these weights with; None for a Bernoulli.
 
     An optimal one is the root mean squared error over images [n, h, w, c], uint8 and training
-    pictures, each decoded in float32 from one z ~ q(z|x), as in training. It is at least
-    `SCALE_FLOOR`, and the same each time: the noise depends on the seed alone. `most` pictures,
+    images, each decoded in float32 from one z ~ q(z|x), as in training. It is at least
+    `SCALE_FLOOR`, and the same each time: the noise depends on the seed alone. `most` images,
     evenly chosen, are looked at; 0 takes all.
     """
     if not vae.is_calibrated_by_data:

@@ -46,7 +46,7 @@ class Checkpoint:
     identity: dict[str, Any]
     """The settings that the run depends on, by dotted key."""
     fingerprints: dict[str, str]
-    """The pictures', by split."""
+    """The images', by split."""
     initial: str = ""
     """SHA-256 of what the weights started from, if not from random ones."""
 
@@ -68,10 +68,10 @@ def write_checkpoint(workdir: Workdir, checkpoint: Checkpoint) -> None:
 def read_checkpoint(
     workdir: Workdir, config: TrainingConfig, fingerprints: Mapping[str, str], initial: str = ""
 ) -> Checkpoint:
-    """Reads the checkpoint of a run with this configuration, these pictures and this start.
+    """Reads the checkpoint of a run with this configuration, these images and this start.
 
     Raises:
-        ConfigError: it belongs to another configuration, other pictures or other weights to start
+        ConfigError: it belongs to another configuration, other images or other weights to start
             from; names what differs.
         StageError: the file is damaged, or of an older version that saved less.
     """
@@ -98,7 +98,7 @@ def read_checkpoint(
         if before.get(key) != now.get(key)
     ]
     if checkpoint.fingerprints != dict(fingerprints):
-        differing.append("the pictures")
+        differing.append("the images")
     if checkpoint.initial != initial:
         differing.append("the weights that it started from (--init)")
     if differing:

@@ -14,7 +14,7 @@ from training.fit.running_sums import Figures
 from training.fit.steadiness import Steadiness
 
 _LEAST_KL = 0.1
-"""Nats of the whole latent below which nothing of a picture passes through it."""
+"""Nats of the whole latent below which nothing of an image passes through it."""
 _FEW_ACTIVE = 0.1
 
 
@@ -93,7 +93,7 @@ def examine(figures: Figures, *, warmed_up: bool) -> list[Finding]:
             Finding(
                 "collapse",
                 f"the posterior has collapsed onto the prior: a KL of {figures.kl:.2g} nats, and "
-                f"{active} of {dimensions} latent dimensions active, so that pictures don't depend "
+                f"{active} of {dimensions} latent dimensions active, so that images don't depend "
                 "on the latent. Train anew with a lower objective.kl_start and a longer "
                 f"objective.kl_warmup{free_bits}, or a lower objective.beta; "
                 "give a Gaussian likelihood a smaller scale or a learned one; a likelihood of your "

@@ -12,12 +12,12 @@ from training.config.sections import ObjectiveConfig
 
 
 class Terms(NamedTuple):
-    """A minibatch of n pictures, in nats."""
+    """A minibatch of n images, in nats."""
 
     loss: Tensor
     """What the step lowers: a scalar."""
     log_likelihood: Tensor
-    """log p(x|z) [n], averaged over the draws of each picture."""
+    """log p(x|z) [n], averaged over the draws of each image."""
     divergences: Tensor
     """KL[q(z|x) ‖ p(z)] in parts, as `VAE.divergences` has them, whatever the loss makes of them;
     without gradients."""

@@ -116,7 +116,7 @@ class Report:
         self._images, self._since = 0, time.perf_counter()
 
     def samples(self, pixels: Tensor, step: int) -> None:
-        """Puts pictures [n, c, h, w] in [0, 1] into TensorBoard."""
+        """Puts images [n, c, h, w] in [0, 1] into TensorBoard."""
         self._writer.add_images("samples", pixels, step)
         self._since = time.perf_counter()
 
@@ -133,7 +133,7 @@ class Report:
         self._note(code, text)
 
     def images_per_second(self) -> float:
-        """Pictures trained on in this epoch by the second, up to the last step."""
+        """Images trained on in this epoch by the second, up to the last step."""
         return self._images / max(1e-9, self._now - self._since)
 
     def _seconds_left(self, step: int) -> float:

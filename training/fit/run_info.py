@@ -1,4 +1,4 @@
-"""What a run says of itself: pictures, network and machine, on the console and in `run.json`."""
+"""What a run says of itself: images, network and machine, on the console and in `run.json`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def announce(console: Console, data: Data, compute: Compute, state: State) -> No
             soft_wrap=True,
         )
     console.print(
-        f"{len(data.train)} pictures to train on, {len(data.validation)} to validate, "
+        f"{len(data.train)} images to train on, {len(data.validation)} to validate, "
         f"{len(data.test)} to test; {parameter_count(state.vae)} parameters; "
         f"{compute.device.type}, {compute.threads} threads, {compute.precision}",
         highlight=False,

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 ACTIVE_VARIANCE = 0.01
-"""A latent dimension is active if its posterior mean varies more than this over the pictures
+"""A latent dimension is active if its posterior mean varies more than this over the images
 (Burda et al. 2016, section 5.2)."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Means over the pictures of an epoch, in nats."""
+    """Means over the images of an epoch, in nats."""
 
     elbo: float
     log_likelihood: float
@@ -29,14 +29,14 @@ class Figures:
 
 
 class Totals:
-    """Sums over pictures; they travel with the checkpoint, so that a resumed epoch adds up."""
+    """Sums over images; they travel with the checkpoint, so that a resumed epoch adds up."""
 
     def __init__(
         self, latent_dimensions: int, device: torch.device, *, divided: bool = True
     ) -> None:
         """`divided` says whether the KL comes by latent value or whole."""
         self._dimensions, self._divided = latent_dimensions, divided
-        # Pictures, log-likelihood, parts of the KL; means and their squares.
+        # Images, log-likelihood, parts of the KL; means and their squares.
         size = 2 + (latent_dimensions if divided else 1) + 2 * latent_dimensions
         self._sums = torch.zeros(size, dtype=torch.float64, device=device)
 
@@ -55,7 +55,7 @@ class Totals:
             self._sums += torch.cat(parts)
 
     def figures(self) -> Figures:
-        """The means so far; at least one picture must have been added."""
+        """The means so far; at least one image must have been added."""
         sums = self._sums.cpu()
         means = sums[1:] / sums[0]
         divergences, moments = means[1:].tensor_split([-2 * self._dimensions])

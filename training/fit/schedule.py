@@ -44,7 +44,7 @@ class Schedule:
         return beta(self.config.objective, step, self.fitting_steps)
 
     def samples(self, step: int) -> int:
-        """K, the draws of each picture."""
+        """K, the draws of each image."""
         tuning = self.is_tuning(step)
         return self.config.tuning.samples if tuning else self.config.objective.samples
 

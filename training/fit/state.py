@@ -21,7 +21,7 @@ from training.fit.warm_start import Initial
 
 _SCALE_SPEED = 10.0
 """A learned scale has a learning rate of its own: it is one number with a long way to go, and a
-small folder of pictures gives it few steps."""
+small folder of images gives it few steps."""
 
 
 class State:

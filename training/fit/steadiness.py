@@ -10,14 +10,14 @@ _DEVIATIONS = 20.0
 _SMALLEST = 0.01
 """Least deviation, as a part of the loss: a jump must be a fifth of it at least."""
 _NOISE = 3
-"""So many steps beyond the range may be pictures that are odd, and nothing to end a run for."""
+"""So many steps beyond the range may be images that are odd, and nothing to end a run for."""
 _PATIENCE = 500
 _PART_OF_RUN = 0.1
 
 
 @dataclass
 class Steadiness:
-    """The running range of the loss, in nats per picture, from numbers that the host has anyway.
+    """The running range of the loss, in nats per image, from numbers that the host has anyway.
 
     A loss is beyond it if it exceeds the running mean by 20 mean absolute deviations. Such a loss
     does not move the range, so one that jumps and stays remains beyond it. Before the first steps
@@ -35,9 +35,9 @@ class Steadiness:
         """After a step.
 
         Args:
-            loss: finite, a mean over the minibatch's pictures.
-            share: pictures of the minibatch, as a part of a whole one's: fewer scatter more.
-            dimensions: values of a picture; a nat for each is the least to start from.
+            loss: finite, a mean over the minibatch's images.
+            share: images of the minibatch, as a part of a whole one's: fewer scatter more.
+            dimensions: values of an image; a nat for each is the least to start from.
         """
         if not self.steps:
             self.mean, self.deviation = loss, max(abs(loss), float(dimensions))

@@ -36,7 +36,7 @@ from training.workdir import Workdir, disk_error, sole_use, write_json
 
 _SAMPLES = 64
 _CALIBRATED = 2000
-"""Training pictures that an optimal scale is estimated on after an epoch."""
+"""Training images that an optimal scale is estimated on after an epoch."""
 
 
 def fit(
@@ -54,10 +54,10 @@ def fit(
     an epoch's figures and checkpoint are written; what it raises ends the run.
 
     Raises:
-        ConfigError: `resume` with other settings or pictures than the checkpoint's, `init` is no
+        ConfigError: `resume` with other settings or images than the checkpoint's, `init` is no
             start for this model, a network of one's own can't be trained and exported, or the run
             can't fit into memory.
-        DataError: the pictures can't be trained on, or are too few.
+        DataError: the images can't be trained on, or are too few.
         DiskError: a file can't be written.
         DivergedError: the loss exploded; the last good checkpoint is kept.
         InterruptedTrainingError: SIGINT or SIGTERM came; a checkpoint has been written.
@@ -82,7 +82,7 @@ def fit(
 
 
 def prepare(config: TrainingConfig) -> Initial | None:
-    """What is looked at before any picture: the networks, and the weights to start from, if any.
+    """What is looked at before any image: the networks, and the weights to start from, if any.
 
     Raises:
         ConfigError: `init` is no start for this model, or a network of one's own can't be trained
@@ -99,8 +99,8 @@ def fitting_memory(config: TrainingConfig, data: Data, compute: Compute) -> tupl
         ConfigError: that is too little.
     """
     device = compute.device
-    pictures = resident_bytes(data.train.images, device)
-    footprint = estimate_footprint(config, pictures=pictures, bfloat16=compute.bfloat16)
+    images = resident_bytes(data.train.images, device)
+    footprint = estimate_footprint(config, images=images, bfloat16=compute.bfloat16)
     free = free_memory(device)
     require_memory(config, footprint, free, on=device.type)
     return footprint, free
@@ -124,7 +124,7 @@ def _train(trainer: Trainer, console: Console) -> None:
 
 
 class Trainer:
-    """One run: its configuration, pictures and machine, and the state that steps change."""
+    """One run: its configuration, images and machine, and the state that steps change."""
 
     def __init__(
         self,
@@ -249,7 +249,7 @@ class Trainer:
 
     def _scale(self) -> Scale | None:
         """The likelihood's, were the averaged weights exported now; an optimal one is estimated
-        on some of the training pictures."""
+        on some of the training images."""
         return calibrated_scale(
             self.state.ema,
             self.data.train.images,

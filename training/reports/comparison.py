@@ -24,11 +24,11 @@ _LOWER = frozenset(
 )
 _ERRORS = 2.0
 """Figures nearer than so many standard errors of their difference are not told apart. Runs are
-measured on the same pictures, so the true error is smaller: the mark errs towards a draw."""
+measured on the same images, so the true error is smaller: the mark errs towards a draw."""
 _NAMES_ONLY = ("bundle.name", "bundle.version", "bundle.card")
 """Settings that differ without anything being different."""
 
-_PICTURES = ("model.channels", "model.height", "model.width", "data.background")
+_IMAGES = ("model.channels", "model.height", "model.width", "data.background")
 _NUMBERS = ("model.likelihood.family", "model.likelihood.binarise")
 _DIGEST = re.compile(r"SHA-256 of the pixels: ([0-9a-f]{64})")
 
@@ -58,7 +58,7 @@ class Comparison:
     marks: Mapping[str, Sequence[Mark | None]]
     """By figure: the best run, and those that can't be told from it."""
     incomparable: Sequence[str]
-    """Figures that runs measured on different pictures, bits or numbers of samples."""
+    """Figures that runs measured on different images, bits or numbers of samples."""
 
 
 def compare(records: Sequence[Record]) -> Comparison:
@@ -109,25 +109,25 @@ def _figures(records: Sequence[Record]) -> dict[str, list[Figure | None]]:
 
 
 def _figures_of(record: Record) -> dict[str, Figure]:
-    pictures, numbers = _pictures(record), _numbers(record)
+    images, numbers = _images(record), _numbers(record)
     figures = {}
     for name, metric in record.metrics.items():
         how = (metric.n, metric.samples, sorted(metric.seeds.items()), metric.note)
-        # Samples are measured as pictures, whichever likelihood they were drawn with.
+        # Samples are measured as images, whichever likelihood they were drawn with.
         targets = () if name.startswith("sample_") else (_pixels(record), numbers)
-        measured_on = (how, pictures, targets)
+        measured_on = (how, images, targets)
         figures[name] = Figure(metric.value, metric.standard_error, measured_on)
     validation = record.last.get("validation_elbo")
     if validation is not None:
         # The split follows from these; noise and bits differ with the seed, and average out.
         split = (record.run.get("fingerprints"), record.settings.get("data.validation_share"))
-        figures["validation_elbo"] = Figure(float(validation), None, (split, pictures, numbers))
+        figures["validation_elbo"] = Figure(float(validation), None, (split, images, numbers))
     return figures
 
 
-def _pictures(record: Record) -> list[object]:
-    """What pictures are made into before anything is measured."""
-    return [record.settings.get(key) for key in _PICTURES]
+def _images(record: Record) -> list[object]:
+    """What images are made into before anything is measured."""
+    return [record.settings.get(key) for key in _IMAGES]
 
 
 def _numbers(record: Record) -> list[object]:

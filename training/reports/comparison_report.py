@@ -136,7 +136,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     if comparison.incomparable:
         names = ", ".join(name.replace("_", " ") for name in comparison.incomparable)
         yield (
-            "Not compared, as the runs were measured on different pictures or bits, or with other "
+            "Not compared, as the runs were measured on different images or bits, or with other "
             f"numbers of samples: {names}."
         )
 

@@ -26,15 +26,15 @@ class Panel(NamedTuple):
     title: str
     unit: str
     beside: str | None = None
-    """A second key, drawn along: the same figure of other pictures."""
+    """A second key, drawn along: the same figure of other images."""
     settles: bool = False
     """Whether the first epochs, which fall from very high, are left out."""
     scale: str = "linear"
 
 
-BOUND = Panel("elbo", "ELBO", "nats per picture", "validation_elbo", settles=True)
-LIKELIHOOD = Panel("log_likelihood", "log p(x|z)", "nats per picture", settles=True)
-KL = Panel("kl", "KL", "nats per picture", settles=True)
+BOUND = Panel("elbo", "ELBO", "nats per image", "validation_elbo", settles=True)
+LIKELIHOOD = Panel("log_likelihood", "log p(x|z)", "nats per image", settles=True)
+KL = Panel("kl", "KL", "nats per image", settles=True)
 LOSS = (BOUND, LIKELIHOOD, KL)
 PANELS = (
     *LOSS,

@@ -33,7 +33,7 @@ p { margin: .3rem 0; } .soft { color: var(--soft); }
 .scroll { overflow-x: auto; }
 img { display: block; max-width: 100%; height: auto; } img.plot { width: 100%; }
 img.latent { max-width: 40rem; } img.stroke { width: 2.2rem; }
-img.pictures { image-rendering: pixelated; border-radius: .3rem; }
+img.images { image-rendering: pixelated; border-radius: .3rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: top; }
@@ -85,7 +85,7 @@ def section(title: str, *content: object) -> Html:
 
 
 def image(content: bytes, kind: str, description: str, css: str) -> Html:
-    """A picture in the page; `kind` is its media type, `description` stands for it."""
+    """An image in the page; `kind` is its media type, `description` stands for it."""
     data = base64.b64encode(content).decode()
     return Html(
         f'<img class="{html.escape(css)}" alt="{html.escape(description)}" '

@@ -35,7 +35,7 @@ def figures(folder: Path, overrides: Sequence[str] = ()) -> None:
     """Writes loss, reconstructions, samples, latent and traversals as PNG into `figures`.
 
     Raises:
-        DataError: the pictures have changed since training.
+        DataError: the images have changed since training.
         StageError: a stage before has not run, or a file that it wrote is damaged.
     """
     workdir = Workdir(folder)
@@ -44,7 +44,7 @@ def figures(folder: Path, overrides: Sequence[str] = ()) -> None:
     measured = workdir.read_json(workdir.metrics, "evaluate")
     kl, split = measured["kl_per_dimension"], measured.get("split", "test")
     mean, labels = _read_posterior(workdir)
-    # A mixture has no KL of single dimensions; what varies with the picture tells it too.
+    # A mixture has no KL of single dimensions; what varies with the image tells it too.
     told = kl or mean.var(axis=0).ravel().tolist()
     data = reload_data(workdir, config)
     targets = _example_targets(data.test.images, config)
@@ -64,7 +64,7 @@ def figures(folder: Path, overrides: Sequence[str] = ()) -> None:
 
 
 def draw_samples(graphs: Graphs, latent_shape: tuple[int, ...]) -> Images:
-    """Decoded draws from the prior, as one uint8 picture [h, w, c]."""
+    """Decoded draws from the prior, as one uint8 image [h, w, c]."""
     latents = draw_latents(graphs.mixture, _SEED, _ROWS * _COLUMNS, latent_shape)
     return tile(_decode(graphs, latents), _COLUMNS)
 
@@ -101,7 +101,7 @@ def draw_traversals(graphs: Graphs, start: Floats, told: Sequence[float]) -> Ima
 def draw_latent(
     mean: Floats, labels: NDArray[np.int64], classes: Sequence[str], split: str = "test"
 ) -> Figure:
-    """Posterior means [n, *latent_shape] of a split's pictures in two dimensions, by class:
+    """Posterior means [n, *latent_shape] of a split's images in two dimensions, by class:
     themselves, or their first two principal components where a latent has not 2 values."""
     mean, labels = mean[:_MOST_POINTS], labels[:_MOST_POINTS]
     points, axis_names = _project(mean.reshape(len(mean), -1))
@@ -127,7 +127,7 @@ def draw_latent(
             text.set_parse_math(False)  # a class may be called "$x^$", which is no formula
     else:
         axes.scatter(points[:, 0], points[:, 1], s=6, alpha=0.6, color=INK, linewidths=0)
-    title = f"Posterior means of {split} pictures"
+    title = f"Posterior means of {split} images"
     axes.set(xlabel=axis_names[0], ylabel=axis_names[1], title=title)
     axes.set_aspect("equal", adjustable="datalim")
     return figure

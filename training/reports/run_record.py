@@ -30,9 +30,9 @@ class Record:
     metrics: Mapping[str, Metric]
     """As `evaluate` and later stages measured them."""
     split: str
-    """Of which pictures they are."""
+    """Of which images they are."""
     kl_per_dimension: Sequence[float]
-    """In nats: of those pictures, or if they are not measured of the last epoch."""
+    """In nats: of those images, or if they are not measured of the last epoch."""
     finished: bool
     """Whether training has come to its end."""
 
@@ -99,7 +99,7 @@ class _Measured(NamedTuple):
 
     metrics: Mapping[str, Metric] = {}
     split: str = "test"
-    """Before there was a choice, all figures were of test pictures."""
+    """Before there was a choice, all figures were of test images."""
     kl_per_dimension: Sequence[float] | None = None
 
 

@@ -13,11 +13,11 @@ from training.reports.run_record import Record, read_record
 from training.text import duration, measured
 from training.workdir import Workdir, write_bytes
 
-_PICTURES = {
+_IMAGES = {
     "reconstructions": "Reconstructions: inputs, each above the decoding of its posterior mean",
     "samples": "Samples: decoded draws from the prior",
     "traversals": "Traversals: the most informative latent dimensions, each from −3 to 3",
-    "latent": "Latent map: posterior means of the pictures measured on",
+    "latent": "Latent map: posterior means of the images measured on",
 }
 
 
@@ -46,7 +46,7 @@ def run_page(record: Record) -> bytes:
         _figures(record),
         _curves(record),
         _kl(record),
-        *_pictures(Workdir(record.folder)),
+        *_images(Workdir(record.folder)),
         _configuration(record.settings),
         _environment(record.run),
     )
@@ -63,7 +63,7 @@ def _facts(record: Record) -> Html:
         "training time": "seconds" in last and duration(last["seconds"]),
         "processor time": "cpu_seconds" in last and duration(last["cpu_seconds"]),
         "images/s": last.get("images_per_second") and f"{last['images_per_second']:,.0f}",
-        "training pictures": run.get("pictures") and f"{run['pictures']['train']:,}",
+        "training images": run.get("pictures") and f"{run['pictures']['train']:,}",
         "parameters": run.get("parameters") and f"{run['parameters']:,}",
     }
     items = [
@@ -119,11 +119,7 @@ def _kl(record: Record) -> Html:
         mixed = record.settings.get("model.prior.family") == "mixture"
         why = "A mixture prior's KL is no sum over dimensions." if mixed else "Not known yet."
         return section("KL of each dimension", element("p", why, css="soft"))
-    of = (
-        f"{record.split} pictures"
-        if record.metrics
-        else f"training pictures in epoch {record.epochs}"
-    )
+    of = f"{record.split} images" if record.metrics else f"training images in epoch {record.epochs}"
     return section(
         "KL of each dimension",
         element("p", f"Of {of}, in nats.", css="soft"),
@@ -131,8 +127,8 @@ def _kl(record: Record) -> Html:
     )
 
 
-def _pictures(workdir: Workdir) -> Iterable[Html]:
-    for name, text in _PICTURES.items():
+def _images(workdir: Workdir) -> Iterable[Html]:
+    for name, text in _IMAGES.items():
         title, _, what = text.partition(": ")
         path = workdir.figures / f"{name}.png"
         if not path.exists():

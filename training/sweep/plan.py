@@ -10,7 +10,7 @@ from training.errors import ConfigError
 from training.sweep.spec import Range, Settings, Sweep
 
 _SOURCES = ("data.source", "data.cache", "data.id", "data.licence")
-"""Where pictures lie: of a machine, not of a sweep."""
+"""Where images lie: of a machine, not of a sweep."""
 
 
 def identity(sweep: Sweep, overrides: Sequence[Override]) -> dict[str, object]:
@@ -23,9 +23,9 @@ def require_comparable(sweep: Sweep, overrides: Sequence[Override]) -> None:
     """Reads the configuration of each choice and each range's ends.
 
     Raises:
-        ConfigError: one is none; the command line sets what varies; no validation pictures are
+        ConfigError: one is none; the command line sets what varies; no validation images are
             held back, training ends with another objective, or the bounds of two trials would
-            not be of the same pictures.
+            not be of the same images.
     """
     varied = {key for settings in _samples(sweep) for key in settings}
     if both := sorted(one.key for one in overrides if one.key in varied):
@@ -35,7 +35,7 @@ def require_comparable(sweep: Sweep, overrides: Sequence[Override]) -> None:
     for settings, config in configs:
         if not config.data.validation_share:
             msg = (
-                "a sweep chooses by the validation bound, and no pictures are held back: write "
+                "a sweep chooses by the validation bound, and no images are held back: write "
                 "data.validation_share = 0.1 below [set]"
             )
             raise ConfigError(msg)
@@ -48,7 +48,7 @@ def require_comparable(sweep: Sweep, overrides: Sequence[Override]) -> None:
         if differing := _differing(configs[0][1], config):
             what = ", ".join(f"{key} = {value!r}" for key, value in settings.items())
             msg = (
-                f"the trial with {what} would be measured on other pictures than the first: "
+                f"the trial with {what} would be measured on other images than the first: "
                 f"{', '.join(differing)} must be the same in all trials"
             )
             raise ConfigError(msg)
@@ -76,7 +76,7 @@ def _differing(first: TrainingConfig, other: TrainingConfig) -> list[str]:
 def _measured(config: TrainingConfig) -> dict[str, object]:
     """What decides which numbers a validation bound is the density or probability of."""
     model = config.model
-    # Validation pictures are not augmented.
+    # Validation images are not augmented.
     data = config.data.model_dump(mode="json", exclude={"augment"})
     return {
         **flatten({"data": data}),

@@ -122,7 +122,7 @@ class Sweep(Frozen):
         settings = {**flatten(self.set), **varied}
         preset = str(settings.pop("preset", self.preset))
         if not settings.get("early_stop"):
-            # The run for good has all pictures to train on, and may be tuned.
+            # The run for good has all images to train on, and may be tuned.
             settings.pop("data.validation_share", None)
             settings.pop("tuning.epochs", None)
         return [preset, *(part for one in _overrides(settings) for part in one.text.split(" ", 1))]

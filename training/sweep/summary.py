@@ -61,4 +61,4 @@ def show(
         return
     given = [part for one in overrides for part in ("--set", f"{one.key}={json.dumps(one.value)}")]
     command = shlex.join(["vaetrain", "run", *sweep.command(ended[0].settings), *given])
-    console.print(plain(f"the best one, on all pictures: {command}"), soft_wrap=True)
+    console.print(plain(f"the best one, on all images: {command}"), soft_wrap=True)

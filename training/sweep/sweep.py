@@ -74,7 +74,7 @@ def run_sweep(
     with sole_use(folder):
         _require_same(sweep, parsed, folder / "sweep.json")
         run = _Run(sweep, parsed, folder, console, open_study(sweep, folder))
-        _require_pictures_of_before(run)
+        _require_images_of_before(run)
         _prepare(run)
         while (number := len(_ended(run))) < _wanted(sweep):
             # Anew for each trial: a sweep that was stopped proposes what it would have anyway.
@@ -140,7 +140,7 @@ def _trial(run: _Run, number: int) -> None:
         msg = f"stopped in trial {workdir.folder.name}; the same command goes on"
         raise InterruptedTrainingError(msg, error.exit_code - 128) from error
     else:
-        _require_same_pictures(run, workdir)
+        _require_same_images(run, workdir)
         run.study.tell(trial, bound)
 
 
@@ -215,7 +215,7 @@ def _require_same(sweep: Sweep, overrides: Sequence[Override], path: Path) -> No
     write_json(path, now)
 
 
-def _require_pictures_of_before(run: _Run) -> None:
+def _require_images_of_before(run: _Run) -> None:
     """Of all trials that have begun, before any goes on: all have the same source."""
     trials = run.study.get_trials(deepcopy=False)
     begun = [one for one in trials if _FOLDER in one.user_attrs and run.workdir(one).run.exists()]
@@ -225,18 +225,18 @@ def _require_pictures_of_before(run: _Run) -> None:
     before = workdir.read_json(workdir.run, "fit", fingerprints=dict)["fingerprints"]
     settings = json.loads(begun[0].user_attrs[_SETTINGS])
     if dict(load_data(run.sweep.config(settings, run.overrides)).fingerprints) != before:
-        raise _other_pictures(run)
+        raise _other_images(run)
 
 
-def _require_same_pictures(run: _Run, workdir: Workdir) -> None:
+def _require_same_images(run: _Run, workdir: Workdir) -> None:
     prints = read_json(workdir.run)["fingerprints"]
     if run.study.user_attrs.setdefault("pictures", prints) != prints:
-        raise _other_pictures(run)
+        raise _other_images(run)
     run.study.set_user_attr("pictures", prints)
 
 
-def _other_pictures(run: _Run) -> ConfigError:
+def _other_images(run: _Run) -> ConfigError:
     return ConfigError(
-        f"{run.folder}: the trials before were made with other pictures; set data.source back, "
+        f"{run.folder}: the trials before were made with other images; set data.source back, "
         "or take another workdir"
     )

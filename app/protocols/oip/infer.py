@@ -44,13 +44,13 @@ async def run(
 
 
 def _size(engine: Engine, kind: Kind, rows: Floats, name: str) -> tuple[int, int]:
-    """Height and width of the pictures that go in, or come out."""
+    """Height and width of the images that go in, or come out."""
     if kind == "decoder":
         return validation.of_latents(engine.manifest, rows.shape[1:], field=name)
     taken = engine.manifest.input.sizes
     height, width = rows.shape[2:]
     if taken and not (taken.take(height) and taken.take(width)):
-        msg = f"{name!r} has pictures {width} wide and {height} high; the model takes {taken}"
+        msg = f"{name!r} has images {width} wide and {height} high; the model takes {taken}"
         raise InvalidFieldError(msg, field="shape", bound=taken.max)
     return height, width
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from app.api import openapi
-from app.api.requests import PICTURE_TYPES
+from app.api.requests import IMAGE_TYPES
 from app.codecs.raw_tensors import DTYPES
 from app.protocols.remote_vae.responses import TENSOR
 
@@ -48,15 +48,15 @@ def decode() -> Document:
                 **_SCALING,
                 "do_scaling": ("True without factors: the model's own.", _BOOLEAN),
                 "output_type": (
-                    "`pil`: a picture file; `pt`: a tensor.",
+                    "`pil`: an image file; `pt`: a tensor.",
                     {"type": "string", "enum": ["pil", "pt"]},
                 ),
                 "image_format": (
-                    "Of the picture file; `jpg` unless given.",
+                    "Of the image file; `jpg` unless given.",
                     {"type": "string", "enum": ["jpg", "png"]},
                 ),
                 "partial_postprocess": ("With `pt`: uint8 [n, h, w, c].", _BOOLEAN),
-                "height": ("Of the picture, for packed latents.", _INTEGER),
+                "height": ("Of the image, for packed latents.", _INTEGER),
                 "width": ("As `height`.", _INTEGER),
             },
             required=("shape", "dtype"),
@@ -67,11 +67,11 @@ def decode() -> Document:
 
 def encode() -> Document:
     """Parameters and body of `/remote-vae/encode`."""
-    content = dict.fromkeys((*PICTURE_TYPES, TENSOR), _BINARY)
+    content = dict.fromkeys((*IMAGE_TYPES, TENSOR), _BINARY)
     return {
         "parameters": _parameters(
             {
-                "shape": ("Each axis of a tensor [n, c, h, w]; not for a picture file.", _SHAPE),
+                "shape": ("Each axis of a tensor [n, c, h, w]; not for an image file.", _SHAPE),
                 "dtype": ("Of a tensor.", {"type": "string", "enum": list(DTYPES)}),
                 **_SCALING,
             }
@@ -83,7 +83,7 @@ def encode() -> Document:
 def responses(formats: Sequence[str], codes: Iterable[str]) -> dict[int | str, Document]:
     """The answer in its formats, and every error."""
     success: Document = {
-        "description": "A bare tensor, its shape and type in headers, or a picture file.",
+        "description": "A bare tensor, its shape and type in headers, or an image file.",
         "content": dict.fromkeys(formats, _BINARY),
         "headers": _HEADERS,
     }

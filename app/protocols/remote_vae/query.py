@@ -45,7 +45,7 @@ class DecodeQuery:
     image_format: ImageFormat
     partial_postprocess: bool
     size: tuple[int, int] | None
-    """Height and width of the picture, which packed latents don't tell."""
+    """Height and width of the image, which packed latents don't tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class EncodeQuery:
     """What `/remote-vae/encode` is asked."""
 
     shape: tuple[int, ...] | None
-    """Of a tensor; None: the body is a picture file."""
+    """Of a tensor; None: the body is an image file."""
     dtype: Dtype
     scaling: Scaling
     """Of the latents that are answered."""

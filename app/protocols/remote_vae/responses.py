@@ -1,4 +1,4 @@
-"""Remote VAE's answers: bare tensors with their shape and type in headers, or one picture."""
+"""Remote VAE's answers: bare tensors with their shape and type in headers, or one image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from fastapi import Response
 from numpy.typing import NDArray
 
-from app.codecs import images as pictures
+from app.codecs import images as image_codec
 from app.codecs import raw_tensors
 from app.codecs.raw_tensors import Dtype
 from app.inference.engine import Engine
@@ -52,9 +52,9 @@ def images(engine: Engine, decoded: Images, timing: Timing) -> Response:
     return _tensor(engine, decoded, timing, "uint8")
 
 
-def picture(engine: Engine, image: Images, timing: Timing, media_type: str) -> Response:
+def image(engine: Engine, image: Images, timing: Timing, media_type: str) -> Response:
     """uint8 [h, w, c] as a PNG or JPEG file."""
-    content = pictures.png(image) if media_type == PNG else pictures.jpeg(image)
+    content = image_codec.png(image) if media_type == PNG else image_codec.jpeg(image)
     return Response(content, headers=_headers(engine, timing), media_type=media_type)
 
 

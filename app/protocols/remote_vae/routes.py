@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.api import intake, openapi
 from app.api.dependencies import Context, context_of
-from app.errors import InvalidFieldError, InvalidPictureError
+from app.errors import InvalidFieldError, InvalidImageError
 from app.http.body import Body, read_body
 from app.http.deadline import Deadline
 from app.http.headers import accept_of
@@ -25,7 +25,7 @@ from model.pixels import Floats
 router = APIRouter(tags=["Remote VAE"], route_class=VerbRoute)
 
 _DECODE_ERRORS = (*openapi.VERB_ERRORS, "unsupported_by_model")
-_ENCODE_ERRORS = (*openapi.PICTURE_ERRORS, "unsupported_by_model")
+_ENCODE_ERRORS = (*openapi.IMAGE_ERRORS, "unsupported_by_model")
 
 
 @router.post(
@@ -36,7 +36,7 @@ _ENCODE_ERRORS = (*openapi.PICTURE_ERRORS, "unsupported_by_model")
     openapi_extra=remote_openapi.decode(),
 )
 async def decode(request: Request) -> Response:
-    """A bare tensor of latents [n, c, h, w] → pixels as a tensor, or one picture."""
+    """A bare tensor of latents [n, c, h, w] → pixels as a tensor, or one image."""
     context = context_of(request)
     engine = _engine(request, context)
     query = decode_query(request)
@@ -67,13 +67,13 @@ async def decode(request: Request) -> Response:
 
 @router.post(
     "/remote-vae/encode",
-    summary="Encode pictures for diffusers' remote_encode",
+    summary="Encode images for diffusers' remote_encode",
     response_class=Response,
     responses=remote_openapi.responses((TENSOR,), _ENCODE_ERRORS),
     openapi_extra=remote_openapi.encode(),
 )
 async def encode(request: Request) -> Response:
-    """A picture file, or with `shape` a bare tensor [n, c, h, w] → latents as a tensor."""
+    """An image file, or with `shape` a bare tensor [n, c, h, w] → latents as a tensor."""
     context = context_of(request)
     engine = _engine(request, context)
     query = encode_query(request)
@@ -107,10 +107,10 @@ async def _shown(
     *,
     as_file: bool,
 ) -> Response:
-    """Pictures of 8 bits: a tensor of them, or one as a file."""
+    """Images of 8 bits: a tensor of them, or one as a file."""
     if as_file and len(latents) > 1:
         msg = (
-            f"output_type pil answers one picture, and {len(latents)} latents came; "
+            f"output_type pil answers one image, and {len(latents)} latents came; "
             "send one, or ask for output_type=pt"
         )
         raise InvalidFieldError(msg, field="output_type")
@@ -120,7 +120,7 @@ async def _shown(
         return await context.offload(decoded.size, responses.images, engine, decoded, timing)
     media_type = PNG if query.image_format == "png" else JPEG
     return await context.offload(
-        decoded.size, responses.picture, engine, decoded[0], timing, media_type
+        decoded.size, responses.image, engine, decoded[0], timing, media_type
     )
 
 
@@ -129,21 +129,21 @@ def _engine(request: Request, context: Context) -> Engine:
 
 
 async def _body(request: Request, context: Context, deadline: Deadline) -> Body:
-    # Pictures come without Content-Type here, and no body is JSON.
+    # Images come without Content-Type here, and no body is JSON.
     body = await read_body(request, context.settings.max_body_bytes)
     deadline.body_is_complete()
     return body
 
 
 async def _fitted(context: Context, engine: Engine, file: bytes) -> Fitted:
-    """The picture as the model takes it.
+    """The image as the model takes it.
 
     Raises:
-        InvalidPictureError: there is no file.
+        InvalidImageError: there is no file.
         ServiceError: as `intake.fitted` raises.
     """
     if not file:
-        msg = "picture 0: the body is empty; send a picture file, or a tensor with its shape"
-        raise InvalidPictureError(msg, field="body", index=0)
+        msg = "image 0: the body is empty; send an image file, or a tensor with its shape"
+        raise InvalidImageError(msg, field="body", index=0)
     (fitted,) = await intake.fitted(context, engine, [file])
     return fitted

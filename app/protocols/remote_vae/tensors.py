@@ -52,7 +52,7 @@ def pixels(data: bytes, query: EncodeQuery, manifest: Manifest, max_n: int) -> F
     """
     shape, spec = query.shape or (), manifest.input
     if len(shape) != 4 or shape[1] != spec.channels:
-        msg = f"shape must be [n, {spec.channels}, h, w] of pictures, got {list(shape)}"
+        msg = f"shape must be [n, {spec.channels}, h, w] of images, got {list(shape)}"
         raise InvalidFieldError(msg, field="shape")
     _check_count(shape[0], max_n)
     height, width = _cropped(manifest, shape[2], shape[3])
@@ -74,7 +74,7 @@ def to_range(rows: Floats, came: Range, wanted: Range) -> Floats:
 
 
 def _cropped(manifest: Manifest, height: int, width: int) -> Size:
-    """The size that pictures are cropped to: the largest that the model takes."""
+    """The size that images are cropped to: the largest that the model takes."""
     spec = manifest.input
     if spec.sizes is None:
         if (height, width) == (spec.height, spec.width):

@@ -71,7 +71,7 @@ async def decode(engine: Engine, permit: Permit, latents: Floats) -> tuple[Float
     """Latents as served [n, c, h, w] → pixels float32 [n, c, h, w], not clamped.
 
     Raises:
-        InvalidFieldError: a picture has pixels that are no numbers.
+        InvalidFieldError: an image has pixels that are no numbers.
         ServiceError: as the permit and the batchers raise.
     """
     size = validation.of_latents(engine.manifest, latents.shape[1:])
@@ -97,13 +97,13 @@ async def encode(engine: Engine, permit: Permit, pixels: Floats) -> tuple[Floats
 
 
 def check_mean(mean: Floats) -> Floats:
-    """The mean of a picture file, whose pixels lie in their range whatever was sent.
+    """The mean of an image file, whose pixels lie in their range whatever was sent.
 
     Raises:
         EngineFailedError: it has values that are no numbers.
     """
     if not finite_rows(mean).all():
-        msg = "the encoder answered the picture with values that are no finite numbers"
+        msg = "the encoder answered the image with values that are no finite numbers"
         raise EngineFailedError(msg, index=0)
     return mean
 

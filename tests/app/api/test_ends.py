@@ -18,7 +18,7 @@ from app.api.schemas import InterpolateOptions
 from app.codecs.npy import dump
 from app.errors import (
     InvalidFieldError,
-    InvalidPictureError,
+    InvalidImageError,
     MalformedRequestError,
     ServiceError,
     UnsupportedMediaTypeError,
@@ -39,14 +39,14 @@ def files(*contents: bytes, name: str = "images") -> list[tuple[str, tuple[str, 
     return [(name, ("a.png", content)) for content in contents]
 
 
-def test_two_pictures_come_as_files_or_in_json() -> None:
+def test_two_images_come_as_files_or_in_json() -> None:
     """Both are the same two files, in their order; options stand in the query or beside them."""
     by_query, uploaded = post(
         read, "/?steps=5&bounce=true&path=linear", files=files(b"one", b"two")
     )
     body = {"images": [ONE, f"data:image/png;base64,{TWO}"], "steps": 5, "bounce": True}
     by_member, listed = post(read, json=body | {"path": "linear"})
-    assert uploaded.pictures == listed.pictures == [b"one", b"two"]
+    assert uploaded.images == listed.images == [b"one", b"two"]
     assert by_query == by_member == InterpolateOptions(steps=5, bounce=True, path="linear")
     assert (listed.latents, listed.seeds) == (None, None)
 
@@ -78,7 +78,7 @@ def test_two_seeds_come_in_json() -> None:
         ({"json": {"seeds": [1, 2], "images": [ONE, TWO]}}, "body", "got images and seeds"),
         ({"json": {"images": [ONE]}}, "images", "exactly two, the ends, got 1"),
         ({"json": {"images": [ONE, TWO, ONE]}}, "images", "at most 2"),
-        ({"json": {"images": ONE}}, "images", "a list of pictures"),
+        ({"json": {"images": ONE}}, "images", "a list of images"),
         ({"json": {"images": [1, 2]}}, "images", "entry 0 is none"),
         ({"files": files(b"one")}, "images", "got 1"),
         ({"files": files(b"1", b"2", b"3")}, "images", "at most 2"),
@@ -109,10 +109,10 @@ def test_what_is_no_pair_is_refused(options: dict[str, Any], field: str, words: 
 
 
 def test_broken_bodies_are_refused() -> None:
-    """Empty pictures, bad base64, options that come twice, and a single raw picture."""
-    with pytest.raises(InvalidPictureError, match="picture 1: it is empty"):
+    """Empty images, bad base64, options that come twice, and a single raw image."""
+    with pytest.raises(InvalidImageError, match="image 1: it is empty"):
         post(read, files=files(b"one", b""))
-    with pytest.raises(InvalidPictureError, match="picture 0: it is not valid base64"):
+    with pytest.raises(InvalidImageError, match="image 0: it is not valid base64"):
         post(read, json={"images": ["?", ONE]})
     with pytest.raises(MalformedRequestError, match="beside a JSON body"):
         post(read, "/?steps=3", json={"seeds": [1, 2]})
@@ -139,5 +139,5 @@ def test_whatever_json_comes_is_a_pair_or_an_error_of_the_service(members: dict[
     content = json.dumps(members).encode()
     with contextlib.suppress(ServiceError):
         _, ends = post(read, content=content, headers={"content-type": "application/json"})
-        given = [one for one in (ends.pictures, ends.latents, ends.seeds) if one is not None]
+        given = [one for one in (ends.images, ends.latents, ends.seeds) if one is not None]
         assert [len(one) for one in given] == [2]

@@ -27,7 +27,7 @@ def levels(content: bytes) -> list[int]:
 
 @in_loop
 async def test_seeds_in_every_format(repository: Path) -> None:
-    """Two seeds give the same pictures as JSON, a strip, an array and both animations."""
+    """Two seeds give the same images as JSON, a strip, an array and both animations."""
     body = {"seeds": [2, 3], "steps": 5, "path": "linear", "milliseconds": 40}
     async with serving(repository) as client:
         answers = {
@@ -60,7 +60,7 @@ async def test_seeds_in_every_format(repository: Path) -> None:
 
 
 @in_loop
-async def test_pictures_are_taken_at_their_posterior_means(repository: Path) -> None:
+async def test_images_are_taken_at_their_posterior_means(repository: Path) -> None:
     """Grey levels 0 and 200 give levels between, and the answer says how they were fitted."""
     files = [("images", ("a.png", png(0, 8), PNG)), ("images", ("b.png", png(200), PNG))]
     encoded = [base64.b64encode(png(level)).decode() for level in (0, 200)]
@@ -71,7 +71,7 @@ async def test_pictures_are_taken_at_their_posterior_means(repository: Path) -> 
     told = answer.json()
     shown = [int(pixels(base64.b64decode(image))[0, 0]) for image in told["images"]]
     assert shown == [0, 100, 200]
-    assert [picture["steps"] for picture in told["pictures"]] == [["resized to 4×4"], []]
+    assert [image["steps"] for image in told["pictures"]] == [["resized to 4×4"], []]
     assert told["seeds"] is None
     # From zero the sphere's way is the straight line.
     assert listed.json()["images"] == told["images"]
@@ -104,7 +104,7 @@ async def test_latents_go_along_the_path_that_was_asked_for(repository: Path) ->
 @pytest.mark.parametrize("media", [GIF, WEBP])
 @in_loop
 async def test_an_animation_can_go_back(repository: Path, media: str) -> None:
-    """With `bounce` it returns by the same pictures, neither end shown twice."""
+    """With `bounce` it returns by the same images, neither end shown twice."""
     body = {"latents": [[0, 0], [0.8, 0]], "steps": 5, "path": "linear", "bounce": True}
     async with serving(repository) as client:
         answer = await client.post("/interpolate", json=body, headers={"Accept": media})
@@ -113,9 +113,9 @@ async def test_an_animation_can_go_back(repository: Path, media: str) -> None:
 
 @in_loop
 async def test_each_end_may_be_broken(repository: Path) -> None:
-    """The picture that is none is named by its index, a wrong number of ends by its field."""
+    """The image that is none is named by its index, a wrong number of ends by its field."""
     good = base64.b64encode(png(1)).decode()
-    bad = base64.b64encode(b"no picture").decode()
+    bad = base64.b64encode(b"no image").decode()
     async with serving(repository) as client:
         broken = await client.post("/interpolate", json={"images": [good, bad]})
         missing = await client.post("/interpolate")
@@ -133,7 +133,7 @@ async def test_each_end_may_be_broken(repository: Path) -> None:
 
 @in_loop
 async def test_every_stage_is_paid_for(repository: Path) -> None:
-    """Two pictures are encoded besides the steps, so four rows fit two steps and no third."""
+    """Two images are encoded besides the steps, so four rows fit two steps and no third."""
     encoded = [base64.b64encode(png(level)).decode() for level in (0, 200)]
 
     async def steps(client: Any, count: int, **ends: Any) -> int:

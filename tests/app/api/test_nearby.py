@@ -16,7 +16,7 @@ from app.api.nearby import NearSent, parse_sample
 from app.api.schemas import SampleOptions
 from app.errors import (
     InvalidFieldError,
-    InvalidPictureError,
+    InvalidImageError,
     ServiceError,
     UnsupportedMediaTypeError,
 )
@@ -41,12 +41,12 @@ def test_without_it_the_prior_is_drawn_from(options: dict[str, Any]) -> None:
     assert post(read, **options) == (SampleOptions(), None)
 
 
-def test_a_picture_comes_in_every_way() -> None:
-    """As a file, as the body and in JSON it is the same picture with the same radius."""
+def test_a_image_comes_in_every_way() -> None:
+    """As a file, as the body and in JSON it is the same image with the same radius."""
     by_file = post(read, "/?n=3&radius=2", files=[("images", ("a.png", b"one"))])
     by_body = post(read, "/?n=3&radius=2", content=b"one", headers=PNG)
     by_json = post(read, json={"n": 3, "latents_near": {"image": ONE, "radius": 2}})
-    expected = SampleOptions(n=3, radius=2), NearSent(2, picture=b"one")
+    expected = SampleOptions(n=3, radius=2), NearSent(2, image=b"one")
     assert by_file == by_body == by_json == expected
 
 
@@ -55,11 +55,11 @@ def test_a_latent_comes_in_json() -> None:
     for sent in ([1, 2], [[1, 2]]):
         _, found = post(read, **near(latent=sent, radius=0.5))
         assert found.latent.tolist() == [1, 2]
-        assert (found.radius, found.picture) == (0.5, None)
+        assert (found.radius, found.image) == (0.5, None)
 
 
 def test_a_radius_that_is_not_given_is_one() -> None:
-    """For a picture that is a draw from its posterior."""
+    """For an image that is a draw from its posterior."""
     assert post(read, content=b"one", headers=PNG)[1].radius == 1
     assert post(read, **near(latent=[1, 2]))[1].radius == 1
 
@@ -80,8 +80,8 @@ def test_a_radius_that_is_not_given_is_one() -> None:
         (near(latent=[1, 2], radius=101), "radius", "at most 100"),
         (near(latent=[1, 2], radius="1"), "radius", "a number"),
         ({"json": {"latents_near": {"latent": [1, 2]}, "radius": 1}}, "radius", "a member of it"),
-        ({"json": {"radius": 1}}, "radius", "only has a meaning around a picture"),
-        ({"url": "/?radius=1"}, "radius", "only has a meaning around a picture"),
+        ({"json": {"radius": 1}}, "radius", "only has a meaning around an image"),
+        ({"url": "/?radius=1"}, "radius", "only has a meaning around an image"),
         (
             {"json": {"latents_near": {"latent": [1, 2]}, "temperature": 1}},
             "temperature",
@@ -98,11 +98,11 @@ def test_what_makes_no_sense_is_refused(options: dict[str, Any], field: str, wor
     assert refused.value.field == field
 
 
-def test_bad_pictures_are_refused() -> None:
-    """Bad base64 and an empty picture, and a body of another type."""
-    with pytest.raises(InvalidPictureError, match="not valid base64"):
+def test_bad_images_are_refused() -> None:
+    """Bad base64 and an empty image, and a body of another type."""
+    with pytest.raises(InvalidImageError, match="not valid base64"):
         post(read, **near(image="?"))
-    with pytest.raises(InvalidPictureError, match="it is empty"):
+    with pytest.raises(InvalidImageError, match="it is empty"):
         post(read, **near(image=""))
     with pytest.raises(UnsupportedMediaTypeError, match="text/plain is not taken"):
         post(read, content=b"x", headers={"content-type": "text/plain"})
@@ -125,4 +125,4 @@ def test_whatever_json_comes_is_taken_or_an_error_of_the_service(near: Any) -> N
     with contextlib.suppress(ServiceError):
         _, found = post(read, content=content, headers={"content-type": "application/json"})
         assert 0 <= found.radius <= 100
-        assert (found.picture is None) != (found.latent is None)
+        assert (found.image is None) != (found.latent is None)

@@ -101,9 +101,9 @@ async def test_two_applications_do_not_share_a_document(tmp_path: Path) -> None:
     assert titles == ["one", "two"]
 
 
-def test_the_example_picture_is_a_ring() -> None:
-    """The picture in the examples is dark in the middle and outside, and bright between."""
-    ring = examples.picture()
+def test_the_example_image_is_a_ring() -> None:
+    """The image in the examples is dark in the middle and outside, and bright between."""
+    ring = examples.image()
     assert ring.shape == (28, 28, 1)
     assert ring[0, 0, 0] == ring[14, 14, 0] == 0
     assert ring.max() == 255

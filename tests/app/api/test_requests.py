@@ -1,4 +1,4 @@
-"""Options, pictures and latents, in every way that a client may send them."""
+"""Options, images and latents, in every way that a client may send them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from app.api.requests import parse_latents, parse_options, parse_pictures
+from app.api.requests import parse_images, parse_latents, parse_options
 from app.api.schemas import DecodeOptions, ReconstructOptions, SampleOptions
 from app.codecs.npy import dump
 from app.errors import (
     InvalidFieldError,
-    InvalidPictureError,
+    InvalidImageError,
     MalformedRequestError,
     ServiceError,
     UnsupportedMediaTypeError,
@@ -38,7 +38,7 @@ async def sample(request: Request) -> SampleOptions:
 
 
 async def reconstruct(request: Request) -> tuple[ReconstructOptions, list[bytes]]:
-    return parse_pictures(request, await read_body(request, LIMIT), ReconstructOptions, 3)
+    return parse_images(request, await read_body(request, LIMIT), ReconstructOptions, 3)
 
 
 async def decode(request: Request) -> tuple[DecodeOptions, Floats]:
@@ -111,17 +111,17 @@ def test_bad_options_of_sample(
         {"json": {"images": [f"data:image/png;base64,{base64_of(b'one')}", " dHdv\n"]}},
     ],
 )
-def test_several_pictures(options: dict[str, Any]) -> None:
+def test_several_images(options: dict[str, Any]) -> None:
     """Multipart files, base64 and data: URLs come out as the bytes that they carry, in order."""
     assert post(reconstruct, **options) == (ReconstructOptions(), [b"one", b"two"])
 
 
 @pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "image/webp"])
-def test_one_picture_as_it_is(kind: str) -> None:
-    """The body may be the picture itself."""
-    _, pictures = post(reconstruct, content=b"one", headers={"content-type": kind})
+def test_one_image_as_it_is(kind: str) -> None:
+    """The body may be the image itself."""
+    _, images = post(reconstruct, content=b"one", headers={"content-type": kind})
 
-    assert pictures == [b"one"]
+    assert images == [b"one"]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_one_picture_as_it_is(kind: str) -> None:
         ("/?model=m", {"json": {"images": ["b25l"], "elbo_samples": 5}}),
     ],
 )
-def test_options_beside_pictures(url: str, options: dict[str, Any]) -> None:
+def test_options_beside_images(url: str, options: dict[str, Any]) -> None:
     """Query parameters beside a raw or multipart body, further members of a JSON one."""
     assert post(reconstruct, url, **options) == (ReconstructOptions(elbo_samples=5), [b"one"])
 
@@ -156,28 +156,26 @@ def wrapped(content: bytes, **headers: str) -> dict[str, Any]:
             InvalidFieldError,
             "unknown member image; known: images",
         ),
-        ("/", {"json": {"images": ["b25l", "?"]}}, InvalidPictureError, "picture 1.*base64"),
-        ("/", {"json": {"images": ["b25"]}}, InvalidPictureError, "picture 0.*base64"),
-        ("/", {"json": {"images": ["b25l\u00e9"]}}, InvalidPictureError, "picture 0.*base64"),
-        ("/", {"json": {"images": ["b25l", ""]}}, InvalidPictureError, "picture 1.*empty"),
-        ("/", {"json": {"images": ["data:image/png,a"]}}, InvalidPictureError, "data: URL"),
-        ("/", {"json": {"images": ["data:;base64"]}}, InvalidPictureError, "data: URL"),
+        ("/", {"json": {"images": ["b25l", "?"]}}, InvalidImageError, "image 1.*base64"),
+        ("/", {"json": {"images": ["b25"]}}, InvalidImageError, "image 0.*base64"),
+        ("/", {"json": {"images": ["b25l\u00e9"]}}, InvalidImageError, "image 0.*base64"),
+        ("/", {"json": {"images": ["b25l", ""]}}, InvalidImageError, "image 1.*empty"),
+        ("/", {"json": {"images": ["data:image/png,a"]}}, InvalidImageError, "data: URL"),
+        ("/", {"json": {"images": ["data:;base64"]}}, InvalidImageError, "data: URL"),
         ("/", {"json": {"images": [["b25l"] * 300]}}, InvalidFieldError, "more than"),
         ("/", {"files": files(b"1", b"2", b"3", b"4")}, InvalidFieldError, "at most 3"),
         ("/", {"files": files(b"1", name="file")}, InvalidFieldError, "unknown part file"),
-        ("/", {"files": files(b"1", b"")}, InvalidPictureError, "picture 1.*empty"),
+        ("/", {"files": files(b"1", b"")}, InvalidImageError, "image 1.*empty"),
         ("/", wrapped(b"--a--"), MalformedRequestError, "boundary"),
         ("/?size=1", {"files": files(b"1")}, InvalidFieldError, "unknown query parameter size"),
         ("/?seed=-1", {"content": b"1", "headers": PNG}, InvalidFieldError, "at least 0"),
-        ("/", {"content": b"", "headers": PNG}, InvalidPictureError, "picture 0.*empty"),
+        ("/", {"content": b"", "headers": PNG}, InvalidImageError, "image 0.*empty"),
         ("/", {"content": b"1"}, UnsupportedMediaTypeError, "no Content-Type.*image/webp"),
         ("/", {"data": {"a": "b"}}, UnsupportedMediaTypeError, "multipart/form-data, image/png"),
         ("/", {}, UnsupportedMediaTypeError, "no Content-Type"),
     ],
 )
-def test_bad_pictures(
-    url: str, options: dict[str, Any], error: type[ServiceError], why: str
-) -> None:
+def test_bad_images(url: str, options: dict[str, Any], error: type[ServiceError], why: str) -> None:
     """Every way to send none, too many, or something else has its own error."""
     with pytest.raises(error, match=why):
         post(reconstruct, url, **options)
@@ -188,9 +186,9 @@ def test_long_base64_is_what_was_sent(length: int) -> None:
     """Base64 is decoded in pieces, and where they meet no byte is lost or changed."""
     content = bytes(range(256)) * (length // 256 + 1)
 
-    _, pictures = post(reconstruct, json={"images": [base64_of(content[:length])]})
+    _, images = post(reconstruct, json={"images": [base64_of(content[:length])]})
 
-    assert pictures == [content[:length]]
+    assert images == [content[:length]]
 
 
 @pytest.mark.parametrize("position", [1_048_573, 1_048_575, 1_048_576, 1_100_000])
@@ -198,12 +196,12 @@ def test_padding_within_long_base64_is_refused(position: int) -> None:
     """Padding is only for the end, wherever the pieces meet."""
     text = base64_of(bytes(1_000_000))
     text = text[:position] + "=" + text[position + 1 :]
-    with pytest.raises(InvalidPictureError, match=r"picture 0.*base64"):
+    with pytest.raises(InvalidImageError, match=r"image 0.*base64"):
         post(reconstruct, json={"images": [text]})
 
 
 def test_a_form_without_parts() -> None:
-    """A well-formed form with nothing in it has no picture."""
+    """A well-formed form with nothing in it has no image."""
     headers = {"content-type": "multipart/form-data; boundary=a"}
     with pytest.raises(InvalidFieldError, match="at least one"):
         post(reconstruct, content=b"--a--\r\n", headers=headers)

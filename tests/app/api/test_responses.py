@@ -13,8 +13,8 @@ from tests.app.serving import serving
 
 
 @in_loop
-async def test_what_was_done_to_pictures_travels_as_ascii_json(repository: Path) -> None:
-    """Beside a raw answer the steps of each picture are JSON in a header, beside JSON they are
+async def test_what_was_done_to_images_travels_as_ascii_json(repository: Path) -> None:
+    """Beside a raw answer the steps of each image are JSON in a header, beside JSON they are
     in the body alone."""
     files = [("images", png(1, size)) for size in (4, 9)]
     async with serving(repository) as client:
@@ -23,12 +23,12 @@ async def test_what_was_done_to_pictures_travels_as_ascii_json(repository: Path)
     assert raw.headers["x-vae-fit"].isascii()
     assert json.loads(raw.headers["x-vae-fit"]) == [[], ["resized to 4×4"]]
     assert "x-vae-fit" not in told.headers
-    assert [picture["steps"] for picture in told.json()["pictures"]] == [[], ["resized to 4×4"]]
+    assert [image["steps"] for image in told.json()["pictures"]] == [[], ["resized to 4×4"]]
 
 
 @in_loop
-async def test_figures_of_several_pictures_are_separated_by_commas(repository: Path) -> None:
-    """A raw reconstruction has each picture's figures in headers, in order."""
+async def test_figures_of_several_images_are_separated_by_commas(repository: Path) -> None:
+    """A raw reconstruction has each image's figures in headers, in order."""
     files = [("images", png(level)) for level in (0, 51, 255)]
     async with serving(repository) as client:
         answer = await client.post("/reconstruct", files=files, headers={"Accept": PNG})

@@ -12,7 +12,7 @@ from model.noise import MAX_SEED
 
 
 def test_defaults() -> None:
-    """Without options one picture of the model's own size is drawn at temperature 1 with a seed of
+    """Without options one image of the model's own size is drawn at temperature 1 with a seed of
     the server's."""
     drawn = {"n": 1, "seed": None, "temperature": 1.0, "radius": None}
     assert SampleOptions().model_dump() == drawn | {"height": None, "width": None}

@@ -37,7 +37,7 @@ def png(*levels: int) -> list[tuple[str, tuple[str, bytes, str]]]:
 
 
 def exact(level: int) -> float:
-    """log p(x) of a picture of one grey level g: x ~ N(0, I + 11ᵀ), whose determinant is 17 and
+    """log p(x) of an image of one grey level g: x ~ N(0, I + 11ᵀ), whose determinant is 17 and
     whose inverse takes x to 16 g²/17."""
     grey = level / 255
     return -8 * math.log(2 * math.pi) - 0.5 * math.log(17) - 0.5 * 16 * grey**2 / 17
@@ -107,7 +107,7 @@ async def test_one_sample_has_no_error_to_tell(repository: Path) -> None:
 
 @in_loop
 async def test_percentiles_are_those_of_the_stored_bounds(tmp_path: Path) -> None:
-    """A picture is placed among the reference's bounds with its K; another K has no place."""
+    """An image is placed among the reference's bounds with its K; another K has no place."""
     # log p(x) is −16.1 for black and −16.6 for white.
     arithmetic_bundle.write(tmp_path, reference={"none": [-40.0, -30.0, -20.0, -10.0]})
     async with serving(tmp_path) as client:
@@ -120,7 +120,7 @@ async def test_percentiles_are_those_of_the_stored_bounds(tmp_path: Path) -> Non
 
 @in_loop
 async def test_each_binarisation_has_percentiles_of_its_own(tmp_path: Path) -> None:
-    """A bound is compared with those of pictures that were made binary in the same way."""
+    """A bound is compared with those of images that were made binary in the same way."""
     stored = {"sample": [-100.0, -99.0], "threshold": [-1.0, -1.5]}
     arithmetic_bundle.write_bernoulli(tmp_path, reference=stored)  # type: ignore[arg-type]
     async with serving(tmp_path) as client:
@@ -171,14 +171,14 @@ async def test_it_is_what_reconstruct_answers(coins: Path) -> None:
 
 
 @in_loop
-async def test_pictures_come_in_every_way(repository: Path) -> None:
+async def test_images_come_in_every_way(repository: Path) -> None:
     """Multipart, a raw body and base64 in JSON are scored alike, and say how they were fitted."""
-    [(_, (_, picture, _))] = png(51)
-    encoded = base64.b64encode(picture).decode()
+    [(_, (_, image, _))] = png(51)
+    encoded = base64.b64encode(image).decode()
     async with serving(repository) as client:
         answers = [
             await client.post("/score?seed=4", files=png(51)),
-            await client.post("/score?seed=4", content=picture, headers={"Content-Type": PNG}),
+            await client.post("/score?seed=4", content=image, headers={"Content-Type": PNG}),
             await client.post("/score", json={"images": [encoded], "seed": 4}),
         ]
     assert [answer.status_code for answer in answers] == [200] * 3
@@ -275,7 +275,7 @@ async def test_a_logistic_model_scores_grey_levels(tmp_path: Path) -> None:
 
 @in_loop
 async def test_it_answers_json_alone(repository: Path) -> None:
-    """Figures are no picture and no array."""
+    """Figures are no image and no array."""
     async with serving(repository) as client:
         answer = await client.post("/score", files=png(1), headers={"Accept": PNG})
     assert (answer.status_code, answer.json()["code"]) == (406, "not_acceptable")
@@ -283,7 +283,7 @@ async def test_it_answers_json_alone(repository: Path) -> None:
 
 @in_loop
 async def test_it_is_admitted_for_all_its_stages_or_not_at_all(repository: Path) -> None:
-    """A picture costs its pixels once for the encoder and K times for the decoder."""
+    """An image costs its pixels once for the encoder and K times for the decoder."""
     async with serving(repository, queue_pixels=DIMENSIONS * 2 * 5) as client:
         fits = await client.post("/score?samples=4", files=png(1, 2))
         too_large = await client.post("/score?samples=5", files=png(1, 2))
@@ -295,7 +295,7 @@ async def test_it_is_admitted_for_all_its_stages_or_not_at_all(repository: Path)
 async def test_a_bound_that_is_no_number_is_the_models_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A decoder whose answer gives no finite bound is a 500 that names the picture."""
+    """A decoder whose answer gives no finite bound is a 500 that names the image."""
     # No bundle may have a scale this small, over which (x − z)² is beyond float32.
     tiny = LikelihoodSpec.model_construct(family="gaussian", dimensions=DIMENSIONS, scale=1e-30)
     real = estimate.estimate

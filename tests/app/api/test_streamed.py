@@ -29,7 +29,7 @@ MANY = 20_000
 
 
 def unzipped(content: bytes) -> tuple[NDArray[Any], dict[str, Any]]:
-    """The pictures [n, h, w], and what `answer.json` says of them."""
+    """The images [n, h, w], and what `answer.json` says of them."""
     with zipfile.ZipFile(io.BytesIO(content)) as file:
         assert file.testzip() is None
         *names, about = file.namelist()
@@ -40,8 +40,8 @@ def unzipped(content: bytes) -> tuple[NDArray[Any], dict[str, Any]]:
 
 
 @in_loop
-async def test_sampled_pictures_are_those_of_the_array(repository: Path) -> None:
-    """The zip of a seed holds, picture for picture, its `.npy`, and says how to draw it again."""
+async def test_sampled_images_are_those_of_the_array(repository: Path) -> None:
+    """The zip of a seed holds, image for image, its `.npy`, and says how to draw it again."""
     options = {"n": 600, "seed": 7, "temperature": 0.5}
     async with serving(repository) as client:
         answer = await client.post("/sample", json=options, headers=ACCEPT)
@@ -61,8 +61,8 @@ async def test_sampled_pictures_are_those_of_the_array(repository: Path) -> None
 
 
 @in_loop
-async def test_a_stream_around_a_picture_says_where_it_was(repository: Path) -> None:
-    """What is in the zip is enough to draw the same pictures from the center alone."""
+async def test_a_stream_around_a_image_says_where_it_was(repository: Path) -> None:
+    """What is in the zip is enough to draw the same images from the center alone."""
     upload: dict[str, Any] = {"content": png(51, 8), "headers": ACCEPT | {"Content-Type": PNG}}
     async with serving(repository) as client:
         answer = await client.post("/sample?n=300&radius=0.5", **upload)
@@ -79,8 +79,8 @@ async def test_a_stream_around_a_picture_says_where_it_was(repository: Path) -> 
 
 
 @in_loop
-async def test_decoded_pictures_are_those_of_the_array(repository: Path) -> None:
-    """Latents as a file come back as pictures in their order."""
+async def test_decoded_images_are_those_of_the_array(repository: Path) -> None:
+    """Latents as a file come back as images in their order."""
     latents = np.linspace(0, 1, 600).repeat(2).reshape(-1, 2)
     sent: dict[str, Any] = {"content": npy(latents)}
     async with serving(repository) as client:
@@ -95,7 +95,7 @@ async def test_decoded_pictures_are_those_of_the_array(repository: Path) -> None
 
 @in_loop
 async def test_reconstructions_have_their_figures_beside_them(repository: Path) -> None:
-    """The zip has what the JSON answer has, its pictures as files."""
+    """The zip has what the JSON answer has, its images as files."""
     files = [("images", (f"{level}.png", png(level), PNG)) for level in (51, 102)]
     url = "/reconstruct?elbo_samples=3&seed=2"
     async with serving(repository) as client:
@@ -121,7 +121,7 @@ async def test_a_stream_has_a_bound_of_its_own(repository: Path) -> None:
 
 @in_loop
 async def test_errors_before_the_first_window_are_problems(repository: Path) -> None:
-    """A bad option, picture or latent, and a full queue, are answered like everywhere."""
+    """A bad option, image or latent, and a full queue, are answered like everywhere."""
     async with serving(repository, queue_pixels=15) as client:
         wrong = [
             await client.post("/sample?n=0", headers=ACCEPT),
@@ -153,7 +153,7 @@ def stream(client: httpx.AsyncClient, n: int = MANY) -> Any:
 
 @in_loop
 async def test_a_long_stream_over_http(repository: Path) -> None:
-    """Thousands of pictures arrive whole, and the connection serves the next request."""
+    """Thousands of images arrive whole, and the connection serves the next request."""
     async with live(repository) as (_, client):
         async with stream(client) as answer:
             assert answer.headers["transfer-encoding"] == "chunked"
@@ -234,7 +234,7 @@ async def test_a_failure_in_the_middle_cuts_the_connection(
 
 @in_loop
 async def test_small_requests_take_turns_with_a_stream(repository: Path) -> None:
-    """While one caller draws many pictures, others are answered one by one."""
+    """While one caller draws many images, others are answered one by one."""
     async with live(repository) as (_, client):
         done = asyncio.Event()
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import arithmetic_bundle, picture_files
+from tests import arithmetic_bundle, image_files
 from tests.app.loops import in_loop
 from tests.app.serving import serving
 from tests.arithmetic_bundle import SIZE
@@ -22,7 +22,7 @@ JSON, PNG, NPY = "application/json", "image/png", "application/x-npy"
 
 
 def png(level: int, size: int = SIZE) -> bytes:
-    """A picture of one grey level."""
+    """An image of one grey level."""
     file = io.BytesIO()
     Image.new("L", (size, size), level).save(file, "PNG")
     return file.getvalue()
@@ -45,7 +45,7 @@ def npy(values: object) -> bytes:
 
 @in_loop
 async def test_sample_in_every_format(repository: Path) -> None:
-    """One seed gives the same pictures as JSON, as a grid and as an array, and tells the seed."""
+    """One seed gives the same images as JSON, as a grid and as an array, and tells the seed."""
     options = {"n": 3, "seed": 7, "temperature": 0.5}
     async with serving(repository) as client:
         answers = {
@@ -90,8 +90,8 @@ async def test_the_ends_of_the_seed_range_are_taken(repository: Path, seed: int)
 
 
 @in_loop
-async def test_sample_draws_around_a_picture_or_a_latent(repository: Path) -> None:
-    """The answer says around what, how far and in which unit, and how a picture was fitted."""
+async def test_sample_draws_around_a_image_or_a_latent(repository: Path) -> None:
+    """The answer says around what, how far and in which unit, and how an image was fitted."""
     encoded = base64.b64encode(png(51, 8)).decode()
     async with serving(repository) as client:
 
@@ -100,40 +100,40 @@ async def test_sample_draws_around_a_picture_or_a_latent(repository: Path) -> No
             told: dict[str, Any] = (await client.post("/sample", json=body)).json()
             return told
 
-        picture = await draw(image=encoded, radius=0.5)
-        latent = await draw(latent=picture["latents_near"]["center"], radius=0.5)
+        drawn = await draw(image=encoded, radius=0.5)
+        latent = await draw(latent=drawn["latents_near"]["center"], radius=0.5)
         still = await draw(latent=[0.4, 0], radius=0)
         files = [("images", ("a.png", png(51, 8), PNG))]
         upload = await client.post("/sample?n=3&seed=7&radius=0.5", files=files)
         raw = await client.post("/sample", files=files, headers={"Accept": NPY})
         prior = (await client.post("/sample", json={"n": 3, "seed": 7})).json()
-    assert upload.json() == picture
-    assert picture["temperature"] is None
-    assert picture["latents_near"] == {
+    assert upload.json() == drawn
+    assert drawn["temperature"] is None
+    assert drawn["latents_near"] == {
         "center": pytest.approx([0.2, 0.2]),
         "radius": 0.5,
         "unit": "posterior",
         "picture": {"width": 8, "height": 8, "mode": "L", "steps": ["resized to 4×4"]},
     }
     # The model's log-variance is 0, so both units are the same here.
-    assert latent["latents"] == picture["latents"]
+    assert latent["latents"] == drawn["latents"]
     assert (latent["latents_near"]["unit"], latent["latents_near"]["picture"]) == ("prior", None)
     offsets = 0.5 * np.array(prior["latents"])
-    assert np.array(picture["latents"]) == pytest.approx(0.2 + offsets, abs=1e-6)
+    assert np.array(drawn["latents"]) == pytest.approx(0.2 + offsets, abs=1e-6)
     assert [pixels(base64.b64decode(image))[0, 0] for image in still["images"]] == [102] * 3
     assert raw.headers["x-vae-fit"] == '[["resized to 4\\u00d74"]]'
     assert prior["latents_near"] is None
 
 
 @in_loop
-async def test_encode_takes_pictures_in_every_way(repository: Path) -> None:
-    """Multipart files, a raw body and base64 in JSON are the same picture."""
-    picture = png(51)
-    encoded = base64.b64encode(picture).decode()
+async def test_encode_takes_images_in_every_way(repository: Path) -> None:
+    """Multipart files, a raw body and base64 in JSON are the same image."""
+    image = png(51)
+    encoded = base64.b64encode(image).decode()
     async with serving(repository) as client:
         answers = [
-            await client.post("/encode", files=[("images", ("a.png", picture, PNG))]),
-            await client.post("/encode", content=picture, headers={"Content-Type": PNG}),
+            await client.post("/encode", files=[("images", ("a.png", image, PNG))]),
+            await client.post("/encode", content=image, headers={"Content-Type": PNG}),
             await client.post("/encode", json={"images": [encoded]}),
         ]
         means = await client.post(
@@ -167,7 +167,7 @@ async def test_decode_takes_json_and_npy(repository: Path) -> None:
 
 @in_loop
 async def test_reconstruct_reports_by_head(repository: Path) -> None:
-    """A grey picture of another size is fitted, comes back as itself, and its KL is g²."""
+    """A grey image of another size is fitted, comes back as itself, and its KL is g²."""
     async with serving(repository) as client:
         answer = await client.post(
             "/reconstruct", content=png(51, 8), headers={"Content-Type": PNG}
@@ -212,15 +212,15 @@ async def test_reconstruct_with_a_bound_says_how_it_was_made(coins: Path) -> Non
 
 
 @in_loop
-async def test_one_broken_picture_among_eight_requests_is_one_error(repository: Path) -> None:
+async def test_one_broken_image_among_eight_requests_is_one_error(repository: Path) -> None:
     """Seven of eight concurrent requests are answered, the broken one alone is refused."""
-    pictures = [png(level) for level in range(8)]
-    pictures[3] = pictures[3][:-20]
+    images = [png(level) for level in range(8)]
+    images[3] = images[3][:-20]
     async with serving(repository) as client:
         answers = await asyncio.gather(
             *(
-                client.post("/encode", content=picture, headers={"Content-Type": PNG})
-                for picture in pictures
+                client.post("/encode", content=image, headers={"Content-Type": PNG})
+                for image in images
             )
         )
     assert [answer.status_code for answer in answers] == [200] * 3 + [422] + [200] * 4
@@ -230,9 +230,9 @@ async def test_one_broken_picture_among_eight_requests_is_one_error(repository: 
 
 
 @in_loop
-async def test_one_broken_picture_in_a_request_is_named_by_its_index(repository: Path) -> None:
-    """A request with a broken picture fails as a whole and says which one it is."""
-    files = [("images", ("a", data, PNG)) for data in (png(1), b"no picture", png(2))]
+async def test_one_broken_image_in_a_request_is_named_by_its_index(repository: Path) -> None:
+    """A request with a broken image fails as a whole and says which one it is."""
+    files = [("images", ("a", data, PNG)) for data in (png(1), b"no image", png(2))]
     async with serving(repository) as client:
         answer = await client.post("/encode", files=files)
     assert answer.status_code == 422
@@ -311,7 +311,7 @@ async def test_what_costs_more_than_the_queue_holds_is_refused(repository: Path)
     async with serving(repository, queue_pixels=32) as client:
         assert codes(await client.post("/sample", json={"n": 3})) == (422, "request_too_large")
         assert (await client.post("/sample", json={"n": 2})).status_code == 200
-        # A picture to draw around is encoded first.
+        # An image to draw around is encoded first.
         near = {"latents_near": {"image": base64.b64encode(png(1)).decode()}}
         refused = await client.post("/sample", json={"n": 2, **near})
         assert codes(refused) == (422, "request_too_large")
@@ -346,8 +346,8 @@ async def test_a_model_without_likelihood_gives_no_bound(tmp_path: Path) -> None
 
 
 @in_loop
-async def test_large_pictures_beyond_the_bound_are_told_to_wait(repository: Path) -> None:
-    """Of many large pictures at once some are decoded and the rest get 429; small ones pass."""
+async def test_large_images_beyond_the_bound_are_told_to_wait(repository: Path) -> None:
+    """Of many large images at once some are decoded and the rest get 429; small ones pass."""
     large, headers = png(7, 500), {"Content-Type": PNG}
     async with serving(repository, decode_pixels=600_000, max_picture_pixels=300_000) as client:
         answers = await asyncio.gather(
@@ -364,10 +364,10 @@ async def test_large_pictures_beyond_the_bound_are_told_to_wait(repository: Path
 
 
 @in_loop
-async def test_a_picture_that_breaks_only_when_it_is_fitted(repository: Path) -> None:
+async def test_a_image_that_breaks_only_when_it_is_fitted(repository: Path) -> None:
     """A palette with broken transparency is the caller's fault, and named by its index."""
-    extra = picture_files.chunk(b"PLTE", b"abc") + picture_files.chunk(b"tRNS", bytes(300))
-    broken = picture_files.png([bytes(28)] * 28, 28, colour=picture_files.PALETTE, extra=extra)
+    extra = image_files.chunk(b"PLTE", b"abc") + image_files.chunk(b"tRNS", bytes(300))
+    broken = image_files.png([bytes(28)] * 28, 28, colour=image_files.PALETTE, extra=extra)
     async with serving(repository) as client:
         answer = await client.post("/encode", content=broken, headers={"Content-Type": PNG})
     problem = answer.json()

@@ -38,7 +38,7 @@ def npy(values: object) -> bytes:
 
 @in_loop
 async def test_encode_answers_scaled_maps(maps: Path) -> None:
-    """The latent of a picture has its size, and is (z − shift) · scaling."""
+    """The latent of an image has its size, and is (z − shift) · scaling."""
     async with serving(maps) as client:
         files = [("images", png(12, 20, seed)) for seed in (1, 2)]
         told = (await client.post("/encode", files=files)).json()
@@ -51,7 +51,7 @@ async def test_encode_answers_scaled_maps(maps: Path) -> None:
 @in_loop
 async def test_there_and_back(maps: Path) -> None:
     """What `/encode` answers `/decode` takes, from `.npy` and from JSON, whatever the size."""
-    picture = blocks(20, 8)
+    image = blocks(20, 8)
     async with serving(maps) as client:
         encoded = await client.post(
             "/encode", content=png(20, 8), headers={"Content-Type": PNG, "Accept": NPY}
@@ -61,13 +61,13 @@ async def test_there_and_back(maps: Path) -> None:
         back = array(await client.post("/decode", content=encoded.content, headers=headers))
         body = {"latents": latents[0].tolist()}
         listed = array(await client.post("/decode", json=body, headers={"Accept": NPY}))
-    np.testing.assert_array_equal(back, picture[None])
-    np.testing.assert_array_equal(listed, picture[None])
+    np.testing.assert_array_equal(back, image[None])
+    np.testing.assert_array_equal(listed, image[None])
 
 
 @in_loop
 async def test_reconstruct_keeps_the_size(maps: Path) -> None:
-    """A picture of blocks comes back as it is, with its KL of the latents as trained."""
+    """An image of blocks comes back as it is, with its KL of the latents as trained."""
     async with serving(maps) as client:
         answer = await client.post("/reconstruct", files={"images": png(8, 16)})
         shown = array(
@@ -84,7 +84,7 @@ async def test_reconstruct_keeps_the_size(maps: Path) -> None:
 @in_loop
 async def test_sample_takes_a_size(maps: Path) -> None:
     """Height and width choose it, the manifest where they are not given; the latents are those of
-    the seed and decode to the pictures."""
+    the seed and decode to the images."""
     async with serving(maps) as client:
         told = (await client.post("/sample", json={"n": 2, "seed": 7, "height": 16})).json()
         first = (await client.post("/sample", params={"seed": 7, "height": 16})).json()
@@ -119,8 +119,8 @@ async def test_a_model_of_one_size_takes_none(repository: Path) -> None:
 
 
 @in_loop
-async def test_pictures_of_different_sizes_are_refused(maps: Path) -> None:
-    """One request has one size after fitting; the picture that differs is named."""
+async def test_images_of_different_sizes_are_refused(maps: Path) -> None:
+    """One request has one size after fitting; the image that differs is named."""
     async with serving(maps) as client:
         alike = await client.post("/encode", files=[("images", png(8, 8)), ("images", png(10, 8))])
         files = [("images", png(8, 8)), ("images", png(12, 8))]
@@ -133,13 +133,13 @@ async def test_pictures_of_different_sizes_are_refused(maps: Path) -> None:
 
 @in_loop
 async def test_sizes_that_are_not_taken_are_refused(maps: Path) -> None:
-    """Pictures and latents beyond the model's range are 422, and say what it is."""
+    """Images and latents beyond the model's range are 422, and say what it is."""
     async with serving(maps) as client:
-        picture = await client.post("/encode", files={"images": png(8, 40)})
+        image = await client.post("/encode", files={"images": png(8, 40)})
         latents = await client.post(
             "/decode", content=npy(np.zeros((1, 3, 4, 18))), headers={"Content-Type": NPY}
         )
-    assert (picture.status_code, picture.json()["code"]) == (422, "invalid_picture")
+    assert (image.status_code, image.json()["code"]) == (422, "invalid_picture")
     assert (latents.status_code, latents.json()["code"]) == (422, "invalid_field")
     assert "4 … 32 in steps of 4" in latents.json()["detail"]
 

@@ -95,7 +95,7 @@ async def whole(n: int, *given: Images) -> bytes:
 
 
 @in_loop
-async def test_the_file_holds_the_pictures_and_what_is_said_of_them() -> None:
+async def test_the_file_holds_the_images_and_what_is_said_of_them() -> None:
     """Entries are named by their row over all windows, and the last one is JSON."""
     content = await whole(3, grey(10, 20), grey(30))
     with zipfile.ZipFile(io.BytesIO(content)) as file:
@@ -108,7 +108,7 @@ async def test_the_file_holds_the_pictures_and_what_is_said_of_them() -> None:
 
 @in_loop
 async def test_names_sort_however_many_there_are() -> None:
-    """From a million pictures on, names have as many digits as the last one needs."""
+    """From a million images on, names have as many digits as the last one needs."""
     content = await whole(1_000_001, grey(1))
     assert zipfile.ZipFile(io.BytesIO(content)).namelist()[0] == "0000000.png"
 

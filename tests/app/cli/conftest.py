@@ -36,13 +36,13 @@ def _run(repository: Path) -> Run:
 
 @pytest.fixture(name="folder")
 def _folder(tmp_path: Path) -> Path:
-    """Three pictures of one grey level each, in two folders, beside a file that is none."""
+    """Three images of one grey level each, in two folders, beside a file that is none."""
     folder = tmp_path / "pictures"
     (folder / "deep").mkdir(parents=True)
     draw(folder / "a.png", 0)
     draw(folder / "b.PNG", 51)
     draw(folder / "deep" / "c.png", 255)
-    (folder / "notes.txt").write_text("no picture\n")
+    (folder / "notes.txt").write_text("no image\n")
     return folder
 
 

@@ -19,7 +19,7 @@ from tests.app.cli.conftest import Run, draw
 LEVELS = {"a.png": 0.0, "b.PNG": 0.2, "deep/c.png": 1.0}
 
 
-def test_parquet_has_a_row_for_each_picture(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_parquet_has_a_row_for_each_image(run: Run, folder: Path, tmp_path: Path) -> None:
     """Columns path, mean and logvar in the order of the names, and whose latents they are."""
     output = tmp_path / "latents.parquet"
     assert run("encode", folder, "-o", output) == Exit.DONE
@@ -81,7 +81,7 @@ def test_broken_files_are_named_and_skipped(
     said = capsys.readouterr().err
     for name in ("aa.png", "ab.png", "gone.png"):
         assert f"skipped {folder / name}: " in said
-    assert "3 pictures encoded, 3 files skipped" in said
+    assert "3 images encoded, 3 files skipped" in said
 
 
 def test_what_never_ends_is_skipped(
@@ -102,12 +102,12 @@ def test_strict_stops_at_a_broken_file(
     (folder / "aa.png").write_bytes(b"broken")
     output = tmp_path / "latents.parquet"
     assert run("encode", folder, "-o", output, "--strict") == Exit.FAILED
-    assert f"{folder / 'aa.png'}: not a picture" in capsys.readouterr().err
+    assert f"{folder / 'aa.png'}: not an image" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
 
 
 def test_nothing_but_broken_files_is_a_failure(run: Run, tmp_path: Path) -> None:
-    """Where no picture could be read there is no file, and an older one stays."""
+    """Where no image could be read there is no file, and an older one stays."""
     (tmp_path / "a.png").write_bytes(b"broken")
     output = tmp_path / "latents.npy"
     output.write_bytes(b"older")
@@ -121,7 +121,7 @@ def test_nothing_but_broken_files_is_a_failure(run: Run, tmp_path: Path) -> None
         ("pictures", "latents.txt", "must end in one of .parquet"),
         ("pictures", "nowhere/latents.npy", "is not there"),
         ("missing", "latents.npy", "missing is not there"),
-        (".", "latents.npy", "there is no picture"),
+        (".", "latents.npy", "there is no image"),
     ],
 )
 def test_what_can_not_begin_is_wrong_usage(

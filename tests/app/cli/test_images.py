@@ -18,7 +18,7 @@ from tests.app.cli.conftest import Run, draw, read
 def test_samples_become_a_grid_or_an_array(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The same seed draws the same pictures into either, and the seed is told."""
+    """The same seed draws the same images into either, and the seed is told."""
     grid, array = tmp_path / "grid.png", tmp_path / "array.npy"
     assert run("sample", "-n", 4, "-o", grid, "--seed", 7) == Exit.DONE
     assert run("sample", "-n", 4, "-o", array, "--seed", 7) == Exit.DONE
@@ -30,10 +30,10 @@ def test_samples_become_a_grid_or_an_array(
     np.testing.assert_array_equal(sheet[6:, 6:], images[3, :, :, 0])
 
 
-def test_a_reconstruction_becomes_a_picture(
+def test_a_reconstruction_becomes_a_image(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A picture of one level reconstructs as itself, and its figures are told."""
+    """An image of one level reconstructs as itself, and its figures are told."""
     draw(tmp_path / "in.png", 51)
     assert run("reconstruct", tmp_path / "in.png", tmp_path / "out.png") == Exit.DONE
     np.testing.assert_array_equal(read(tmp_path / "out.png"), np.full((4, 4), 51))
@@ -41,7 +41,7 @@ def test_a_reconstruction_becomes_a_picture(
 
 
 def test_a_walk_becomes_a_strip_an_animation_or_an_array(run: Run, tmp_path: Path) -> None:
-    """The ending of the output's name says which; ends are pictures or seeds."""
+    """The ending of the output's name says which; ends are images or seeds."""
     draw(tmp_path / "a.png", 0)
     draw(tmp_path / "b.png", 255)
     ends = (tmp_path / "a.png", tmp_path / "b.png")
@@ -62,7 +62,7 @@ def test_a_walk_becomes_a_strip_an_animation_or_an_array(run: Run, tmp_path: Pat
     assert len(np.load(tmp_path / "seeds.npy")) == 8
 
 
-def test_a_broken_picture_is_named(
+def test_a_broken_image_is_named(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its file's name stands before what is wrong with it."""
@@ -109,9 +109,9 @@ def test_a_url_names_its_scheme(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("interpolate", "-o", "a.png"), "two pictures"),
-        (("interpolate", "x.png", "-o", "a.png"), "two pictures"),
-        (("interpolate", "x.png", "y.png", "--seeds", "1", "2", "-o", "a.png"), "two pictures"),
+        (("interpolate", "-o", "a.png"), "two images"),
+        (("interpolate", "x.png", "-o", "a.png"), "two images"),
+        (("interpolate", "x.png", "y.png", "--seeds", "1", "2", "-o", "a.png"), "two images"),
         (("interpolate", "x.png", "y.png", "-o", "a.png"), "x.png is no file"),
         (("interpolate", "--seeds", "1", "2", "--bounce", "-o", "a.png"), "animations"),
         (("interpolate", "--seeds", "1", "2", "-o", "a.mp4"), "must end in one of"),

@@ -23,7 +23,7 @@ from tests.app.cli.conftest import Run
 
 
 class _Scores(BaseHTTPRequestHandler):
-    """Scores a picture of one grey level with minus that level; what is no picture is refused."""
+    """Scores an image of one grey level with minus that level; what is no image is refused."""
 
     def do_POST(self) -> None:
         _, parameters = parse_options_header(self.headers["Content-Type"])
@@ -35,7 +35,7 @@ class _Scores(BaseHTTPRequestHandler):
                 with Image.open(io.BytesIO(file)) as image:
                     bounds.append(-float(np.asarray(image).mean()))
             except OSError:
-                detail = f"picture {index}: it is broken"
+                detail = f"image {index}: it is broken"
                 self._answer(
                     422,
                     {
@@ -99,7 +99,7 @@ def test_the_least_typical_come_first(
     """The lowest bounds are listed, no more than --top, each with its figures."""
     assert main(["score", str(folder), "--top", "2", "--url", url]) == Exit.DONE
     first, _, *lines = capsys.readouterr().out.splitlines()
-    assert first.startswith("2 of 3 pictures, the least typical first; m/1, bernoulli")
+    assert first.startswith("2 of 3 images, the least typical first; m/1, bernoulli")
     assert "16 dimensions in nats" in first
     assert [line.split()[-1] for line in lines] == [
         str(folder / "deep" / "c.png"),
@@ -111,7 +111,7 @@ def test_the_least_typical_come_first(
 def test_tables_and_json_have_the_same_rows(
     url: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All pictures with --top 0, and what was skipped."""
+    """All images with --top 0, and what was skipped."""
     (folder / "broken.png").write_bytes(b"broken")
     common = ["score", str(folder), "--top", "0", "--url", url]
     assert main([*common, "--csv"]) == Exit.SKIPPED
@@ -125,10 +125,10 @@ def test_tables_and_json_have_the_same_rows(
     assert document["skipped"] == [{"path": str(folder / "broken.png"), "reason": "it is broken"}]
 
 
-def test_pictures_are_scored_without_a_service(
+def test_images_are_scored_without_a_service(
     run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The application's own figures: the picture that is farthest from the prior is the worst."""
+    """The application's own figures: the image that is farthest from the prior is the worst."""
     given = ("score", folder, "--samples", 1000, "--seed", 1, "--json", "--top", 1)
     assert run(*given) == Exit.DONE
     document = json.loads(capsys.readouterr().out)

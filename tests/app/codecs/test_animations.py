@@ -13,7 +13,7 @@ from model.pixels import Images
 
 
 def frames(n: int, channels: int) -> Images:
-    """Random pictures uint8 [n, 12, 10, c], of few enough colours for a GIF to keep."""
+    """Random images uint8 [n, 12, 10, c], of few enough colours for a GIF to keep."""
     drawn = np.random.default_rng(0).integers(0, 256, (n, 12, 10, channels))
     return drawn.astype(np.uint8)
 
@@ -48,6 +48,6 @@ def test_gif_keeps_grey_levels_and_few_colours(channels: int, mode: str) -> None
 
 
 def test_equal_frames_stay_as_long() -> None:
-    """A picture that is given three times is shown once, for three times as long."""
+    """An image that is given three times is shown once, for three times as long."""
     shown, times = read(animations.gif(np.repeat(frames(1, 1), 3, axis=0), 100), "L")
     assert (len(shown), sum(times)) == (1, 300)

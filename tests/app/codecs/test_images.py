@@ -1,4 +1,4 @@
-"""Pictures in, PNG and grids out."""
+"""Images in, PNG and grids out."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from app.codecs.images import (
     png,
     strip,
 )
-from app.errors import InvalidPictureError, PictureTooLargeError
+from app.errors import ImageTooLargeError, InvalidImageError
 from model.bundle.manifest import InputSpec, Preprocessing
 from model.images.fitting import Fitted
-from tests.picture_files import drawing, header, saved
+from tests.image_files import drawing, header, saved
 
-FOLDER = Path(__file__).parents[2] / "data" / "pictures"
+FOLDER = Path(__file__).parents[2] / "data" / "images"
 SPEC = InputSpec(channels=3, height=30, width=40, order="RGB")
 IMAGES = arrays.arrays(
     np.uint8,
@@ -45,7 +45,7 @@ def decoded(data: bytes, index: int = 0, max_pixels: int = 10_000) -> Fitted:
 
 
 def opened(data: bytes) -> NDArray[np.uint8]:
-    """The picture as Pillow, which checks every checksum, reads it: uint8 [h, w, c]."""
+    """The image as Pillow, which checks every checksum, reads it: uint8 [h, w, c]."""
     with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
         assert image.mode in ("L", "RGB")
         return np.atleast_3d(np.asarray(image))
@@ -53,11 +53,11 @@ def opened(data: bytes) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_decodes(kind: str) -> None:
-    """A lossless picture of the model's size comes out as the pixels that went in."""
+    """A lossless image of the model's size comes out as the pixels that went in."""
     options = {"lossless": True} if kind == "WEBP" else {}
-    picture = decoded(saved(Image.fromarray(drawing()), kind, **options))
+    image = decoded(saved(Image.fromarray(drawing()), kind, **options))
 
-    np.testing.assert_array_equal(picture.pixels, drawing())
+    np.testing.assert_array_equal(image.pixels, drawing())
 
 
 @pytest.mark.parametrize(
@@ -74,16 +74,16 @@ def test_decodes(kind: str) -> None:
         "picture.bmp",
     ],
 )
-def test_unusable_pictures(name: str) -> None:
+def test_unusable_images(name: str) -> None:
     """What is no PNG, JPEG or WebP, or a broken one, is refused and named by its index."""
-    with pytest.raises(InvalidPictureError, match="picture 4: ") as caught:
+    with pytest.raises(InvalidImageError, match="image 4: ") as caught:
         decoded((FOLDER / name).read_bytes(), index=4)
     assert (caught.value.field, caught.value.index) == ("images", 4)
 
 
-def test_enormous_pictures() -> None:
-    """A picture whose header announces too many pixels is refused with the bound."""
-    with pytest.raises(PictureTooLargeError, match="picture 2: 30000×30000") as caught:
+def test_enormous_images() -> None:
+    """An image whose header announces too many pixels is refused with the bound."""
+    with pytest.raises(ImageTooLargeError, match="image 2: 30000×30000") as caught:
         decoded((FOLDER / "enormous.png").read_bytes(), index=2)
     assert (caught.value.index, caught.value.bound) == (2, 10_000)
 
@@ -97,7 +97,7 @@ def test_png_round_trip(images: NDArray[np.uint8]) -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("steep", [True, False])
 def test_large_pngs_round_trip(channels: int, steep: bool) -> None:
-    """Pictures large enough for a filter keep their pixels with it and without it."""
+    """Images large enough for a filter keep their pixels with it and without it."""
     rows, columns = np.indices((70, 80))
     levels = (rows * 97 + columns * 31) if steep else (rows + columns)
     image = np.repeat(levels[:, :, None] % 256, channels, axis=2).astype(np.uint8)
@@ -105,8 +105,8 @@ def test_large_pngs_round_trip(channels: int, steep: bool) -> None:
     np.testing.assert_array_equal(opened(png(image)), image)
 
 
-def test_smooth_pictures_get_small() -> None:
-    """A filter makes a smooth picture's PNG many times smaller than its pixels."""
+def test_smooth_images_get_small() -> None:
+    """A filter makes a smooth image's PNG many times smaller than its pixels."""
     image = np.add.outer(np.arange(100), np.arange(100))[:, :, None].astype(np.uint8)
 
     assert len(png(image)) < image.size / 20
@@ -126,7 +126,7 @@ def test_base64() -> None:
 
 @given(IMAGES)
 def test_grids(images: NDArray[np.uint8]) -> None:
-    """Every picture lies at its place in row-major order, two pixels apart; the rest is black."""
+    """Every image lies at its place in row-major order, two pixels apart; the rest is black."""
     n, height, width, channels = images.shape
     sheet = grid(images).copy()
     columns = next(count for count in range(1, 9) if count * count >= n)
@@ -142,13 +142,13 @@ def test_grids(images: NDArray[np.uint8]) -> None:
 
 
 def test_a_grid_of_one() -> None:
-    """One picture alone is no grid but itself."""
+    """One image alone is no grid but itself."""
     np.testing.assert_array_equal(grid(drawing()[None]), drawing())
 
 
 @given(images=IMAGES)
 def test_strips(images: NDArray[np.uint8]) -> None:
-    """All pictures lie in one row in order, two black pixels apart."""
+    """All images lie in one row in order, two black pixels apart."""
     sheet = strip(images).copy()
     width = images.shape[2]
     assert sheet.shape == (images.shape[1], len(images) * (width + 2) - 2, images.shape[3])
@@ -179,8 +179,8 @@ def test_decoding_size() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_jpeg_keeps_the_picture(channels: int) -> None:
-    """A JPEG file of a smooth picture, in its colours, differs by a few grey levels at most."""
+def test_jpeg_keeps_the_image(channels: int) -> None:
+    """A JPEG file of a smooth image, in its colours, differs by a few grey levels at most."""
     ramp = np.linspace(0, 255, 32 * 24).reshape(32, 24, 1).repeat(channels, axis=2)
     image = ramp.astype(np.uint8)
     with Image.open(io.BytesIO(jpeg(image))) as found:

@@ -20,8 +20,8 @@ from app.errors import (
     BodyTooLargeError,
     DeadlineExceededError,
     EngineFailedError,
+    ImageTooLargeError,
     ModelUnavailableError,
-    PictureTooLargeError,
     QueueFullError,
     ServiceError,
     ShuttingDownError,
@@ -42,7 +42,7 @@ OF_THE_INFERENCE_PROTOCOL = {"forbidden", "not_implemented"}
 VERBS = ("/sample", "/encode", "/decode", "/reconstruct", "/score")
 
 
-def picture(size: int) -> str:
+def image(size: int) -> str:
     file = io.BytesIO()
     Image.new("L", (size, size)).save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode()
@@ -65,7 +65,7 @@ REQUESTS: dict[str, tuple[Send, str | None]] = {
     ),
     "invalid_field": (post("/sample", json={"n": 0}), "n"),
     "invalid_picture": (post("/encode", json={"images": ["AAAA"]}), "images"),
-    "picture_too_large": (post("/encode", json={"images": [picture(40)]}), "images"),
+    "picture_too_large": (post("/encode", json={"images": [image(40)]}), "images"),
     "request_too_large": (post("/sample", json={"n": 60}), None),
 }
 """What brings about each error that a request alone can, and the field that it names."""
@@ -105,7 +105,7 @@ RAISED: dict[type[ServiceError], dict[str, Any]] = {
     BodyTimeoutError: {},
     ModelUnavailableError: {"retry_after": 5},
     BodyTooLargeError: {"bound": 7},
-    PictureTooLargeError: {"index": 2, "bound": 9},
+    ImageTooLargeError: {"index": 2, "bound": 9},
 }
 
 
@@ -268,8 +268,8 @@ async def test_openapi_and_the_table_and_the_errors_agree(repository: Path) -> N
     told = set.union(*(listed(document, path) for path in VERBS))
     assert told == set(STATUS) - NOT_OF_A_VERB - OF_THE_INFERENCE_PROTOCOL
     assert listed(document, "/models/{name}", "get") == {"unknown_model"}
-    pictures = {"invalid_picture", "picture_too_large"}
-    assert listed(document, "/encode") - listed(document, "/decode") == pictures
+    images = {"invalid_picture", "picture_too_large"}
+    assert listed(document, "/encode") - listed(document, "/decode") == images
     assert listed(document, "/sample") == listed(document, "/encode")
     assert listed(document, "/reconstruct") - listed(document, "/encode") == {
         "unsupported_by_model"

@@ -74,7 +74,7 @@ async def test_samples_are_drawn_from_the_mixture(mixed: Path) -> None:
 
 @in_loop
 async def test_streams_and_interpolations_draw_alike(mixed: Path) -> None:
-    """An archive holds the pictures of the same rows, and a seed's end is its row 0."""
+    """An archive holds the images of the same rows, and a seed's end is its row 0."""
     async with live(mixed) as (_, client):
         body, zipped = {"n": 3, "seed": 5}, {"Accept": "application/zip"}
         archive = await client.post("/sample", json=body, headers=zipped)
@@ -122,12 +122,12 @@ async def test_the_kl_is_estimated_or_left_out(mixed: Path) -> None:
     log_q = -0.5 * np.square(latents.astype(float)).sum(axis=1) - np.log(2 * np.pi)
     kl = float((log_q - MIXTURE.log_density(latents)).mean())
     assert figures["kl"] == pytest.approx([kl], rel=0.1)
-    # A black picture: p(x) = ∫ N(0; z₁, I) p(z₁), each component's in closed form.
+    # A black image: p(x) = ∫ N(0; z₁, I) p(z₁), each component's in closed form.
     assert figures["importance_weighted"] == pytest.approx([evidence()], abs=0.3)
 
 
 def evidence() -> float:
-    """log p of the black picture: x ~ N(z₁ 1, I), so that Σ x² = 0 has the density
+    """log p of the black image: x ~ N(z₁ 1, I), so that Σ x² = 0 has the density
     N(0; m, s² + 1/16) of the average, times what the other 15 directions have."""
     variance = np.square(MIXTURE.scales[:, 0].astype(float)) + 1 / 16
     means = MIXTURE.means[:, 0].astype(float)

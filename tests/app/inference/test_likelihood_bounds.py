@@ -22,7 +22,7 @@ def options(binarise: Literal["sample", "threshold"] | None = None) -> BoundOpti
 
 
 def bounds_of(likelihood: LikelihoodSpec) -> Bounds:
-    """Of one picture, its importance-weighted bound −4."""
+    """Of one image, its importance-weighted bound −4."""
     one = np.array([1.0])
     return Bounds(-3 * one, 2 * one, -4 * one, one, one, None, options(), None, likelihood)
 
@@ -34,7 +34,7 @@ def test_a_likelihood_is_needed() -> None:
 
 
 def test_binarisation_is_for_bernoulli_models() -> None:
-    """Pictures of others are scored as they are, and asking otherwise is an error."""
+    """Images of others are scored as they are, and asking otherwise is an error."""
     for spec in (GAUSSIAN, LOGISTIC):
         with pytest.raises(InvalidFieldError, match=f"this one is {spec.family}"):
             check(spec, options("threshold"))

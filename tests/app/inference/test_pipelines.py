@@ -37,7 +37,7 @@ def encoder() -> Graph:
 
 
 def levels(*values: float) -> Arrays:
-    """Latents whose pictures have these levels."""
+    """Latents whose images have these levels."""
     latents = np.zeros((len(values), LATENT), np.float32)
     latents[:, 0] = values
     return latents
@@ -58,7 +58,7 @@ def test_the_first_row_without_numbers_is_named(level: float) -> None:
     with pytest.raises(InvalidFieldError, match=r"^latents\[2\] decodes to") as refused:
         check_finite(finite, "latents")
     assert (refused.value.field, refused.value.index) == ("latents", 2)
-    with pytest.raises(EngineFailedError, match="picture 2"):
+    with pytest.raises(EngineFailedError, match="image 2"):
         check_finite(finite)
 
 
@@ -125,7 +125,7 @@ def write_squaring(root: Path) -> None:
 
 @in_loop
 async def test_latents_that_overflow_are_the_callers_fault(tmp_path: Path) -> None:
-    """Finite latents whose picture is not are a 422 with their row; the others are not at fault."""
+    """Finite latents whose image is not are a 422 with their row; the others are not at fault."""
     write_squaring(tmp_path)
     async with serving(tmp_path) as client:
         fine = await client.post("/decode", json={"latents": [[0.5, 0], [1, 0]]})

@@ -23,7 +23,7 @@ def drawing(engine: Engine, around: Around | None, temperature: float = 1.0) -> 
 
 
 @in_loop
-async def test_around_a_picture_the_unit_is_its_posterior(repository: Path) -> None:
+async def test_around_a_image_the_unit_is_its_posterior(repository: Path) -> None:
     """The center is the posterior's mean, and a radius of 1 its standard deviation, here 1."""
     timing = Timing()
     async with engine_of(repository / "arithmetic" / "1") as engine:

@@ -37,7 +37,7 @@ PIXELS = SIZE * SIZE
 
 
 def grey(*levels: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Pictures uint8 [n, 4, 4, 1], each of one grey level."""
+    """Images uint8 [n, 4, 4, 1], each of one grey level."""
     return np.repeat(np.array(levels, np.uint8), PIXELS).reshape(-1, SIZE, SIZE, 1)
 
 
@@ -80,7 +80,7 @@ def service(capacity: int = 100_000) -> tuple[Verbs, Admission]:
 
 
 @in_loop
-async def test_the_same_seed_draws_the_same_pictures_whatever_n_is(repository: Path) -> None:
+async def test_the_same_seed_draws_the_same_images_whatever_n_is(repository: Path) -> None:
     """Row i of a seed is bit-equal for every n: a short answer is the start of a long one."""
     verbs, _ = service()
     async with engine_of(repository / "arithmetic" / "1") as engine:
@@ -143,7 +143,7 @@ async def test_a_seed_is_drawn_and_told_when_none_is_sent(repository: Path) -> N
 
 
 @in_loop
-async def test_pictures_are_bit_equal_under_load(repository: Path) -> None:
+async def test_images_are_bit_equal_under_load(repository: Path) -> None:
     """Sixty callers at once get, bit for bit, what each gets alone."""
     verbs, _ = service()
     async with engine_of(repository / "arithmetic" / "1") as engine:
@@ -159,19 +159,19 @@ async def test_pictures_are_bit_equal_under_load(repository: Path) -> None:
 
 @in_loop
 async def test_encodes_by_head(repository: Path) -> None:
-    """The first latent's mean is the picture's average, the second's its first pixel."""
-    picture = grey(0)
-    picture[0, 0, 0, 0] = 255
+    """The first latent's mean is the image's average, the second's its first pixel."""
+    image = grey(0)
+    image[0, 0, 0, 0] = 255
     verbs, _ = service()
     async with engine_of(repository / "arithmetic" / "1") as engine:
-        encoded = await verbs.encode(engine, np.concatenate([picture, grey(255)]))
+        encoded = await verbs.encode(engine, np.concatenate([image, grey(255)]))
     assert encoded.mean.tolist() == [[1 / 16, 1.0], [1.0, 1.0]]
     assert encoded.logvar.tolist() == [[0, 0], [0, 0]]
 
 
 @in_loop
 async def test_decodes_by_head(repository: Path) -> None:
-    """The picture is the first latent everywhere, cut to [0, 1] and rounded to a grey level."""
+    """The image is the first latent everywhere, cut to [0, 1] and rounded to a grey level."""
     latents = np.array([[0.2, 5], [7, 0], [-1, 0]], dtype=np.float32)
     verbs, _ = service()
     async with engine_of(repository / "arithmetic" / "1") as engine:
@@ -198,7 +198,7 @@ async def test_reconstructs_by_head(repository: Path) -> None:
 
 @in_loop
 async def test_a_gaussian_bound_is_the_known_integral(repository: Path) -> None:
-    """With many samples the ELBO of a black picture is −8 log 2π − 8, and the bound is above."""
+    """With many samples the ELBO of a black image is −8 log 2π − 8, and the bound is above."""
     verbs, _ = service()
     async with engine_of(repository / "arithmetic" / "1") as engine:
         answer = await verbs.reconstruct(engine, grey(0), elbo_samples=1000, seed=3)
@@ -214,17 +214,17 @@ async def test_a_gaussian_bound_is_the_known_integral(repository: Path) -> None:
 
 
 @in_loop
-async def test_bounds_come_again_with_their_seed_and_each_picture_has_its_own(
+async def test_bounds_come_again_with_their_seed_and_each_image_has_its_own(
     repository: Path,
 ) -> None:
-    """The same seed gives the same bounds; a picture's depends on its position, not on others."""
+    """The same seed gives the same bounds; an image's depends on its position, not on others."""
     verbs, _ = service()
-    pictures = grey(10, 200)
+    images = grey(10, 200)
     async with engine_of(repository / "arithmetic" / "1") as engine:
-        both = await verbs.reconstruct(engine, pictures, elbo_samples=5, seed=11)
-        again = await verbs.reconstruct(engine, pictures, elbo_samples=5, seed=11)
-        first = await verbs.reconstruct(engine, pictures[:1], elbo_samples=5, seed=11)
-        other = await verbs.reconstruct(engine, pictures, elbo_samples=5, seed=12)
+        both = await verbs.reconstruct(engine, images, elbo_samples=5, seed=11)
+        again = await verbs.reconstruct(engine, images, elbo_samples=5, seed=11)
+        first = await verbs.reconstruct(engine, images[:1], elbo_samples=5, seed=11)
+        other = await verbs.reconstruct(engine, images, elbo_samples=5, seed=12)
     assert both.bounds
     assert again.bounds
     assert first.bounds
@@ -239,13 +239,13 @@ async def test_bounds_come_again_with_their_seed_and_each_picture_has_its_own(
     [(None, "sample", None), ("sample", "sample", None), ("threshold", "threshold", 0.0)],
 )
 @in_loop
-async def test_a_bernoulli_bound_is_of_the_binary_picture(
+async def test_a_bernoulli_bound_is_of_the_binary_image(
     coins: Path,
     wanted: Literal["sample", "threshold"] | None,
     used: str,
     average: float | None,
 ) -> None:
-    """The binary picture that is scored is the one encoded: black by threshold at grey 100."""
+    """The binary image that is scored is the one encoded: black by threshold at grey 100."""
     verbs, _ = service()
     async with engine_of(coins / "coins" / "1") as engine:
         answer = await verbs.reconstruct(

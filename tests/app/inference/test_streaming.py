@@ -60,7 +60,7 @@ async def test_windows_are_the_rows_of_one_long_answer(repository: Path, n: int)
 
 @in_loop
 async def test_the_last_row_is_the_one_that_is_drawn_alone(repository: Path) -> None:
-    """Around a picture too, row 700 does not depend on how many come before it."""
+    """Around an image too, row 700 does not depend on how many come before it."""
     streamed, admission = streaming()
     near = Near(2, images=grey(80))
     async with engine_of(repository / "arithmetic" / "1") as engine:
@@ -75,7 +75,7 @@ async def test_the_last_row_is_the_one_that_is_drawn_alone(repository: Path) -> 
 
 @in_loop
 async def test_latents_decode_as_they_do_at_once(repository: Path) -> None:
-    """Each picture shows its own latent, in the order that they came in."""
+    """Each image shows its own latent, in the order that they came in."""
     streamed, admission = streaming()
     latents = np.linspace(0, 1, 2000, dtype=np.float32).repeat(2).reshape(-1, 2)
     async with engine_of(repository / "arithmetic" / "1") as engine:
@@ -86,7 +86,7 @@ async def test_latents_decode_as_they_do_at_once(repository: Path) -> None:
 
 @in_loop
 async def test_a_stream_holds_its_windows_and_no_more(repository: Path) -> None:
-    """However many pictures there are, it is admitted for two windows until its permit ends."""
+    """However many images there are, it is admitted for two windows until its permit ends."""
     streamed, admission = streaming()
     async with engine_of(repository / "arithmetic" / "1") as engine:
         with Permit(admission) as permit:
@@ -174,7 +174,7 @@ async def test_rows_that_are_no_numbers_are_named(repository: Path) -> None:
 @pytest.mark.parametrize(
     ("near", "field", "words"),
     [
-        (Near(math.nan, images=grey(80)), "radius", "picture 0 has .* send a smaller radius"),
+        (Near(math.nan, images=grey(80)), "radius", "image 0 has .* send a smaller radius"),
         (Near(math.nan, latent=np.zeros(2, np.float32)), "latents_near", "send smaller values"),
     ],
 )
@@ -182,7 +182,7 @@ async def test_rows_that_are_no_numbers_are_named(repository: Path) -> None:
 async def test_rows_around_something_that_are_no_numbers_name_what_was_sent(
     repository: Path, near: Near, field: str, words: str
 ) -> None:
-    """Around a picture no latent was sent, so that its radius is what can be smaller."""
+    """Around an image no latent was sent, so that its radius is what can be smaller."""
     streamed, admission = streaming()
     verbs, _ = service()
     async with engine_of(repository / "arithmetic" / "1") as engine:
@@ -195,13 +195,13 @@ async def test_rows_around_something_that_are_no_numbers_name_what_was_sent(
     assert at_once.value.field == in_parts.value.field == field
 
 
-def test_a_picture_whose_mean_is_no_numbers_is_not_the_callers_fault() -> None:
+def test_a_image_whose_mean_is_no_numbers_is_not_the_callers_fault() -> None:
     """At a radius of 0 there is none to make smaller."""
     assert Near(0, images=grey(80)).blamed is None
 
 
 @in_loop
-async def test_pictures_that_are_there_come_in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_images_that_are_there_come_in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """They come in order, a window's worth of pixels at a time."""
     monkeypatch.setattr(streams, "WINDOW_PIXELS", 2 * PIXELS)
     images = grey(*range(5))

@@ -37,12 +37,12 @@ def test_a_size_that_is_not_taken_is_refused(length: int) -> None:
 
 def test_a_model_of_one_size_has_no_choice() -> None:
     """Naming a size is an error even where it would be the right one."""
-    with pytest.raises(InvalidFieldError, match=r"draws 4×4 pictures only; leave out height"):
+    with pytest.raises(InvalidFieldError, match=r"draws 4×4 images only; leave out height"):
         validation.chosen(FIXED, 4, None)
 
 
-def test_latents_tell_the_size_of_their_pictures() -> None:
-    """An entry of a map is `factor` pixels a side; a vector's picture has the model's size."""
+def test_latents_tell_the_size_of_their_images() -> None:
+    """An entry of a map is `factor` pixels a side; a vector's image has the model's size."""
     assert validation.of_latents(MAPS, (3, 6, 16)) == (12, 32)
     assert validation.of_latents(FIXED, (2,)) == (4, 4)
 
@@ -57,7 +57,7 @@ def test_latents_tell_the_size_of_their_pictures() -> None:
         ((3, 1, 6), "the height of latents is 1, that is 2 pixels"),
     ],
 )
-def test_latents_of_no_picture_are_refused(shape: tuple[int, ...], words: str) -> None:
+def test_latents_of_no_image_are_refused(shape: tuple[int, ...], words: str) -> None:
     """The error names the axis, and the sizes that the model has."""
     with pytest.raises(InvalidFieldError, match=words):
         validation.of_latents(MAPS, shape)
@@ -65,12 +65,12 @@ def test_latents_of_no_picture_are_refused(shape: tuple[int, ...], words: str) -
         validation.of_latents(FIXED, shape)
 
 
-def test_pictures_of_a_request_have_one_size() -> None:
+def test_images_of_a_request_have_one_size() -> None:
     """The first that differs is named by its index."""
     fitted = [
         Fitted(np.zeros((height, 8, 3), np.uint8), 8, height, "RGB") for height in (4, 4, 8, 4)
     ]
     validation.check_alike(fitted[:2])
-    with pytest.raises(InvalidFieldError, match=r"picture 2 is 8×8 .* picture 0 is 8×4") as caught:
+    with pytest.raises(InvalidFieldError, match=r"image 2 is 8×8 .* image 0 is 8×4") as caught:
         validation.check_alike(fitted)
     assert caught.value.index == 2

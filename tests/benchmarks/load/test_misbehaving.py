@@ -75,11 +75,11 @@ def test_a_server_that_is_gone_fails() -> None:
 
 
 def test_every_way_to_misbehave_is_there() -> None:
-    """Some leave, some ask for thousands, some upload 64 pictures, some send no request at all."""
+    """Some leave, some ask for thousands, some upload 64 images, some send no request at all."""
     kinds = misbehaving.kinds(IMAGE)
     assert any(not one.stays and one.workload.n == misbehaving.LARGE for one in kinds)
     assert any(one.sent < 1 for one in kinds)
-    many = next(one.workload for one in kinds if one.name == "sends many pictures")
-    assert many.body.count(b'name="images"') == misbehaving.MANY_PICTURES
+    many = next(one.workload for one in kinds if one.name == "sends many images")
+    assert many.body.count(b'name="images"') == misbehaving.MANY_IMAGES
     assert len({one.name for one in kinds}) == len(kinds)
     assert all(one.stays == (one.sent == 1) or one.workload.n == misbehaving.LARGE for one in kinds)

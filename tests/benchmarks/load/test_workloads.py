@@ -21,7 +21,7 @@ def image() -> Images:
 
 
 def test_every_workload_is_answered_in_its_format(tmp_path: Path, image: Images) -> None:
-    """One picture comes as PNG, several as an array, a posterior as JSON, with the same picture
+    """One image comes as PNG, several as an array, a posterior as JSON, with the same image
     from a raw body and from a form."""
     with running(vaeserve(arithmetic_bundle.write(tmp_path))) as server:
         raw = server.ask(workloads.reconstruct(image))

@@ -28,15 +28,15 @@ def image() -> Images:
     return np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
 
 
-def test_pictures_survive_png(image: Images) -> None:
-    """A picture sent as PNG comes back from its bytes as it was."""
+def test_images_survive_png(image: Images) -> None:
+    """An image sent as PNG comes back from its bytes as it was."""
     assert np.array_equal(workloads.from_png(workloads.to_png(image), 3), image)
     grey = image[:, :, :1]
     assert np.array_equal(workloads.from_png(workloads.to_png(grey), 1), grey)
 
 
 def test_servers_agree_with_their_bundle_and_not_with_another(tmp_path: Path) -> None:
-    """This service and the naive ones answer alike, and another model's picture shows."""
+    """This service and the naive ones answer alike, and another model's image shows."""
     bundle = arithmetic_bundle.write(tmp_path)
     other = arithmetic_bundle.write_bernoulli(tmp_path)
     image = np.full((4, 4, 1), 200, dtype=np.uint8)
@@ -63,7 +63,7 @@ def test_what_a_server_cannot_be_asked_is_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "content"),
     [
-        ("/reconstruct", b"no picture"),
+        ("/reconstruct", b"no image"),
         ("/encode", b"no JSON"),
         ("/encode", b'{"latents":[]}'),
         ("/encode", b'{"mean":"none","logvar":"none"}'),
@@ -89,7 +89,7 @@ def test_an_answer_of_another_kind_is_a_disagreement(
 
 
 def test_a_wrong_posterior_shows(tmp_path: Path) -> None:
-    """Means and log-variances are compared, not only pictures."""
+    """Means and log-variances are compared, not only images."""
     bundle = arithmetic_bundle.write(tmp_path)
     image = np.full((4, 4, 1), 200, dtype=np.uint8)
     wrong = replace(

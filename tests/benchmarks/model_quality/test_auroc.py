@@ -41,6 +41,6 @@ def test_the_error_is_that_of_repeated_draws() -> None:
 
 
 def test_too_few_scores_are_refused() -> None:
-    """One picture has no spread."""
+    """One image has no spread."""
     with pytest.raises(ValueError, match="two scores of each, got 1 usual"):
         auroc(np.zeros(1), np.zeros(5))

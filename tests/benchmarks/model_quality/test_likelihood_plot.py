@@ -15,7 +15,7 @@ from benchmarks.model_quality.likelihood_plot import Curves, draw, measure, tabl
 from tests import arithmetic_bundle
 from tests.arithmetic_bundle import SIZE
 
-# log p(x) of a black picture, x ~ N(0, I + 11ᵀ).
+# log p(x) of a black image, x ~ N(0, I + 11ᵀ).
 EXACT = -8 * math.log(2 * math.pi) - 0.5 * math.log(17)
 
 
@@ -63,12 +63,12 @@ def test_draws_every_run() -> None:
     assert len(axes.lines) == 2 + 2 + 2
 
 
-def test_what_is_no_picture_is_one_sentence(
+def test_what_is_no_image_is_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A file that can't be read ends with status 1 and says why."""
     path = tmp_path / "a.png"
-    path.write_bytes(b"no picture")
+    path.write_bytes(b"no image")
 
     assert likelihood_plot.main([str(path)]) == 1
     assert capsys.readouterr().err.startswith("benchmarks: ")

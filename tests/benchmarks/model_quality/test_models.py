@@ -46,7 +46,7 @@ def test_the_record_has_the_figures_of_the_bundles_that_ship() -> None:
 
 
 def test_a_row_has_figures_with_errors_and_what_was_not_measured_says_so() -> None:
-    """Bound and ELBO with their standard errors, pictures, K, epochs and minutes."""
+    """Bound and ELBO with their standard errors, images, K, epochs and minutes."""
     metrics = {
         "bound": Metric(value=-83.684, standard_error=0.2128, n=10000, samples=500),
         "elbo": Metric(value=-87.32, standard_error=0.2255, n=10000, samples=500),

@@ -20,12 +20,12 @@ SPEC = InputSpec(channels=1, height=28, width=28, order="L")
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
     """Coloured gradients, in a split of their own."""
-    runs.write_pictures(tmp_path / "train", 2, size=(32, 32))
-    runs.write_pictures(tmp_path / "test", 6, size=(32, 32))
+    runs.write_images(tmp_path / "train", 2, size=(32, 32))
+    runs.write_images(tmp_path / "test", 6, size=(32, 32))
     return tmp_path
 
 
-def test_no_picture_is_in_two_sets(photographs: Path) -> None:
+def test_no_image_is_in_two_sets(photographs: Path) -> None:
     """Each set has as many files as asked for, all different."""
     found = sets(runs.MNIST, photographs, None, SPEC, 5)
 
@@ -47,11 +47,11 @@ def test_digits_of_the_reference_are_left_out(photographs: Path) -> None:
     assert whole[USUAL][0] not in rest[USUAL]
 
 
-def test_too_few_pictures_are_refused(photographs: Path) -> None:
+def test_too_few_images_are_refused(photographs: Path) -> None:
     """A folder with less than what is asked for is named."""
-    with pytest.raises(DataError, match="100 test pictures are too few"):
+    with pytest.raises(DataError, match="100 test images are too few"):
         sets(runs.MNIST, photographs, None, SPEC, 30)
-    with pytest.raises(DataError, match="6 test pictures are fewer than 7"):
+    with pytest.raises(DataError, match="6 test images are fewer than 7"):
         sets(runs.MNIST, photographs, None, SPEC, 7)
 
 

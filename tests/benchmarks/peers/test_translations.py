@@ -13,7 +13,7 @@ from benchmarks.load.workloads import Workload
 from benchmarks.peers.translations import from_mlserver, to_litserve, to_mlserver
 from benchmarks.servers.ours import forms_apart
 
-PICTURE = np.arange(12, dtype=np.uint8).reshape(3, 4, 1)
+IMAGE = np.arange(12, dtype=np.uint8).reshape(3, 4, 1)
 
 
 def asked(workload: Workload | None) -> dict[str, object]:
@@ -25,16 +25,16 @@ def asked(workload: Workload | None) -> dict[str, object]:
 
 
 def test_litserve_takes_the_verb_in_the_body() -> None:
-    """Options stand beside it, and a picture in base64."""
+    """Options stand beside it, and an image in base64."""
     assert asked(to_litserve(workloads.sample(7, n=3))) == {"verb": "sample", "n": 3, "seed": 7}
-    uploaded = workloads.encode(PICTURE)
-    picture = base64.b64encode(uploaded.picture).decode()
-    assert asked(to_litserve(uploaded)) == {"verb": "encode", "picture": picture}
+    uploaded = workloads.encode(IMAGE)
+    image = base64.b64encode(uploaded.image).decode()
+    assert asked(to_litserve(uploaded)) == {"verb": "encode", "picture": image}
 
 
 def test_litserve_takes_the_verb_as_a_part_of_a_form() -> None:
-    """The form stays one, with a part before the picture's."""
-    form = workloads.reconstruct_multipart(PICTURE)
+    """The form stays one, with a part before the image's."""
+    form = workloads.reconstruct_multipart(IMAGE)
     adapted = to_litserve(form)
     assert adapted is not None
     assert adapted.content_type == form.content_type
@@ -51,7 +51,7 @@ def test_litserve_takes_the_verb_as_a_part_of_a_form() -> None:
 
 
 def test_mlserver_takes_tensors() -> None:
-    """The verb is the model; a missing seed is -1, and a picture is bytes in base64."""
+    """The verb is the model; a missing seed is -1, and an image is bytes in base64."""
     adapted = to_mlserver(workloads.sample(n=64))
     assert adapted is not None
     assert adapted.path == "/v2/models/sample/infer"
@@ -60,14 +60,14 @@ def test_mlserver_takes_tensors() -> None:
         {"name": "seed", "datatype": "INT64", "shape": [1], "data": [-1]},
     ]
     assert asked(adapted) == {"inputs": tensors}
-    uploaded = workloads.reconstruct(PICTURE)
+    uploaded = workloads.reconstruct(IMAGE)
     body = asked(to_mlserver(uploaded))
     assert body["inputs"] == [
         {
             "name": "picture",
             "datatype": "BYTES",
             "shape": [1],
-            "data": [base64.b64encode(uploaded.picture).decode()],
+            "data": [base64.b64encode(uploaded.image).decode()],
             "parameters": {"content_type": "base64"},
         }
     ]
@@ -75,7 +75,7 @@ def test_mlserver_takes_tensors() -> None:
 
 def test_mlserver_is_not_asked_with_a_form() -> None:
     """Its protocol has none."""
-    assert to_mlserver(workloads.reconstruct_multipart(PICTURE)) is None
+    assert to_mlserver(workloads.reconstruct_multipart(IMAGE)) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n"])
@@ -92,13 +92,13 @@ def test_mlservers_posterior_comes_back_in_rows() -> None:
         {"name": "mean", "shape": [2, 3], "data": [0, 1, 2, 3, 4, 5]},
         {"name": "logvar", "shape": [2, 1], "data": [6, 7]},
     ]
-    answer = from_mlserver(workloads.encode(PICTURE), orjson.dumps({"outputs": outputs}))
+    answer = from_mlserver(workloads.encode(IMAGE), orjson.dumps({"outputs": outputs}))
     assert orjson.loads(answer) == {"mean": [[0, 1, 2], [3, 4, 5]], "logvar": [[6], [7]]}
 
 
 def test_forms_have_a_route_of_their_own() -> None:
     """Everything else is asked as it is."""
     assert forms_apart(workloads.sample()) == workloads.sample()
-    adapted = forms_apart(workloads.reconstruct_multipart(PICTURE))
+    adapted = forms_apart(workloads.reconstruct_multipart(IMAGE))
     assert adapted is not None
     assert adapted.path == "/reconstruct-upload"

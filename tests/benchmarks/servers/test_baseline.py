@@ -1,4 +1,4 @@
-"""The other servers' model side: pictures in and out, and nothing of this service."""
+"""The other servers' model side: images in and out, and nothing of this service."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ def test_other_servers_use_nothing_of_this_one(path: Path) -> None:
     assert own <= {"benchmarks.servers.baseline"}
 
 
-def test_a_picture_becomes_a_row_of_the_models_size(tmp_path: Path) -> None:
+def test_a_image_becomes_a_row_of_the_models_size(tmp_path: Path) -> None:
     """Pixels are divided by 255, and another size is scaled."""
     shapes = Shapes(arithmetic_bundle.write(tmp_path).folder)
     file = io.BytesIO()
     Image.new("RGB", (9, 7), (51, 51, 51)).save(file, "PNG")
-    row = shapes.read_picture(file.getvalue())
+    row = shapes.read_image(file.getvalue())
     assert row.shape == (1, 1, 4, 4)
     assert row == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("threads", [None, 1])
-def test_a_grey_picture_reconstructs_as_itself(tmp_path: Path, threads: int | None) -> None:
+def test_a_grey_image_reconstructs_as_itself(tmp_path: Path, threads: int | None) -> None:
     """Encoder and decoder are the bundle's, with default and with chosen threads."""
     networks = OnnxNetworks(arithmetic_bundle.write(tmp_path).folder, threads)
-    picture = np.full((2, 1, 4, 4), 0.4, dtype=np.float32)
-    assert networks.decode(networks.encode(picture)[0]) == pytest.approx(0.4)
+    image = np.full((2, 1, 4, 4), 0.4, dtype=np.float32)
+    assert networks.decode(networks.encode(image)[0]) == pytest.approx(0.4)
 
 
 def test_latents_repeat_with_a_seed_only(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_latents_repeat_with_a_seed_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_one_picture_is_a_png_and_several_are_an_array(channels: int) -> None:
+def test_one_image_is_a_png_and_several_are_an_array(channels: int) -> None:
     """Both hold the rounded grey levels."""
     pixels = np.full((2, channels, 3, 5), 0.2, dtype=np.float32)
     body, media_type = baseline.answer(pixels[:1])

@@ -40,9 +40,9 @@ def test_every_loop_takes_a_rounds_steps(
 ) -> None:
     """A loop passes its network once for each step of three epochs, and takes time for it."""
     assert callable(loop)
-    images = cases.pictures(TINY.pictures)
+    images = cases.images(TINY.images)
     (tmp_path / "pictures").mkdir()
-    our_loop.write_pictures(images, tmp_path / "pictures")
+    our_loop.write_images(images, tmp_path / "pictures")
 
     loop(TINY, torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), tmp_path)
 
@@ -52,10 +52,10 @@ def test_every_loop_takes_a_rounds_steps(
     assert taken.cpu > 0
 
 
-def test_pictures_are_the_same_each_time() -> None:
+def test_images_are_the_same_each_time() -> None:
     """Random grey levels of one seed, so that all loops see the same."""
-    assert np.array_equal(cases.pictures(3), cases.pictures(3))
-    assert cases.pictures(3).shape == (3, 28, 28, 1)
+    assert np.array_equal(cases.images(3), cases.images(3))
+    assert cases.images(3).shape == (3, 28, 28, 1)
 
 
 def test_networks_begin_alike() -> None:
@@ -69,7 +69,7 @@ def test_networks_begin_alike() -> None:
 @pytest.mark.parametrize("choices", [Choices(), Choices(256, fused=True, bfloat16=True)])
 def test_a_variant_trains(choices: Choices) -> None:
     """Whatever is chosen, a round changes the weights and takes time."""
-    grey = torch.from_numpy(cases.pictures(256).transpose(0, 3, 1, 2).copy())
+    grey = torch.from_numpy(cases.images(256).transpose(0, 3, 1, 2).copy())
     variant = Variant(TINY, choices, grey)
     before = variant.weights()
 

@@ -33,8 +33,8 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
         result.read(path)
 
 
-def test_an_epoch_is_of_60000_pictures() -> None:
-    """Milliseconds for 128 pictures are shown as seconds for 60,000: 6.4 ms are 3 s."""
+def test_an_epoch_is_of_60000_images() -> None:
+    """Milliseconds for 128 images are shown as seconds for 60,000: 6.4 ms are 3 s."""
     rows = result.loops(FOUND.loops).rows
 
     assert rows[0] == ("tiny", "vaetrain", "3.00 [1.50 … 6.00]", "3.00 [1.50 … 6.00]", "–")

@@ -77,7 +77,7 @@ def test_a_described_reference_must_be_there(bundle: Bundle) -> None:
 def test_a_reference_of_another_likelihood_is_refused(
     bundle: Bundle, change: dict[str, Any]
 ) -> None:
-    """A Gaussian's pictures are not binarised, so it has bounds of pictures as they are."""
+    """A Gaussian's images are not binarised, so it has bounds of images as they are."""
     edit(bundle, lambda document: document.update(reference=REFERENCE_SPEC | change))
 
     with pytest.raises(BundleError, match=r"reference\.binarised must be none"):

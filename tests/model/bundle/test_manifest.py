@@ -78,14 +78,14 @@ def test_the_members_of_a_likelihood_fit_its_family(members: dict[str, Any], wor
         LikelihoodSpec.model_validate({"dimensions": 16, **members})
 
 
-def test_the_likelihood_covers_the_picture() -> None:
-    """Another number of dimensions than the picture's would give wrong bits per dimension."""
+def test_the_likelihood_covers_the_image() -> None:
+    """Another number of dimensions than the image's would give wrong bits per dimension."""
     with pytest.raises(ValidationError, match=r"likelihood\.dimensions must be .* 16, got 15"):
         Manifest.model_validate(document(likelihood={"dimensions": 15}))
 
 
 def test_a_scale_a_channel() -> None:
-    """A logistic has as many scales as the picture has channels."""
+    """A logistic has as many scales as the image has channels."""
     members = {"family": "logistic", "scale": [0.1, 0.2, 0.3], "levels": 256}
 
     with pytest.raises(ValidationError, match=r"each of the 1 channels, got 3"):
@@ -109,16 +109,16 @@ def test_what_ships_and_what_others_test_with_opens(tmp_path: Path) -> None:
         assert open_bundle(folder).manifest.likelihood is not None
 
 
-def test_latents_follow_the_size_of_the_picture() -> None:
+def test_latents_follow_the_size_of_the_image() -> None:
     """A map has `factor` pixels a side for each entry; a fixed shape stays what it is."""
     maps, fixed = arithmetic_maps.manifest(), arithmetic_bundle.manifest()
 
     assert maps.latent_axes == (3, -1, -1)
     assert maps.latent_shape(16, 20) == (3, 8, 10)
-    assert maps.picture_size((3, 8, 10)) == (16, 20)
+    assert maps.image_size((3, 8, 10)) == (16, 20)
     assert maps.smallest_latent == (3, 2, 2)
     assert fixed.latent_axes == fixed.latent_shape(16, 20) == fixed.smallest_latent == (2,)
-    assert fixed.picture_size((2,)) == (4, 4)
+    assert fixed.image_size((2,)) == (4, 4)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_latents_follow_the_size_of_the_picture() -> None:
         ({"latent": LatentSpec(shape=(3, 4, 4), factor=2)}, r"must be \[3, 4, 6\]"),
         (
             {"likelihood": LikelihoodSpec(family="gaussian", dimensions=288, scale=1.0)},
-            "pictures of one size",
+            "images of one size",
         ),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 from model.bundle.bundle import CARD, BundleError, open_bundle
 from model.bundle.manifest import PosteriorSpec
-from model.bundle.posterior import LARGEST, PICTURES, parse_posterior, storable, write_posterior
+from model.bundle.posterior import IMAGES, LARGEST, parse_posterior, storable, write_posterior
 from tests import arithmetic_bundle
 from tests.model.bundle.test_bundle import edit
 
@@ -36,7 +36,7 @@ def test_means_and_labels_come_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "stored"), [(32, PICTURES), (128, PICTURES), (256, PICTURES), (1024, 1250)]
+    ("values", "stored"), [(32, IMAGES), (128, IMAGES), (256, IMAGES), (1024, 1250)]
 )
 def test_what_is_stored_is_bounded(values: int, stored: int) -> None:
     """Means of large latents take half the precision first, and are fewer then; the file stays

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from model.images.containers import ContainerError, scan
-from tests.picture_files import chunk, drawing, exif, header, png, saved
+from tests.image_files import chunk, drawing, exif, header, png, saved
 
-FOLDER = Path(__file__).parents[2] / "data" / "pictures"
+FOLDER = Path(__file__).parents[2] / "data" / "images"
 READABLE = (
     "alpha.webp",
     "animated.webp",
@@ -36,9 +36,9 @@ READABLE = (
     "turned.webp",
     "two-bit-transparent.png",
 )
-PICTURE = Image.fromarray(drawing())
-JPEG = saved(PICTURE, "JPEG")
-PROGRESSIVE = saved(PICTURE, "JPEG", progressive=True)
+IMAGE = Image.fromarray(drawing())
+JPEG = saved(IMAGE, "JPEG")
+PROGRESSIVE = saved(IMAGE, "JPEG", progressive=True)
 
 
 def pixels(data: bytes) -> bytes:
@@ -128,9 +128,9 @@ def test_jpeg_metadata_is_left_out() -> None:
     assert container.orientation == 3
 
 
-def test_a_jpeg_thumbnail_is_no_picture() -> None:
-    """Headers inside an EXIF block's thumbnail are not those of the picture."""
-    thumbnail = saved(PICTURE.resize((8, 6)), "JPEG")
+def test_a_jpeg_thumbnail_is_no_image() -> None:
+    """Headers inside an EXIF block's thumbnail are not those of the image."""
+    thumbnail = saved(IMAGE.resize((8, 6)), "JPEG")
     container = scan(with_segment(JPEG, 0xE1, exif(6) + thumbnail))
 
     assert container is not None
@@ -138,7 +138,7 @@ def test_a_jpeg_thumbnail_is_no_picture() -> None:
 
 
 def test_what_follows_a_jpeg_is_left_out() -> None:
-    """Further pictures or a film behind the end of the picture are not handed on."""
+    """Further images or a film behind the end of the image are not handed on."""
     container = scan(JPEG + PROGRESSIVE + b"\xff\xda" * 1000)
 
     assert container is not None
@@ -182,14 +182,14 @@ def test_two_jpeg_frame_headers() -> None:
 
 
 @pytest.mark.parametrize("data", [JPEG[:200], b"\xff\xd8\xff\xd9", b"\xff\xd8" + b"\xff" * 50])
-def test_a_jpeg_without_a_picture(data: bytes) -> None:
+def test_a_jpeg_without_a_image(data: bytes) -> None:
     """A JPEG that ends before its first scan is refused."""
     assert "JPEG" in refusal(data)
 
 
 def test_a_webp_canvas_is_measured() -> None:
     """The size of an extended WebP is that of its canvas, which the decoder would allocate."""
-    simple = saved(PICTURE, "WEBP")
+    simple = saved(IMAGE, "WEBP")
     canvas = b"VP8X" + (10).to_bytes(4, "little") + bytes(4) + b"\xfe\x3f\x00" * 2
     body = b"WEBP" + canvas + simple[12:]
     container = scan(b"RIFF" + len(body).to_bytes(4, "little") + body)
@@ -199,8 +199,8 @@ def test_a_webp_canvas_is_measured() -> None:
 
 
 def test_broken_webp_headers() -> None:
-    """A WebP that ends in its header, or starts with no picture, is refused."""
-    simple = saved(PICTURE, "WEBP")
+    """A WebP that ends in its header, or starts with no image, is refused."""
+    simple = saved(IMAGE, "WEBP")
 
     assert "WebP" in refusal(simple[:20])
     assert "WebP" in refusal(simple[:12] + b"ABCD" + simple[16:])
@@ -258,9 +258,9 @@ def test_arbitrary_bytes(head: bytes, tail: bytes) -> None:
     assert container is None or len(container.data) <= len(head + tail)
 
 
-def test_pixels_of_thinned_pictures_are_right() -> None:
-    """A lossless picture is the drawing that it was made from, after thinning too."""
-    container = scan(saved(PICTURE))
+def test_pixels_of_thinned_images_are_right() -> None:
+    """A lossless image is the drawing that it was made from, after thinning too."""
+    container = scan(saved(IMAGE))
 
     assert container is not None
     with Image.open(io.BytesIO(container.data)) as image:

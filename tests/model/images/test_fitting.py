@@ -1,4 +1,4 @@
-"""Any picture → the model's array, and what was done said."""
+"""Any image → the model's array, and what was done said."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from model.images.fitting import PictureError, TooManyPixelsError, read
+from model.images.fitting import ImageError, TooManyPixelsError, read
+from tests.image_files import PALETTE, chunk, drawing, exif, png, saved
 from tests.model.fitting import fitted
-from tests.picture_files import PALETTE, chunk, drawing, exif, png, saved
 
-FOLDER = Path(__file__).parents[2] / "data" / "pictures"
+FOLDER = Path(__file__).parents[2] / "data" / "images"
 INVERSE = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -31,8 +31,8 @@ GREY_16_BIT_KEY = 4369
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_turned_and_tagged_picture_is_the_upright_one(kind: str, orientation: int) -> None:
-    """A picture stored turned, with the tag that says so, fits to the pixels of the upright one."""
+def test_a_turned_and_tagged_image_is_the_upright_one(kind: str, orientation: int) -> None:
+    """An image stored turned, with the tag that says so, fits to the pixels of the upright one."""
     upright = Image.fromarray(drawing())
     turn = INVERSE[orientation]
     stored = upright if turn is None else upright.transpose(turn)
@@ -61,14 +61,14 @@ def test_a_tagged_jpeg_is_turned(orientation: int) -> None:
 @pytest.mark.parametrize("orientation", [0, 9, 300])
 def test_unknown_orientations_do_nothing(orientation: int) -> None:
     """A tag without a meaning changes no pixel, and no step is claimed."""
-    picture = fitted(saved(Image.fromarray(drawing()), exif=exif(orientation)))
+    image = fitted(saved(Image.fromarray(drawing()), exif=exif(orientation)))
 
-    np.testing.assert_array_equal(picture.pixels, drawing())
-    assert picture.steps == ()
+    np.testing.assert_array_equal(image.pixels, drawing())
+    assert image.steps == ()
 
 
 def test_the_centre_is_kept() -> None:
-    """A wide picture loses its sides, a tall one its top and bottom, in equal parts."""
+    """A wide image loses its sides, a tall one its top and bottom, in equal parts."""
     wide = np.zeros((4, 12), np.uint8)
     wide[:, 4:8] = 200
     across = fitted(saved(Image.fromarray(wide)), channels=1, size=(4, 4))
@@ -82,49 +82,49 @@ def test_the_centre_is_kept() -> None:
 def test_resizing_averages() -> None:
     """Shrinking is antialiased: a fine checkerboard becomes grey, not black or white."""
     board = ((np.indices((64, 64)).sum(axis=0) % 2) * 255).astype(np.uint8)
-    picture = fitted(saved(Image.fromarray(board)), channels=1, size=(8, 8))
+    image = fitted(saved(Image.fromarray(board)), channels=1, size=(8, 8))
 
-    assert np.abs(picture.pixels.astype(int) - 128).max() <= 8
-    assert picture.steps == ("resized to 8×8",)
+    assert np.abs(image.pixels.astype(int) - 128).max() <= 8
+    assert image.steps == ("resized to 8×8",)
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 20), st.integers(1, 20))
 @settings(max_examples=60)
 def test_any_size_fits_any_model(width: int, height: int, to_width: int, to_height: int) -> None:
-    """Whatever the two sizes, the answer has the model's, and a flat picture stays flat."""
+    """Whatever the two sizes, the answer has the model's, and a flat image stays flat."""
     data = saved(Image.new("L", (width, height), 120))
-    picture = fitted(data, channels=1, size=(to_width, to_height))
+    image = fitted(data, channels=1, size=(to_width, to_height))
 
-    assert picture.pixels.shape == (to_height, to_width, 1)
-    assert (picture.width, picture.height) == (width, height)
-    assert (picture.pixels == 120).all()
+    assert image.pixels.shape == (to_height, to_width, 1)
+    assert (image.width, image.height) == (width, height)
+    assert (image.pixels == 120).all()
 
 
 @pytest.mark.parametrize("name", ["animated.png", "animated.webp"])
 def test_the_first_frame_of_an_animation(name: str) -> None:
     """Only the first frame of an animation is taken, and the step says so."""
-    picture = fitted((FOLDER / name).read_bytes())
+    image = fitted((FOLDER / name).read_bytes())
 
-    np.testing.assert_array_equal(picture.pixels, drawing())
-    assert picture.steps == ("first frame taken",)
+    np.testing.assert_array_equal(image.pixels, drawing())
+    assert image.steps == ("first frame taken",)
 
 
 def test_the_first_frame_of_a_gif() -> None:
     """Where every format is taken, so is an animated GIF's first frame."""
     frames = [Image.new("L", (4, 4), level) for level in (10, 200, 90)]
     data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    picture = fitted(data, channels=1, formats=None)
+    image = fitted(data, channels=1, formats=None)
 
-    assert (picture.pixels == 10).all()
-    assert picture.steps[0] == "first frame taken"
+    assert (image.pixels == 10).all()
+    assert image.steps[0] == "first frame taken"
 
 
 def test_an_oriented_tiff() -> None:
     """Where every format is taken, a TIFF's orientation counts."""
     stored = Image.fromarray(drawing()).transpose(Image.Transpose.ROTATE_90)
-    picture = fitted(saved(stored, "TIFF", exif=exif(6)), size=(40, 30), formats=None)
+    image = fitted(saved(stored, "TIFF", exif=exif(6)), size=(40, 30), formats=None)
 
-    np.testing.assert_array_equal(picture.pixels, drawing())
+    np.testing.assert_array_equal(image.pixels, drawing())
 
 
 @pytest.mark.parametrize(
@@ -132,22 +132,22 @@ def test_an_oriented_tiff() -> None:
 )
 def test_other_formats_are_refused(name: str) -> None:
     """A file of a format that is not named is refused, and the named ones are listed."""
-    with pytest.raises(PictureError, match="PNG, JPEG, WEBP"):
+    with pytest.raises(ImageError, match="PNG, JPEG, WEBP"):
         fitted((FOLDER / name).read_bytes())
 
 
 @pytest.mark.parametrize(
     "name", ["truncated.png", "truncated.jpg", "truncated.webp", "header-only.png", "noise.png"]
 )
-def test_broken_pictures_are_refused(name: str) -> None:
-    """A picture that is cut off or no picture is refused, with all formats taken too."""
-    with pytest.raises(PictureError):
+def test_broken_images_are_refused(name: str) -> None:
+    """An image that is cut off or no image is refused, with all formats taken too."""
+    with pytest.raises(ImageError):
         fitted((FOLDER / name).read_bytes(), formats=None)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
 def test_too_many_pixels(kind: str) -> None:
-    """A picture above the limit is refused by its header; one at the limit is taken."""
+    """An image above the limit is refused by its header; one at the limit is taken."""
     data = saved(Image.new("L", (30, 20)), kind)
 
     with pytest.raises(TooManyPixelsError, match="30×20"):
@@ -155,7 +155,7 @@ def test_too_many_pixels(kind: str) -> None:
     assert read(io.BytesIO(data), max_pixels=600).image.size == (30, 20)
 
 
-def test_an_enormous_picture() -> None:
+def test_an_enormous_image() -> None:
     """30,000×30,000 pixels in 100 kB are refused before any is decoded."""
     with pytest.raises(TooManyPixelsError, match="30000×30000"):
         fitted((FOLDER / "enormous.png").read_bytes())
@@ -178,22 +178,22 @@ SEEDS = [
 
 @given(st.sampled_from(SEEDS), st.data())
 @settings(max_examples=300)
-def test_damaged_pictures(seed: bytes, data: st.DataObject) -> None:
+def test_damaged_images(seed: bytes, data: st.DataObject) -> None:
     """A file changed and cut anywhere is fitted or refused; nothing else comes out."""
     content = bytearray(seed)
     for _ in range(data.draw(st.integers(1, 4)) if content else 0):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     damaged = bytes(content[: data.draw(st.integers(len(content) // 2, len(content)))])
     try:
-        picture = fitted(damaged, size=(6, 5))
-    except PictureError:
+        image = fitted(damaged, size=(6, 5))
+    except ImageError:
         return
-    assert picture.pixels.shape == (5, 6, 3)
+    assert image.pixels.shape == (5, 6, 3)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_more_transparency_than_a_palette_has_entries(channels: int) -> None:
-    """A palette's transparency that is too long is a broken picture, though its pixels decode."""
+    """A palette's transparency that is too long is a broken image, though its pixels decode."""
     extra = chunk(b"PLTE", b"abc") + chunk(b"tRNS", bytes(300))
-    with pytest.raises(PictureError, match="the picture is broken: "):
+    with pytest.raises(ImageError, match="the image is broken: "):
         fitted(png([bytes(28)] * 28, 28, colour=PALETTE, extra=extra), channels=channels)

@@ -9,9 +9,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from model.images.fitting import PictureError
-from tests.model.fitting import fitted
-from tests.picture_files import (
+from model.images.fitting import ImageError
+from tests.image_files import (
     GREY,
     GREY_ALPHA,
     PALETTE,
@@ -22,20 +21,21 @@ from tests.picture_files import (
     png,
     saved,
 )
+from tests.model.fitting import fitted
 
 GREY_16_BIT_KEY = 4369
 
 
 def grey_levels(data: bytes, **options: int) -> list[int]:
-    """The first row of the picture, fitted to a grey model of its size."""
-    picture = fitted(data, channels=1, **options)  # type: ignore[arg-type]
-    return [int(level) for level in picture.pixels[0, :, 0]]
+    """The first row of the image, fitted to a grey model of its size."""
+    image = fitted(data, channels=1, **options)  # type: ignore[arg-type]
+    return [int(level) for level in image.pixels[0, :, 0]]
 
 
 @given(arrays.arrays(np.uint8, arrays.array_shapes(min_dims=3, max_dims=3, max_side=12)))
 @settings(max_examples=50)
-def test_a_picture_of_the_models_size_keeps_its_pixels(values: NDArray[np.uint8]) -> None:
-    """A grey or colour picture that is what the model takes goes in as it is, without a step."""
+def test_a_image_of_the_models_size_keeps_its_pixels(values: NDArray[np.uint8]) -> None:
+    """A grey or colour image that is what the model takes goes in as it is, without a step."""
     grey, colours = values[:, :, 0], np.stack([values[:, :, 0]] * 3, axis=2) + np.arange(3)
     colours = colours.astype(np.uint8)
 
@@ -51,10 +51,10 @@ def test_a_picture_of_the_models_size_keeps_its_pixels(values: NDArray[np.uint8]
 @settings(max_examples=50)
 def test_sixteen_bit_grey_is_rounded(values: NDArray[np.uint16]) -> None:
     """16-bit grey levels go to the nearest of 256."""
-    picture = fitted(saved(Image.fromarray(values)), channels=1)
+    image = fitted(saved(Image.fromarray(values)), channels=1)
 
-    np.testing.assert_array_equal(picture.pixels[:, :, 0], np.rint(values / 257))
-    assert picture.steps == ("16 bits scaled to 8",)
+    np.testing.assert_array_equal(image.pixels[:, :, 0], np.rint(values / 257))
+    assert image.steps == ("16 bits scaled to 8",)
 
 
 @given(arrays.arrays(np.uint16, (3, 4, 3)))
@@ -62,10 +62,10 @@ def test_sixteen_bit_grey_is_rounded(values: NDArray[np.uint16]) -> None:
 def test_sixteen_bit_colours_come_within_a_level(values: NDArray[np.uint16]) -> None:
     """16-bit colours come within one of 256 levels, and the step is named."""
     rows = [row.astype(">u2").tobytes() for row in values]
-    picture = fitted(png(rows, 4, depth=16, colour=RGB))
+    image = fitted(png(rows, 4, depth=16, colour=RGB))
 
-    assert np.abs(picture.pixels - values / 257).max() <= 1
-    assert picture.steps == ("16 bits scaled to 8",)
+    assert np.abs(image.pixels - values / 257).max() <= 1
+    assert image.steps == ("16 bits scaled to 8",)
 
 
 @pytest.mark.parametrize("background", [0, 100, 255])
@@ -146,14 +146,14 @@ def test_half_transparent_pixels_mix() -> None:
 
 
 def test_an_opaque_alpha_channel_is_no_step() -> None:
-    """A picture with an alpha channel that hides nothing keeps its pixels, and no step is told."""
+    """An image with an alpha channel that hides nothing keeps its pixels, and no step is told."""
     image = Image.fromarray(drawing())
     image.putalpha(255)
-    picture = fitted(saved(image))
+    original = fitted(saved(image))
 
-    np.testing.assert_array_equal(picture.pixels, drawing())
-    assert picture.steps == ()
-    assert picture.mode == "RGBA"
+    np.testing.assert_array_equal(original.pixels, drawing())
+    assert original.steps == ()
+    assert original.mode == "RGBA"
 
 
 @pytest.mark.parametrize(
@@ -173,11 +173,11 @@ def test_colours_go_to_grey_by_the_standard() -> None:
 
 
 def test_grey_goes_to_equal_colours() -> None:
-    """A colour model sees a grey picture as equal red, green and blue, with no step to tell."""
-    picture = fitted(png([bytes([0, 77, 255])], 3))
+    """A colour model sees a grey image as equal red, green and blue, with no step to tell."""
+    image = fitted(png([bytes([0, 77, 255])], 3))
 
-    assert picture.pixels.tolist() == [[[0, 0, 0], [77, 77, 77], [255, 255, 255]]]
-    assert picture.steps == ()
+    assert image.pixels.tolist() == [[[0, 0, 0], [77, 77, 77], [255, 255, 255]]]
+    assert image.steps == ()
 
 
 def test_cmyk_and_palettes_become_colours() -> None:
@@ -202,11 +202,11 @@ def test_cmyk_and_palettes_become_colours() -> None:
 )
 def test_pixels_without_a_range(values: NDArray[np.float32], why: str) -> None:
     """Floating-point pixels and integers beyond 16 bits have no grey level, and are refused."""
-    with pytest.raises(PictureError, match=why):
+    with pytest.raises(ImageError, match=why):
         fitted(saved(Image.fromarray(values), "TIFF"), channels=1, formats=None)
 
 
 def test_a_palette_that_is_missing() -> None:
     """Indices into no palette are no colours, and are refused."""
-    with pytest.raises(PictureError, match="palette"):
+    with pytest.raises(ImageError, match="palette"):
         fitted(png([b"\x00\x01"], 2, colour=PALETTE))

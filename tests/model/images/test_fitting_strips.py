@@ -1,4 +1,4 @@
-"""Fitting in strips: the same pixels as when the whole picture is brought along step by step."""
+"""Fitting in strips: the same pixels as when the whole image is brought along step by step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 from model.bundle.manifest import InputSpec, Preprocessing
 from model.images import fitting
-from model.images.fitting import GREY_MODES, Picture, fit
+from model.images.fitting import GREY_MODES, DecodedImage, fit
 
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -38,7 +38,7 @@ def drawn(mode: str, width: int, height: int, seed: int) -> Image.Image:
 
 
 def whole(image: Image.Image, orientation: int, spec: InputSpec, background: int) -> Image.Image:
-    """The picture fitted by one operation after the other on all its pixels."""
+    """The image fitted by one operation after the other on all its pixels."""
     if orientation in TURNS:
         image = image.transpose(TURNS[orientation])
     mode = "L" if spec.channels == 1 else "RGB"
@@ -92,7 +92,7 @@ def test_strips_give_the_pixels_of_the_whole(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fitting, "_STRIP_PIXELS", strip)
         fitted = fit(
-            Picture(image, orientation=orientation), spec, Preprocessing(background=background)
+            DecodedImage(image, orientation=orientation), spec, Preprocessing(background=background)
         )
     expected = pixels(whole(image, orientation, spec, background))
     np.testing.assert_array_equal(fitted.pixels, expected)
@@ -102,7 +102,7 @@ def test_sixteen_bits_are_rounded_to_the_nearest_level() -> None:
     """Every 16-bit value becomes the 8-bit level that is nearest: v / 257, rounded."""
     values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     spec = InputSpec(channels=1, height=256, width=256, order="L")
-    fitted = fit(Picture(Image.fromarray(values), bit_depth=16), spec, Preprocessing())
+    fitted = fit(DecodedImage(Image.fromarray(values), bit_depth=16), spec, Preprocessing())
     np.testing.assert_array_equal(fitted.pixels[..., 0], np.rint(values / 257.0))
 
 
@@ -112,7 +112,7 @@ def test_a_step_of_one_strip_is_told_in_its_place(monkeypatch: pytest.MonkeyPatc
     image = Image.new("RGBA", (4, 4), (9, 9, 9, 255))
     image.putpixel((3, 3), (9, 9, 9, 0))
     spec = InputSpec(channels=1, height=4, width=4, order="L")
-    fitted = fit(Picture(image), spec, Preprocessing(background=7))
+    fitted = fit(DecodedImage(image), spec, Preprocessing(background=7))
     assert fitted.steps == (
         "transparency laid on grey level 7",
         "converted to grey (ITU-R 601)",

@@ -1,4 +1,4 @@
-"""The same pictures, and the same errors, as Pillow's own way to them."""
+"""The same images, and the same errors, as Pillow's own way to them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from PIL import Image
 from model.bundle.manifest import InputSpec, Preprocessing
 from model.images import plain_png
 from model.images.containers import scan
-from model.images.fitting import PictureError, fit, read
-from tests.picture_files import (
+from model.images.fitting import ImageError, fit, read
+from tests.image_files import (
     GREY,
     GREY_ALPHA,
     PALETTE,
@@ -32,7 +32,7 @@ from tests.picture_files import (
     saved,
 )
 
-FOLDER = Path(__file__).parents[2] / "data" / "pictures"
+FOLDER = Path(__file__).parents[2] / "data" / "images"
 SAMPLES = {GREY: 1, RGB: 3, GREY_ALPHA: 2, RGBA: 4}
 END = chunk(b"IEND", b"")
 SIZES = st.integers(1, 12)
@@ -49,9 +49,9 @@ def outcome(data: bytes, channels: int, size: tuple[int, int]) -> object:
     order = "L" if channels == 1 else "RGB"
     spec = InputSpec(channels=channels, height=size[1], width=size[0], order=order)
     try:
-        picture = read(io.BytesIO(data), max_pixels=100_000, formats=("PNG",))
-        fitted = fit(picture, spec, Preprocessing(background=0))
-    except PictureError as error:
+        image = read(io.BytesIO(data), max_pixels=100_000, formats=("PNG",))
+        fitted = fit(image, spec, Preprocessing(background=0))
+    except ImageError as error:
         return type(error), str(error)
     shape = fitted.pixels.shape
     return fitted.pixels.tobytes(), shape, fitted.width, fitted.height, fitted.mode, fitted.steps
@@ -64,7 +64,7 @@ def outcome_by_pillow(data: bytes, channels: int, size: tuple[int, int]) -> obje
 
 @st.composite
 def filtered(draw: st.DrawFn) -> bytes:
-    """Rows of any filter and any bytes: a picture, whatever they are."""
+    """Rows of any filter and any bytes: an image, whatever they are."""
     width, height, colour = draw(SIZES), draw(SIZES), draw(st.sampled_from(sorted(SAMPLES)))
     row = width * SAMPLES[colour]
     rows = [
@@ -89,12 +89,12 @@ def test_every_filter(data: bytes) -> None:
 @pytest.mark.parametrize("level", range(10))
 @pytest.mark.parametrize("mode", ["L", "RGB", "LA", "RGBA"])
 def test_files_that_pillow_writes(mode: str, level: int) -> None:
-    """A small picture that Pillow saved is taken, and is what was saved."""
-    picture = Image.fromarray(drawing()).convert(mode)
-    decoded = plain(saved(picture, compress_level=level))
+    """A small image that Pillow saved is taken, and is what was saved."""
+    image = Image.fromarray(drawing()).convert(mode)
+    decoded = plain(saved(image, compress_level=level))
 
     assert decoded is not None
-    np.testing.assert_array_equal(np.asarray(decoded), np.asarray(picture))
+    np.testing.assert_array_equal(np.asarray(decoded), np.asarray(image))
 
 
 @given(st.data(), filtered(), st.sampled_from([1, 3]), st.tuples(SIZES, SIZES) | st.none())

@@ -26,7 +26,7 @@ GAUSSIAN = LikelihoodSpec(family="gaussian", dimensions=16, scale=1.0)
         ("none", "sample", "sample"),
     ],
 )
-def test_pictures_become_binary_as_wanted_or_as_trained(
+def test_images_become_binary_as_wanted_or_as_trained(
     trained: Binarisation,
     wanted: Literal["sample", "threshold"] | None,
     used: str,
@@ -37,7 +37,7 @@ def test_pictures_become_binary_as_wanted_or_as_trained(
     assert estimate.binarisation(spec, wanted) == used
 
 
-def test_a_density_takes_pictures_as_they_are() -> None:
+def test_a_density_takes_images_as_they_are() -> None:
     """Grey levels are what a Gaussian is a density of."""
     shown, targets = estimate.prepare(GREY, estimate.binarisation(GAUSSIAN, None), 0)
 
@@ -46,7 +46,7 @@ def test_a_density_takes_pictures_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("how", ["sample", "threshold"])
-def test_the_same_picture_is_encoded_and_scored(how: Literal["sample", "threshold"]) -> None:
+def test_the_same_image_is_encoded_and_scored(how: Literal["sample", "threshold"]) -> None:
     """Both are binary, and one is the other in units of [0, 1]."""
     shown, targets = estimate.prepare(GREY, how, 3)
 

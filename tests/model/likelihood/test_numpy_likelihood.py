@@ -50,7 +50,7 @@ def test_gaussian_equals_torch(seed: int, shape: tuple[int, ...], scale: float) 
 @given(seed=seeds, scale=st.floats(LOGISTIC_SCALE_FLOOR, 3), spread=st.floats(0.1, 50))
 def test_logistic_equals_torch(seed: int, scale: float, spread: float) -> None:
     """The discretised logistic's log-likelihood is `elbo`'s, near the mean and far from it, for one
-    picture and many rows, each channel with its scale."""
+    image and many rows, each channel with its scale."""
     mean = draw(seed, 4, 3, 2, 2, spread=spread)
     levels = np.random.default_rng(seed).integers(0, 256, (3, 2, 2))
     targets = (levels / 255).astype(np.float32)
@@ -117,7 +117,7 @@ def test_importance_weighted_bound_equals_torch(seed: int, shift: float) -> None
     )
 
 
-def test_squared_error_is_a_sum_over_the_picture() -> None:
+def test_squared_error_is_a_sum_over_the_image() -> None:
     """Four pixels that are off by a half make a squared error of 1."""
     targets = np.zeros((2, 1, 2, 2), dtype=np.float32)
     shown = np.full((2, 1, 2, 2), 0.5, dtype=np.float32)

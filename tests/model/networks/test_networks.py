@@ -61,8 +61,8 @@ def test_shapes(
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_log_variances_are_clamped(network: NetworkConfig) -> None:
-    """However extreme a picture, the log-variance stays where its exponential is finite."""
-    torch.manual_seed(0)  # one start in a hundred has no hidden unit that the picture reaches
+    """However extreme an image, the log-variance stays where its exponential is finite."""
+    torch.manual_seed(0)  # one start in a hundred has no hidden unit that the image reaches
     encoder = Encoder(ModelConfig(height=8, width=8, network=network))
 
     _, logvar = encoder(torch.full((1, 1, 8, 8), 1e9))

@@ -30,7 +30,7 @@ def model(network: dict[str, Any], **changes: Any) -> ModelConfig:
 
 @pytest.mark.parametrize(("size", "network"), SIZES)
 def test_sizes_from_28_to_256(size: tuple[int, int], network: dict[str, Any]) -> None:
-    """Pictures of every allowed size, square or not, become latents and pictures again."""
+    """Images of every allowed size, square or not, become latents and images again."""
     config = model(network, height=size[0], width=size[1])
     images = torch.rand(2, 1, *size)
 

@@ -35,8 +35,8 @@ def test_forward_is_encode_draw_decode() -> None:
     torch.testing.assert_close(vae(images, noise).params, params, rtol=0, atol=0)
 
 
-def test_the_draws_of_a_picture_stand_together() -> None:
-    """With K draws of each picture, row i·K + k is the k-th of picture i."""
+def test_the_draws_of_a_image_stand_together() -> None:
+    """With K draws of each image, row i·K + k is the k-th of image i."""
     vae = VAE(ModelConfig(latent_dim=3, network=NETWORK, likelihood=BernoulliConfig()))
     images, noise = torch.rand(2, 1, 28, 28), torch.randn(2, 4, 3)
 
@@ -123,7 +123,7 @@ def test_a_logistic_starts_as_wide_as_a_gaussian() -> None:
 
 def test_an_optimal_scale_is_the_batchs() -> None:
     """It is no parameter and has no value of its own: it is the root mean squared error of the
-    pictures at hand, unless another is given."""
+    images at hand, unless another is given."""
     vae = VAE(ModelConfig(network=NETWORK, likelihood=GaussianConfig(scale="optimal")))
     targets, params = torch.rand(2, 1, 28, 28), torch.rand(2, 1, 28, 28)
     error = (targets - params).square().mean().sqrt()

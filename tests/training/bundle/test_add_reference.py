@@ -1,4 +1,4 @@
-"""A bundle from before gets what held-out pictures tell; its graphs stay."""
+"""A bundle from before gets what held-out images tell; its graphs stay."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHIPPED = runs.ROOT / "model" / "bundles" / "mnist" / "3"
 
 @pytest.fixture
 def before(finished: Workdir, tmp_path: Path) -> Bundle:
-    """The run's bundle as it would be with nothing of held-out pictures."""
+    """The run's bundle as it would be with nothing of held-out images."""
     whole = open_bundle(finished.bundles / "digits" / "1")
     manifest = whole.manifest.model_copy(update={"reference": None, "posterior": None})
     return write_bundle(tmp_path / "old", manifest, {name: whole.read(name) for name in GRAPHS})
@@ -68,16 +68,16 @@ def test_the_command_writes_where_it_is_told(
     assert "exists already" in capsys.readouterr().err
 
 
-def test_other_pictures_are_refused(before: Bundle, tmp_path: Path) -> None:
-    """Bounds of pictures that the model was not trained like are no reference."""
-    other = runs.write_pictures(tmp_path / "other", 20, mode="L", size=(28, 28))
+def test_other_images_are_refused(before: Bundle, tmp_path: Path) -> None:
+    """Bounds of images that the model was not trained like are no reference."""
+    other = runs.write_images(tmp_path / "other", 20, mode="L", size=(28, 28))
 
-    with pytest.raises(DataError, match="not the pictures that digits was trained with"):
+    with pytest.raises(DataError, match="not the images that digits was trained with"):
         add_reference(before.folder, str(other), overrides=[f"data.cache={tmp_path / 'cache'}"])
 
 
 def test_another_split_is_refused(before: Bundle, tmp_path: Path) -> None:
-    """Validation pictures that the model was trained on are none."""
+    """Validation images that the model was trained on are none."""
     overrides = [f"data.cache={tmp_path / 'cache'}", "data.validation_share=0.5"]
 
     with pytest.raises(
@@ -98,7 +98,7 @@ def test_a_bundle_that_can_have_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_shipped_model_has_all_that_can_be_added() -> None:
-    """Its reference and its posterior means are of test pictures, and it has a card."""
+    """Its reference and its posterior means are of test images, and it has a card."""
     shipped = open_bundle(SHIPPED)
     manifest = shipped.manifest
 

@@ -62,7 +62,7 @@ def test_the_bundle_says_nothing_of_this_machine(finished: Workdir, tmp_path: Pa
 
 
 def test_a_folder_that_is_gone_leaves_no_path(copied: Workdir) -> None:
-    """The pictures are called as `fit` saw them, even if their folder has moved since."""
+    """The images are called as `fit` saw them, even if their folder has moved since."""
     config = read_json(copied.config)
     config["data"]["source"] = "~/nowhere/secret"
     config["bundle"]["version"] = 3
@@ -74,12 +74,12 @@ def test_a_folder_that_is_gone_leaves_no_path(copied: Workdir) -> None:
     assert b"nowhere" not in (written.folder / MANIFEST).read_bytes()
 
 
-def test_figures_of_validation_pictures_are_not_published(copied: Workdir) -> None:
-    """A bundle's figures are those of test pictures; others are refused with what to run."""
+def test_figures_of_validation_images_are_not_published(copied: Workdir) -> None:
+    """A bundle's figures are those of test images; others are refused with what to run."""
     write_json(copied.metrics, {**read_json(copied.metrics), "split": "validation"})
 
     with pytest.raises(
-        StageError, match=r"figures of validation pictures, .*run `vaetrain evaluate`"
+        StageError, match=r"figures of validation images, .*run `vaetrain evaluate`"
     ):
         bundle(copied.folder)
 
@@ -195,7 +195,7 @@ def test_figures_of_samples_are_in_the_bundle_where_they_are_part_of_the_run(
 
 
 def test_augmentation_is_told(copied: Workdir) -> None:
-    """The manifest says how training pictures were varied, where they were."""
+    """The manifest says how training images were varied, where they were."""
     document = read_json(copied.config)
     augment = {"flip": 0.5, "shift": 1}
     write_json(copied.config, {**document, "data": {**document["data"], "augment": augment}})

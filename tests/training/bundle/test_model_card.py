@@ -11,7 +11,7 @@ from training.workdir import Workdir
 
 
 def test_the_card_tells_what_the_manifest_does(finished: Workdir) -> None:
-    """What it is, data, recipe, every figure with its error and number of pictures, limits."""
+    """What it is, data, recipe, every figure with its error and number of images, limits."""
     bundle = open_bundle(finished.bundles / "digits" / "1")
     manifest = bundle.manifest
     assert bundle.card is not None
@@ -20,7 +20,7 @@ def test_the_card_tells_what_the_manifest_does(finished: Workdir) -> None:
 
     assert lines[0] == "# digits, version 1"
     assert manifest.card in lines
-    assert "| pictures | grey, 28×28 |" in lines
+    assert "| images | grey, 28×28 |" in lines
     assert "| likelihood | bernoulli, of 784 values, binarised: sample |" in lines
     assert f"| fingerprint | {manifest.data.fingerprint} |" in lines
     assert "| epochs | 12 |" in lines

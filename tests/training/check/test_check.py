@@ -26,10 +26,8 @@ def arguments(tmp_path: Path, data: Path, *others: str) -> list[str]:
     ]  # fmt: skip
 
 
-def test_pictures_that_can_be_trained_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The answer has counts, likelihood, memory and time, and a sheet of fitted pictures; nothing
+def test_images_that_can_be_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The answer has counts, likelihood, memory and time, and a sheet of fitted images; nothing
     but the sheet is written."""
     assert main(arguments(tmp_path, runs.MNIST, "--json")) == 0
 
@@ -55,7 +53,7 @@ def test_people_are_told_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(arguments(tmp_path, runs.MNIST)) == 0
 
     told = capsys.readouterr().out
-    for words in ("train: 400 pictures", "L (400)", "Likelihood: Bernoulli with sampled",
+    for words in ("train: 400 images", "L (400)", "Likelihood: Bernoulli with sampled",
                   "Memory: about", "Time: 120 steps of", "pictures.png",
                   "bernoulli is set, which fits"):  # fmt: skip
         assert words in told
@@ -64,8 +62,8 @@ def test_people_are_told_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("others", "words"),
     [
-        (["--set", "model.channels=3"], "pictures are in grey, and the model's are colour"),
-        (["--set", "model.likelihood.binarise=none"], "the pictures are not binary"),
+        (["--set", "model.channels=3"], "images are in grey, and the model's are colour"),
+        (["--set", "model.likelihood.binarise=none"], "the images are not binary"),
         (["--set", f"batch_size={10**9}"], "this run would take about"),
     ],
 )
@@ -119,17 +117,17 @@ def test_ctrl_c_promises_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert caught.value.exit_code == 130
 
 
-def test_broken_and_mixed_pictures_are_found_at_once(tmp_path: Path) -> None:
+def test_broken_and_mixed_images_are_found_at_once(tmp_path: Path) -> None:
     """Broken files and mixed colours are both in one answer, though a run would stop at one."""
-    folder = runs.write_pictures(tmp_path / "pictures", 6, size=(28, 28))
+    folder = runs.write_images(tmp_path / "pictures", 6, size=(28, 28))
     Image.new("L", (28, 28)).save(folder / "grey.png")
-    (folder / "broken.png").write_text("no picture")
+    (folder / "broken.png").write_text("no image")
 
     found = check(runs.config(tmp_path, "model.channels=3", data=folder), tmp_path / "out")
 
     findings = found.surveys[0].findings
     assert findings["unreadable"].count == 1
-    assert findings["grey pictures among colour ones"].count == 1
+    assert findings["grey images among colour ones"].count == 1
     assert found.problems
 
 
@@ -138,9 +136,9 @@ def test_names_are_printed_as_they_are(
 ) -> None:
     """Brackets in a name are no markup, and what a terminal would obey is replaced."""
     monkeypatch.setenv("COLUMNS", "400")
-    folder = runs.write_pictures(tmp_path / "pictures", 4, size=(28, 28))
+    folder = runs.write_images(tmp_path / "pictures", 4, size=(28, 28))
     for name in ("[red]x.png", "[bold]y.png", "z\x1b]0;title\x07.png"):
-        (folder / name).write_text("no picture")
+        (folder / name).write_text("no image")
 
     assert main(arguments(tmp_path, folder, "--set", "model.channels=3")) == 2
 
@@ -152,7 +150,7 @@ def test_names_are_printed_as_they_are(
 
 
 @pytest.mark.parametrize("family", ["gaussian", "logistic"])
-def test_natural_pictures_have_two_likelihoods(family: str) -> None:
+def test_natural_images_have_two_likelihoods(family: str) -> None:
     """Both are named with their setting, and that the one that is set fits."""
     model = ModelConfig.model_validate({"likelihood": {"family": family}})
 

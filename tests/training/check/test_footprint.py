@@ -43,7 +43,7 @@ def test_early_stopping_keeps_the_best_weights_twice() -> None:
 
 
 def test_activations_grow_with_the_minibatch_and_its_draws() -> None:
-    """Twice the pictures keep twice as much, several draws of each more, bfloat16 less."""
+    """Twice the images keep twice as much, several draws of each more, bfloat16 less."""
     one = estimate_footprint(mlp(100)).activations
 
     assert estimate_footprint(mlp(200)).activations == pytest.approx(2 * one, rel=0.01)
@@ -58,7 +58,7 @@ def test_nothing_is_taken_to_know_it() -> None:
         update={"model": mlp().model.model_copy(update={"height": 10**4, "width": 10**4})}
     )
 
-    assert estimate_footprint(huge, pictures=7).total > 10**14
+    assert estimate_footprint(huge, images=7).total > 10**14
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_nothing_is_taken_to_know_it() -> None:
 def test_a_run_that_does_not_fit_is_told_what_to_lower(available: int, words: str) -> None:
     """The parts are named, and the batch size that would fit, if one does."""
     mib = 2**20
-    footprint = Footprint(parameters=1, weights=100 * mib, activations=1000 * mib, pictures=0)
+    footprint = Footprint(parameters=1, weights=100 * mib, activations=1000 * mib, images=0)
 
     with pytest.raises(ConfigError, match=words):
         require_memory(mlp(128), footprint, available * mib)
@@ -79,7 +79,7 @@ def test_a_run_that_does_not_fit_is_told_what_to_lower(available: int, words: st
 
 def test_a_run_that_fits_is_let_through() -> None:
     """Memory that is just enough is enough."""
-    footprint = Footprint(parameters=1, weights=5, activations=6, pictures=7)
+    footprint = Footprint(parameters=1, weights=5, activations=6, images=7)
 
     require_memory(mlp(), footprint, 18)
     with pytest.raises(ConfigError):

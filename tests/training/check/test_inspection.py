@@ -1,4 +1,4 @@
-"""What a set of pictures holds, and what is odd about it."""
+"""What a set of images holds, and what is odd about it."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def surveyed(tmp_path: Path, folder: Path) -> Survey:
     return survey(found, RECIPE, found.content().keys)
 
 
-def odd_pictures(folder: Path) -> Path:
-    """One picture of each kind that is odd, among four that are not."""
-    runs.write_pictures(folder, 4, size=(20, 20))
+def odd_images(folder: Path) -> Path:
+    """One image of each kind that is odd, among four that are not."""
+    runs.write_images(folder, 4, size=(20, 20))
     shutil.copy(folder / "picture-000.png", folder / "copy.png")
-    (folder / "broken.png").write_text("no picture")
+    (folder / "broken.png").write_text("no image")
     noise = np.random.default_rng(0).integers(0, 256, (20, 20, 4), dtype=np.uint8)
     Image.fromarray(noise[:8, :8, :3]).save(folder / "small.png")
     Image.fromarray(np.tile(noise[..., :3], (1, 5, 1))).save(folder / "long.png")
@@ -53,28 +53,28 @@ def odd_pictures(folder: Path) -> Path:
 
 def test_what_is_odd_is_counted_and_named(tmp_path: Path) -> None:
     """Each oddity is found once, with the file that has it; what is usual is not one."""
-    found = surveyed(tmp_path, odd_pictures(tmp_path / "pictures"))
+    found = surveyed(tmp_path, odd_images(tmp_path / "pictures"))
 
     named = {
         what: [Path(example.split(": ")[0]).name for example in finding.examples]
         for what, finding in found.findings.items()
     }
     assert named == {
-        "exact copies of another picture": ["picture-000.png"],
+        "exact copies of another image": ["picture-000.png"],
         "unreadable": ["broken.png"],
         "smaller than the model, so enlarged": ["small.png"],
         "longer than 3 times their width or height, so mostly cropped away": ["long.png"],
         "of one colour all over": ["flat.png"],
         "transparent, so laid on the background": ["glass.png"],
         "turned by their EXIF orientation": ["turned.jpg"],
-        "grey pictures among colour ones": [],
+        "grey images among colour ones": [],
     }
     assert all(finding.count == 1 for finding in found.findings.values())
 
 
 def test_kinds_and_sizes_are_counted(tmp_path: Path) -> None:
-    """Modes and sizes are those of the files; pictures are shown as the encoder sees them."""
-    found = surveyed(tmp_path, odd_pictures(tmp_path / "pictures"))
+    """Modes and sizes are those of the files; images are shown as the encoder sees them."""
+    found = surveyed(tmp_path, odd_images(tmp_path / "pictures"))
 
     assert found.count == 12
     assert found.modes == {"RGB": 9, "RGBA": 1, "L": 1}
@@ -89,7 +89,7 @@ def write(folder: Path, images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]])
     return folder
 
 
-def test_black_and_white_pictures_are_known(tmp_path: Path) -> None:
+def test_black_and_white_images_are_known(tmp_path: Path) -> None:
     """Only black and white values are binary; a few grey ones are near it; ramps are neither."""
     rng = np.random.default_rng(0)
     binary = rng.choice([0, 255], (4, 16, 16)).astype(np.uint8)
@@ -105,7 +105,7 @@ def test_black_and_white_pictures_are_known(tmp_path: Path) -> None:
 
 
 def test_values_that_never_change_are_counted(tmp_path: Path) -> None:
-    """A border that is the same in all pictures carries nothing."""
+    """A border that is the same in all images carries nothing."""
     images = np.random.default_rng(0).integers(0, 256, (6, 16, 16), dtype=np.uint8)
     images[:, :2] = 7
 
@@ -113,10 +113,10 @@ def test_values_that_never_change_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shared", [0, 2])
-def test_pictures_on_both_sides_are_counted(tmp_path: Path, shared: int) -> None:
-    """Test pictures that are training pictures too are found by their bytes."""
-    first = runs.write_pictures(tmp_path / "first", 5)
-    second = runs.write_pictures(tmp_path / "second", 3, seed=1)
+def test_images_on_both_sides_are_counted(tmp_path: Path, shared: int) -> None:
+    """Test images that are training images too are found by their bytes."""
+    first = runs.write_images(tmp_path / "first", 5)
+    second = runs.write_images(tmp_path / "second", 3, seed=1)
     for number in range(shared):
         shutil.copy(first / f"picture-{number:03}.png", second / f"copy-{number}.png")
 

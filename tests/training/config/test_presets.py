@@ -19,7 +19,7 @@ def test_shipped_presets_are_valid(name: str) -> None:
     assert isinstance(read_config(name), TrainingConfig)
 
 
-def test_the_mnist_preset_trains_on_every_training_picture() -> None:
+def test_the_mnist_preset_trains_on_every_training_image() -> None:
     """The shipped model's preset holds nothing back and fixes its epochs."""
     config = read_config("mnist")
 

@@ -14,7 +14,7 @@ OPTIMAL = ("model.likelihood.family=gaussian", "model.likelihood.scale=optimal")
 
 
 def test_identity_is_what_decides_the_weights() -> None:
-    """Where pictures lie, what is saved how often and a bundle's name are not part of it."""
+    """Where images lie, what is saved how often and a bundle's name are not part of it."""
     config = read_config("mnist")
     same = override_config(
         config,

@@ -1,4 +1,4 @@
-"""Mirrored and shifted pictures, by the generator alone."""
+"""Mirrored and shifted images, by the generator alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def augmented(before: torch.Tensor, flip: float, shift: int, seed: int = 0) -> t
     return augment(before, AugmentConfig(flip=flip, shift=shift), rng)
 
 
-def test_a_sure_flip_mirrors_every_picture() -> None:
+def test_a_sure_flip_mirrors_every_image() -> None:
     """With probability 1 left and right change places, and nothing else does."""
     before = images(4)
 
@@ -32,27 +32,27 @@ def test_a_sure_flip_mirrors_every_picture() -> None:
 
 
 def test_nothing_set_changes_nothing() -> None:
-    """Without a flip or a shift the pictures stay as they are."""
+    """Without a flip or a shift the images stay as they are."""
     before = images(4)
 
     assert torch.equal(augmented(before, 0, 0), before)
 
 
 @given(shift=st.integers(1, 4), seed=st.integers(0, 100))
-def test_a_shift_is_a_crop_of_the_padded_picture(shift: int, seed: int) -> None:
-    """Each picture is one of the crops of itself with its edge repeated `shift` pixels outwards."""
+def test_a_shift_is_a_crop_of_the_padded_image(shift: int, seed: int) -> None:
+    """Each image is one of the crops of itself with its edge repeated `shift` pixels outwards."""
     before = images(3)
     after = augmented(before, 0, shift, seed)
 
     padded = torch.nn.functional.pad(before.float(), (shift,) * 4, mode="replicate").byte()
     steps = range(2 * shift + 1)
-    for picture, wide in zip(after, padded, strict=True):
+    for image, wide in zip(after, padded, strict=True):
         crops = [wide[:, y : y + 5, x : x + 6] for y in steps for x in steps]
-        assert any(torch.equal(picture, crop) for crop in crops)
+        assert any(torch.equal(image, crop) for crop in crops)
 
 
 def test_half_of_many_are_mirrored_and_all_shifts_happen() -> None:
-    """Flips have their probability; shifts reach every offset and differ between pictures."""
+    """Flips have their probability; shifts reach every offset and differ between images."""
     ramp = torch.arange(20, dtype=torch.uint8).expand(4000, 1, 3, 20)
     after = augmented(ramp, 0.5, 2)
 
@@ -63,16 +63,14 @@ def test_half_of_many_are_mirrored_and_all_shifts_happen() -> None:
 
 
 def test_the_generator_decides() -> None:
-    """The same seed gives the same pictures, and another one others."""
+    """The same seed gives the same images, and another one others."""
     before = images(20)
 
     assert torch.equal(augmented(before, 0.5, 2), augmented(before, 0.5, 2))
     assert not torch.equal(augmented(before, 0.5, 2), augmented(before, 0.5, 2, seed=1))
 
 
-def test_a_shift_out_of_the_picture_is_refused() -> None:
+def test_a_shift_out_of_the_image_is_refused() -> None:
     """A shift by the whole height or width leaves nothing to learn from."""
-    with pytest.raises(
-        ValueError, match=r"data\.augment\.shift must be below the picture's 28 pix"
-    ):
+    with pytest.raises(ValueError, match=r"data\.augment\.shift must be below the image's 28 pix"):
         TrainingConfig.model_validate({"data": {"augment": {"shift": 28}}})

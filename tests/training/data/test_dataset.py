@@ -1,4 +1,4 @@
-"""Splits share no picture and depend on the pictures alone."""
+"""Splits share no image and depend on the images alone."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def rows(split: Split) -> set[bytes]:
     return {image.tobytes() for image in np.asarray(split.images)}
 
 
-def test_splits_share_no_picture(tmp_path: Path) -> None:
-    """Training, validation and test pictures together are all pictures, each once."""
-    folder = runs.write_pictures(tmp_path / "pictures", 40)
+def test_splits_share_no_image(tmp_path: Path) -> None:
+    """Training, validation and test images together are all images, each once."""
+    folder = runs.write_images(tmp_path / "pictures", 40)
 
     data = load_data(settings(tmp_path, folder, test_share=0.25, validation_share=0.2))
 
@@ -60,10 +60,10 @@ def test_splits_share_no_picture(tmp_path: Path) -> None:
         {"data": {"convert": True, "skip_unreadable": True}},
     ],
 )
-def test_the_split_depends_on_the_pictures_alone(tmp_path: Path, other: dict[str, Any]) -> None:
-    """Runs with another seed, size or preprocessing hold the same pictures back."""
-    for number in range(12):  # a class each, so that labels tell the pictures apart at any size
-        runs.write_pictures(tmp_path / "pictures" / f"{number:02}", 1, seed=number)
+def test_the_split_depends_on_the_images_alone(tmp_path: Path, other: dict[str, Any]) -> None:
+    """Runs with another seed, size or preprocessing hold the same images back."""
+    for number in range(12):  # a class each, so that labels tell the images apart at any size
+        runs.write_images(tmp_path / "pictures" / f"{number:02}", 1, seed=number)
     config = settings(tmp_path, tmp_path / "pictures", validation_share=0.3, test_share=0.2)
     document = config.model_dump()
     changed = {**document, **other, "data": {**document["data"], **other.get("data", {})}}
@@ -75,7 +75,7 @@ def test_the_split_depends_on_the_pictures_alone(tmp_path: Path, other: dict[str
 
 
 def test_a_test_split_of_the_source_is_kept_whole(tmp_path: Path) -> None:
-    """Where the source has a test split, nothing is taken from the training pictures."""
+    """Where the source has a test split, nothing is taken from the training images."""
     data = load_data(runs.config(tmp_path))
 
     assert (len(data.train), len(data.validation), len(data.test)) == (400, 0, 100)
@@ -84,10 +84,10 @@ def test_a_test_split_of_the_source_is_kept_whole(tmp_path: Path) -> None:
     assert set(data.fingerprints) == {"train", "test"}
 
 
-def test_labels_stay_with_their_pictures(tmp_path: Path) -> None:
-    """A picture that goes to another split takes its label along."""
-    runs.write_pictures(tmp_path / "pictures" / "a", 10)
-    runs.write_pictures(tmp_path / "pictures" / "b", 10, seed=1)
+def test_labels_stay_with_their_images(tmp_path: Path) -> None:
+    """An image that goes to another split takes its label along."""
+    runs.write_images(tmp_path / "pictures" / "a", 10)
+    runs.write_images(tmp_path / "pictures" / "b", 10, seed=1)
     whole = load_data(settings(tmp_path, tmp_path / "pictures", test_share=0))
     assert whole.train.labels is not None
     label_of = dict(
@@ -106,49 +106,49 @@ def test_labels_stay_with_their_pictures(tmp_path: Path) -> None:
         assert found == split.labels.tolist()
 
 
-def test_too_few_pictures(tmp_path: Path) -> None:
+def test_too_few_images(tmp_path: Path) -> None:
     """A validation split that would be empty is an error, not a silent nothing."""
-    folder = runs.write_pictures(tmp_path / "pictures", 2)
+    folder = runs.write_images(tmp_path / "pictures", 2)
 
-    with pytest.raises(DataError, match="2 pictures are too few"):
+    with pytest.raises(DataError, match="2 images are too few"):
         load_data(settings(tmp_path, folder, validation_share=0.1))
 
 
 @pytest.mark.parametrize(
     ("count", "test_share", "words"),
     [
-        (1, 0.1, r"1 pictures to train on and 0 to test are too few: add pictures"),
-        (2, 0.5, r"1 pictures to train on and 1 to test are too few: add pictures"),
-        (4, 0.0, r"4 pictures to train on and 0 to test.*: set data\.test_share above 0"),
+        (1, 0.1, r"1 images to train on and 0 to test are too few: add images"),
+        (2, 0.5, r"1 images to train on and 1 to test are too few: add images"),
+        (4, 0.0, r"4 images to train on and 0 to test.*: set data\.test_share above 0"),
     ],
 )
 def test_what_can_not_be_trained_or_measured(
     tmp_path: Path, count: int, test_share: float, words: str
 ) -> None:
-    """Less than 2 pictures to train on, or none to test, are refused with what to set."""
-    folder = runs.write_pictures(tmp_path / "pictures", count)
+    """Less than 2 images to train on, or none to test, are refused with what to set."""
+    folder = runs.write_images(tmp_path / "pictures", count)
 
     with pytest.raises(DataError, match=words):
         require_enough(load_data(settings(tmp_path, folder, test_share=test_share)))
 
 
-def test_two_pictures_to_train_on_and_one_to_test_are_enough(tmp_path: Path) -> None:
+def test_two_images_to_train_on_and_one_to_test_are_enough(tmp_path: Path) -> None:
     """The smallest run that can be trained and measured is taken."""
-    folder = runs.write_pictures(tmp_path / "pictures", 3)
+    folder = runs.write_images(tmp_path / "pictures", 3)
 
     require_enough(load_data(settings(tmp_path, folder, test_share=0.34)))
 
 
-def test_grey_pictures_for_a_bernoulli_are_refused(tmp_path: Path) -> None:
-    """Non-binary pictures and a Bernoulli likelihood need a binarisation to be chosen."""
+def test_grey_images_for_a_bernoulli_are_refused(tmp_path: Path) -> None:
+    """Non-binary images and a Bernoulli likelihood need a binarisation to be chosen."""
     config = runs.config(tmp_path, "model.likelihood.binarise=none")
 
     with pytest.raises(DataError, match=r'binarise = "sample".*family = "gaussian"'):
         load_data(config)
 
 
-def test_binary_pictures_need_no_binarisation(tmp_path: Path) -> None:
-    """Black and white pictures train with a Bernoulli likelihood as they are."""
+def test_binary_images_need_no_binarisation(tmp_path: Path) -> None:
+    """Black and white images train with a Bernoulli likelihood as they are."""
     folder = tmp_path / "binary"
     folder.mkdir()
     for number in range(12):
@@ -160,9 +160,9 @@ def test_binary_pictures_need_no_binarisation(tmp_path: Path) -> None:
     assert is_binary(data.train.images)
 
 
-def test_later_stages_refuse_other_pictures(tmp_path: Path) -> None:
-    """A stage that finds other pictures than the run was trained on says so."""
-    folder = runs.write_pictures(tmp_path / "pictures", 10)
+def test_later_stages_refuse_other_images(tmp_path: Path) -> None:
+    """A stage that finds other images than the run was trained on says so."""
+    folder = runs.write_images(tmp_path / "pictures", 10)
     config = settings(tmp_path, folder)
     workdir = Workdir(tmp_path / "run")
     with pytest.raises(StageError, match="run `vaetrain fit`"):
@@ -171,14 +171,14 @@ def test_later_stages_refuse_other_pictures(tmp_path: Path) -> None:
     write_json(workdir.run, {"fingerprints": known})
 
     assert len(reload_data(workdir, config).train) == 9
-    runs.write_pictures(folder, 10, seed=3)
-    with pytest.raises(DataError, match=r"not the pictures that .* was trained with"):
+    runs.write_images(folder, 10, seed=3)
+    with pytest.raises(DataError, match=r"not the images that .* was trained with"):
         reload_data(workdir, config)
 
 
-def test_a_workdir_whose_pictures_were_divided_otherwise_is_refused(tmp_path: Path) -> None:
+def test_a_workdir_whose_images_were_divided_otherwise_is_refused(tmp_path: Path) -> None:
     """What another version trained with is never taken for held back."""
-    config = settings(tmp_path, runs.write_pictures(tmp_path / "pictures", 10))
+    config = settings(tmp_path, runs.write_images(tmp_path / "pictures", 10))
     workdir = Workdir(tmp_path / "run")
     known = dict(load_data(config).fingerprints)
     del known[HELD_BACK]
@@ -188,10 +188,10 @@ def test_a_workdir_whose_pictures_were_divided_otherwise_is_refused(tmp_path: Pa
         reload_data(workdir, config)
 
 
-def test_a_picture_stays_on_its_side_when_others_are_added(tmp_path: Path) -> None:
-    """More pictures, in whatever order, move none of those that were there before."""
-    few = runs.write_pictures(tmp_path / "few", 30)
-    many = runs.write_pictures(tmp_path / "many" / "b", 40, seed=1).parent
+def test_a_image_stays_on_its_side_when_others_are_added(tmp_path: Path) -> None:
+    """More images, in whatever order, move none of those that were there before."""
+    few = runs.write_images(tmp_path / "few", 30)
+    many = runs.write_images(tmp_path / "many" / "b", 40, seed=1).parent
     shutil.copytree(few, many / "a")
     shares = {"test_share": 0.3, "validation_share": 0.3}
 
@@ -201,9 +201,9 @@ def test_a_picture_stays_on_its_side_when_others_are_added(tmp_path: Path) -> No
         assert rows(getattr(before, name)) < rows(getattr(after, name))
 
 
-def test_copies_of_a_picture_are_on_one_side(tmp_path: Path) -> None:
+def test_copies_of_a_image_are_on_one_side(tmp_path: Path) -> None:
     """Files of equal content are never divided, so nothing held back was trained on."""
-    first = runs.write_pictures(tmp_path / "pictures" / "first", 12)
+    first = runs.write_images(tmp_path / "pictures" / "first", 12)
     folder = first.parent
     for number in range(3):
         shutil.copytree(first, folder / f"copy-{number}")
@@ -216,12 +216,12 @@ def test_copies_of_a_picture_are_on_one_side(tmp_path: Path) -> None:
     assert sum(data.counts().values()) == 48
 
 
-def test_without_shares_the_pictures_keep_their_order(tmp_path: Path) -> None:
+def test_without_shares_the_images_keep_their_order(tmp_path: Path) -> None:
     """Where nothing is held back, rows are those of the source, which older checkpoints rely on."""
     data = load_data(runs.config(tmp_path))
     source = open_source(runs.config(tmp_path).data)["train"]
 
-    files = itertools.islice(source.pictures(), 5)
+    files = itertools.islice(source.images(), 5)
     contents = [content for _, content in files if isinstance(content, bytes)]
     expected = np.stack([np.asarray(Image.open(io.BytesIO(content))) for content in contents])
 
@@ -229,12 +229,12 @@ def test_without_shares_the_pictures_keep_their_order(tmp_path: Path) -> None:
     assert HELD_BACK not in data.fingerprints
 
 
-def test_pictures_left_out_move_no_other(tmp_path: Path) -> None:
-    """An unreadable file changes no other picture's side, read anew or from the cache."""
-    folder = runs.write_pictures(tmp_path / "pictures", 30)
+def test_images_left_out_move_no_other(tmp_path: Path) -> None:
+    """An unreadable file changes no other image's side, read anew or from the cache."""
+    folder = runs.write_images(tmp_path / "pictures", 30)
     shares = {"test_share": 0.3, "validation_share": 0.3}
     before = load_data(settings(tmp_path, folder, **shares))
-    (folder / "a-broken.png").write_text("no picture")
+    (folder / "a-broken.png").write_text("no image")
 
     for _ in range(2):
         after = load_data(settings(tmp_path, folder, skip_unreadable=True, **shares))
@@ -242,11 +242,11 @@ def test_pictures_left_out_move_no_other(tmp_path: Path) -> None:
             assert rows(getattr(before, name)) == rows(getattr(after, name))
 
 
-def test_copies_of_one_picture_are_told_as_such(tmp_path: Path) -> None:
-    """Where no picture can be held back, the error says why and not to set what is set."""
-    folder = runs.write_pictures(tmp_path / "pictures", 1)
+def test_copies_of_one_image_are_told_as_such(tmp_path: Path) -> None:
+    """Where no image can be held back, the error says why and not to set what is set."""
+    folder = runs.write_images(tmp_path / "pictures", 1)
     for number in range(3):
         shutil.copy(folder / "picture-000.png", folder / f"copy-{number}.png")
 
-    with pytest.raises(DataError, match="all 4 pictures are copies of one"):
+    with pytest.raises(DataError, match="all 4 images are copies of one"):
         load_data(settings(tmp_path, folder))

@@ -1,4 +1,4 @@
-"""Pictures are decoded once, as serving would, or refused by name."""
+"""Images are decoded once, as serving would, or refused by name."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ def source(tmp_path: Path, folder: Path) -> Source:
     return open_source(settings)["train"]
 
 
-def test_pictures_are_what_serving_makes_of_them(tmp_path: Path) -> None:
+def test_images_are_what_serving_makes_of_them(tmp_path: Path) -> None:
     """The cached array equals model/images/fitting.py's result for each file, in order."""
-    found = source(tmp_path, runs.write_pictures(tmp_path / "pictures", 5))
+    found = source(tmp_path, runs.write_images(tmp_path / "pictures", 5))
 
     decoded = decode(found, COLOUR, tmp_path / "cache")
 
-    for (_, content), image in zip(found.pictures(), decoded.images, strict=True):
+    for (_, content), image in zip(found.images(), decoded.images, strict=True):
         assert isinstance(content, bytes)
-        picture = fitting.read(io.BytesIO(content), max_pixels=10_000)
-        expected = fitting.fit(picture, COLOUR.input, COLOUR.preprocessing).pixels
+        original = fitting.read(io.BytesIO(content), max_pixels=10_000)
+        expected = fitting.fit(original, COLOUR.input, COLOUR.preprocessing).pixels
         np.testing.assert_array_equal(image, expected)
 
 
 def test_the_second_time_reads_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures that were decoded before are mapped from the cache and not decoded again."""
-    found = source(tmp_path, runs.write_pictures(tmp_path / "pictures", 4))
+    """Images that were decoded before are mapped from the cache and not decoded again."""
+    found = source(tmp_path, runs.write_images(tmp_path / "pictures", 4))
     first = decode(found, COLOUR, tmp_path / "cache")
     monkeypatch.setattr(decoded_cache, "_fit", None)
 
@@ -63,7 +63,7 @@ def test_the_second_time_reads_the_file(tmp_path: Path, monkeypatch: pytest.Monk
     np.testing.assert_array_equal(second.images, first.images)
 
 
-def test_the_fingerprint_of_the_same_pictures_never_changes(tmp_path: Path) -> None:
+def test_the_fingerprint_of_the_same_images_never_changes(tmp_path: Path) -> None:
     """Bundles and runs from before hold fingerprints, whatever a recipe can say since."""
     digits = DataConfig(source=str(runs.MNIST), cache=str(tmp_path / "hub"))
     grey = replace(GREY, input=InputSpec(channels=1, height=28, width=28, order="L"))
@@ -76,9 +76,9 @@ def test_the_fingerprint_of_the_same_pictures_never_changes(tmp_path: Path) -> N
 
 
 def test_the_fingerprint_covers_content_size_and_preprocessing(tmp_path: Path) -> None:
-    """Another size, background or picture is another entry of the cache."""
-    found = source(tmp_path, runs.write_pictures(tmp_path / "pictures", 2))
-    other = source(tmp_path, runs.write_pictures(tmp_path / "others", 2, seed=1))
+    """Another size, background or image is another entry of the cache."""
+    found = source(tmp_path, runs.write_images(tmp_path / "pictures", 2))
+    other = source(tmp_path, runs.write_images(tmp_path / "others", 2, seed=1))
     smaller = InputSpec(channels=3, height=4, width=4, order="RGB")
     recipes = (
         COLOUR,
@@ -92,29 +92,29 @@ def test_the_fingerprint_covers_content_size_and_preprocessing(tmp_path: Path) -
     assert len(prints) == 4
 
 
-def test_unreadable_pictures_are_all_named(tmp_path: Path) -> None:
-    """Broken pictures end the run, each named with its reason, and with the setting to change."""
-    folder = runs.write_pictures(tmp_path / "pictures", 3)
+def test_unreadable_images_are_all_named(tmp_path: Path) -> None:
+    """Broken images end the run, each named with its reason, and with the setting to change."""
+    folder = runs.write_images(tmp_path / "pictures", 3)
     whole = (folder / "picture-000.png").read_bytes()
     (folder / "picture-001.png").write_bytes(whole[: len(whole) // 2])
-    (folder / "text.png").write_text("no picture")
+    (folder / "text.png").write_text("no image")
 
     with pytest.raises(DataError) as caught:
         decode(source(tmp_path, folder), COLOUR, tmp_path / "cache")
 
     message = str(caught.value)
-    assert "2 of 4 pictures can't be read" in message
+    assert "2 of 4 images can't be read" in message
     assert "data.skip_unreadable = true" in message
-    assert "picture-001.png: " in message
-    assert "text.png: not a picture" in message
+    assert "image-001.png: " in message
+    assert "text.png: not an image" in message
 
 
-def test_unreadable_pictures_are_skipped_when_told(tmp_path: Path) -> None:
+def test_unreadable_images_are_skipped_when_told(tmp_path: Path) -> None:
     """With skip_unreadable the others are kept with their labels, and the skipped are named."""
     folder = tmp_path / "pictures"
-    runs.write_pictures(folder / "a", 2)
-    runs.write_pictures(folder / "b", 2)
-    (folder / "a" / "picture-001.png").write_text("no picture")
+    runs.write_images(folder / "a", 2)
+    runs.write_images(folder / "b", 2)
+    (folder / "a" / "picture-001.png").write_text("no image")
 
     decoded = decode(
         source(tmp_path, folder), replace(COLOUR, skip_unreadable=True), tmp_path / "cache"
@@ -127,27 +127,27 @@ def test_unreadable_pictures_are_skipped_when_told(tmp_path: Path) -> None:
     assert decoded.images.any(axis=(1, 2, 3)).all()
 
 
-def test_the_largest_picture_makes_pillow_warn_of_nothing() -> None:
+def test_the_largest_image_makes_pillow_warn_of_nothing() -> None:
     """What training takes is below what Pillow warns of, which would be no sentence of ours."""
     assert Image.MAX_IMAGE_PIXELS is not None
     assert MAX_PIXELS <= Image.MAX_IMAGE_PIXELS
 
 
 def test_nothing_readable(tmp_path: Path) -> None:
-    """If every picture is broken there is nothing to skip to."""
+    """If every image is broken there is nothing to skip to."""
     folder = tmp_path / "pictures"
     folder.mkdir()
-    (folder / "text.png").write_text("no picture")
+    (folder / "text.png").write_text("no image")
 
-    with pytest.raises(DataError, match="none of the 1 pictures can be read"):
+    with pytest.raises(DataError, match="none of the 1 images can be read"):
         decode(source(tmp_path, folder), replace(COLOUR, skip_unreadable=True), tmp_path / "cache")
 
 
 @pytest.mark.parametrize(
     ("recipe", "grey", "colour", "message"),
     [
-        (COLOUR, 1, 2, r"1 of 3 pictures are in grey.*; set data\.convert = true"),
-        (GREY, 1, 2, r"2 of 3 pictures are in colour.*; set data\.convert = true"),
+        (COLOUR, 1, 2, r"1 of 3 images are in grey.*; set data\.convert = true"),
+        (GREY, 1, 2, r"2 of 3 images are in colour.*; set data\.convert = true"),
         (GREY, 0, 2, r"2 of 2 .* in colour.*; set model\.channels = 3 .*or data\.convert = true"),
         (COLOUR, 2, 0, r"2 of 2 .* in grey.*; set model\.channels = 1 .*or data\.convert = true"),
     ],
@@ -158,9 +158,9 @@ def test_colours_that_are_not_the_models(
     """A mixed folder, or one of the other kind, is refused with what to set."""
     folder = tmp_path / "pictures"
     if grey:
-        runs.write_pictures(folder / "grey", grey, mode="L")
+        runs.write_images(folder / "grey", grey, mode="L")
     if colour:
-        runs.write_pictures(folder / "colour", colour)
+        runs.write_images(folder / "colour", colour)
 
     with pytest.raises(DataError, match=message):
         decode(source(tmp_path, folder), recipe, tmp_path / "cache")
@@ -170,8 +170,8 @@ def test_colours_that_are_not_the_models(
 def test_colours_are_converted_when_told(tmp_path: Path, recipe: Recipe) -> None:
     """With data.convert a mixed folder trains."""
     folder = tmp_path / "pictures"
-    runs.write_pictures(folder / "grey", 1, mode="L")
-    runs.write_pictures(folder / "colour", 1)
+    runs.write_images(folder / "grey", 1, mode="L")
+    runs.write_images(folder / "colour", 1)
 
     decoded = decode(source(tmp_path, folder), replace(recipe, convert=True), tmp_path / "cache")
 
@@ -180,7 +180,7 @@ def test_colours_are_converted_when_told(tmp_path: Path, recipe: Recipe) -> None
 
 def test_a_failed_run_leaves_nothing_behind(tmp_path: Path) -> None:
     """After a refusal the cache holds neither a half-written entry nor a temporary folder."""
-    folder = runs.write_pictures(tmp_path / "pictures", 2, mode="L")
+    folder = runs.write_images(tmp_path / "pictures", 2, mode="L")
 
     with pytest.raises(DataError):
         decode(source(tmp_path, folder), COLOUR, tmp_path / "cache")
@@ -190,7 +190,7 @@ def test_a_failed_run_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_a_disk_that_fills_up(tmp_path: Path) -> None:
     """A disk that takes no more is one sentence with the path, and leaves nothing behind."""
-    found = source(tmp_path, runs.write_pictures(tmp_path / "pictures", 40))
+    found = source(tmp_path, runs.write_images(tmp_path / "pictures", 40))
     large = replace(COLOUR, input=InputSpec(channels=3, height=64, width=64, order="RGB"))
 
     with file_size_limit(100_000), pytest.raises(DiskError, match=r"cache.*not written"):
@@ -203,8 +203,8 @@ def test_a_disk_that_fills_up(tmp_path: Path) -> None:
 def test_the_cache_of_another_process_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the same pictures were decoded meanwhile, the entry that is there is used."""
-    found = source(tmp_path, runs.write_pictures(tmp_path / "pictures", 3))
+    """If the same images were decoded meanwhile, the entry that is there is used."""
+    found = source(tmp_path, runs.write_images(tmp_path / "pictures", 3))
     first = decode(found, COLOUR, tmp_path / "cache")
     entry = tmp_path / "cache" / first.fingerprint
     about = (entry / "about.json").read_text()
@@ -229,8 +229,8 @@ def test_a_damaged_entry_is_decoded_anew(
     tmp_path: Path, name: str, content: bytes | str | None
 ) -> None:
     """A file that has gone, is empty, of something else or cut costs time and nothing more."""
-    folder = runs.write_pictures(tmp_path / "pictures", 4)
-    (folder / "broken.png").write_text("no picture")
+    folder = runs.write_images(tmp_path / "pictures", 4)
+    (folder / "broken.png").write_text("no image")
     found, recipe = source(tmp_path, folder), replace(COLOUR, skip_unreadable=True)
     first = decode(found, recipe, tmp_path / "cache")
     whole = np.array(first.images)

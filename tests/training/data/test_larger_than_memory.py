@@ -11,7 +11,7 @@ from tests.training import runs
 
 ALLOWED = 64 * 2**20
 SIZE, COUNT = 256, 640
-"""Decoded, the pictures take 120 MiB."""
+"""Decoded, the images take 120 MiB."""
 
 UNDER_A_LIMIT = f"""
 import resource, sys, threading
@@ -39,9 +39,9 @@ print(len(data.train), len(data.validation), len(data.test), seen)
 
 
 def test_a_set_larger_than_memory(tmp_path: Path) -> None:
-    """In a process that may take 64 MiB more, 120 MiB of pictures are decoded, divided into three
+    """In a process that may take 64 MiB more, 120 MiB of images are decoded, divided into three
     splits and all seen in minibatches."""
-    folder = runs.write_pictures(tmp_path / "pictures", COUNT, size=(8, 8))
+    folder = runs.write_images(tmp_path / "pictures", COUNT, size=(8, 8))
     arguments = [
         f"data.source={folder}", f"data.cache={tmp_path / 'cache'}",
         f"model={{channels=3, height={SIZE}, width={SIZE}}}",

@@ -14,7 +14,7 @@ from training.data.memmap import MappedImages
 
 @pytest.fixture
 def whole(tmp_path: Path) -> Images:
-    """Ten pictures [2, 3, 1], mapped from a file."""
+    """Ten images [2, 3, 1], mapped from a file."""
     images = np.arange(60, dtype=np.uint8).reshape(10, 2, 3, 1)
     np.save(tmp_path / "images.npy", images)
     mapped: Images = np.load(tmp_path / "images.npy", mmap_mode="r")

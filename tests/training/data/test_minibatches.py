@@ -1,4 +1,4 @@
-"""Pictures and noise are functions of (seed, step)."""
+"""Images and noise are functions of (seed, step)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from training.data.minibatches import Draw, Minibatches, generator, to_targets, 
 CPU = torch.device("cpu")
 
 
-def pictures(count: int) -> Images:
-    """Pictures [count, 2, 3, 1], each of a grey level of its own."""
+def images(count: int) -> Images:
+    """Images [count, 2, 3, 1], each of a grey level of its own."""
     return np.repeat(np.arange(count, dtype=np.uint8), 6).reshape(count, 2, 3, 1)
 
 
@@ -35,9 +35,9 @@ def batches(
 
 
 @given(count=st.integers(1, 40), batch_size=st.integers(1, 50), epoch=st.integers(0, 3))
-def test_an_epoch_sees_every_picture_once(count: int, batch_size: int, epoch: int) -> None:
-    """Each epoch is a permutation of all pictures, the last minibatch being what is left."""
-    source = batches(pictures(count), batch_size)
+def test_an_epoch_sees_every_image_once(count: int, batch_size: int, epoch: int) -> None:
+    """Each epoch is a permutation of all images, the last minibatch being what is left."""
+    source = batches(images(count), batch_size)
     steps = range(epoch * source.steps_per_epoch, (epoch + 1) * source.steps_per_epoch)
 
     seen = torch.cat([source[step][:, 0, 0, 0] for step in steps])
@@ -46,10 +46,10 @@ def test_an_epoch_sees_every_picture_once(count: int, batch_size: int, epoch: in
 
 
 def test_order_and_noise_depend_on_seed_and_step_alone() -> None:
-    """A step's pictures and noise are the same whatever was asked for before."""
+    """A step's images and noise are the same whatever was asked for before."""
     first, second = (
-        batches(pictures(20), binarise="sample"),
-        batches(pictures(20), binarise="sample"),
+        batches(images(20), binarise="sample"),
+        batches(images(20), binarise="sample"),
     )
     for step in range(7):
         _ = first[step]
@@ -59,7 +59,7 @@ def test_order_and_noise_depend_on_seed_and_step_alone() -> None:
 
 
 def test_augmentation_depends_on_seed_and_step_alone() -> None:
-    """A resumed run sees the same mirrored and shifted pictures; without augmentation none are."""
+    """A resumed run sees the same mirrored and shifted images; without augmentation none are."""
     images = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 1), dtype=np.uint8)
     setting = AugmentConfig(flip=0.5, shift=1)
     make = partial(Minibatches, images, batch_size=4, seed=0, binarise="sample", device=CPU)
@@ -74,7 +74,7 @@ def test_augmentation_depends_on_seed_and_step_alone() -> None:
 
 def test_epochs_and_seeds_differ() -> None:
     """Order and noise change from epoch to epoch and from seed to seed."""
-    source, other = batches(pictures(20), 20), batches(pictures(20), 20, seed=1)
+    source, other = batches(images(20), 20), batches(images(20), 20, seed=1)
 
     assert not torch.equal(source[0], source[1])
     assert not torch.equal(source[0], other[0])
@@ -82,11 +82,11 @@ def test_epochs_and_seeds_differ() -> None:
     assert not torch.equal(source.noise(0, 4, (3,)), other.noise(0, 4, (3,)))
 
 
-def test_pictures_that_do_not_fit_are_read_as_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Minibatches are the same whether or not all pictures are on the device."""
-    resident = batches(pictures(20), binarise="sample")
+def test_images_that_do_not_fit_are_read_as_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Minibatches are the same whether or not all images are on the device."""
+    resident = batches(images(20), binarise="sample")
     monkeypatch.setattr(minibatches, "free_memory", lambda _: 0)
-    streamed = batches(pictures(20), binarise="sample")
+    streamed = batches(images(20), binarise="sample")
 
     for step in range(10):
         torch.testing.assert_close(streamed[step], resident[step], rtol=0, atol=0)
@@ -94,7 +94,7 @@ def test_pictures_that_do_not_fit_are_read_as_needed(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_set_larger_than_a_part_is_copied_whole(channels: int) -> None:
-    """Pictures taken into memory part by part are all there, and the file is left alone."""
+    """Images taken into memory part by part are all there, and the file is left alone."""
     images = np.random.default_rng(0).integers(0, 256, (2500, 2, 3, channels), dtype=np.uint8)
     images.setflags(write=False)
 
@@ -105,7 +105,7 @@ def test_a_set_larger_than_a_part_is_copied_whole(channels: int) -> None:
     assert sorted(seen) == sorted(expected)
 
 
-def test_targets_are_what_serving_would_make_of_the_pictures() -> None:
+def test_targets_are_what_serving_would_make_of_the_images() -> None:
     """Layout, range and threshold are those of model/pixels.py."""
     images = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), dtype=np.uint8)
 

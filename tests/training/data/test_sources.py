@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from model.images.fitting import PictureError
+from model.images.fitting import ImageError
 from tests.training import runs
 from training.config.data import DataConfig
 from training.data.sources import open_source, source_name
@@ -29,7 +29,7 @@ def test_the_hubs_layout(tmp_path: Path) -> None:
     """Parquet files give both splits in order, with labels and their names."""
     sources = open_source(data(tmp_path, runs.MNIST))
     train, test = sources["train"], sources["test"]
-    name, content = next(train.pictures())
+    name, content = next(train.images())
     labels = train.labels()
 
     assert (len(train), len(test)) == (400, 100)
@@ -42,13 +42,13 @@ def test_the_hubs_layout(tmp_path: Path) -> None:
 
 
 def test_a_plain_folder(tmp_path: Path) -> None:
-    """A flat folder of pictures is one split without labels; other files are no pictures."""
-    folder = runs.write_pictures(tmp_path / "pictures", 3)
-    (folder / "notes.txt").write_text("not a picture")
+    """A flat folder of images is one split without labels; other files are no images."""
+    folder = runs.write_images(tmp_path / "pictures", 3)
+    (folder / "notes.txt").write_text("not an image")
 
     sources = open_source(data(tmp_path, folder))
 
-    names = [Path(name).name for name, _ in sources["train"].pictures()]
+    names = [Path(name).name for name, _ in sources["train"].images()]
     assert sorted(names) == ["picture-000.png", "picture-001.png", "picture-002.png"]
     assert list(sources) == ["train"]
     assert sources["train"].labels() is None
@@ -56,9 +56,9 @@ def test_a_plain_folder(tmp_path: Path) -> None:
 
 
 def test_subfolders_are_classes(tmp_path: Path) -> None:
-    """Pictures in subfolders are labelled by them."""
-    runs.write_pictures(tmp_path / "pictures" / "cats", 2)
-    runs.write_pictures(tmp_path / "pictures" / "dogs", 3)
+    """Images in subfolders are labelled by them."""
+    runs.write_images(tmp_path / "pictures" / "cats", 2)
+    runs.write_images(tmp_path / "pictures" / "dogs", 3)
 
     source = open_source(data(tmp_path, tmp_path / "pictures"))["train"]
     labels = source.labels()
@@ -69,22 +69,22 @@ def test_subfolders_are_classes(tmp_path: Path) -> None:
 
 
 def test_train_and_test_folders_are_splits(tmp_path: Path) -> None:
-    """Folders named train and test keep the test pictures apart."""
-    runs.write_pictures(tmp_path / "pictures" / "train", 3)
-    runs.write_pictures(tmp_path / "pictures" / "test", 2)
+    """Folders named train and test keep the test images apart."""
+    runs.write_images(tmp_path / "pictures" / "train", 3)
+    runs.write_images(tmp_path / "pictures" / "test", 2)
 
     sources = open_source(data(tmp_path, tmp_path / "pictures"))
 
     assert {name: len(source) for name, source in sources.items()} == {"train": 3, "test": 2}
 
 
-def test_the_content_hash_is_of_pictures_and_labels(tmp_path: Path) -> None:
-    """The same pictures have one hash wherever they lie; another picture or label changes it."""
-    first = runs.write_pictures(tmp_path / "first" / "a", 3).parent
-    runs.write_pictures(tmp_path / "first" / "b", 1, seed=1)
+def test_the_content_hash_is_of_images_and_labels(tmp_path: Path) -> None:
+    """The same images have one hash wherever they lie; another image or label changes it."""
+    first = runs.write_images(tmp_path / "first" / "a", 3).parent
+    runs.write_images(tmp_path / "first" / "b", 1, seed=1)
     shutil.copytree(first, tmp_path / "copy")
     shutil.copytree(first, tmp_path / "changed")
-    runs.write_pictures(tmp_path / "changed" / "a", 1, seed=9)
+    runs.write_images(tmp_path / "changed" / "a", 1, seed=9)
 
     hashes = [
         open_source(data(tmp_path, tmp_path / name))["train"].content().hash
@@ -97,7 +97,7 @@ def test_the_content_hash_is_of_pictures_and_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (None, "no pictures: give --data"),
+        (None, "no images: give --data"),
         ("/nowhere/at/all", "neither a folder nor a hub name such as ylecun/mnist"),
         ("a/b/c", "neither a folder nor a hub name"),
         ("/nowhere/*.parquet", r"nor files that end in \.parquet"),
@@ -114,28 +114,28 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     """A folder without files is an error that names it."""
     (tmp_path / "empty").mkdir()
 
-    with pytest.raises(DataError, match="empty: the folder holds no pictures"):
+    with pytest.raises(DataError, match="empty: the folder holds no images"):
         open_source(data(tmp_path, tmp_path / "empty"))
 
 
-def test_a_folder_without_pictures(tmp_path: Path) -> None:
+def test_a_folder_without_images(tmp_path: Path) -> None:
     """A folder of other files is an error that names it."""
     (tmp_path / "texts").mkdir()
-    (tmp_path / "texts" / "notes.txt").write_text("no picture")
+    (tmp_path / "texts" / "notes.txt").write_text("no image")
 
-    with pytest.raises(DataError, match="texts: no pictures or parquet files"):
+    with pytest.raises(DataError, match="texts: no images or parquet files"):
         open_source(data(tmp_path, tmp_path / "texts"))
 
 
 def test_a_parquet_file(tmp_path: Path) -> None:
     """One file is a training split of its own, called after the folder that it is in."""
-    pictures = runs.write_pictures(tmp_path / "pictures", 3)
-    table = runs.write_table(tmp_path / "birds" / "all.parquet", pictures)
+    images = runs.write_images(tmp_path / "pictures", 3)
+    table = runs.write_table(tmp_path / "birds" / "all.parquet", images)
 
     sources = open_source(data(tmp_path, table))
 
-    contents = [content for _, content in sources["train"].pictures()]
-    assert contents == [path.read_bytes() for path in sorted(pictures.iterdir())]
+    contents = [content for _, content in sources["train"].images()]
+    assert contents == [path.read_bytes() for path in sorted(images.iterdir())]
     assert list(sources) == ["train"]
     assert source_name(data(tmp_path, table)) == "birds"
 
@@ -144,8 +144,8 @@ def test_a_parquet_file(tmp_path: Path) -> None:
 def test_several_parquet_files(tmp_path: Path, pattern: str) -> None:
     """A pattern takes all files that it matches, each in the split that it is named after."""
     for number, name in enumerate(("train-0", "train-1", "test-0")):
-        pictures = runs.write_pictures(tmp_path / f"pictures-{number}", 2 + number, seed=number)
-        runs.write_table(tmp_path / "birds" / f"{name}.parquet", pictures)
+        images = runs.write_images(tmp_path / f"pictures-{number}", 2 + number, seed=number)
+        runs.write_table(tmp_path / "birds" / f"{name}.parquet", images)
     source = str(tmp_path / pattern)
 
     sources = open_source(data(tmp_path, source))
@@ -155,14 +155,14 @@ def test_several_parquet_files(tmp_path: Path, pattern: str) -> None:
 
 
 def test_a_parquet_file_with_a_plain_column_of_files(tmp_path: Path) -> None:
-    """Files in a column that no data set declared to be pictures are read as such."""
-    pictures = runs.write_pictures(tmp_path / "pictures", 3)
-    contents = [path.read_bytes() for path in sorted(pictures.iterdir())]
+    """Files in a column that no data set declared to be images are read as such."""
+    images = runs.write_images(tmp_path / "pictures", 3)
+    contents = [path.read_bytes() for path in sorted(images.iterdir())]
     pq.write_table(pa.table({"height": [1, 2, 3], "png": contents}), tmp_path / "plain.parquet")
 
     source = open_source(data(tmp_path, tmp_path / "plain.parquet"))["train"]
 
-    assert [content for _, content in source.pictures()] == contents
+    assert [content for _, content in source.images()] == contents
 
 
 def test_a_broken_parquet_file(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_broken_parquet_file(tmp_path: Path) -> None:
         open_source(data(tmp_path, tmp_path / "broken.parquet"))
 
 
-def test_rows_without_a_picture_of_their_own(tmp_path: Path) -> None:
+def test_rows_without_a_image_of_their_own(tmp_path: Path) -> None:
     """A row of nothing, and one that names a file elsewhere, are unreadable and say why; a file
     below the table's folder is read."""
     (tmp_path / "secret.png").write_bytes(b"secret")
@@ -187,10 +187,10 @@ def test_rows_without_a_picture_of_their_own(tmp_path: Path) -> None:
 
     source = open_source(data(tmp_path, table))["train"]
 
-    (name, nothing), *elsewhere, (_, near) = source.pictures()
-    assert (name, str(nothing)) == ("train row 0", "no picture")
+    (name, nothing), *elsewhere, (_, near) = source.images()
+    assert (name, str(nothing)) == ("train row 0", "no image")
     for _, outcome in elsewhere:
-        assert isinstance(outcome, PictureError)
+        assert isinstance(outcome, ImageError)
         assert "outside the source's folder" in str(outcome)
     assert near == b"near"
     assert len(source.content().keys) == 4
@@ -208,7 +208,7 @@ def test_local_sources_are_read_without_progress_bars(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing of `datasets` stands between our lines, and what was set for it stays."""
-    open_source(data(tmp_path, runs.write_pictures(tmp_path / "pictures", 3)))
+    open_source(data(tmp_path, runs.write_images(tmp_path / "pictures", 3)))
 
     assert capfd.readouterr().err == ""
     assert not datasets.are_progress_bars_disabled()
@@ -218,7 +218,7 @@ def test_local_sources_are_read_without_progress_bars(
     ("settings", "message"),
     [({"source": " "}, "is empty"), ({"test_split": "train"}, "both 'train'")],
 )
-def test_settings_that_name_no_pictures_or_the_same(settings: object, message: str) -> None:
+def test_settings_that_name_no_images_or_the_same(settings: object, message: str) -> None:
     """No text is no source, and what a model is measured on is not what it was trained on."""
     with pytest.raises(ValidationError, match=message):
         DataConfig.model_validate(settings)
@@ -230,21 +230,21 @@ def test_a_missing_split_lists_those_that_are_there(tmp_path: Path) -> None:
         open_source(data(tmp_path, runs.MNIST, train_split="fit"))
 
 
-def test_a_table_without_pictures(tmp_path: Path) -> None:
-    """A parquet file without a column of pictures is an error that lists its columns."""
+def test_a_table_without_images(tmp_path: Path) -> None:
+    """A parquet file without a column of images is an error that lists its columns."""
     folder = tmp_path / "table"
     folder.mkdir()
     table = datasets.Dataset.from_dict({"height": [1], "width": [2]})
     table.to_parquet(folder / "train-0.parquet")
 
-    with pytest.raises(DataError, match="no column of pictures among height, width"):
+    with pytest.raises(DataError, match="no column of images among height, width"):
         open_source(data(tmp_path, folder))
 
 
-def test_pictures_are_called_by_their_folder_s_name(
+def test_images_are_called_by_their_folder_s_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No path names pictures, however their folder is written; an id of one's own comes first."""
+    """No path names images, however their folder is written; an id of one's own comes first."""
     (tmp_path / "cats").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path / "cats")

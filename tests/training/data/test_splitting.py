@@ -1,4 +1,4 @@
-"""A picture's own bytes decide its side."""
+"""An image's own bytes decide its side."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from training.data.splitting import Keys, digest_of_split, hold_back, picture_digest, to_keys
+from training.data.splitting import Keys, digest_of_split, hold_back, image_digest, to_keys
 
 SHARES = st.floats(0, 1, exclude_max=True)
 FILES = st.lists(st.binary(max_size=3), min_size=1, max_size=30)
 
 
 def keys(files: list[bytes]) -> Keys:
-    return to_keys([picture_digest(content) for content in files])
+    return to_keys([image_digest(content) for content in files])
 
 
 @given(files=FILES, share=SHARES)
@@ -28,7 +28,7 @@ def test_equal_files_are_on_one_side(files: list[bytes], share: float) -> None:
 
 @given(files=FILES, share=SHARES)
 def test_neither_side_is_empty(files: list[bytes], share: float) -> None:
-    """Of two different pictures or more, one at least is held back and one is not."""
+    """Of two different images or more, one at least is held back and one is not."""
     assume(share > 0 and len(set(files)) > 1)
 
     held = hold_back(keys(files)[:, 0], share)
@@ -44,8 +44,8 @@ def test_no_share_holds_nothing_back(files: list[bytes]) -> None:
 
 
 @given(share=st.floats(0.2, 0.8), seed=st.integers(0, 1000))
-def test_other_pictures_move_none(share: float, seed: int) -> None:
-    """In a larger set the same pictures are held back of those that were there before."""
+def test_other_images_move_none(share: float, seed: int) -> None:
+    """In a larger set the same images are held back of those that were there before."""
     files = [f"{seed}-{number}".encode() for number in range(400)]
 
     few, many = hold_back(keys(files[:200])[:, 0], share), hold_back(keys(files)[:, 0], share)
@@ -55,7 +55,7 @@ def test_other_pictures_move_none(share: float, seed: int) -> None:
 
 @pytest.mark.parametrize("share", [1 / 12, 0.1, 0.5])
 def test_the_part_is_about_the_share(share: float) -> None:
-    """Of many pictures, the share is met within four standard deviations, for both keys."""
+    """Of many images, the share is met within four standard deviations, for both keys."""
     count = 20_000
     numbers = keys([str(number).encode() for number in range(count)])
 
@@ -65,7 +65,7 @@ def test_the_part_is_about_the_share(share: float) -> None:
 
 
 def test_the_two_keys_are_independent() -> None:
-    """Among the pictures that one key holds back, the other holds back its share of them too."""
+    """Among the images that one key holds back, the other holds back its share of them too."""
     numbers = keys([str(number).encode() for number in range(20_000)])
 
     first, second = (hold_back(numbers[:, column], 0.5) for column in (0, 1))
@@ -73,7 +73,7 @@ def test_the_two_keys_are_independent() -> None:
     assert 0.23 < (first & second).mean() < 0.27
 
 
-def test_the_side_of_a_picture_is_settled() -> None:
+def test_the_side_of_a_image_is_settled() -> None:
     """The keys of known bytes are known: another hash would mix what was trained on with what was
     held back."""
     assert keys([b"", b"picture"]).tolist() == [
@@ -83,7 +83,7 @@ def test_the_side_of_a_picture_is_settled() -> None:
 
 
 def test_the_digest_is_of_what_is_held_back() -> None:
-    """It changes with a picture that changes sides, and not with the pictures' order."""
+    """It changes with an image that changes sides, and not with the images' order."""
     numbers = keys([b"a", b"b", b"c"])
     held, none = np.array([True, False, True]), np.zeros(3, np.bool_)
 

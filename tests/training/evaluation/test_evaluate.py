@@ -64,12 +64,12 @@ def graphs(encoder: type[nn.Module]) -> Graphs:
     )
 
 
-def pictures(count: int) -> Floats:
+def images(count: int) -> Floats:
     return np.random.default_rng(0).random((count, 1, 2, 1), dtype=np.float32)
 
 
 def exact(targets: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """log N(x; 0, 2 I) of each picture."""
+    """log N(x; 0, 2 I) of each image."""
     squares = np.square(targets.reshape(len(targets), -1).astype(np.float64))
     return np.asarray((-squares / 4 - 0.5 * math.log(4 * math.pi)).sum(axis=1))
 
@@ -77,7 +77,7 @@ def exact(targets: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
 @pytest.mark.parametrize("samples", [1, 3, 250])
 def test_the_bound_is_the_likelihood_where_the_posterior_is_exact(samples: int) -> None:
     """With the true posterior the bound is log p(x) itself, for any number of samples."""
-    targets = pictures(6)
+    targets = images(6)
 
     measured = measure(
         graphs(ExactEncoder),
@@ -94,7 +94,7 @@ def test_the_bound_is_the_likelihood_where_the_posterior_is_exact(samples: int) 
 
 def test_the_bound_approaches_the_likelihood_from_below() -> None:
     """With a poor posterior the bound lies above the ELBO and below log p(x)."""
-    targets = pictures(300)
+    targets = images(300)
 
     measured = measure(
         graphs(WideEncoder),
@@ -116,7 +116,7 @@ def test_the_bound_knows_a_learned_prior() -> None:
     the KL is the posterior's from that component."""
     scales = np.full((1, 2), math.sqrt(1 / 3), np.float32)
     mixture = Mixture(np.ones(1), np.zeros((1, 2), np.float32), scales)
-    mixed, targets = replace(graphs(ExactEncoder), mixture=mixture), pictures(20)
+    mixed, targets = replace(graphs(ExactEncoder), mixture=mixture), images(20)
 
     measured = measure(
         mixed, targets, EvaluationConfig(samples=5000), UNIT, threads=1, console=runs.QUIET
@@ -155,7 +155,7 @@ def test_the_bound_of_a_discretised_logistic_approaches_the_likelihood() -> None
 
 def test_figures_do_not_depend_on_threads() -> None:
     """One thread and two give the same bits."""
-    targets, config = pictures(9), EvaluationConfig(samples=130)
+    targets, config = images(9), EvaluationConfig(samples=130)
     one, two = (
         measure(graphs(WideEncoder), targets, config, UNIT, threads=threads, console=runs.QUIET)
         for threads in (1, 2)
@@ -166,7 +166,7 @@ def test_figures_do_not_depend_on_threads() -> None:
 
 
 def test_binarisation_is_committed() -> None:
-    """The test pictures' bits follow from the seed, and their hash is recorded."""
+    """The test images' bits follow from the seed, and their hash is recorded."""
     images = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=0)
     config = TrainingConfig.model_validate(
         {"model": {"likelihood": {"family": "bernoulli", "binarise": "sample"}}}
@@ -186,7 +186,7 @@ def test_binarisation_is_committed() -> None:
     ("binarise", "values"), [("threshold", [0, 1]), ("none", [127 / 255, 128 / 255])]
 )
 def test_targets_without_drawing(binarise: str, values: list[float]) -> None:
-    """Thresholded pictures are cut at a half, and others stay grey."""
+    """Thresholded images are cut at a half, and others stay grey."""
     images = np.array([127, 128], dtype=np.uint8).reshape(1, 2, 1, 1)
     config = TrainingConfig.model_validate(
         {"model": {"likelihood": {"family": "bernoulli", "binarise": binarise}}}
@@ -219,8 +219,8 @@ def test_the_exported_graph_is_as_good_as_the_trained_network(finished: Workdir)
     assert measured_elbo == pytest.approx(last["elbo"], rel=0.1)
 
 
-def test_settings_are_chosen_on_the_validation_pictures(tmp_path: Path) -> None:
-    """`evaluation.split` measures what was held back from training, and not the test pictures."""
+def test_settings_are_chosen_on_the_validation_images(tmp_path: Path) -> None:
+    """`evaluation.split` measures what was held back from training, and not the test images."""
     config = runs.config(tmp_path, "epochs=1", "data.validation_share=0.2")
     workdir = fit(config, tmp_path / "run", console=runs.QUIET)
     export(workdir.folder)
@@ -229,7 +229,7 @@ def test_settings_are_chosen_on_the_validation_pictures(tmp_path: Path) -> None:
     evaluate(workdir.folder, [*overrides, "evaluation.split=validation"], console=runs.QUIET)
     validated = read_json(workdir.metrics)["metrics"]
     assert read_json(workdir.metrics)["split"] == "validation"
-    assert all(one["note"].startswith("of validation pictures") for one in validated.values())
+    assert all(one["note"].startswith("of validation images") for one in validated.values())
     evaluate(workdir.folder, overrides, console=runs.QUIET)
     tested = read_json(workdir.metrics)["metrics"]
 
@@ -238,15 +238,15 @@ def test_settings_are_chosen_on_the_validation_pictures(tmp_path: Path) -> None:
     assert validated["bound"]["note"] != tested["bound"]["note"]
 
 
-def test_no_validation_pictures(finished: Workdir) -> None:
+def test_no_validation_images(finished: Workdir) -> None:
     """Where none were held back, the setting to change is named."""
-    with pytest.raises(DataError, match="there are no validation pictures"):
+    with pytest.raises(DataError, match="there are no validation images"):
         evaluate(finished.folder, ["evaluation.split=validation"], console=runs.QUIET)
 
 
-def test_other_test_pictures(tmp_path: Path) -> None:
-    """A run whose settings choose other test pictures can't be measured with them."""
-    folder = runs.write_pictures(tmp_path / "pictures", 6, mode="L", size=(28, 28))
+def test_other_test_images(tmp_path: Path) -> None:
+    """A run whose settings choose other test images can't be measured with them."""
+    folder = runs.write_images(tmp_path / "pictures", 6, mode="L", size=(28, 28))
     config = runs.config(tmp_path, "epochs=1", data=folder)
     workdir = fit(config, tmp_path / "run", console=runs.QUIET)
     with pytest.raises(StageError, match="run `vaetrain export`"):

@@ -1,4 +1,4 @@
-"""A model's figures are means over pictures, with how they were measured."""
+"""A model's figures are means over images, with how they were measured."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def measured(**changes: object) -> Measured:
 
 
 def test_metrics_are_means_with_their_errors() -> None:
-    """Each figure is the mean over pictures, its standard error beside it, with K and seeds."""
+    """Each figure is the mean over images, its standard error beside it, with K and seeds."""
     metrics = to_metrics(measured(), GAUSSIAN, "abc")
 
     assert metrics["bound"].value == -4.0
@@ -77,8 +77,8 @@ def test_bits_per_dimension_are_for_discrete_likelihoods() -> None:
     assert "abc" in (metrics["bound"].note or "")
 
 
-def test_one_picture_has_no_standard_error() -> None:
-    """A single picture is measured, without an error that can't be known."""
+def test_one_image_has_no_standard_error() -> None:
+    """A single image is measured, without an error that can't be known."""
     single = measured(
         mean=np.zeros((1, 2), np.float32),
         logvar=np.zeros((1, 2), np.float32),

@@ -25,7 +25,7 @@ def digits(tmp_path: Path) -> Split:
 
 
 def test_the_fixed_weights_read_digits(tmp_path: Path) -> None:
-    """On the test pictures of the suite they are about as good as on all of MNIST's."""
+    """On the test images of the suite they are about as good as on all of MNIST's."""
     test = digits(tmp_path)
     assert test.labels is not None
 
@@ -44,7 +44,7 @@ def test_other_weights_are_refused() -> None:
 
 
 def test_features_do_not_depend_on_what_is_measured_beside_them(tmp_path: Path) -> None:
-    """A picture has the same features in any batch: 128, none of them negative."""
+    """An image has the same features in any batch: 128, none of them negative."""
     images, classifier = digits(tmp_path).images, read_classifier()
 
     together = features(classifier, images)
@@ -66,16 +66,16 @@ def test_training_learns_and_is_repeatable(tmp_path: Path) -> None:
     assert weights_of(first) == weights_of(again)
 
 
-def test_pictures_are_moved_and_black_comes_in() -> None:
+def test_images_are_moved_and_black_comes_in() -> None:
     """Down and right by as many pixels as said, up and left by negative ones."""
-    picture = torch.arange(1.0, 10.0).reshape(1, 1, 3, 3)
+    image = torch.arange(1.0, 10.0).reshape(1, 1, 3, 3)
 
-    moved = shifted(picture, np.array([1, -1]))
+    moved = shifted(image, np.array([1, -1]))
 
     assert moved[0, 0].tolist() == [[0, 0, 0], [2, 3, 0], [5, 6, 0]]
 
 
-def test_pictures_without_labels_are_refused(tmp_path: Path) -> None:
+def test_images_without_labels_are_refused(tmp_path: Path) -> None:
     """A classifier learns from labels, so their absence is said before training."""
     with pytest.raises(DataError, match="no labels"):
         fit_classifier(Split(digits(tmp_path).images, None))

@@ -1,4 +1,4 @@
-"""Bounds of held-out pictures, as the service would answer them."""
+"""Bounds of held-out images, as the service would answer them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def spec_of(workdir: Workdir) -> ReferenceSpec:
 
 
 def test_the_bundle_has_what_the_stage_wrote(finished: Workdir) -> None:
-    """The bounds are of the test pictures, by binarisation, with the service's own K."""
+    """The bounds are of the test images, by binarisation, with the service's own K."""
     spec = spec_of(finished)
     bundle = open_bundle(finished.bundles / "digits" / "1")
 
@@ -57,7 +57,7 @@ def test_the_bundle_has_what_the_stage_wrote(finished: Workdir) -> None:
 def test_the_stored_bounds_are_those_that_the_service_answers(
     finished: Workdir, data: Data
 ) -> None:
-    """The served bound of a reference picture, with its seed and place, stands in the file."""
+    """The served bound of a reference image, with its seed and place, stands in the file."""
     stored = parse_reference(finished.reference.read_bytes(), spec_of(finished))
     files = [("images", ("", png(image), "image/png")) for image in data.test.images[:6]]
 
@@ -72,8 +72,8 @@ def test_the_stored_bounds_are_those_that_the_service_answers(
             assert np.abs(bounds - value).min() < 1e-3
 
 
-def test_validation_pictures_come_before_test_pictures(data: Data, tmp_path: Path) -> None:
-    """What was held back for decisions is compared with; without it, the test pictures; without
+def test_validation_images_come_before_test_images(data: Data, tmp_path: Path) -> None:
+    """What was held back for decisions is compared with; without it, the test images; without
     either there is an error that says what to set."""
     config = runs.config(tmp_path)
     validated = replace(data, validation=data.train)
@@ -85,7 +85,7 @@ def test_validation_pictures_come_before_test_pictures(data: Data, tmp_path: Pat
 
 
 def test_a_density_has_one_distribution(graphs: Graphs, data: Data) -> None:
-    """A Gaussian's pictures are scored as they are, grey levels and all."""
+    """A Gaussian's images are scored as they are, grey levels and all."""
     gaussian = LikelihoodSpec(family="gaussian", dimensions=784, scale=0.5)
     binary = np.where(data.test.images[:3] > 127, np.uint8(255), np.uint8(0))
 
@@ -96,7 +96,7 @@ def test_a_density_has_one_distribution(graphs: Graphs, data: Data) -> None:
 
 
 def test_threads_and_batches_change_nothing(graphs: Graphs, data: Data) -> None:
-    """A picture's bound depends on the picture, its place and the seed alone."""
+    """An image's bound depends on the image, its place and the seed alone."""
     spec = LikelihoodSpec(family="bernoulli", dimensions=784, binarise="sample")
     images = data.test.images[:5]
 
@@ -110,8 +110,8 @@ def test_threads_and_batches_change_nothing(graphs: Graphs, data: Data) -> None:
     assert (one != other).all()
 
 
-def test_how_many_pictures_is_a_setting(copied: Workdir) -> None:
-    """Fewer pictures are chosen evenly, and another seed gives other bounds."""
+def test_how_many_images_is_a_setting(copied: Workdir) -> None:
+    """Fewer images are chosen evenly, and another seed gives other bounds."""
     before = copied.reference.read_bytes()
     reference(
         copied.folder,
@@ -131,5 +131,5 @@ def test_a_bound_that_is_no_number_is_refused(graphs: Graphs, data: Data) -> Non
     # Not validated: no bundle may have such a scale.
     tiny = LikelihoodSpec.model_construct(family="gaussian", dimensions=784, scale=1e-30)
 
-    with pytest.raises(StageError, match="bound of picture 0 is no finite number"):
+    with pytest.raises(StageError, match="bound of image 0 is no finite number"):
         bounds_of(graphs, tiny, data.test.images[:2], "none", 0, threads=1)

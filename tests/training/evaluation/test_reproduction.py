@@ -44,7 +44,7 @@ def test_verdict(
 
 @pytest.mark.parametrize("changes", [{"samples": 5}, {"n": 10}, {"note": "other bits"}])
 def test_only_like_is_compared_with_like(tmp_path: Path, changes: dict[str, Any]) -> None:
-    """Other pictures, bits or numbers of samples are refused, not subtracted."""
+    """Other images, bits or numbers of samples are refused, not subtracted."""
     run, bundle = _run(tmp_path / "run", **changes), _bundle(tmp_path, bound=BOUND)
     with pytest.raises(StageError, match="not comparable"):
         difference(run, bundle)

@@ -40,7 +40,7 @@ NAMES = {
 
 
 def picker(images: ImageRows) -> Graph:
-    """A decoder that shows stored pictures: the one that the first latent value points at."""
+    """A decoder that shows stored images: the one that the first latent value points at."""
     nodes = [
         helper.make_node("Slice", ["latent", "zero", "one", "one"], ["value"]),
         # 1.702: the logistic function that is nearest to the normal distribution's.
@@ -52,13 +52,13 @@ def picker(images: ImageRows) -> Graph:
         helper.make_node("Gather", ["pictures", "row"], ["pixels"]),
         helper.make_node("Identity", ["pixels"], ["params"]),
     ]
-    pictures = to_float(np.asarray(images))
+    originals = to_float(np.asarray(images))
     constants = [
         helper.make_tensor("zero", TensorProto.INT64, [1], [0]),
         helper.make_tensor("one", TensorProto.INT64, [1], [1]),
         helper.make_tensor("steepness", TensorProto.FLOAT, [], [1.702]),
-        helper.make_tensor("count", TensorProto.FLOAT, [], [len(pictures)]),
-        numpy_helper.from_array(pictures, "pictures"),
+        helper.make_tensor("count", TensorProto.FLOAT, [], [len(originals)]),
+        numpy_helper.from_array(originals, "pictures"),
     ]
     shapes: dict[str, list[str | int | None]] = {
         "latent": ["batch", 4],
@@ -85,8 +85,8 @@ def data(config: TrainingConfig) -> Data:
 
 
 def test_samples_that_are_real_are_near_the_floor(data: Data, config: TrainingConfig) -> None:
-    """A decoder that shows training pictures is closer than blurred digits, and one that shows
-    blurred test pictures is about as far as those."""
+    """A decoder that shows training images is closer than blurred digits, and one that shows
+    blurred test images is about as far as those."""
     real = measure_quality(picker(data.train.images), data, config, samples=300)
     blur = measure_quality(picker(blurred(data.test.images)), data, config, samples=300)
 
@@ -97,7 +97,7 @@ def test_samples_that_are_real_are_near_the_floor(data: Data, config: TrainingCo
 
 
 def test_figures_say_how_they_came_to_be(data: Data, config: TrainingConfig) -> None:
-    """Numbers of pictures, seeds and the classifier's hash stand beside the values."""
+    """Numbers of images, seeds and the classifier's hash stand beside the values."""
     figures = measure_quality(picker(data.train.images), data, config, samples=50)
 
     distance, floor = figures[DISTANCE], figures["sample_frechet_floor"]
@@ -172,15 +172,15 @@ def test_a_bundle_has_the_figures_of_its_run(finished: Workdir, tmp_path: Path) 
 def test_what_can_not_be_measured_is_refused(
     data: Data, config: TrainingConfig, tmp_path: Path
 ) -> None:
-    """Pictures that are no digits by their shape, and too few to compare with."""
+    """Images that are no digits by their shape, and too few to compare with."""
     other = arithmetic_bundle.write(tmp_path)
 
-    with pytest.raises(StageError, match=r"pictures are \(1, 4, 4\); .* digits, \(1, 28, 28\)"):
+    with pytest.raises(StageError, match=r"images are \(1, 4, 4\); .* digits, \(1, 28, 28\)"):
         bundle_quality(other.folder, str(runs.MNIST), [f"data.cache={tmp_path / 'cache'}"])
     few = Data(
         data.train, data.validation, Split(data.test.images[:5], None), (), data.fingerprints, ()
     )
-    with pytest.raises(DataError, match="5 test pictures are too few: 6 or more"):
+    with pytest.raises(DataError, match="5 test images are too few: 6 or more"):
         measure_quality(picker(data.train.images), few, config, samples=10)
 
 

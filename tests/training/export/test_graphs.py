@@ -123,8 +123,8 @@ def test_parity_is_recorded(finished: Workdir) -> None:
         assert report["parity"][graph]["equal_bits_at_all_batch_sizes"] is True
 
 
-def test_an_optimal_scale_is_fixed_by_all_training_pictures(copied: Workdir) -> None:
-    """The export's number is the error of the exported graphs on the training pictures, and it is
+def test_an_optimal_scale_is_fixed_by_all_training_images(copied: Workdir) -> None:
+    """The export's number is the error of the exported graphs on the training images, and it is
     the one that the bounds and the bundle have."""
     document = read_json(copied.config)
     document["model"]["likelihood"] = {"family": "gaussian", "scale": "optimal"}
@@ -137,14 +137,14 @@ def test_an_optimal_scale_is_fixed_by_all_training_pictures(copied: Workdir) -> 
     written = bundle(copied.folder)
 
     scale = read_json(copied.export)["scale"]
-    assert scale == pytest.approx(_error_on_training_pictures(copied), rel=0.02)
+    assert scale == pytest.approx(_error_on_training_images(copied), rel=0.02)
     spec = written.manifest.likelihood
     assert spec is not None
     assert (spec.family, spec.scale) == ("gaussian", scale)
     assert "nats_per_dimension" in written.manifest.metrics
 
 
-def _error_on_training_pictures(workdir: Workdir) -> float:
+def _error_on_training_images(workdir: Workdir) -> float:
     """Root mean squared error at z ~ q(z|x), with other draws than the export's."""
     graphs = load_graphs(read_export(workdir))
     targets = pixels.to_float(np.asarray(reload_data(workdir, workdir.read_config()).train.images))

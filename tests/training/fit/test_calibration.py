@@ -56,14 +56,14 @@ def calibrated(model: VAE, images: Images, most: int = 0) -> Any:
     return calibrated_scale(model, images, seed=0, device=torch.device("cpu"), most=most)
 
 
-def pictures(*levels: int) -> Images:
+def levels(*levels: int) -> Images:
     return np.array(levels, np.uint8).reshape(-1, 1, 1, 1).repeat(2, 1).repeat(2, 2)
 
 
-def test_the_optimal_scale_is_the_error_of_all_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_optimal_scale_is_the_error_of_all_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors of 0, 51 and 102 grey levels: √((0 + 0.2² + 0.4²)/3), however they fall into
     batches."""
-    images, model = pictures(102, 153, 204), constant(0.4)
+    images, model = levels(102, 153, 204), constant(0.4)
 
     whole = calibrated(model, images)
     monkeypatch.setattr(calibration, "_BATCH", 2)
@@ -72,22 +72,22 @@ def test_the_optimal_scale_is_the_error_of_all_pictures(monkeypatch: pytest.Monk
     assert calibrated(model, images) == pytest.approx(whole)
 
 
-def test_some_of_the_pictures_will_do() -> None:
+def test_some_of_the_images_will_do() -> None:
     """`most` of them are looked at, evenly chosen."""
-    images = pictures(102, 153, 102, 153)
+    images = levels(102, 153, 102, 153)
 
     assert calibrated(constant(0.4), images, most=2) == pytest.approx(SCALE_FLOOR)
     assert calibrated(constant(0.4), images) == pytest.approx(math.sqrt(0.02))
 
 
 def test_the_optimal_scale_has_a_floor() -> None:
-    """Pictures that are reconstructed to the last digit have a scale of one grey level."""
-    assert calibrated(constant(0.0), pictures(0, 0)) == SCALE_FLOOR
+    """Images that are reconstructed to the last digit have a scale of one grey level."""
+    assert calibrated(constant(0.0), levels(0, 0)) == SCALE_FLOOR
 
 
 def test_latents_are_drawn_and_the_draws_are_fixed() -> None:
-    """Pictures are decoded from z ~ q(z|x), as in training, and the same ones each time."""
-    model, images = vae(OPTIMAL), pictures(10, 200, 90)
+    """Images are decoded from z ~ q(z|x), as in training, and the same ones each time."""
+    model, images = vae(OPTIMAL), levels(10, 200, 90)
     with torch.no_grad():
         mean = model.encoder(torch.from_numpy(images.transpose(0, 3, 1, 2) / np.float32(255)))[0]
         at_the_mean = model.decoder(mean)[1].numpy()
@@ -106,7 +106,7 @@ def test_latents_are_drawn_and_the_draws_are_fixed() -> None:
     ],
 )
 def test_other_scales_are_the_weights_own(likelihood: Any, scale: Any) -> None:
-    """Where pictures decide nothing, none are looked at."""
+    """Where images decide nothing, none are looked at."""
     assert calibrated(vae(likelihood, channels=3), np.empty((0, 2, 2, 3), np.uint8)) == scale
 
 
@@ -131,7 +131,7 @@ def test_scales_are_figures_of_their_own() -> None:
     }  # fmt: skip
 
 
-def test_large_pictures_are_decoded_fewer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_are_decoded_fewer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is decoded together has a bound on its values, as in validation."""
     monkeypatch.setattr(memmap, "_VALUES", 3 * 4)
     model, counts = constant(0.5), []

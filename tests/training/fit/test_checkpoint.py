@@ -90,17 +90,17 @@ def test_a_checkpoint_of_an_older_format_is_called_so(tmp_path: Path) -> None:
         read_checkpoint(workdir, runs.config(tmp_path), PRINTS)
 
 
-def test_other_pictures_are_named(tmp_path: Path) -> None:
-    """Resuming on other pictures fails."""
+def test_other_images_are_named(tmp_path: Path) -> None:
+    """Resuming on other images fails."""
     workdir = Workdir(tmp_path / "run")
     write_checkpoint(workdir, checkpoint(tmp_path))
 
-    with pytest.raises(ConfigError, match="the pictures"):
+    with pytest.raises(ConfigError, match="the images"):
         read_checkpoint(workdir, runs.config(tmp_path), {"train": "def"})
 
 
 def test_what_does_not_shape_the_weights_may_change(tmp_path: Path) -> None:
-    """A resumed run may read its pictures from elsewhere, be saved more often, and name its
+    """A resumed run may read its images from elsewhere, be saved more often, and name its
     bundle anew; a setting that an older version knew is no hindrance."""
     workdir = Workdir(tmp_path / "run")
     written = checkpoint(tmp_path)

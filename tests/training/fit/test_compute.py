@@ -97,7 +97,7 @@ def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def gradients(vae: VAE, samples: int) -> dict[str, Tensor]:
-    """Of a training step's loss, by parameter; always of the same pictures and noise."""
+    """Of a training step's loss, by parameter; always of the same images and noise."""
     rng = torch.Generator().manual_seed(1)
     images = (torch.rand(4, 1, 28, 28, generator=rng) < 0.3).float()
     noise = torch.randn(4, samples, 3, generator=rng)

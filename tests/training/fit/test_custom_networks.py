@@ -89,7 +89,7 @@ def test_options_are_part_of_the_run(tmp_path: Path) -> None:
     ],
 )
 def test_what_can_not_be_exported_is_refused(tmp_path: Path, decoder: str, message: str) -> None:
-    """Before any picture is read, one sentence names the class and what is wrong with it."""
+    """Before any image is read, one sentence names the class and what is wrong with it."""
     broken = runs.custom_config(tmp_path, "data.source=nowhere", decoder=decoder)
 
     with pytest.raises(ConfigError, match=message):

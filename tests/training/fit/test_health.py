@@ -26,7 +26,7 @@ def figures(kl: tuple[float, ...], active: int) -> Figures:
     ("kl", "active", "code"),
     [
         ((0.0,) * 20, 0, "collapse"),
-        ((5.0,) * 20, 0, "collapse"),  # the same posterior for every picture
+        ((5.0,) * 20, 0, "collapse"),  # the same posterior for every image
         ((0.002,) * 20, 3, "collapse"),
         ((2.0,) + (0.0,) * 19, 1, "few active units"),
     ],

@@ -254,13 +254,13 @@ def test_a_reference_added_later_is_of_the_mixture(mixed: Workdir, tmp_path: Pat
 
 @in_loop
 async def test_the_bundle_is_served(mixed: Workdir) -> None:
-    """The service opens it, draws from its mixture, and scores a picture with the bound that the
+    """The service opens it, draws from its mixture, and scores an image with the bound that the
     run's own graphs and prior give it."""
     mixture = load_graphs(read_export(mixed)).mixture
     assert mixture is not None
     async with live(mixed.bundles) as (_, client):
         drawn = (await client.post("/sample", json={"n": 6, "seed": 3})).json()
-        digit = (runs.ROOT / "tests" / "data" / "pictures" / "digit.png").read_bytes()
+        digit = (runs.ROOT / "tests" / "data" / "images" / "digit.png").read_bytes()
         files = {"images": ("digit.png", digit, "image/png")}
         scored = (await client.post("/score", files=files, params={"seed": 3})).json()
     expected = mixture.draw([3] * 6, range(6), np.ones(6, np.float32), (4,))

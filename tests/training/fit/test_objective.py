@@ -51,7 +51,7 @@ def loss_and_gradients(
 
 @pytest.mark.parametrize("beta", [1.0, 0.3])
 def test_the_elbo(beta: float) -> None:
-    """By default the loss is −(log p(x|z) − β KL), averaged over the pictures."""
+    """By default the loss is −(log p(x|z) − β KL), averaged over the images."""
     model = vae()
     images, noise = minibatch(1)
     passed = model(images, noise)

@@ -1,4 +1,4 @@
-"""The figures of an epoch are means over its pictures."""
+"""The figures of an epoch are means over its images."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from training.fit.running_sums import Totals
 DEVICE = torch.device("cpu")
 
 
-def test_figures_are_means_over_all_pictures() -> None:
-    """Minibatches of different sizes weigh by their pictures."""
+def test_figures_are_means_over_all_images() -> None:
+    """Minibatches of different sizes weigh by their images."""
     likelihood, mean, logvar = torch.randn(9), torch.randn(9, 3), torch.randn(9, 3)
     totals = Totals(3, DEVICE)
     for part in (slice(0, 7), slice(7, 9)):
@@ -65,7 +65,7 @@ def test_a_map_counts_value_by_value() -> None:
 
 
 def test_a_divergence_that_comes_whole_is_not_told_by_dimension() -> None:
-    """Under a mixture there is one KL a picture: it counts, and no dimension has a part of it."""
+    """Under a mixture there is one KL an image: it counts, and no dimension has a part of it."""
     likelihood, divergences, mean = torch.randn(9), torch.randn(9, 1), torch.randn(9, 3)
     totals = Totals(3, DEVICE, divided=False)
     totals.add(likelihood, divergences, mean)

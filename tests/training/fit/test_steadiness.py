@@ -38,7 +38,7 @@ def test_a_falling_noisy_loss_is_steady(seed: int, noise: float) -> None:
 
 @pytest.mark.parametrize("level", [206.0, 1e3, 1e30])
 def test_a_jump_that_stays_is_lost(level: float) -> None:
-    """A loss back at what the mean picture costs, or above, is beyond the range for good."""
+    """A loss back at what the mean image costs, or above, is beyond the range for good."""
     steadiness = after([*falling(2000), *[level] * 499])
     assert not steadiness.steady
     assert not steadiness.is_lost(100_000)
@@ -84,7 +84,7 @@ def test_an_explosion_from_the_start_is_one() -> None:
 
 
 def test_a_small_minibatch_may_waver_more() -> None:
-    """The last minibatch of an epoch may hold one picture: 50 nats more are then no jump."""
+    """The last minibatch of an epoch may hold one image: 50 nats more are then no jump."""
     steadiness = after(falling(2000))
     steadiness.add(140.0, 1 / 128, DIMENSIONS)
     assert steadiness.steady

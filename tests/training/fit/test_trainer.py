@@ -90,7 +90,7 @@ def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_bound_rises(finished: Workdir) -> None:
-    """A few seconds on some hundred real pictures raise the bound far above its start."""
+    """A few seconds on some hundred real images raise the bound far above its start."""
     bounds = [line["elbo"] for line in log(finished)]
 
     assert len(bounds) == 12
@@ -301,7 +301,7 @@ def test_overflow_keeps_the_last_good_checkpoint(
 
 
 def flooded_after(step: int, monkeypatch: pytest.MonkeyPatch, until: int = sys.maxsize) -> None:
-    """From `step` on the pictures are other than any before: finite, and far too bright."""
+    """From `step` on the images are other than any before: finite, and far too bright."""
     original = Minibatches.__getitem__
 
     def flooded(self: Minibatches, wanted: int) -> torch.Tensor:
@@ -396,9 +396,9 @@ def test_early_stop_exports_the_best_epoch(tmp_path: Path) -> None:
     assert log(resumed) == lines
 
 
-def test_colour_pictures_with_a_learned_scale(tmp_path: Path) -> None:
-    """A folder of colour pictures trains a conv network whose Gaussian scale finds its value."""
-    folder = runs.write_pictures(tmp_path / "pictures", 40)
+def test_colour_images_with_a_learned_scale(tmp_path: Path) -> None:
+    """A folder of colour images trains a conv network whose Gaussian scale finds its value."""
+    folder = runs.write_images(tmp_path / "pictures", 40)
     config = runs.config(
         tmp_path,
         "model={channels=3, height=16, width=20, latent_dim=4, "
@@ -424,9 +424,9 @@ def test_colour_pictures_with_a_learned_scale(tmp_path: Path) -> None:
     ],
 )
 def test_scales_that_find_their_value(tmp_path: Path, likelihood: str, names: list[str]) -> None:
-    """The bound rises, on pictures held back too, and the scales that are told shrink with the
+    """The bound rises, on images held back too, and the scales that are told shrink with the
     error."""
-    folder = runs.write_pictures(tmp_path / "pictures", 60, size=(8, 8))
+    folder = runs.write_images(tmp_path / "pictures", 60, size=(8, 8))
     config = runs.config(
         tmp_path,
         "model={channels=3, height=8, width=8, latent_dim=2, "
@@ -446,9 +446,7 @@ def test_scales_that_find_their_value(tmp_path: Path, likelihood: str, names: li
     assert sum(last[name] for name in names) < sum(first[name] for name in names)
 
 
-def test_augmented_pictures_train_and_resume(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_augmented_images_train_and_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run with augmentation that was stopped and resumed ends with the same bits, its settings
     in the configuration, and other weights than without."""
     config = runs.config(tmp_path, "data.augment={flip=0.5, shift=1}", "epochs=4")
@@ -477,9 +475,9 @@ def test_bfloat16_trains(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:
-    """Skipped pictures and the sizes of the splits are told at the start."""
-    folder = runs.write_pictures(tmp_path / "pictures", 12, mode="L", size=(28, 28))
-    (folder / "broken.png").write_text("no picture")
+    """Skipped images and the sizes of the splits are told at the start."""
+    folder = runs.write_images(tmp_path / "pictures", 12, mode="L", size=(28, 28))
+    (folder / "broken.png").write_text("no image")
     told = io.StringIO()
     config = runs.config(tmp_path, "data.skip_unreadable=true", "epochs=1", data=folder)
 
@@ -487,4 +485,4 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
 
     assert "left out, unreadable: " in told.getvalue()
     assert "broken.png" in told.getvalue()
-    assert "11 pictures to train on, 0 to validate, 1 to test" in told.getvalue()
+    assert "11 images to train on, 0 to validate, 1 to test" in told.getvalue()

@@ -1,4 +1,4 @@
-"""The bound on pictures that are not trained on."""
+"""The bound on images that are not trained on."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_noise_is_fixed() -> None:
 
 
 def test_an_optimal_scale_is_the_one_given() -> None:
-    """With it given, a validation picture's bound does not depend on the others of its batch."""
+    """With it given, a validation image's bound does not depend on the others of its batch."""
     torch.manual_seed(0)
     network = MlpConfig(hidden=(8,))
     likelihood = GaussianConfig(scale="optimal")

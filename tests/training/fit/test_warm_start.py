@@ -197,7 +197,7 @@ def test_a_run_goes_on_from_a_bundle(finished: Workdir, tmp_path: Path) -> None:
 
 
 def test_the_command_takes_a_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`--init` is read before the pictures are, and what it can't use is a sentence."""
+    """`--init` is read before the images are, and what it can't use is a sentence."""
     arguments = ["fit", str(runs.preset(tmp_path)), "--workdir", str(tmp_path / "run")]
 
     status = main([*arguments, "--data", str(tmp_path / "none"), "--init", str(MNIST)])

@@ -70,8 +70,8 @@ def test_a_run_alone_is_not_the_best() -> None:
     assert marks("bound", measured(-84.0), {}) == [None, None]
 
 
-def test_other_pictures_are_not_compared() -> None:
-    """Figures of other numbers of pictures are told as such."""
+def test_other_images_are_not_compared() -> None:
+    """Figures of other numbers of images are told as such."""
     compared = compare(
         [record("a", metrics=measured(-84.0)), record("b", metrics=measured(-83.0, n=10))]
     )
@@ -91,7 +91,7 @@ def test_other_pictures_are_not_compared() -> None:
     ],
 )
 def test_figures_of_other_numbers_are_not_compared(key: str, value: object) -> None:
-    """A density is no probability, and other pictures' figures are other figures."""
+    """A density is no probability, and other images' figures are other figures."""
     settings = {"model.likelihood.family": "gaussian", "model.channels": 3}
     records = [
         record("a", settings=settings, metrics=measured(-84.0, name="elbo")),
@@ -105,7 +105,7 @@ def test_figures_of_other_numbers_are_not_compared(key: str, value: object) -> N
 
 
 def test_figures_of_another_split_are_not_compared() -> None:
-    """Validation pictures choose, test pictures tell: their figures are not set side by side."""
+    """Validation images choose, test images tell: their figures are not set side by side."""
     records = [
         record("a", metrics=measured(-84.0, name="elbo")),
         record("b", split="validation", metrics=measured(-83.0, name="elbo")),
@@ -118,7 +118,7 @@ def test_figures_of_another_split_are_not_compared() -> None:
 
 
 def test_every_figure_is_of_the_pixels_that_the_bound_names() -> None:
-    """As many other pictures are other pictures, for figures too that don't state them."""
+    """As many other images are other images, for figures too that don't state them."""
 
     def metrics(digest: str) -> dict[str, Metric]:
         note = f"in nats; SHA-256 of the pixels: {digest * 64}"
@@ -133,7 +133,7 @@ def test_every_figure_is_of_the_pixels_that_the_bound_names() -> None:
 
 
 def test_samples_are_compared_across_likelihoods() -> None:
-    """They are measured as pictures, whatever the bound is of."""
+    """They are measured as images, whatever the bound is of."""
     name = "sample_frechet_distance"
     records = [
         record(family, settings={"model.likelihood.family": family}, metrics=found)

@@ -1,4 +1,4 @@
-"""Pictures side by side, and that as a file."""
+"""Images side by side, and that as a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.reports.image_grid import enlarge, tile, write_image
 
 @pytest.mark.parametrize(("count", "columns", "size"), [(6, 3, (14, 23)), (7, 3, (20, 23))])
 def test_tiles(count: int, columns: int, size: tuple[int, int]) -> None:
-    """Pictures stand row by row with gaps between; a last row may be short."""
+    """Images stand row by row with gaps between; a last row may be short."""
     images = np.arange(count, dtype=np.uint8).repeat(20).reshape(count, 4, 5, 1)
 
     grid = tile(images, columns)
@@ -29,8 +29,8 @@ def test_tiles(count: int, columns: int, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
-def test_a_picture_is_written_as_it_is(channels: int, mode: str, tmp_path: Path) -> None:
-    """Grey and colour pictures come back from the file, enlarged by a whole factor."""
+def test_a_image_is_written_as_it_is(channels: int, mode: str, tmp_path: Path) -> None:
+    """Grey and colour images come back from the file, enlarged by a whole factor."""
     image = np.random.default_rng(0).integers(0, 256, (40, 300, channels), np.uint8)
 
     write_image(tmp_path / "grid.png", enlarge(image))

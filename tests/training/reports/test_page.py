@@ -53,7 +53,7 @@ def test_attributes_are_escaped() -> None:
 
 
 def test_a_page_asks_the_network_for_nothing() -> None:
-    """Pictures are inline, and a policy forbids the rest."""
+    """Images are inline, and a policy forbids the rest."""
     content = page("a & b", plot(Figure(), "nothing")).decode()
 
     assert "default-src 'none'; img-src data:" in content

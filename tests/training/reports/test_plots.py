@@ -1,4 +1,4 @@
-"""Every figure is a picture of the right thing."""
+"""Every figure is an image of the right thing."""
 
 from __future__ import annotations
 
@@ -108,8 +108,8 @@ def test_the_latent_space_in_two_dimensions(dimensions: int, classes: tuple[str,
     assert drawn == 50
 
 
-def test_one_picture_is_a_point() -> None:
-    """One test picture is drawn, though one point has no principal components."""
+def test_one_image_is_a_point() -> None:
+    """One test image is drawn, though one point has no principal components."""
     figure = draw_latent(np.ones((1, 5), np.float32), np.zeros(1, np.int64), ())
 
     offsets = cast(Any, figure.axes[0].collections[0]).get_offsets()

@@ -23,7 +23,7 @@ def unfinished(workdir: Workdir, epochs: int) -> Workdir:
 
 
 def test_a_finished_run(finished: Workdir) -> None:
-    """Settings, epochs, figures and the KL of the test pictures are those of its files."""
+    """Settings, epochs, figures and the KL of the test images are those of its files."""
     record = read_record(finished.folder)
 
     assert record.finished
@@ -34,7 +34,7 @@ def test_a_finished_run(finished: Workdir) -> None:
 
 
 def test_an_unfinished_run(copied: Workdir) -> None:
-    """What is not there yet is empty, and the KL is that of the last epoch's training pictures."""
+    """What is not there yet is empty, and the KL is that of the last epoch's training images."""
     record = read_record(unfinished(copied, 3).folder)
 
     assert record.progress == "unfinished: 3 of 12 epochs"
@@ -60,7 +60,7 @@ def test_a_run_that_stopped_early_says_so(copied: Workdir) -> None:
 
 
 def test_paths_are_left_out(finished: Workdir) -> None:
-    """Nothing says where pictures or cache lie on the machine."""
+    """Nothing says where images or cache lie on the machine."""
     record = read_record(finished.folder)
 
     assert str(runs.ROOT) not in json.dumps([record.settings, record.run])

@@ -27,7 +27,7 @@ def sections(content: str) -> list[str]:
 
 
 def test_a_finished_run_has_everything(copied: Workdir) -> None:
-    """Every figure with its error, seven curves, the KL, four pictures, settings and machine."""
+    """Every figure with its error, seven curves, the KL, four images, settings and machine."""
     content = written(copied)
 
     metric = read_json(copied.metrics)["metrics"]["bound"]
@@ -84,7 +84,7 @@ def test_warnings_and_settings_are_escaped(copied: Workdir) -> None:
 
 
 def test_no_path_of_the_machine_is_told(copied: Workdir) -> None:
-    """A report can be sent on: it says neither where pictures lie nor where the run does."""
+    """A report can be sent on: it says neither where images lie nor where the run does."""
     content = written(copied)
 
     assert str(runs.ROOT) not in content

@@ -78,8 +78,8 @@ def test_a_sweep_without_a_preset(tmp_path: Path) -> None:
         sweep.config({"seed": 1}, [])
 
 
-def test_early_stopping_keeps_its_validation_pictures() -> None:
-    """The best one's command trains on all pictures, unless early stopping needs some."""
+def test_early_stopping_keeps_its_validation_images() -> None:
+    """The best one's command trains on all images, unless early stopping needs some."""
     common = {"data": {"validation_share": 0.1}}
     plain = Sweep.model_validate({"preset": "mnist", "set": common, "vary": {"seed": [1]}})
     stopping = plain.model_copy(update={"set": {**common, "early_stop": 3}})

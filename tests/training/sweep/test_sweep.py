@@ -161,7 +161,7 @@ def test_a_grid_has_every_combination(tmp_path: Path, capsys: pytest.CaptureFixt
     made = [(one["settings"]["model.network.hidden"], one["settings"]["seed"]) for one in trials]
     assert sorted(made) == [([8], 1), ([8], 2), ([16, 8], 1), ([16, 8], 2)]
     best = trials[0]["settings"]
-    command = shown.split("the best one, on all pictures: ")[1]
+    command = shown.split("the best one, on all images: ")[1]
     assert command.startswith(f"vaetrain run {tmp_path / 'tiny.toml'} --set ")
     assert f"--set seed={best['seed']}" in command
     assert "validation_share" not in command
@@ -314,14 +314,14 @@ def test_a_sweep_without_a_good_trial_fails(tmp_path: Path, capsys: Any) -> None
 
 
 def test_augmentation_may_vary(tmp_path: Path) -> None:
-    """The pictures that trials are compared by are not augmented."""
+    """The images that trials are compared by are not augmented."""
     require_comparable(sweep(tmp_path, "[vary]\ndata.augment.shift = [0, 1]\n"), [])
 
 
-def test_other_pictures_are_refused_before_a_trial_goes_on(
+def test_other_images_are_refused_before_a_trial_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An interrupted trial is not marked as failed by a call with other pictures."""
+    """An interrupted trial is not marked as failed by a call with other images."""
     wanted = sweep(tmp_path, 'search = "grid"\n[vary]\nseed = [1]\n')
     with monkeypatch.context() as patch:
         interrupt_at(5, patch)
@@ -331,7 +331,7 @@ def test_other_pictures_are_refused_before_a_trial_goes_on(
     about = read_json(path)
     write_json(path, {**about, "fingerprints": {"train": "others"}})
 
-    with pytest.raises(ConfigError, match="made with other pictures"):
+    with pytest.raises(ConfigError, match="made with other images"):
         run_sweep(wanted, tmp_path / "sweep", console=runs.QUIET)
     write_json(path, about)
     (ended,) = run_sweep(wanted, tmp_path / "sweep", console=runs.QUIET)

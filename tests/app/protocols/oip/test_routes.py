@@ -40,7 +40,7 @@ Send = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
 INFER = "/v2/models/arithmetic-encoder/infer"
 
 
-def pictures(*values: float) -> Floats:
+def images(*values: float) -> Floats:
     return np.repeat(np.array(values, np.float32), SIZE * SIZE).reshape(-1, 1, SIZE, SIZE)
 
 
@@ -68,13 +68,13 @@ def check(answer: httpx.Response, status: int, words: str = "") -> str:
 async def test_answers_without_any_header_of_the_client(repository: Path) -> None:
     """A body without Content-Type, as the synchronous client sends it, is taken as it is."""
     async with serving(repository) as client:
-        answer = await client.post(INFER, content=body(pictures(0.5)))
+        answer = await client.post(INFER, content=body(images(0.5)))
         assert "content-type" not in answer.request.headers
         document = answer.json()
         [mean, logvar] = document["outputs"]
         assert (mean["data"], logvar["data"]) == ([0.5, 0.5], [0, 0])
         assert answer.headers["content-type"] == "application/json"
-        raw = await client.post(INFER, content=pictures(0.5).tobytes(), headers=length(0))
+        raw = await client.post(INFER, content=images(0.5).tobytes(), headers=length(0))
         size = int(raw.headers["inference-header-content-length"])
         assert raw.headers["content-type"] == "application/octet-stream"
         assert np.frombuffer(raw.content[size:], "<f4").tolist() == [0.5, 0.5, 0, 0]
@@ -100,7 +100,7 @@ async def test_answers_are_plain_unless_asked_for(repository: Path) -> None:
             answer = await client.get(path, headers={"Accept-Encoding": "gzip"})
             assert "content-encoding" not in answer.headers
         for sent, wanted in (("gzip", "gzip"), ("deflate", "deflate"), ("gzip, deflate", None)):
-            answer = await post(body(pictures(1)), Accept_Encoding=sent)(client)
+            answer = await post(body(images(1)), Accept_Encoding=sent)(client)
             assert answer.headers.get("content-encoding") == wanted
             assert answer.json()["outputs"][0]["data"] == [1, 1]
 
@@ -126,14 +126,14 @@ REFUSED: dict[str, tuple[Send, int, str]] = {
     "bomb": (post(gzip.compress(bytes(9000)), Content_Encoding="gzip"), 413, "4096 bytes"),
     "large": (post(bytes(5000)), 413, "4096 bytes"),
     "long JSON": (post(b" " * 3000), 413, "send tensors as binary"),
-    "rows": (post(body(pictures(*[0] * 9))), 400, "1 … 8"),
-    "pixels": (post(body(pictures(*[0] * 8))), 400, "split it"),
+    "rows": (post(body(images(*[0] * 9))), 400, "1 … 8"),
+    "pixels": (post(body(images(*[0] * 8))), 400, "split it"),
     "classes": (
-        post(body(pictures(0), outputs=[{"name": "mean", "parameters": {"classification": 1}}])),
+        post(body(images(0), outputs=[{"name": "mean", "parameters": {"classification": 1}}])),
         501,
         "no classes",
     ),
-    "timeout": (post(body(pictures(0), parameters={"timeout": 1})), 504, "1e-06 s"),
+    "timeout": (post(body(images(0), parameters={"timeout": 1})), 504, "1e-06 s"),
     "load": (post(b"{}", "/v2/repository/models/arithmetic/load"), 403, "VAE_REPOSITORY_API"),
     "unload": (post(b"{}", "/v2/repository/models/arithmetic/unload"), 403, "operator"),
 }
@@ -151,7 +151,7 @@ async def test_every_error_is_the_protocols(repository: Path, name: str) -> None
         assert answer.headers["x-request-id"]
         if status == 405:
             assert answer.headers["allow"] in ("GET", "POST")
-        assert (await client.post(INFER, content=body(pictures(0)))).status_code == 200
+        assert (await client.post(INFER, content=body(images(0)))).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ async def test_domain_errors_keep_their_headers(
 
     monkeypatch.setattr(infer, "run", fail)
     async with serving(repository) as client:
-        answer = await client.post(INFER, content=body(pictures(0)))
+        answer = await client.post(INFER, content=body(images(0)))
     check(answer, status, error.detail)
     assert answer.headers.get("retry-after") == ("1" if status in (429, 503) else None)
     assert answer.headers.get("connection") == ("close" if status == 408 else None)
@@ -192,7 +192,7 @@ async def test_a_defect_tells_nothing_of_its_insides(
 
     monkeypatch.setattr(infer, "run", fail)
     async with serving(repository) as client:
-        sentence = check(await client.post(INFER, content=body(pictures(0))), 500)
+        sentence = check(await client.post(INFER, content=body(images(0))), 500)
     assert "secret" not in sentence
     assert "ZeroDivisionError: secret" in caplog.text
 
@@ -204,10 +204,10 @@ async def test_a_full_queue_answers_at_once(repository: Path) -> None:
         await loaded(app)
         admission = context_of(app).service._admission
         with admission.admit(100):
-            answer = await client.post(INFER, content=body(pictures(0)))
+            answer = await client.post(INFER, content=body(images(0)))
         check(answer, 429, "full")
         assert answer.headers["retry-after"] == "1"
-        assert (await client.post(INFER, content=body(pictures(0)))).status_code == 200
+        assert (await client.post(INFER, content=body(images(0)))).status_code == 200
         assert admission.used == 0
 
 
@@ -229,7 +229,7 @@ async def test_a_damaged_bundle_says_why(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"\x00")
     async with serving(tmp_path) as client:
         index = (await client.post("/v2/repository/index")).json()
-        refused = await client.post(INFER, content=body(pictures(0)))
+        refused = await client.post(INFER, content=body(images(0)))
         ready = (await client.post("/v2/repository/index", json={"ready": True})).json()
     check(refused, 503, "decoder.onnx")
     assert refused.headers["retry-after"]
@@ -257,7 +257,7 @@ async def test_rows_of_many_callers_share_batches(repository: Path) -> None:
     async with running(repository) as app, client_of(app) as client:
         await loaded(app)
         answers = await asyncio.gather(
-            *(client.post(INFER, content=body(pictures(k / 64))) for k in range(64))
+            *(client.post(INFER, content=body(images(k / 64))) for k in range(64))
         )
         entry_ = (await client.get("/v2/models/arithmetic-encoder/stats")).json()["model_stats"][0]
     means = [answer.json()["outputs"][0]["data"][0] for answer in answers]
@@ -289,9 +289,9 @@ async def test_the_engine_is_used_for_the_cost_of_all_stages(
         monkeypatch.setattr(Engine, "begin", note)
         latents = orjson.dumps({"inputs": [entry(np.ones((3, LATENT), np.float32), name="latent")]})
         for kind, content in (
-            ("encoder", body(pictures(0, 1))),
+            ("encoder", body(images(0, 1))),
             ("decoder", latents),
-            ("reconstruct", body(pictures(0, 1))),
+            ("reconstruct", body(images(0, 1))),
         ):
             answer = await client.post(f"/v2/models/arithmetic-{kind}/infer", content=content)
             assert answer.status_code == 200
@@ -313,7 +313,7 @@ ENCODINGS: list[tuple[str | None, Callable[[bytes], bytes]]] = [
 def test_whatever_is_sent_is_answered_or_refused(repository: Path, data: st.DataObject) -> None:
     """Cut, doubled and damaged requests, compressed or not, with any length: 200, or the one shape
     of error with a status of the caller's; never a 500."""
-    array = pictures(0.5)
+    array = images(0.5)
     parameters = {"binary_data_size": array.nbytes}
     head = orjson.dumps({"inputs": [entry(array, data=None, parameters=parameters)]})
     whole = data.draw(st.sampled_from([head + array.tobytes(), body(array), array.tobytes()]))

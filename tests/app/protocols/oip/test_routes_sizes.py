@@ -17,7 +17,7 @@ from tests.arithmetic_maps import SCALING, SHIFT
 
 
 def blocks(height: int, width: int) -> Floats:
-    """A picture of 2×2 blocks, each with a level of its own, in three channels."""
+    """An image of 2×2 blocks, each with a level of its own, in three channels."""
     small = np.arange(3 * height * width // 4, dtype=np.float32).reshape(1, 3, height // 2, -1)
     return small.repeat(2, axis=2).repeat(2, axis=3) / np.float32(64)
 
@@ -30,21 +30,21 @@ def body(array: Floats, name: str = "image") -> bytes:
 @in_loop
 async def test_each_size_is_answered_in_its_own(maps: Path, height: int, width: int) -> None:
     """Latents come scaled as the manifest says, go back the same way, and pixels are as sent."""
-    picture = blocks(height, width)
+    image = blocks(height, width)
     async with serving(maps) as client:
-        encoded = await client.post("/v2/models/maps-encoder/infer", content=body(picture))
+        encoded = await client.post("/v2/models/maps-encoder/infer", content=body(image))
         mean = encoded.json()["outputs"][0]
         latents = np.array(mean["data"], np.float32).reshape(mean["shape"])
         decoded = await client.post(
             "/v2/models/maps-decoder/infer", content=body(latents, "latent")
         )
-        whole = await client.post("/v2/models/maps-reconstruct/infer", content=body(picture))
+        whole = await client.post("/v2/models/maps-reconstruct/infer", content=body(image))
     assert mean["shape"] == [1, 3, height // 2, width // 2]
-    np.testing.assert_allclose(latents, (picture[:, :, ::2, ::2] - SHIFT) * SCALING, atol=1e-6)
+    np.testing.assert_allclose(latents, (image[:, :, ::2, ::2] - SHIFT) * SCALING, atol=1e-6)
     for answer in (decoded, whole):
         pixels = answer.json()["outputs"][0]
-        assert (pixels["name"], pixels["shape"]) == ("pixels", list(picture.shape))
-        np.testing.assert_allclose(pixels["data"], picture.ravel(), atol=1e-5)
+        assert (pixels["name"], pixels["shape"]) == ("pixels", list(image.shape))
+        np.testing.assert_allclose(pixels["data"], image.ravel(), atol=1e-5)
 
 
 @in_loop
@@ -66,7 +66,7 @@ async def test_sizes_that_the_model_does_not_take_are_refused(maps: Path) -> Non
 
 @in_loop
 async def test_rows_are_admitted_at_their_own_size(maps: Path) -> None:
-    """Latents cost the pictures that they become, not those of the model's own size, 8×12."""
+    """Latents cost the images that they become, not those of the model's own size, 8×12."""
     small, large = (np.zeros((1, 3, side, side), np.float32) for side in (4, 8))
     async with serving(maps, queue_pixels=8 * 12) as client:
         path = "/v2/models/maps-decoder/infer"

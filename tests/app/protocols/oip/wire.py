@@ -17,7 +17,7 @@ ROW_BYTES = 24
 
 
 def rows(n: int = 1) -> Floats:
-    """Pictures 1×2×3 with a number of its own for each value."""
+    """Images 1×2×3 with a number of its own for each value."""
     return np.arange(6 * n, dtype=np.float32).reshape(n, 1, 2, 3)
 
 

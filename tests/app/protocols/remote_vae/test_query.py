@@ -78,7 +78,7 @@ def test_whose_scaling_holds(sent: list[tuple[str, str]], scaling: Scaling | Non
     assert decode_query(request(*SHAPE, *sent)).scaling == scaling
 
 
-def test_encode_tells_a_picture_from_a_tensor_by_the_shape() -> None:
+def test_encode_tells_a_image_from_a_tensor_by_the_shape() -> None:
     """Without a shape the body is a file, and the answer float32."""
     assert encode_query(request(("scaling_factor", "2"))) == EncodeQuery(
         None, "float32", Scaling(2)

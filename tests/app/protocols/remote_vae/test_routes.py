@@ -79,12 +79,12 @@ async def test_decode_answers_numbers(maps: Path) -> None:
 
 
 @in_loop
-async def test_encode_takes_pictures_and_tensors(maps: Path) -> None:
-    """A file without a type, bytes and numbers of one picture are the same latent."""
-    picture = blocks(8, 12)
+async def test_encode_takes_images_and_tensors(maps: Path) -> None:
+    """A file without a type, bytes and numbers of one image are the same latent."""
+    image = blocks(8, 12)
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
-    chw = picture.transpose(2, 0, 1)[None]
+    Image.fromarray(image).save(file, "PNG")
+    chw = image.transpose(2, 0, 1)[None]
     numbers = (chw / 127.5 - 1).astype(np.float32)
     async with serving(maps) as client:
         params: dict[str, Any] = {"scaling_factor": 2.0, "shift_factor": 0.5}
@@ -207,7 +207,7 @@ async def test_decode_refuses(
     ("parameters", "body", "code"),
     [
         ({}, b"", "invalid_picture"),
-        ({}, b"no picture", "invalid_picture"),
+        ({}, b"no image", "invalid_picture"),
         ({"shape": [1, 3, 4, 4], "dtype": "float32"}, bytes(7), "malformed_request"),
         ({"shape": [1, 1, 4, 4], "dtype": "float32"}, bytes(64), "invalid_field"),
         ({"shape": [1, 3, 3, 4], "dtype": "uint8"}, bytes(36), "invalid_field"),
@@ -219,7 +219,7 @@ async def test_decode_refuses(
 async def test_encode_refuses(
     maps: Path, parameters: dict[str, Any], body: bytes, code: str
 ) -> None:
-    """Neither a picture nor a tensor of pictures."""
+    """Neither an image nor a tensor of images."""
     async with serving(maps) as client:
         answer = await client.post("/remote-vae/encode", params=parameters, content=body)
     assert answer.json()["code"] == code
@@ -227,25 +227,25 @@ async def test_encode_refuses(
 
 @in_loop
 async def test_a_mean_that_is_no_number_is_not_answered(tmp_path: Path) -> None:
-    """A picture file or a tensor whose latents overflow is an error, not 200 with infinities."""
+    """An image file or a tensor whose latents overflow is an error, not 200 with infinities."""
     latent = arithmetic_maps.manifest().latent.model_copy(update={"scaling": 3e38, "shift": -1.0})
     arithmetic_maps.write(tmp_path, latent=latent)
     file = io.BytesIO()
     Image.new("RGB", (4, 4), "white").save(file, "PNG")
     async with serving(tmp_path) as client:
-        picture = await client.post("/remote-vae/encode", content=file.getvalue())
+        image = await client.post("/remote-vae/encode", content=file.getvalue())
         numbers = await client.post(
             "/remote-vae/encode",
             params={"shape": [1, 3, 4, 4], "dtype": "uint8"},
             content=b"\xff" * 48,
         )
-    assert (picture.status_code, picture.json()["code"]) == (500, "engine_failed")
+    assert (image.status_code, image.json()["code"]) == (500, "engine_failed")
     assert (numbers.status_code, numbers.json()["code"]) == (422, "invalid_field")
 
 
 @in_loop
 async def test_limits_hold(maps: Path) -> None:
-    """Rows, pixels of the queue, pixels of a picture and bytes of a body are bounded."""
+    """Rows, pixels of the queue, pixels of an image and bytes of a body are bounded."""
     file = io.BytesIO()
     Image.fromarray(blocks(16, 16)).save(file, "PNG")
     async with serving(
@@ -272,8 +272,8 @@ async def test_limits_hold(maps: Path) -> None:
 
 
 @in_loop
-async def test_a_picture_without_a_type_is_no_json(maps: Path) -> None:
-    """The limit for JSON, which a body without a type has elsewhere, is not that of pictures."""
+async def test_a_image_without_a_type_is_no_json(maps: Path) -> None:
+    """The limit for JSON, which a body without a type has elsewhere, is not that of images."""
     async with serving(maps, max_json_bytes=1024) as client:
         answer = await client.post(
             "/remote-vae/encode",

@@ -69,7 +69,7 @@ def test_what_is_not_packed_so_is_refused(
         latents(bytes(4 * int(np.prod(shape))), asked(shape, size=size), MAPS, 2)
 
 
-def test_pictures_are_cropped_around_the_centre() -> None:
+def test_images_are_cropped_around_the_centre() -> None:
     """An odd rest leaves at the bottom and the right."""
     rows = np.random.default_rng(0).uniform(-1, 1, (1, 3, 7, 14)).astype(np.float32)
     found = pixels(rows.tobytes(), EncodeQuery(rows.shape, "float32", Scaling()), MAPS, 1)
@@ -79,7 +79,7 @@ def test_pictures_are_cropped_around_the_centre() -> None:
 
 
 def test_a_model_of_one_size_crops_nothing() -> None:
-    """Its pictures have that size, or are refused."""
+    """Its images have that size, or are refused."""
     fixed = arithmetic_maps.manifest(
         input=InputSpec(channels=3, height=8, width=12, order="RGB"),
         latent=LatentSpec(shape=(3, 4, 6)),

@@ -1,4 +1,4 @@
-"""Picture files that no encoder writes, or that no encoder should: built byte by byte."""
+"""Image files that no encoder writes, or that no encoder should: built byte by byte."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def png(
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    """The picture as Pillow writes it."""
+    """The image as Pillow writes it."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
@@ -54,9 +54,9 @@ def exif(orientation: int) -> bytes:
 def drawing(width: int = 40, height: int = 30) -> NDArray[np.uint8]:
     """uint8 [height, width, 3], different in every corner and along both axes."""
     across, down = np.linspace(0, 255, width), np.linspace(0, 255, height)
-    picture = np.zeros((height, width, 3), dtype=np.uint8)
-    picture[:, :, 0] = across[None, :]
-    picture[:, :, 1] = down[:, None]
-    picture[height // 4 : height // 2, width // 8 : width // 2] = (250, 240, 20)
-    picture[: height // 6, width - width // 6 :, 2] = 255
-    return picture
+    image = np.zeros((height, width, 3), dtype=np.uint8)
+    image[:, :, 0] = across[None, :]
+    image[:, :, 1] = down[:, None]
+    image[height // 4 : height // 2, width // 8 : width // 2] = (250, 240, 20)
+    image[: height // 6, width - width // 6 :, 2] = 255
+    return image

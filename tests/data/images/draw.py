@@ -1,4 +1,4 @@
-"""Draws the pictures beside it: `python -m tests.data.pictures.draw`."""
+"""Draws the images beside it: `python -m tests.data.images.draw`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.picture_files import (
+from tests.image_files import (
     PALETTE,
     RGB,
     chunk,
@@ -102,7 +102,7 @@ def _unusable(colours: Image.Image) -> dict[str, bytes]:
     return {
         "empty.png": b"",
         "noise.png": random.Random(0).randbytes(400),  # noqa: S311 - no secret
-        "text.jpg": b"this is a text and no picture\n" * 10,
+        "text.jpg": b"this is a text and no image\n" * 10,
         "truncated.png": whole[: len(whole) // 2],
         "truncated.jpg": jpeg[: len(jpeg) // 2],
         "truncated.webp": saved(colours, "WEBP")[:200],
