@@ -12,7 +12,7 @@ class ServiceError(Exception):
         detail: one sentence: what was wrong, and what would be right.
         field: the member, parameter or header it is about.
         index: position of the image or row it is about, from 0.
-        bound: the limit that was passed.
+        limit: the limit that was passed.
         retry_after: whole seconds after which a retry may succeed.
     """
 
@@ -24,14 +24,14 @@ class ServiceError(Exception):
         *,
         field: str | None = None,
         index: int | None = None,
-        bound: int | float | None = None,
+        limit: int | float | None = None,
         retry_after: int | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.field = field
         self.index = index
-        self.bound = bound
+        self.limit = limit
         self.retry_after = retry_after
 
 

@@ -88,14 +88,14 @@ def _both(images: list[bytes]) -> list[bytes]:
     check_images(images)
     if len(images) != 2:
         msg = f"images must be exactly two, the ends, got {len(images)}"
-        raise InvalidFieldError(msg, field="images", bound=2)
+        raise InvalidFieldError(msg, field="images", limit=2)
     return images
 
 
 def _two(ends: Floats) -> Floats:
     if len(ends) != 2:
         msg = f"latents must be exactly two, the ends, got {len(ends)}"
-        raise InvalidFieldError(msg, field=latents.FIELD, bound=2)
+        raise InvalidFieldError(msg, field=latents.FIELD, limit=2)
     return ends
 
 

@@ -136,7 +136,7 @@ def encoded_images(members: dict[str, object], max_pictures: int) -> list[bytes]
         raise InvalidFieldError(msg, field=_IMAGES)
     if len(encoded) > max_pictures:
         msg = f"at most {max_pictures} images are taken in one request, got {len(encoded)}"
-        raise InvalidFieldError(msg, field=_IMAGES, bound=max_pictures)
+        raise InvalidFieldError(msg, field=_IMAGES, limit=max_pictures)
     return [_listed(text, index) for index, text in enumerate(encoded)]
 
 

@@ -60,7 +60,7 @@ def decode(
         )
     except TooManyPixelsError as error:
         msg = f"image {index}: {error}"
-        raise ImageTooLargeError(msg, field="images", index=index, bound=max_pixels) from error
+        raise ImageTooLargeError(msg, field="images", index=index, limit=max_pixels) from error
     except ImageError as error:
         msg = f"image {index}: {error}"
         raise InvalidImageError(msg, field="images", index=index) from error

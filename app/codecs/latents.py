@@ -115,7 +115,7 @@ def _check_count(n: int, shape: Shape, max_n: int) -> None:
         raise _error(msg, shape)
     if n > max_n:
         msg = f"are {n}: at most {max_n} are taken in one request"
-        raise _error(msg, shape, bound=max_n)
+        raise _error(msg, shape, limit=max_n)
 
 
 def _finite(values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> Floats:
@@ -130,8 +130,8 @@ def _finite(values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> Float
 
 
 def _error(
-    what: str, shape: Shape, index: int | None = None, *, bound: int | None = None
+    what: str, shape: Shape, index: int | None = None, *, limit: int | None = None
 ) -> InvalidFieldError:
     axes = ", ".join("any" if size == VARIES else str(size) for size in shape)
     msg = f"{FIELD} {what}; they must be finite numbers of shape [n, {axes}] or [{axes}]"
-    return InvalidFieldError(msg, field=FIELD, index=index, bound=bound)
+    return InvalidFieldError(msg, field=FIELD, index=index, limit=limit)

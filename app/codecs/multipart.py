@@ -36,7 +36,7 @@ def parts(content: bytes, boundary: bytes, *, field: str, max_parts: int) -> lis
     while not content.startswith(b"--", position):
         if len(found) == max_parts:
             msg = f"at most {max_parts} parts named {field} are taken in one request"
-            raise InvalidFieldError(msg, field=field, bound=max_parts)
+            raise InvalidFieldError(msg, field=field, limit=max_parts)
         start = _after_headers(content, position, len(found), field)
         end = content.find(delimiter, start)
         if end < 0:

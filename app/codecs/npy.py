@@ -82,7 +82,7 @@ def _split(data: bytes, field: str) -> tuple[str, int]:
     start = 8 + size + length
     if length > _MAX_HEADER_BYTES or start > len(data):
         msg = f"the .npy header is cut off or longer than {_MAX_HEADER_BYTES} bytes"
-        raise MalformedRequestError(msg, field=field, bound=_MAX_HEADER_BYTES)
+        raise MalformedRequestError(msg, field=field, limit=_MAX_HEADER_BYTES)
     return data[8 + size : start].decode("latin-1"), start
 
 

@@ -92,7 +92,7 @@ def _check_json(body: Body, length: int, limit: int) -> None:
             f"a JSON body has at most {limit} bytes; send images as multipart/form-data and "
             "latents as application/x-npy, which may be longer"
         )
-        raise BodyTooLargeError(msg, field="body", bound=limit)
+        raise BodyTooLargeError(msg, field="body", limit=limit)
 
 
 def _content_type(request: Request) -> tuple[str, bytes]:
@@ -104,7 +104,7 @@ def _content_type(request: Request) -> tuple[str, bytes]:
         return "", b""
     if len(values[0]) > _LONGEST_CONTENT_TYPE:
         msg = f"Content-Type has more than {_LONGEST_CONTENT_TYPE} characters"
-        raise MalformedRequestError(msg, field="Content-Type", bound=_LONGEST_CONTENT_TYPE)
+        raise MalformedRequestError(msg, field="Content-Type", limit=_LONGEST_CONTENT_TYPE)
     if ";" not in values[0]:
         return values[0].strip().lower(), b""
     plain = _PLAIN_FORM.fullmatch(values[0])
@@ -146,7 +146,7 @@ def parse_object(content: bytes, *, max_values: int, max_containers: int) -> dic
             f"the JSON body holds more than {max_values} values or {max_containers} lists and "
             "objects; send fewer"
         )
-        raise InvalidFieldError(msg, field="body", bound=max_values)
+        raise InvalidFieldError(msg, field="body", limit=max_values)
     try:
         document = orjson.loads(content)
     except orjson.JSONDecodeError as error:

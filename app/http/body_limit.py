@@ -56,7 +56,7 @@ class BodyLimit:
         """Raises BodyTooLargeError where a body of `length` bytes is above the limit."""
         if length > self._max_body_bytes:
             msg = f"the body has more than the {self._max_body_bytes} bytes allowed"
-            raise BodyTooLargeError(msg, field="body", bound=self._max_body_bytes)
+            raise BodyTooLargeError(msg, field="body", limit=self._max_body_bytes)
 
     def count(self, length: int) -> None:
         """Adds received bytes to the total; raises QueueFullError where they don't fit."""

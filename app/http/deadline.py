@@ -109,6 +109,6 @@ class Deadline:
     def _late(self) -> ServiceError:
         if self._reading:
             detail = f"the request's body did not arrive within {self._seconds:g} s"
-            return BodyTimeoutError(detail, bound=self._seconds)
+            return BodyTimeoutError(detail, limit=self._seconds)
         detail = f"the answer was not ready within {self._seconds:g} s"
-        return DeadlineExceededError(detail, bound=self._seconds)
+        return DeadlineExceededError(detail, limit=self._seconds)

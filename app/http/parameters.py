@@ -149,7 +149,7 @@ def _check_notation(name: str, text: str, value: object) -> None:
 def _invalid(error: ErrorDetails) -> InvalidFieldError:
     field = ".".join(str(part) for part in error["loc"])
     kind, context = error["type"], error.get("ctx", {})
-    bound: float | None = None
+    limit: float | None = None
     if kind == "missing":
         return InvalidFieldError(f"{field} is missing", field=field)
     if kind in _TYPES:
@@ -160,13 +160,13 @@ def _invalid(error: ErrorDetails) -> InvalidFieldError:
         expected = error["msg"].removeprefix("Input should be ")
         for key, words in _BOUNDS.items():
             if key in context:
-                bound = context[key]
-                expected = f"{words} {bound}"
+                limit = context[key]
+                expected = f"{words} {limit}"
     given = error["input"]
     # A number in the query comes as text; quotes are for text where a number belongs.
-    quote = '"' if isinstance(given, str) and bound is None else ""
+    quote = '"' if isinstance(given, str) and limit is None else ""
     msg = f"{field} must be {expected}, got {quote}{_shown(given)}{quote}"
-    return InvalidFieldError(msg, field=field, bound=bound)
+    return InvalidFieldError(msg, field=field, limit=limit)
 
 
 def _unknown(what: str, name: str, known: tuple[str, ...]) -> InvalidFieldError:

@@ -116,7 +116,7 @@ async def on_service_error(request: Request, error: Exception) -> Response:
         headers=headers,
         field=error.field,
         index=error.index,
-        bound=error.bound,
+        bound=error.limit,
     )
 
 

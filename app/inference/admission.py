@@ -32,10 +32,10 @@ class Admission:
                 f"the request costs {cost} pixels over all its stages, the queue holds "
                 f"{self.capacity}; split it"
             )
-            raise RequestTooLargeError(detail, bound=self.capacity)
+            raise RequestTooLargeError(detail, limit=self.capacity)
         if self.used + cost > self.capacity:
             detail = "the queue is full; try again shortly"
-            raise QueueFullError(detail, bound=self.capacity, retry_after=1)
+            raise QueueFullError(detail, limit=self.capacity, retry_after=1)
         self.used += cost
 
     def give(self, cost: int) -> None:

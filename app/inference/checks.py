@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from app.errors import EngineFailedError, InvalidFieldError
 
 
-def check_count(count: int, field: str, bound: int) -> None:
-    """Raises InvalidFieldError where there are none or more than `bound`."""
-    if not 1 <= count <= bound:
-        detail = f"{field} must be 1 … {bound}, got {count}"
-        raise InvalidFieldError(detail, field=field, bound=bound)
+def check_count(count: int, field: str, limit: int) -> None:
+    """Raises InvalidFieldError where there are none or more than `limit`."""
+    if not 1 <= count <= limit:
+        detail = f"{field} must be 1 … {limit}, got {count}"
+        raise InvalidFieldError(detail, field=field, limit=limit)
 
 
 def check_finite(finite: NDArray[np.bool_], field: str | None = None, first: int = 0) -> None:

@@ -288,7 +288,7 @@ class Service:
         """The options of a bound; `field` is what its number of samples is called."""
         if not 1 <= samples <= self._max_elbo_samples:
             detail = f"{field} must be 1 … {self._max_elbo_samples}, got {samples}"
-            raise InvalidFieldError(detail, field=field, bound=self._max_elbo_samples)
+            raise InvalidFieldError(detail, field=field, limit=self._max_elbo_samples)
         options = BoundOptions(samples, binarise, draw_seed() if seed is None else seed)
         # `/score` has nothing to leave out.
         wanted_by = None if field == "samples" else field

@@ -29,7 +29,7 @@ def chosen(manifest: Manifest, height: int | None, width: int | None) -> Size:
             raise InvalidFieldError(msg, field=field)
         if not spec.sizes.take(length):
             msg = f"{field} must be {spec.sizes}, got {length}"
-            raise InvalidFieldError(msg, field=field, bound=spec.sizes.max)
+            raise InvalidFieldError(msg, field=field, limit=spec.sizes.max)
     return height or spec.height, width or spec.width
 
 
@@ -55,7 +55,7 @@ def of_latents(manifest: Manifest, shape: tuple[int, ...], *, field: str = "late
                 f"the {name} of {field} is {length}, that is {pixels} pixels; "
                 f"images of this model have {sizes}"
             )
-            raise InvalidFieldError(msg, field=field, bound=sizes.max // factor)
+            raise InvalidFieldError(msg, field=field, limit=sizes.max // factor)
     return size
 
 

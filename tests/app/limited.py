@@ -17,7 +17,7 @@ STATUS = {BodyTooLargeError: 413, QueueFullError: 429}
 
 async def on_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    return PlainTextResponse(f"{error.code} {error.bound} {error.retry_after}", STATUS[type(error)])
+    return PlainTextResponse(f"{error.code} {error.limit} {error.retry_after}", STATUS[type(error)])
 
 
 async def reading(request: Request) -> Response:

@@ -101,7 +101,7 @@ async def inflate(
         total += len(piece)
         if total > limit:
             msg = f"the body inflates to more than the {limit} bytes allowed"
-            raise BodyTooLargeError(msg, field="body", bound=limit)
+            raise BodyTooLargeError(msg, field="body", limit=limit)
         held.enter_context(buffered.admit(len(piece)))
         pieces.append(piece)
         step = _PIECE_BYTES

@@ -51,7 +51,7 @@ def _size(engine: Engine, kind: Kind, rows: Floats, name: str) -> tuple[int, int
     height, width = rows.shape[2:]
     if taken and not (taken.take(height) and taken.take(width)):
         msg = f"{name!r} has images {width} wide and {height} high; the model takes {taken}"
-        raise InvalidFieldError(msg, field="shape", bound=taken.max)
+        raise InvalidFieldError(msg, field="shape", limit=taken.max)
     return height, width
 
 

@@ -94,7 +94,7 @@ async def _members(request: Request, context: Context) -> dict[str, object]:
     limit = context.settings.max_json_bytes
     if len(content) > limit:
         msg = f"a JSON body has at most {limit} bytes"
-        raise BodyTooLargeError(msg, field="body", bound=limit)
+        raise BodyTooLargeError(msg, field="body", limit=limit)
     if not content.strip():
         return {}
     bounds = {"max_values": _MOST_VALUES, "max_containers": _MOST_VALUES}

@@ -92,7 +92,7 @@ def parse(
         raise MalformedRequestError(msg, field=HEADER_LENGTH)
     if length > limits.json_bytes:
         msg = f"the JSON has at most {limits.json_bytes} bytes; send tensors as binary data"
-        raise BodyTooLargeError(msg, field="body", bound=limits.json_bytes)
+        raise BodyTooLargeError(msg, field="body", limit=limits.json_bytes)
     document = _document(content[:length], signature.input, limits.rows)
     _refuse_sequences(parameters := members.object_of(document, "parameters", "the request"))
     return InferRequest(
@@ -120,7 +120,7 @@ def _raw(content: bytes, signature: Signature) -> InferRequest:
             f"{tensors.DATATYPE} of shape {list(tensor.shape)}, {row_bytes} bytes"
             f"{' or a multiple' if variable else ''}; it has {len(content)}"
         )
-        raise InvalidFieldError(msg, field="body", bound=row_bytes)
+        raise InvalidFieldError(msg, field="body", limit=row_bytes)
     rows = tensors.from_binary(tensor.name, memoryview(content), (1, *shape))
     return InferRequest(rows, tuple(Wanted(output.name, True) for output in signature.outputs))
 

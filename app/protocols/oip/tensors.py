@@ -56,7 +56,7 @@ def check_shape(tensor: Tensor, value: object, max_rows: int) -> Shape:
         raise InvalidFieldError(msg, field="shape")
     if not 1 <= value[0] <= max_rows:
         msg = f"input {tensor.name!r} has {value[0]} rows; a request has 1 … {max_rows}"
-        raise InvalidFieldError(msg, field="shape", bound=max_rows)
+        raise InvalidFieldError(msg, field="shape", limit=max_rows)
     return tuple(value)
 
 
@@ -77,7 +77,7 @@ def from_binary(name: str, content: memoryview, shape: Shape) -> Floats:
     wanted = math.prod(shape) * ITEM_BYTES
     if len(content) != wanted:
         msg = f"input {name!r} has {len(content)} bytes, its shape {list(shape)} has {wanted}"
-        raise InvalidFieldError(msg, field="binary_data_size", bound=wanted)
+        raise InvalidFieldError(msg, field="binary_data_size", limit=wanted)
     array = np.frombuffer(content, _WIRE).reshape(shape)
     # Behind JSON of any length the numbers lie at any address; graphs want them aligned.
     return _finite(name, np.require(array, np.float32, ("C", "A")))

@@ -97,7 +97,7 @@ def _shape(query: QueryParams) -> tuple[int, ...] | None:
     axes = query.getlist("shape")
     if len(axes) > _MOST_AXES:
         msg = f"shape must have at most {_MOST_AXES} axes, got {len(axes)}"
-        raise InvalidFieldError(msg, field="shape", bound=_MOST_AXES)
+        raise InvalidFieldError(msg, field="shape", limit=_MOST_AXES)
     return tuple(_positive("shape", text) for text in axes) or None
 
 

@@ -84,7 +84,7 @@ def _cropped(manifest: Manifest, height: int, width: int) -> Size:
     cropped = height - height % spec.sizes.multiple, width - width % spec.sizes.multiple
     if not all(map(spec.sizes.take, cropped)):
         msg = f"height and width in shape must be {spec.sizes}, got {height} and {width}"
-        raise InvalidFieldError(msg, field="shape", bound=spec.sizes.max)
+        raise InvalidFieldError(msg, field="shape", limit=spec.sizes.max)
     return cropped
 
 
@@ -119,7 +119,7 @@ def _unpack(rows: Floats, shape: tuple[int, ...]) -> Floats:
 def _check_count(n: int, max_n: int) -> None:
     if n > max_n:
         msg = f"shape must have at most {max_n} rows, got {n}"
-        raise InvalidFieldError(msg, field="shape", bound=max_n)
+        raise InvalidFieldError(msg, field="shape", limit=max_n)
 
 
 def _check_finite(rows: Floats) -> None:

@@ -85,7 +85,7 @@ def test_enormous_images() -> None:
     """An image whose header announces too many pixels is refused with the bound."""
     with pytest.raises(ImageTooLargeError, match="image 2: 30000×30000") as caught:
         decoded((FOLDER / "enormous.png").read_bytes(), index=2)
-    assert (caught.value.index, caught.value.bound) == (2, 10_000)
+    assert (caught.value.index, caught.value.limit) == (2, 10_000)
 
 
 @given(IMAGES)

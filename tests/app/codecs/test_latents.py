@@ -139,7 +139,7 @@ def test_too_many_have_a_bound() -> None:
     """The error for too many latents carries the bound."""
     with pytest.raises(InvalidFieldError) as caught:
         from_lists([[0, 0]] * 4, (2,), 3)
-    assert caught.value.bound == 3
+    assert caught.value.limit == 3
 
 
 NESTED = st.recursive(

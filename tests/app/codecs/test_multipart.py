@@ -147,7 +147,7 @@ def test_too_many_parts() -> None:
     assert len(split(form(b"a", b"b"), max_parts=2)) == 2
     with pytest.raises(InvalidFieldError, match="at most 2") as caught:
         split(form(b"a", b"b", b"c"), max_parts=2)
-    assert caught.value.bound == 2
+    assert caught.value.limit == 2
 
 
 def test_no_parts() -> None:

@@ -112,7 +112,7 @@ def test_json_that_is_too_long(media_type: str, announced: bool) -> None:
     content = bytes(JSON_LIMIT + 1) if announced else pieces()
     with pytest.raises(BodyTooLargeError, match="100 bytes; send images as multipart") as error:
         post(read_body, content=content, headers={"content-type": media_type})
-    assert error.value.bound == JSON_LIMIT
+    assert error.value.limit == JSON_LIMIT
 
 
 @pytest.mark.parametrize(

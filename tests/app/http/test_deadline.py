@@ -115,7 +115,7 @@ async def test_the_deadline_counts_from_the_start_of_the_request() -> None:
     cancelled = list[str]()
     with pytest.raises(DeadlineExceededError) as late:
         await answer(Channel().request(age=10), 3, stuck(cancelled))
-    assert late.value.bound == 3
+    assert late.value.limit == 3
     assert cancelled == ["cancelled"]
     with pytest.raises(BodyTimeoutError), Deadline(Channel().request(age=10), 3):
         await stuck(cancelled)
@@ -203,4 +203,4 @@ async def test_a_caller_may_shorten_the_deadline() -> None:
     for seconds, shortened, bound in ((60, 2, 2), (5, 9, 5)):
         with pytest.raises(DeadlineExceededError) as late:
             await wait(seconds, shortened)
-        assert late.value.bound == bound
+        assert late.value.limit == bound

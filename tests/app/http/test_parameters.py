@@ -99,7 +99,7 @@ def test_bad_query_parameters(query: str, field: str, bound: float | None, detai
     """The error names the parameter and its bound, in one sentence."""
     error = refusal(query)
 
-    assert (error.field, error.bound, error.detail) == (field, bound, detail)
+    assert (error.field, error.limit, error.detail) == (field, bound, detail)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_bad_members(members: dict[str, Any], field: str, bound: float | None, d
     """The error names the member and its bound, in one sentence; text is no number."""
     error = refusal(members=members)
 
-    assert (error.field, error.bound, error.detail) == (field, bound, detail)
+    assert (error.field, error.limit, error.detail) == (field, bound, detail)
 
 
 def test_options_in_both_places() -> None:

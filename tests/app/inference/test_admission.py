@@ -30,7 +30,7 @@ def test_a_cost_above_the_capacity_is_another_error() -> None:
     admission = Admission(10)
     with pytest.raises(RequestTooLargeError) as refused, admission.admit(11):
         pass
-    assert refused.value.bound == 10
+    assert refused.value.limit == 10
     assert refused.value.retry_after is None
 
 

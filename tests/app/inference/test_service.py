@@ -292,7 +292,7 @@ async def test_counts_are_bounded(repository: Path) -> None:
         for n in (0, 65):
             with pytest.raises(InvalidFieldError) as refused:
                 await verbs.sample(engine, n=n, seed=1, temperature=1)
-            assert refused.value.bound == 64
+            assert refused.value.limit == 64
         with pytest.raises(InvalidFieldError):
             await verbs.decode(engine, np.zeros((65, 2), np.float32))
 

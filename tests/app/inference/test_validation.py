@@ -32,7 +32,7 @@ def test_a_size_that_is_not_taken_is_refused(length: int) -> None:
     """Beyond the range, or between its steps."""
     with pytest.raises(InvalidFieldError, match=r"width must be 4 … 32 in steps of 4") as caught:
         validation.chosen(MAPS, None, length)
-    assert (caught.value.field, caught.value.bound) == ("width", 32)
+    assert (caught.value.field, caught.value.limit) == ("width", 32)
 
 
 def test_a_model_of_one_size_has_no_choice() -> None:

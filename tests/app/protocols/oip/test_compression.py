@@ -77,7 +77,7 @@ def test_what_inflates_too_far_is_refused_soon(encoding: str) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert large.value.bound == 4 * MiB
+    assert large.value.limit == 4 * MiB
     assert peak < 12 * MiB
 
 

@@ -56,7 +56,7 @@ def test_bytes_must_be_those_of_the_shape(size: int) -> None:
     """Too few bytes and too many are refused, with how many there should be."""
     with pytest.raises(InvalidFieldError, match=f"has {size} bytes.* has 24") as wrong:
         from_binary("image", memoryview(bytes(size)), (1, 1, 2, 3))
-    assert wrong.value.bound == 24
+    assert wrong.value.limit == 24
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
