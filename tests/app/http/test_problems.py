@@ -101,11 +101,11 @@ RAISED: dict[type[ServiceError], dict[str, Any]] = {
     QueueFullError: {"retry_after": 1},
     ShuttingDownError: {},
     EngineFailedError: {},
-    DeadlineExceededError: {"bound": 3.5},
+    DeadlineExceededError: {"limit": 3.5},
     BodyTimeoutError: {},
     ModelUnavailableError: {"retry_after": 5},
-    BodyTooLargeError: {"bound": 7},
-    ImageTooLargeError: {"index": 2, "bound": 9},
+    BodyTooLargeError: {"limit": 7},
+    ImageTooLargeError: {"index": 2, "limit": 9},
 }
 
 
@@ -134,8 +134,8 @@ async def test_every_error_that_a_verb_raises_is_its_problem(
         answer = await client.post("/sample", json={})
     document = check(answer, error.code, "n")
     assert document["detail"] == "a sentence about it"
-    for name in ("index", "bound"):
-        assert document.get(name) == members.get(name)
+    for name, member in (("index", "index"), ("limit", "bound")):
+        assert document.get(member) == members.get(name)
     assert answer.headers.get("retry-after") == (
         str(members["retry_after"]) if "retry_after" in members else None
     )
