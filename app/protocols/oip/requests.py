@@ -14,7 +14,7 @@ from app.errors import (
     NotImplementedByServiceError,
 )
 from app.http.body import parse_object
-from app.http.fields import lines
+from app.http.headers import lines
 from app.protocols.oip import members, tensors
 from app.protocols.oip.members import Members
 from app.protocols.oip.model_names import VARIABLE, Signature, Tensor
