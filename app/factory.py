@@ -109,6 +109,7 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
         lifespan=partial(_lifespan, context, lanes, _following(settings, roots, orders, registry)),
     )
     app.state.context = context
+    app.state.oip_statistics = statistics
     _add_openapi(app, registry)
     _add_handlers(app)
     # The hot routes first, and not by include_router: it matches routers and then routes again.
