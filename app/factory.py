@@ -36,7 +36,7 @@ from app.protocols.oip.statistics import Statistics
 from app.protocols.remote_vae import routes as remote_vae
 from app.registry.broadcast import Orders
 from app.registry.registry import Registry
-from app.registry.roots import SHIPPED_DEFAULT, Roots
+from app.registry.repository import SHIPPED_DEFAULT, Roots
 from app.registry.watcher import watch
 from app.server.worker import Worker
 from app.settings import Settings
