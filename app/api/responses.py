@@ -15,11 +15,11 @@ from app.api.schemas import InterpolateOptions
 from app.codecs import animations, npy
 from app.codecs import images as image_codec
 from app.http.headers import GIF, JSON, NPY, PNG, WEBP
+from app.inference.batch import Timing
 from app.inference.engine import Engine
 from app.inference.likelihood_bounds import Bounds
 from app.inference.sampling import Around
 from app.inference.service import Decoded, Encoded, Interpolated, Reconstructed, Sampled, Scored
-from app.inference.timing import Timing
 from model.images.fitting import Fitted
 from model.pixels import Images
 

@@ -79,3 +79,22 @@ class Call:
                 msg = f"a chunk has rows of shape {output.shape[1:]}, not {whole.shape[1:]}"
                 raise ValueError(msg)
             whole[start:stop] = output
+
+
+@dataclass(slots=True)
+class Timing:
+    """Seconds that a verb's rows waited and ran, summed over its stages."""
+
+    queue: float = 0.0
+    run: float = 0.0
+
+    def add(self, answer: Answer) -> Answer:
+        """Counts a stage and hands its answer on."""
+        self.queue += answer.queue_seconds
+        self.run += answer.run_seconds
+        return answer
+
+    @property
+    def header(self) -> str:
+        """The value of `Server-Timing`, in milliseconds."""
+        return f"queue;dur={self.queue * 1e3:.3f}, run;dur={self.run * 1e3:.3f}"

@@ -15,8 +15,8 @@ import numpy as np
 
 from app.concurrency import Offload
 from app.errors import EngineFailedError, InvalidFieldError, UnsupportedByModelError
+from app.inference.batch import Timing
 from app.inference.engine import Engine
-from app.inference.timing import Timing
 from model.bundle.manifest import LikelihoodSpec
 from model.likelihood import estimate as estimates
 from model.likelihood import numpy_likelihood

@@ -1,155 +1,204 @@
-"""The rows that `/sample` draws: from the prior, or around one latent.
+"""Where the images of `/sample` are drawn, and the windows in which many of them are computed.
 
-Around a latent, row i is z_i = center + spread · ε_i, with the very ε_i that row i of the seed has
-as a draw from the prior. Around the zero latent, a radius is therefore a temperature.
+Around a latent, row i is z_i = center + spread · ε_i, where ε_i is the noise of row i of the seed.
+Draws from the prior use the same ε_i, so around the zero latent a radius is a temperature.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from app.concurrency import Offload
-from app.errors import InvalidFieldError
 from app.inference import validation
-from app.inference.batch import Answer
+from app.inference.batch import Answer, Timing
 from app.inference.engine import Engine
 from app.inference.pipelines import draws
-from app.inference.timing import Timing
 from model import noise
 from model.bundle.manifest import Manifest
 from model.noise import Purpose
 from model.pixels import Floats, Images
 
+WINDOW_ROWS = 256
+WINDOW_PIXELS = 256 * 1024
+"""A window has as many rows as fit in both limits, and at least one."""
+HELD_WINDOWS = 2
+"""A stream holds the window being computed and the one being sent."""
+
 
 @dataclass(frozen=True, slots=True)
-class Around:
-    """Where to draw: `center` and `spread`, each float32 [*latent_shape]."""
+class Center:
+    """The latent to draw around: `latent` and `spread`, each float32 [*latent_shape]."""
 
-    center: Floats
+    latent: Floats
     spread: Floats
     """Standard deviation of each value: the radius times its unit."""
     radius: float
     unit: Literal["posterior", "prior"]
-    """What a radius of 1 is: the posterior's standard deviation, or the prior's, which is 1."""
+    """What a radius of 1 means: the posterior's standard deviation, or the prior's, which is 1."""
 
 
 @dataclass(frozen=True, slots=True)
-class Near:
-    """What to draw around, and how far: one of latent and image is there."""
+class FromPrior:
+    """Draws from the model's prior.
 
-    radius: float
-    latent: Floats | None = None
-    """float32 [*latent_shape]"""
-    images: Images | None = None
-    """uint8 [1, h, w, c]"""
+    Args:
+        temperature: scales the deviation from the prior's centre.
+        height, width: of the images, for models that take many sizes; by default the model's own.
+    """
+
+    temperature: float = 1.0
+    height: int | None = None
+    width: int | None = None
+
+    encoded_rows = 0
+    blamed_field = None
+
+    def size(self, manifest: Manifest) -> validation.Size:
+        """The images' height and width.
+
+        Raises:
+            InvalidFieldError: the model does not draw images of this size.
+        """
+        return validation.chosen(manifest, self.height, self.width)
+
+    async def locate(self, engine: Engine, timing: Timing) -> Center | None:
+        """None, or for models of many sizes the zero latent of this size.
+
+        The rows that `Engine.sample` takes don't state a size, so those models decode latents.
+        """
+        if engine.manifest.input.sizes is None:
+            return None
+        zero = np.zeros(engine.manifest.latent_shape(*self.size(engine.manifest)), np.float32)
+        return Center(zero, np.full_like(zero, self.temperature), self.temperature, "prior")
+
+
+@dataclass(frozen=True, slots=True)
+class AroundLatent:
+    """Draws around a latent float32 [*latent_shape], at a radius in units of the prior."""
+
+    latent: Floats
+    radius: float = 1.0
+
+    encoded_rows = 0
+    blamed_field = "latents_near"
+
+    def size(self, manifest: Manifest) -> validation.Size:
+        """The images' height and width.
+
+        Raises:
+            InvalidFieldError: the model does not decode latents of this shape.
+        """
+        return validation.of_latents(manifest, self.latent.shape, field="latents_near")
+
+    async def locate(self, engine: Engine, timing: Timing) -> Center:
+        """The latent itself."""
+        spread = np.full_like(self.latent, self.radius)
+        return Center(self.latent, spread, self.radius, "prior")
+
+
+@dataclass(frozen=True, slots=True)
+class AroundImage:
+    """Draws around an image's posterior mean, the image being uint8 [1, h, w, c]; a radius of 1
+    draws from its posterior."""
+
+    images: Images
+    radius: float = 1.0
+
+    encoded_rows = 1
 
     @property
-    def rows(self) -> int:
-        """How many rows it takes to find out where that is."""
-        return 0 if self.images is None else len(self.images)
-
-    @property
-    def blamed(self) -> str | None:
-        """The field at fault for rows that are no numbers; none at an image's mean itself."""
-        if self.images is None:
-            return "latents_near"
+    def blamed_field(self) -> str | None:
+        """The radius is at fault for non-finite pixels, unless it is 0."""
         return "radius" if self.radius else None
 
     def size(self, manifest: Manifest) -> validation.Size:
-        """Height and width of what is there.
+        """The image's height and width."""
+        _, height, width, _ = self.images.shape
+        return height, width
 
-        Raises:
-            InvalidFieldError: the model does not decode latents of that shape.
-        """
-        if self.images is not None:
-            _, height, width, _ = self.images.shape
-            return height, width
-        assert self.latent is not None  # noqa: S101 one of the two is there
-        return validation.of_latents(manifest, self.latent.shape, field="latents_near")
-
-    async def find(self, engine: Engine, timing: Timing) -> Around:
-        """A bare latent has the prior's unit alone; around an image, a radius of 1 draws from
-        its posterior."""
-        if self.images is None:
-            assert self.latent is not None  # noqa: S101 one of the two is there
-            spread = np.full_like(self.latent, self.radius)
-            return Around(self.latent, spread, self.radius, "prior")
+    async def locate(self, engine: Engine, timing: Timing) -> Center:
+        """The image's posterior mean, found with the engine."""
         mean, logvar = timing.add(await engine.encode(self.images)).outputs
         spread = np.float32(self.radius) * np.exp(logvar[0] / 2)
-        return Around(mean[0], spread, self.radius, "posterior")
+        return Center(mean[0], spread, self.radius, "posterior")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The size of the images that a request draws, and what it takes to find the first latent."""
-
-    size: validation.Size
-    rows: int
-    """Rows that run before the first is drawn."""
-
-    @staticmethod
-    def of(manifest: Manifest, near: Near | None, height: int | None, width: int | None) -> Place:
-        """That of what is near, or of the height and width that are asked for.
-
-        Raises:
-            InvalidFieldError: there are both, or the model does not take this size.
-        """
-        if near is None:
-            return Place(validation.chosen(manifest, height, width), 0)
-        for field, length in (("height", height), ("width", width)):
-            if length is not None:
-                msg = f"{field} is for draws from the prior; near something, images have its size"
-                raise InvalidFieldError(msg, field=field)
-        return Place(near.size(manifest), near.rows)
-
-    @property
-    def pixels(self) -> int:
-        """What a row costs."""
-        return math.prod(self.size)
-
-    def cost(self, n: int) -> int:
-        """Pixels of n images and of what runs before them."""
-        return (n + self.rows) * self.pixels
+SampleSource = FromPrior | AroundLatent | AroundImage
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """The rows of one seed."""
+    """The rows of one seed from one source."""
 
     engine: Engine
-    seed: int
-    temperature: float
-    around: Around | None
-    place: Place
     offload: Offload
+    seed: int
+    source: SampleSource
+    center: Center | None
+    timing: Timing
 
-    async def rows(self, first: int, count: int) -> Answer:
-        """Rows first … first + count − 1: images uint8 [count, h, w, c], bool [count] that each
-        consists of finite numbers, and latents float32 [count, *latent_shape]."""
-        around = self.around or self._around_zero()
-        if around is None:
-            return await self.engine.sample(draws(self.seed, count, self.temperature, first))
-        size = count * around.center.size
-        latents = await self.offload(size, _draw, around, self.seed, first, count)
+    async def window(self, first: int, stop: int) -> tuple[Images, Floats]:
+        """Rows first … stop − 1: images uint8 [w, h, w, c] and latents float32 [w, *latent_shape].
+
+        Raises:
+            InvalidFieldError: the caller's latent or radius decodes to non-finite pixels.
+            EngineFailedError: the model's own latents do.
+        """
+        answer = self.timing.add(await self._rows(first, stop - first))
+        images, finite, latents = answer.outputs
+        validation.check_finite(finite, self.source.blamed_field, first)
+        return images, latents
+
+    async def _rows(self, first: int, count: int) -> Answer:
+        if self.center is None:
+            assert isinstance(self.source, FromPrior)  # noqa: S101 the others have a centre
+            return await self.engine.sample(draws(self.seed, count, self.source.temperature, first))
+        size = count * self.center.latent.size
+        latents = await self.offload(size, _draw, self.center, self.seed, first, count)
         answer = await self.engine.decode(latents)
         return Answer((*answer.outputs, latents), answer.queue_seconds, answer.run_seconds)
 
-    def _around_zero(self) -> Around | None:
-        """The prior of a model of many sizes: rows of one batch have one shape, and the rows that
-        `Engine.sample` takes don't tell theirs."""
-        manifest = self.engine.manifest
-        if manifest.input.sizes is None:
-            return None
-        zero = np.zeros(manifest.latent_shape(*self.place.size), np.float32)
-        spread = np.full_like(zero, self.temperature)
-        return Around(zero, spread, self.temperature, "prior")
 
-
-def _draw(around: Around, seed: int, first: int, count: int) -> Floats:
-    epsilon = noise.standard_normal(seed, Purpose.PRIOR, first, count, around.center.shape)
-    latents: Floats = around.center + around.spread * epsilon
+def _draw(center: Center, seed: int, first: int, count: int) -> Floats:
+    epsilon = noise.standard_normal(seed, Purpose.PRIOR, first, count, center.latent.shape)
+    latents: Floats = center.latent + center.spread * epsilon
     return latents
+
+
+def window_rows(pixels: int, capacity: int) -> int:
+    """How many rows of `pixels` each a window has, where the admission holds `capacity` pixels."""
+    fitting = min(WINDOW_PIXELS, capacity // HELD_WINDOWS) // pixels
+    return max(1, min(WINDOW_ROWS, fitting))
+
+
+async def split(images: Images) -> AsyncGenerator[Images, None]:
+    """Computed images uint8 [n, h, w, c], window by window."""
+    size = max(1, WINDOW_PIXELS // math.prod(images.shape[1:3]))
+    for first in range(0, len(images), size):
+        yield images[first : first + size]
+
+
+async def one_ahead(
+    window: Callable[[int, int], Coroutine[Any, Any, Images]], n: int, size: int
+) -> AsyncGenerator[Images, None]:
+    """Windows of rows 0 … n − 1 in order; the next is computed while one is in use."""
+    coming: asyncio.Task[Images] | None = None
+    try:
+        for first in range(0, n, size):
+            images = await (coming or window(first, min(first + size, n)))
+            after = first + size
+            coming = None
+            if after < n:
+                coming = asyncio.create_task(window(after, min(after + size, n)))
+            yield images
+    finally:
+        if coming is not None:
+            coming.cancel()
+            # Gathered, not awaited: a cancellation of this task in the meantime must stay one.
+            await asyncio.gather(coming, return_exceptions=True)

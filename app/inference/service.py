@@ -1,13 +1,12 @@
-"""The verbs, without HTTP: arrays in, arrays out.
+"""The verbs without HTTP: arrays in, arrays out.
 
-Each verb takes its permit for the cost of all its stages, then awaits the engine's batchers. The
-permit is the caller's, who holds it until the answer is formatted.
+Each verb takes its permit for the cost of all its stages and then awaits the engine's batchers.
+The caller owns the permit and holds it until the response is encoded.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -15,94 +14,56 @@ import numpy as np
 from app.concurrency import Offload
 from app.errors import InvalidFieldError
 from app.inference import likelihood_bounds, validation
-from app.inference.admission import Admission
-from app.inference.checks import check_count, check_finite
+from app.inference.admission import Admission, Permit
+from app.inference.batch import Timing
 from app.inference.engine import Engine
 from app.inference.likelihood_bounds import BoundOptions, Bounds
-from app.inference.permit import Permit
 from app.inference.prior import draw_seed
-from app.inference.sampling import Around, Drawing, Near, Place
-from app.inference.timing import Timing
+from app.inference.results import (
+    Decoded,
+    Encoded,
+    Interpolated,
+    Reconstructed,
+    Sampled,
+    Scored,
+)
+from app.inference.sampling import (
+    HELD_WINDOWS,
+    Drawing,
+    FromPrior,
+    SampleSource,
+    one_ahead,
+    window_rows,
+)
+from app.inference.validation import check_count, check_finite
 from model.interpolation import Path, between
 from model.likelihood.estimate import Binarise
-from model.likelihood.numpy_likelihood import Nats
 from model.pixels import Floats, Images
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """Images uint8 [n, h, w, c], their latents, the seed used, and where they were drawn."""
-
-    images: Images
-    latents: Floats
-    seed: int
-    around: Around | None
-    timing: Timing
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """The posterior's parameters, each float32 [n, *latent_shape]."""
-
-    mean: Floats
-    logvar: Floats
-    timing: Timing
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """Images uint8 [n, h, w, c]."""
-
-    images: Images
-    timing: Timing
-
-
-@dataclass(frozen=True, slots=True)
-class Reconstructed:
-    """Decoded posterior means, with each image's squared error and KL in nats."""
-
-    images: Images
-    mean: Floats
-    squared_error: Nats
-    kl: Nats | None
-    """None where the prior is a mixture: it has no closed form."""
-    bounds: Bounds | None
-    timing: Timing
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Bounds on log p(x) of each image."""
-
-    bounds: Bounds
-    timing: Timing
-
-
-@dataclass(frozen=True, slots=True)
-class Interpolated:
-    """Images uint8 [steps, h, w, c] on the way between two latents, and all their latents."""
-
-    images: Images
-    latents: Floats
-    timing: Timing
-
 
 class Service:
     """The verbs of one process.
 
     Args:
-        admission: bounds the work of all callers together.
+        admission: limits the work of all callers together.
         offload: runs array work beside the graphs.
         max_n: most images that one call may sample or decode.
+        max_stream_n: most images that one streamed call may sample.
         max_elbo_samples: most importance samples for each image.
     """
 
     def __init__(
-        self, admission: Admission, offload: Offload, *, max_n: int, max_elbo_samples: int
+        self,
+        admission: Admission,
+        offload: Offload,
+        *,
+        max_n: int,
+        max_stream_n: int,
+        max_elbo_samples: int,
     ) -> None:
         self._admission = admission
         self._offload = offload
         self._max_n = max_n
+        self._max_stream_n = max_stream_n
         self._max_elbo_samples = max_elbo_samples
 
     def permit(self) -> Permit:
@@ -113,67 +74,44 @@ class Service:
         self,
         engine: Engine,
         permit: Permit,
+        source: SampleSource | None = None,
         *,
-        n: int,
-        seed: int | None,
-        temperature: float = 1.0,
-        near: Near | None = None,
-        height: int | None = None,
-        width: int | None = None,
+        n: int = 1,
+        seed: int | None = None,
+        streamed: bool = False,
     ) -> Sampled:
-        """Draws latents and decodes them: of the model's prior, or around what is `near`.
+        """Draws latents from a source, by default the model's prior, and decodes them.
 
-        Row i depends on the seed, `near`, the size and i alone, whatever n is and whoever shares
-        its batch.
+        Row i depends on the seed, the source and i alone, whatever n is and whoever shares its
+        batch. A call without a seed draws one.
 
         Raises:
-            InvalidFieldError: n is out of range, height and width are not of the model, or rows
-                near a latent decode to no numbers.
-            ServiceError: as the permit and the batchers raise.
+            InvalidFieldError: n is out of range, the model does not take the source's size, or
+                the source decodes to non-finite pixels.
+            ServiceError: as the permit and the batchers raise; so do the windows.
         """
-        check_count(n, "n", self._max_n)
-        place = Place.of(engine.manifest, near, height, width)
-        permit.take(engine, place.cost(n))
+        source = source or FromPrior()
+        check_count(n, "n", self._max_stream_n if streamed else self._max_n)
+        pixels = math.prod(source.size(engine.manifest))
+        rows = self._admit(engine, permit, n + source.encoded_rows, pixels, streamed=streamed)
         timing = Timing()
-        if seed is None and n == 1 and near is None and not engine.manifest.input.sizes:
-            seed, latents = engine.prior.take(temperature)
+        if seed is None and n == 1 and _is_plain(source, engine) and not streamed:
+            assert isinstance(source, FromPrior)  # noqa: S101 a plain source is one
+            seed, latents = engine.prior.take(source.temperature)
             images, finite = timing.add(await engine.decode(latents)).outputs
             check_finite(finite)
-            return Sampled(images, latents, seed, None, timing)
-        around = await near.find(engine, timing) if near else None
+            return Sampled(seed, None, timing, images, latents)
+        center = await source.locate(engine, timing)
         seed = draw_seed() if seed is None else seed
-        drawing = Drawing(engine, seed, temperature, around, place, self._offload)
-        images, finite, latents = timing.add(await drawing.rows(0, n)).outputs
-        check_finite(finite, near.blamed if near else None)
-        return Sampled(images, latents, seed, around, timing)
+        drawing = Drawing(engine, self._offload, seed, source, center, timing)
+        shown = None if isinstance(source, FromPrior) else center
+        if not streamed:
+            return Sampled(seed, shown, timing, *await drawing.window(0, n))
 
-    async def interpolate(
-        self, engine: Engine, permit: Permit, ends: Images | Floats, *, steps: int, path: Path
-    ) -> Interpolated:
-        """Decodes `steps` latents on the way between two ends.
+        async def window(first: int, stop: int) -> Images:
+            return (await drawing.window(first, stop))[0]
 
-        The ends are images uint8 [2, h, w, c], taken at their posterior means, or latents
-        float32 [2, *latent_shape]. `model.interpolation` says how each path goes.
-
-        Raises:
-            InvalidFieldError: too many steps, or latents that decode to no numbers.
-            ServiceError: as the permit and the batchers raise.
-        """
-        check_count(steps, "steps", self._max_n)
-        are_images = ends.dtype == np.uint8
-        size = (
-            ends.shape[1:3]
-            if are_images
-            else validation.of_latents(engine.manifest, ends.shape[1:])
-        )
-        permit.take(engine, (steps + 2 * are_images) * math.prod(size))
-        timing = Timing()
-        encoded = timing.add(await engine.encode(ends)).outputs[0] if are_images else ends
-        both = cast("Floats", encoded)
-        latents = await self._offload(steps * both[0].size, between, both[0], both[1], steps, path)
-        images, finite = timing.add(await engine.decode(latents)).outputs
-        check_finite(finite, None if are_images else "latents")
-        return Interpolated(images, latents, timing)
+        return Sampled(seed, shown, timing, windows=one_ahead(window, n, rows))
 
     async def encode(self, engine: Engine, permit: Permit, images: Images) -> Encoded:
         """The posterior of each image, uint8 [n, h, w, c].
@@ -186,20 +124,29 @@ class Service:
         mean, logvar = timing.add(await engine.encode(images)).outputs
         return Encoded(mean, logvar, timing)
 
-    async def decode(self, engine: Engine, permit: Permit, latents: Floats) -> Decoded:
+    async def decode(
+        self, engine: Engine, permit: Permit, latents: Floats, *, streamed: bool = False
+    ) -> Decoded:
         """The image of each latent, float32 [n, *latent_shape].
 
         Raises:
-            InvalidFieldError: more latents than are allowed, or pixels that are no numbers.
-            ServiceError: as the permit and the batchers raise.
+            InvalidFieldError: too many latents, or latents that decode to non-finite pixels.
+            ServiceError: as the permit and the batchers raise; so do the windows.
         """
-        check_count(len(latents), "latents", self._max_n)
-        size = validation.of_latents(engine.manifest, latents.shape[1:])
-        permit.take(engine, len(latents) * math.prod(size))
+        n = len(latents)
+        check_count(n, "latents", self._max_n)
+        pixels = math.prod(validation.of_latents(engine.manifest, latents.shape[1:]))
+        rows = self._admit(engine, permit, n, pixels, streamed=streamed)
         timing = Timing()
-        images, finite = timing.add(await engine.decode(latents)).outputs
-        check_finite(finite, "latents")
-        return Decoded(images, timing)
+
+        async def window(first: int, stop: int) -> Images:
+            images, finite = timing.add(await engine.decode(latents[first:stop])).outputs
+            check_finite(finite, "latents", first)
+            return cast("Images", images)
+
+        if streamed:
+            return Decoded(timing, windows=one_ahead(window, n, rows))
+        return Decoded(timing, images=await window(0, n))
 
     async def reconstruct(
         self,
@@ -218,7 +165,7 @@ class Service:
 
         Raises:
             InvalidFieldError: an option is out of range or does not fit the model.
-            UnsupportedByModelError: a bound was asked of a model without a likelihood.
+            UnsupportedByModelError: a bound was requested of a model without a likelihood.
             ServiceError: as the permit and the batchers raise.
         """
         options = self._bound_options(engine, elbo_samples, binarise, seed)
@@ -228,13 +175,8 @@ class Service:
         answer = timing.add(await engine.reconstruct(images))
         decoded, finite, mean, squared_error, *rest = answer.outputs
         check_finite(finite)
-        estimated = None
-        if options is not None:
-            estimated = await likelihood_bounds.estimate(
-                engine, images, options, offload=self._offload, timing=timing
-            )
-        kl = rest[0] if rest else None
-        return Reconstructed(decoded, mean, squared_error, kl, estimated, timing)
+        bounds = await self._bounds(engine, images, options, timing) if options else None
+        return Reconstructed(decoded, mean, squared_error, rest[0] if rest else None, bounds, timing)
 
     async def score(
         self,
@@ -246,8 +188,7 @@ class Service:
         binarise: Binarise | None = None,
         seed: int | None = None,
     ) -> Scored:
-        """Bounds on log p(x) of images, uint8 [n, h, w, c], as `app.inference.likelihood_bounds`
-        estimates them.
+        """Bounds on log p(x) of images, uint8 [n, h, w, c].
 
         Raises:
             InvalidFieldError: an option is out of range or does not fit the model.
@@ -257,25 +198,62 @@ class Service:
         options = self._checked(engine, samples, binarise, seed, "samples")
         permit.take(engine, _pixels(images) * (1 + samples))
         timing = Timing()
-        estimated = await likelihood_bounds.estimate(
+        return Scored(await self._bounds(engine, images, options, timing), timing)
+
+    async def interpolate(
+        self, engine: Engine, permit: Permit, ends: Images | Floats, *, steps: int, path: Path
+    ) -> Interpolated:
+        """Decodes `steps` latents between two ends.
+
+        The ends are images uint8 [2, h, w, c], which are taken at their posterior means, or
+        latents float32 [2, *latent_shape]. `model.interpolation` defines the paths.
+
+        Raises:
+            InvalidFieldError: too many steps, or latents that decode to non-finite pixels.
+            ServiceError: as the permit and the batchers raise.
+        """
+        check_count(steps, "steps", self._max_n)
+        are_images = ends.dtype == np.uint8
+        size = (
+            ends.shape[1:3] if are_images else validation.of_latents(engine.manifest, ends.shape[1:])
+        )
+        permit.take(engine, (steps + 2 * are_images) * math.prod(size))
+        timing = Timing()
+        encoded = timing.add(await engine.encode(ends)).outputs[0] if are_images else ends
+        both = cast("Floats", encoded)
+        latents = await self._offload(steps * both[0].size, between, both[0], both[1], steps, path)
+        images, finite = timing.add(await engine.decode(latents)).outputs
+        check_finite(finite, None if are_images else "latents")
+        return Interpolated(images, latents, timing)
+
+    def _admit(
+        self, engine: Engine, permit: Permit, rows: int, pixels: int, *, streamed: bool
+    ) -> int:
+        """Takes the permit for rows of `pixels` each, and returns how many rows a window has.
+
+        A stream pays for the windows that it holds, whatever its number of rows.
+        """
+        window = window_rows(pixels, self._admission.capacity) if streamed else rows
+        permit.take(engine, min(rows, HELD_WINDOWS * window) * pixels)
+        return window
+
+    async def _bounds(
+        self, engine: Engine, images: Images, options: BoundOptions, timing: Timing
+    ) -> Bounds:
+        return await likelihood_bounds.estimate(
             engine, images, options, offload=self._offload, timing=timing
         )
-        return Scored(estimated, timing)
 
     def _bound_options(
-        self,
-        engine: Engine,
-        samples: int | None,
-        binarise: Binarise | None,
-        seed: int | None,
+        self, engine: Engine, samples: int | None, binarise: Binarise | None, seed: int | None
     ) -> BoundOptions | None:
-        if samples is None:
-            for field, value in (("binarise", binarise), ("seed", seed)):
-                if value is not None:
-                    detail = f"{field} only has a meaning together with elbo_samples"
-                    raise InvalidFieldError(detail, field=field)
-            return None
-        return self._checked(engine, samples, binarise, seed, "elbo_samples")
+        if samples is not None:
+            return self._checked(engine, samples, binarise, seed, "elbo_samples")
+        for field, value in (("binarise", binarise), ("seed", seed)):
+            if value is not None:
+                detail = f"{field} only has a meaning together with elbo_samples"
+                raise InvalidFieldError(detail, field=field)
+        return None
 
     def _checked(
         self,
@@ -285,17 +263,20 @@ class Service:
         seed: int | None,
         field: str,
     ) -> BoundOptions:
-        """The options of a bound; `field` is what its number of samples is called."""
-        if not 1 <= samples <= self._max_elbo_samples:
-            detail = f"{field} must be 1 … {self._max_elbo_samples}, got {samples}"
-            raise InvalidFieldError(detail, field=field, limit=self._max_elbo_samples)
+        """The options of a bound; `field` is the name of the option for the number of samples."""
+        check_count(samples, field, self._max_elbo_samples)
         options = BoundOptions(samples, binarise, draw_seed() if seed is None else seed)
-        # `/score` has nothing to leave out.
+        # `/score` cannot leave its option out, so its error names no field.
         wanted_by = None if field == "samples" else field
         likelihood_bounds.check(engine.manifest.likelihood, options, field=wanted_by)
         return options
 
 
+def _is_plain(source: SampleSource, engine: Engine) -> bool:
+    """Whether the source is the prior of a model of one size, whose draws are made ahead."""
+    return isinstance(source, FromPrior) and not engine.manifest.input.sizes
+
+
 def _pixels(images: Images) -> int:
-    """Of all images, uint8 [n, h, w, c]."""
+    """The pixels of all images, uint8 [n, h, w, c]."""
     return math.prod(images.shape[:3])

@@ -12,9 +12,9 @@ from starlette.responses import Response
 from app.concurrency import Offload
 from app.errors import InvalidFieldError
 from app.inference import validation
+from app.inference.admission import Permit
 from app.inference.batcher import MicroBatcher
 from app.inference.engine import Engine
-from app.inference.permit import Permit
 from app.protocols.oip import compression
 from app.protocols.oip.model_names import Kind, Signature
 from app.protocols.oip.requests import HEADER_LENGTH, InferRequest

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from app.codecs import images as image_codec
 from app.codecs import raw_tensors
 from app.codecs.raw_tensors import Dtype
+from app.inference.batch import Timing
 from app.inference.engine import Engine
-from app.inference.timing import Timing
 from app.protocols.remote_vae import tensors
 from app.protocols.remote_vae.tensors import REMOTE_RANGE
 from model.bundle.scaling import Scaling, scaling_of

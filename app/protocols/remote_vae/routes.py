@@ -13,8 +13,8 @@ from app.http.deadline import Deadline
 from app.http.headers import accept_of
 from app.http.parameters import target_of
 from app.http.routing import VerbRoute
+from app.inference.admission import Permit
 from app.inference.engine import Engine
-from app.inference.permit import Permit
 from app.protocols.remote_vae import openapi as remote_openapi
 from app.protocols.remote_vae import responses, tensors, verbs
 from app.protocols.remote_vae.query import DecodeQuery, decode_query, encode_query

@@ -19,9 +19,9 @@ from app.errors import (
     UnsupportedByModelError,
 )
 from app.inference import validation
+from app.inference.admission import Permit
+from app.inference.batch import Timing
 from app.inference.engine import Engine
-from app.inference.permit import Permit
-from app.inference.timing import Timing
 from app.registry.registry import Registry
 from model.pixels import Floats, finite_rows
 

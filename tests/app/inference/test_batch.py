@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import EngineFailedError
-from app.inference.batch import Call
+from app.inference.batch import Answer, Call, Timing
 from tests.app.loops import in_loop
 
 
@@ -66,3 +66,12 @@ async def test_a_chunk_with_another_number_of_outputs_fails_the_call() -> None:
     subject.deliver(1, 2, (one,), 0.1)
     with pytest.raises(EngineFailedError):
         await subject.future
+
+
+def test_adds_up_the_stages_and_hands_answers_on() -> None:
+    """Waiting and running are summed over a verb's stages."""
+    timing = Timing()
+    first = Answer((), queue_seconds=0.5, run_seconds=0.25)
+    assert timing.add(first) is first
+    timing.add(Answer((), queue_seconds=1.0, run_seconds=0.5))
+    assert (timing.queue, timing.run) == (1.5, 0.75)

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from app.errors import QueueFullError, ShuttingDownError
-from app.inference.admission import Admission
+from app.inference.admission import Admission, Permit
 from app.inference.engine import Engine
 from app.inference.executor import Lanes
 from app.inference.loader import load
-from app.inference.permit import Permit
 from model.bundle.bundle import open_bundle
 from tests.app.loops import in_loop
 

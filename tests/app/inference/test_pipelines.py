@@ -13,8 +13,8 @@ from onnx import helper
 
 from app.errors import EngineFailedError, InvalidFieldError
 from app.inference import pipelines
-from app.inference.checks import check_finite
 from app.inference.prior import NormalPrior
+from app.inference.validation import check_finite
 from model import noise
 from model.bundle.bundle import DECODER, ENCODER, GOLDEN, write_bundle
 from model.noise import MAX_SEED, Purpose

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from app.concurrency import Offload
+from app.inference.batch import Timing
 from app.inference.engine import Engine
 from app.inference.sampling import Around, Drawing, Near, Place
-from app.inference.timing import Timing
 from model import noise
 from model.noise import Purpose
 from tests.app.inference.test_service import engine_of, grey

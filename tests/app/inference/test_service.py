@@ -21,11 +21,10 @@ from app.errors import (
     ShuttingDownError,
     UnsupportedByModelError,
 )
-from app.inference.admission import Admission
+from app.inference.admission import Admission, Permit
 from app.inference.engine import Engine
 from app.inference.executor import Lanes
 from app.inference.loader import load
-from app.inference.permit import Permit
 from app.inference.service import Decoded, Encoded, Reconstructed, Sampled, Service
 from model.bundle.bundle import open_bundle
 from model.pixels import Floats, Images

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from app.concurrency import Offload
 from app.errors import EngineFailedError, InvalidFieldError, QueueFullError, RequestTooLargeError
 from app.inference import streaming as streams
-from app.inference.admission import Admission
-from app.inference.permit import Permit
+from app.inference.admission import Admission, Permit
 from app.inference.sampling import Near
 from app.inference.streaming import WINDOW_ROWS, Streams, in_windows
 from model.pixels import Images

@@ -1,0 +1,77 @@
+"""What the verbs of `app.inference.service` return."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from app.inference.batch import Timing
+from app.inference.likelihood_bounds import Bounds
+from app.inference.sampling import Center
+from model.likelihood.numpy_likelihood import Nats
+from model.pixels import Floats, Images
+
+Windows = AsyncGenerator[Images, None]
+"""Images window by window, uint8 [w, h, w, c]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Drawn images uint8 [n, h, w, c] with their latents, or windows of them if streamed."""
+
+    seed: int
+    center: Center | None
+    """What they were drawn around; None for draws from the prior."""
+    timing: Timing
+    """Of the windows so far if streamed."""
+    images: Images | None = None
+    latents: Floats | None = None
+    windows: Windows | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The posterior's parameters, each float32 [n, *latent_shape]."""
+
+    mean: Floats
+    logvar: Floats
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Images uint8 [n, h, w, c], or windows of them if streamed."""
+
+    timing: Timing
+    images: Images | None = None
+    windows: Windows | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstructed:
+    """Decoded posterior means, with each image's squared error and KL in nats."""
+
+    images: Images
+    mean: Floats
+    squared_error: Nats
+    kl: Nats | None
+    """None for a mixture prior, which has no closed form."""
+    bounds: Bounds | None
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Bounds on log p(x) of each image."""
+
+    bounds: Bounds
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Interpolated:
+    """Images uint8 [steps, h, w, c] between two latents, and all their latents."""
+
+    images: Images
+    latents: Floats
+    timing: Timing
