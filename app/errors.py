@@ -1,4 +1,4 @@
-"""Errors that a request can meet, without HTTP. `app.http.problems` maps each code to a status."""
+"""The errors of requests, without HTTP; `app.http.problems` maps each code to a status."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import ClassVar
 
 
 class ServiceError(Exception):
-    """Base of every error that a caller is told about.
+    """Base class of every error that a client sees.
 
     Args:
         detail: one sentence: what was wrong, and what would be right.
-        field: the member, parameter or header it is about.
-        index: position of the image or row it is about, from 0.
-        limit: the limit that was passed.
+        field: the member, parameter or header that is wrong.
+        index: position of the wrong image or row, from 0.
+        limit: the limit that was exceeded.
         retry_after: whole seconds after which a retry may succeed.
     """
 
@@ -36,7 +36,7 @@ class ServiceError(Exception):
 
 
 class MalformedRequestError(ServiceError):
-    """The body or its framing can't be parsed, or options came twice."""
+    """The body or its framing can't be parsed, or options appear in two places."""
 
     code = "malformed_request"
 
@@ -48,19 +48,19 @@ class InvalidFieldError(ServiceError):
 
 
 class InvalidImageError(ServiceError):
-    """The bytes are no usable image."""
+    """The bytes are not a usable image."""
 
     code = "invalid_picture"
 
 
 class ImageTooLargeError(ServiceError):
-    """An image's header announces more pixels than the server decodes."""
+    """An image's header announces more pixels than the server accepts."""
 
     code = "picture_too_large"
 
 
 class BodyTooLargeError(ServiceError):
-    """The body has more bytes than the server takes."""
+    """The body has more bytes than the server accepts."""
 
     code = "body_too_large"
 
@@ -72,25 +72,25 @@ class BodyTimeoutError(ServiceError):
 
 
 class UnsupportedMediaTypeError(ServiceError):
-    """The body's content type is not one that the verb takes."""
+    """The verb does not support the body's content type."""
 
     code = "unsupported_media_type"
 
 
 class NotAcceptableError(ServiceError):
-    """No answer format of the verb fits the Accept header."""
+    """The verb has no response format that the Accept header allows."""
 
     code = "not_acceptable"
 
 
 class NotFoundError(ServiceError):
-    """The bundle that serves does not keep what was asked for."""
+    """The serving bundle does not contain the requested data."""
 
     code = "not_found"
 
 
 class UnknownModelError(ServiceError):
-    """No model of that name."""
+    """No model has that name."""
 
     code = "unknown_model"
 
@@ -102,7 +102,7 @@ class UnknownVersionError(ServiceError):
 
 
 class ModelUnavailableError(ServiceError):
-    """The model is known and can't serve, is still loading, or was unloaded."""
+    """The model exists, but failed to load, is still loading or was unloaded."""
 
     code = "model_unavailable"
 
@@ -114,7 +114,7 @@ class UnsupportedByModelError(ServiceError):
 
 
 class RequestTooLargeError(ServiceError):
-    """The request costs more than the whole queue holds; it must be split."""
+    """The request costs more than the queue's whole capacity; the client must split it."""
 
     code = "request_too_large"
 
@@ -126,36 +126,36 @@ class QueueFullError(ServiceError):
 
 
 class DeadlineExceededError(ServiceError):
-    """The answer was not ready within the request deadline."""
+    """The response was not ready within the request deadline."""
 
     code = "deadline_exceeded"
 
 
 class ClientDisconnectedError(ServiceError):
-    """The caller closed the connection before the answer was ready."""
+    """The client closed the connection before the response was ready."""
 
     code = "client_disconnected"
 
 
 class ForbiddenError(ServiceError):
-    """The operator has not switched on what was asked for."""
+    """The operator has not enabled the requested operation."""
 
     code = "forbidden"
 
 
 class NotImplementedByServiceError(ServiceError):
-    """A part of a protocol that this service does not have."""
+    """The service does not implement this part of a protocol."""
 
     code = "not_implemented"
 
 
 class ShuttingDownError(ServiceError):
-    """The server is stopping and takes no new work."""
+    """The server is stopping and accepts no new work."""
 
     code = "shutting_down"
 
 
 class EngineFailedError(ServiceError):
-    """The graph failed, or answered with a wrong number of rows."""
+    """The graph failed, or returned a wrong number of rows."""
 
     code = "engine_failed"

@@ -1,4 +1,4 @@
-"""Every Prometheus name and bucket. Counted here and nowhere else."""
+"""All Prometheus metrics of the service: names, labels and buckets."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _FILES = {
     "gauge_livesum": 1 << 16,
     "gauge_livemin": 1 << 16,
 }
-"""What prometheus_client calls its files, and bytes for more labels than there will be."""
+"""The names of prometheus_client's files, and more bytes than their labels will need."""
 
 
 class Metrics:
-    """The figures of one server process, in a registry of their own.
+    """The metrics of one server process, in their own registry.
 
     Args:
-        shared: folder in which several processes add up their figures, the one that
-            PROMETHEUS_MULTIPROC_DIR named when prometheus_client was imported.
+        shared: folder in which several processes combine their metrics: the value of
+            PROMETHEUS_MULTIPROC_DIR when prometheus_client was imported.
     """
 
     def __init__(self, shared: Path | None = None) -> None:
@@ -82,7 +82,7 @@ class Metrics:
             ("route", "code"),
             registry=self.registry,
         )
-        # Of several processes, the sum of those that live, or the least.
+        # Several processes report the sum or the minimum over the living ones.
         self._queued_pixels = Gauge(
             "vae_queued_pixels",
             "Pixels of admitted requests in work.",
@@ -95,13 +95,13 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livemin",
         )
-        # To find a child by its labels takes longer than to count.
+        # Finding a child by its labels takes longer than counting.
         self._of_requests: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._of_batches: dict[tuple[str, str], tuple[Histogram, Histogram, Histogram]] = {}
         self._watched: list[tuple[Gauge, Callable[[], float]]] = []
 
     def watch(self, queued_pixels: Callable[[], float], ready: Callable[[], float]) -> None:
-        """Says where the gauges come from."""
+        """Sets the functions that the gauges read."""
         self._watched = [(self._queued_pixels, queued_pixels), (self._ready, ready)]
 
     def observe_request(self, route: str, status: int, seconds: float) -> None:
@@ -118,7 +118,7 @@ class Metrics:
         duration.observe(seconds)
 
     def observe_batch(self, model: str, program: str, report: BatchReport) -> None:
-        """Counts one batch of a model's program."""
+        """Counts one batch that a model's program ran."""
         if report.failed:
             self._failed_batches.labels(model, program).inc()
         found = self._of_batches.get((model, program))
@@ -133,16 +133,16 @@ class Metrics:
             waited.observe(seconds)
 
     def observe_cut(self, route: str, code: str) -> None:
-        """Counts one answer that had begun and was cut off, by the code of what went wrong."""
+        """Counts one response that was cut off after it began, by its error code."""
         self._cut_answers.labels(route, code).inc()
 
     def refresh(self) -> None:
-        """Takes the gauges anew; the other processes see what they were the last time."""
+        """Updates this process's gauges; other processes see the values of its last update."""
         for gauge, ask in self._watched:
             gauge.set(ask())
 
     def render(self) -> bytes:
-        """The Prometheus text format, for all processes together where they share a folder."""
+        """Returns the Prometheus text format, for all processes that share the folder."""
         self.refresh()
         if self._shared is None:
             return generate_latest(self.registry)
@@ -152,13 +152,13 @@ class Metrics:
 
 
 def _reserve(folder: Path) -> None:
-    """Has the disk set this process's files aside.
+    """Reserves disk space for this process's files.
 
-    prometheus_client maps files that have no blocks yet. On a full disk the first figure that
-    comes to a new page would kill the process.
+    prometheus_client maps sparse files into memory. On a full disk, the first write to a new page
+    would kill the process.
 
     Raises:
-        OSError: there is no room.
+        OSError: the disk is full.
     """
     for name, size in _FILES.items():
         with (folder / f"{name}_{os.getpid()}.db").open("wb") as file:

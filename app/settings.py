@@ -13,7 +13,7 @@ MiB = 1024 * 1024
 
 
 class Settings(BaseSettings):
-    """Settings of the service; immutable, with safe defaults."""
+    """The service's settings; immutable, with safe defaults."""
 
     model_config = SettingsConfigDict(
         env_prefix="VAE_",
@@ -24,26 +24,26 @@ class Settings(BaseSettings):
     )
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 chooses a free port.")
     repository: str = Field(
         "",
         description="Comma-separated folders or fsspec addresses (`s3://bucket/prefix`) of "
-        "bundles, `<root>/<name>/<version>/`; empty serves the bundles that ship with the package.",
+        "bundles, `<root>/<name>/<version>/`; empty serves the bundles that come with the package.",
     )
     watch: Literal["on", "off", "poll"] = Field(
         "on",
-        description="Whether changes in the repository's folders are followed: `on` as the file "
-        "system tells them, `poll` by comparing files, which network file systems need.",
+        description="How the server notices changes in the repository: `on` uses the file "
+        "system's events, `poll` compares files, which network file systems need.",
     )
     cache: str = Field(
         "",
-        description="Folder for the copies of bundles from fsspec addresses; empty takes "
+        description="Folder for local copies of bundles from fsspec addresses; the default is "
         "`vaeserve` in the user's cache directory.",
     )
     default_model: str = Field(
         "",
-        description="Model used where a request names none; empty takes the only one there is, "
-        "and `mnist` of those that ship with the package.",
+        description="Model for requests that name none; the default is the only model in the "
+        "repository, or `mnist` of the bundles that come with the package.",
     )
     required_models: str = Field(
         "",
@@ -52,34 +52,35 @@ class Settings(BaseSettings):
     )
     provider: Literal["auto", "cpu", "cuda"] = Field(
         "auto",
-        description="onnxruntime provider; `auto` takes CUDA where it works, "
-        "`cuda` refuses to serve without it.",
+        description="onnxruntime provider; `auto` uses CUDA if it works, "
+        "`cuda` fails if it does not.",
     )
     repository_api: bool = Field(
         False,
-        description="Whether callers may load and unload models over HTTP.",
+        description="Whether clients may load and unload models over HTTP.",
     )
     workers: int = Field(
         0,
         ge=0,
         le=64,
         description="Processes that serve the port, each with its share of the cores, its own "
-        "models and its own limits; 0: one for each core, at most 8, and one in all on a GPU.",
+        "models and its own limits; 0 starts one for each core, at most 8, or a single one on "
+        "a GPU.",
     )
     lanes: int = Field(
         0,
         ge=0,
         le=256,
-        description="Engine threads of each worker; 0 takes one for each core that it has.",
+        description="Engine threads of each worker; 0 starts one for each of its cores.",
     )
     timeout: float = Field(
-        30.0, gt=0, le=3600, description="Seconds within which a request is answered, or fails."
+        30.0, gt=0, le=3600, description="Seconds after which an unfinished request fails."
     )
     queue_pixels: int = Field(
         16 * MiB,
         ge=1,
-        description="Pixels that the admitted requests of each worker may have in work; "
-        "above it callers get 429.",
+        description="Pixels that the requests in progress may have together in each worker; "
+        "above this limit clients get 429.",
     )
     max_n: int = Field(
         4096,
@@ -90,51 +91,52 @@ class Settings(BaseSettings):
     max_stream_n: int = Field(
         100_000, ge=1, description="Largest `n` of `/sample` as `application/zip`."
     )
-    max_pictures: int = Field(64, ge=1, description="Most images in one request.")
+    max_pictures: int = Field(64, ge=1, description="Most images in a request.")
     max_elbo_samples: int = Field(
         1024,
         ge=1,
         description="Largest `elbo_samples` of `/reconstruct` and `samples` of `/score`.",
     )
-    max_body_bytes: int = Field(
-        32 * MiB, ge=1024, description="Bytes that a request body may have."
-    )
+    max_body_bytes: int = Field(32 * MiB, ge=1024, description="Most bytes in a request body.")
     max_json_bytes: int = Field(
         8 * MiB,
         ge=1024,
-        description="Bytes that a JSON body may have; larger ones belong in multipart or `.npy`.",
+        description="Most bytes in a JSON body; send larger data as multipart or `.npy`.",
     )
     max_buffered_bytes: int = Field(
         256 * MiB,
         ge=1024,
-        description="Bytes of request bodies that may be in memory at once; above it callers "
-        "get 429.",
+        description="Bytes of request bodies that may be in memory at once; above this limit "
+        "clients get 429.",
     )
     max_picture_pixels: int = Field(
         25_000_000,
         ge=1,
         le=MAX_PIXELS,
-        description="Width × height that an image's header may announce.",
+        description="Largest width × height of an image, read from its header.",
     )
     decode_pixels: int = Field(
         100_000_000,
         ge=1,
-        description="Width × height of the images, one for each request, that may be decoded or "
-        "wait for it at once, at least one of the largest; above it callers get 429.",
+        description="Sum of width × height of the images being decoded or waiting for it, one "
+        "for each request; always at least one image of the largest size. Above this limit "
+        "clients get 429.",
     )
     shutdown_grace: int = Field(
-        8, ge=0, description="Seconds that running requests get when the server is told to stop."
+        8, ge=0, description="Seconds that running requests have to finish when the server stops."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe log lines that are written."
+        "info", description="Lowest level of log lines to write."
     )
 
     @property
     def required_names(self) -> tuple[str, ...]:
+        """The names in `required_models`."""
         return _split(self.required_models)
 
     @property
     def repository_roots(self) -> tuple[str, ...]:
+        """The folders and addresses in `repository`."""
         return _split(self.repository)
 
 

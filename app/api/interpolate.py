@@ -9,7 +9,7 @@ from app.api import intake, openapi, responses
 from app.api.dependencies import Context, context_of
 from app.api.ends import Ends, parse_ends
 from app.api.schemas import InterpolateAnswer
-from app.codecs import animations
+from app.codecs.images import ANIMATION_WEIGHT
 from app.http.headers import GIF, JSON, NPY, PNG, WEBP, accept_of, choose
 from app.http.routing import VerbRoute
 from app.inference.engine import Engine
@@ -41,7 +41,7 @@ async def interpolate(request: Request) -> Response:
         result = await context.service.interpolate(
             engine, permit, between, steps=options.steps, path=options.path
         )
-        weight = animations.WEIGHT if media_type in (GIF, WEBP) else 1
+        weight = ANIMATION_WEIGHT if media_type in (GIF, WEBP) else 1
         return await context.offload(
             weight * result.images.size,
             responses.interpolate,

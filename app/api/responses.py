@@ -12,8 +12,8 @@ from fastapi import Response
 from numpy.typing import NDArray
 
 from app.api.schemas import InterpolateOptions
-from app.codecs import animations, npy
 from app.codecs import images as image_codec
+from app.codecs import npy
 from app.http.headers import GIF, JSON, NPY, PNG, WEBP
 from app.inference.batch import Timing
 from app.inference.engine import Engine
@@ -25,7 +25,7 @@ from model.pixels import Images
 
 Members = dict[str, object]
 
-_ANIMATIONS = {GIF: animations.gif, WEBP: animations.webp}
+_ANIMATIONS = {GIF: image_codec.gif, WEBP: image_codec.webp}
 
 
 def sample(

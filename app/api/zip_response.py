@@ -27,6 +27,8 @@ ABOUT = "answer.json"
 """The last entry: what the answer says beside its images."""
 
 _FEWEST_DIGITS = 6
+_DIRECTORY_WEIGHT = 100
+"""How many times as long an entry of the directory takes as a pixel of a PNG, about."""
 
 
 class StreamCutError(Exception):
@@ -109,17 +111,21 @@ async def pieces(
     The PNGs are named by their row, and `about` follows them as JSON.
     """
     digits = max(_FEWEST_DIGITS, len(str(n - 1)))
-    archive = Archive(lambda number: f"{number:0{digits}}.png" if number < n else ABOUT)
+    archive, first = Archive(), 0
     async with aclosing(windows):
         async for images in windows:
-            yield await offload(images.size, _entries, archive, images)
-    yield archive.add(orjson.dumps(about, option=orjson.OPT_SERIALIZE_NUMPY))
-    for piece in archive.directory():
-        yield piece
+            names = [f"{first + i:0{digits}}.png" for i in range(len(images))]
+            yield await offload(images.size, _entries, archive, names, images)
+            first += len(images)
+    yield archive.add(ABOUT, orjson.dumps(about, option=orjson.OPT_SERIALIZE_NUMPY))
+    # A directory of many entries takes long to write.
+    yield await offload(first * _DIRECTORY_WEIGHT, archive.close)
 
 
-def _entries(archive: Archive, images: Images) -> bytes:
-    return b"".join([archive.add(png(image)) for image in images])
+def _entries(archive: Archive, names: list[str], images: Images) -> bytes:
+    return b"".join(
+        [archive.add(name, png(image)) for name, image in zip(names, images, strict=True)]
+    )
 
 
 async def _send_piece(send: Send, piece: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Bytes ↔ arrays: images in, PNG and grids out. Synchronous, and safe in any thread."""
+"""Decodes image files; writes PNG, JPEG, animations and sheets. Synchronous; safe in any thread."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ from model.pixels import Images
 FORMATS = ("PNG", "JPEG", "WEBP")
 
 UNKNOWN_PIXELS = 10_000_000
+
+ANIMATION_WEIGHT = 16
+"""How many times as long a pixel takes in an animation as in a PNG, about."""
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PLAIN_PNG_BYTES = 65_536
@@ -104,8 +107,7 @@ def png(image: Images) -> bytes:
 def jpeg(image: Images) -> bytes:
     """uint8 [h, w, c], c being 1 or 3, as a JPEG file of high quality."""
     file = io.BytesIO()
-    flat = image[:, :, 0] if image.shape[2] == 1 else image
-    Image.fromarray(flat).save(file, "JPEG", quality=_JPEG_QUALITY)
+    _pillow(image).save(file, "JPEG", quality=_JPEG_QUALITY)
     return file.getvalue()
 
 
@@ -131,6 +133,37 @@ def _magnitude(values: NDArray[np.uint8]) -> int:
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def gif(frames: Images, milliseconds: int) -> bytes:
+    """uint8 [n, h, w, c], c being 1 or 3, as an animated GIF that loops.
+
+    Grey levels are exact; each colour frame has its own palette of 256. Durations are rounded
+    down to hundredths of a second. Equal consecutive frames become one longer frame.
+    """
+    return _animation(frames, "GIF", milliseconds // 10 * 10)
+
+
+def webp(frames: Images, milliseconds: int) -> bytes:
+    """uint8 [n, h, w, c], c being 1 or 3, as a lossless animated WebP that loops.
+
+    Equal consecutive frames become one longer frame.
+    """
+    return _animation(frames, "WEBP", milliseconds, lossless=True, method=0, quality=0)
+
+
+def _animation(frames: Images, kind: str, milliseconds: int, **options: int) -> bytes:
+    first, *rest = map(_pillow, frames)
+    file = io.BytesIO()
+    first.save(
+        file, kind, save_all=True, append_images=rest, duration=milliseconds, loop=0, **options
+    )
+    return file.getvalue()
+
+
+def _pillow(image: Images) -> Image.Image:
+    """uint8 [h, w, c] as Pillow's image, which has no channel axis if it is grey."""
+    return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
 
 
 def base64_png(image: Images) -> str:

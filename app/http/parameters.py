@@ -1,4 +1,4 @@
-"""A verb's options, from query parameters or JSON members, checked by its pydantic model."""
+"""Reads a verb's options from query parameters or JSON members; a pydantic model checks them."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ from model.bundle.manifest import VERSION_PATTERN
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
 MODEL_PARAMETER = "model"
-"""Names the bundle, on every verb; always a query parameter and never an option."""
+"""The query parameter of every verb that names the model; never an option."""
 VERSION_PARAMETER = "version"
-"""Names its version, in the same way."""
+"""The query parameter that names the model's version."""
 
 _TARGET = (MODEL_PARAMETER, VERSION_PARAMETER)
 
 _LONGEST_SHOWN = 40
-_BOUNDS = {
-    "ge": "at least",
-    "gt": "greater than",
-    "le": "at most",
-    "lt": "less than",
-}
-_TYPES = {
+_EXPECTED = {
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "greater than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "literal_error": "one of {expected}",
     "int_type": "an integer",
     "int_parsing": "an integer",
     "int_from_float": "an integer",
@@ -43,13 +42,15 @@ _TYPES = {
     "bool_parsing": "true or false",
     "string_type": "a string",
 }
+"""pydantic's error type → what the value must be, with the error's context filled in."""
+_LIMITS = ("ge", "gt", "le", "lt")
 
 
 def target_of(request: Request) -> tuple[str | None, int | None]:
-    """The model and the version that the query names, None where it does not.
+    """Returns the model and the version that the query names; None for what it leaves out.
 
     Raises:
-        InvalidFieldError: one is given more than once, or the version is no positive integer.
+        InvalidFieldError: one is given more than once, or the version is not a positive integer.
     """
     query = query_of(request)
     if not query:
@@ -62,10 +63,10 @@ def target_of(request: Request) -> tuple[str | None, int | None]:
 
 
 def from_query(request: Request, model: type[OptionsT]) -> OptionsT:
-    """The options that stand in the query; numbers are parsed from their text.
+    """Reads the options from the query and parses numbers from their text.
 
     Raises:
-        InvalidFieldError: an unknown parameter, one given twice, or a value out of its range.
+        InvalidFieldError: a parameter is unknown, given twice, or out of range.
     """
     values: dict[str, object] = {}
     known = (*model.model_fields, *_TARGET)
@@ -91,22 +92,22 @@ def from_members(
     *,
     other: str | tuple[str, ...] = (),
 ) -> OptionsT:
-    """The options that stand in a JSON body; types are taken as they are, so "1" is no number.
+    """Reads the options from the members of a JSON body, without conversion: "1" is not a number.
 
     Args:
-        request: the query must name no option beside such a body.
-        model: the options.
+        request: its query must not name an option.
+        model: the pydantic model of the options.
         members: the body's members.
-        other: members that the body also may have, and that are no options.
+        other: further members that the body may have.
 
     Raises:
-        MalformedRequestError: there are options in the query too.
-        InvalidFieldError: an unknown member, or a value of the wrong type or out of its range.
+        MalformedRequestError: the query names an option too.
+        InvalidFieldError: a member is unknown, of the wrong type or out of range.
     """
     for name in query_of(request):
         if name not in _TARGET:
             msg = (
-                f"query parameter {_shown(name)} stands beside a JSON body; "
+                f"query parameter {_shown(name)} cannot be sent with a JSON body; "
                 "send every option as a member of the body"
             )
             raise MalformedRequestError(msg, field=_shown(name))
@@ -134,7 +135,7 @@ def _validate(model: type[OptionsT], values: Mapping[str, object], *, strict: bo
 
 
 def _check_notation(name: str, text: str, value: object) -> None:
-    """Refuses what pydantic takes for a number, and nobody else does, such as 1_0 and 7.0."""
+    """Rejects notations that only pydantic accepts, such as 1_0, and 7.0 as an integer."""
     if type(value) is int:
         expected, right = "an integer", re.fullmatch(r"[+-]?[0-9]+", text)
     elif type(value) is float:
@@ -147,35 +148,29 @@ def _check_notation(name: str, text: str, value: object) -> None:
 
 
 def _invalid(error: ErrorDetails) -> InvalidFieldError:
+    """Translates pydantic's error; the field, the limit and the value that was sent stay."""
     field = ".".join(str(part) for part in error["loc"])
-    kind, context = error["type"], error.get("ctx", {})
-    limit: float | None = None
-    if kind == "missing":
+    if error["type"] == "missing":
         return InvalidFieldError(f"{field} is missing", field=field)
-    if kind in _TYPES:
-        expected = _TYPES[kind]
-    elif kind == "literal_error":
-        expected = f"one of {context['expected']}"
+    context, given = error.get("ctx", {}), error["input"]
+    limit = next((context[name] for name in _LIMITS if name in context), None)
+    if error["type"] in _EXPECTED:
+        expected = _EXPECTED[error["type"]].format(**context)
     else:
         expected = error["msg"].removeprefix("Input should be ")
-        for key, words in _BOUNDS.items():
-            if key in context:
-                limit = context[key]
-                expected = f"{words} {limit}"
-    given = error["input"]
-    # A number in the query comes as text; quotes are for text where a number belongs.
+    # A number in the query arrives as text; only text in place of a number is quoted.
     quote = '"' if isinstance(given, str) and limit is None else ""
     msg = f"{field} must be {expected}, got {quote}{_shown(given)}{quote}"
     return InvalidFieldError(msg, field=field, limit=limit)
 
 
 def _unknown(what: str, name: str, known: tuple[str, ...]) -> InvalidFieldError:
-    listed = ", ".join(known) if known else "none"
-    msg = f"unknown {what} {_shown(name)}; known: {listed}"
+    allowed = f"send only {', '.join(known)}" if known else "send none"
+    msg = f"unknown {what} {_shown(name)}; {allowed}"
     return InvalidFieldError(msg, field=_shown(name))
 
 
 def _shown(value: object) -> str:
-    """The value as text, short enough for an error message."""
+    """Returns the value as text, shortened for an error message."""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"

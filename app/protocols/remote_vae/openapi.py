@@ -7,7 +7,7 @@ from typing import Any
 
 from app.api import openapi
 from app.api.requests import IMAGE_TYPES
-from app.codecs.raw_tensors import DTYPES
+from app.protocols.remote_vae.query import DTYPES
 from app.protocols.remote_vae.responses import TENSOR
 
 Document = dict[str, Any]

@@ -10,17 +10,21 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
-from app.codecs.raw_tensors import DTYPES, Dtype
 from app.errors import InvalidFieldError
 from app.http.headers import query_of
 from model.bundle.scaling import Scaling
 
 T = TypeVar("T")
+
+Dtype = Literal["float16", "float32", "bfloat16", "uint8"]
+"""A type of tensors, by its name in torch."""
+
+DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 
 OutputType = Literal["pil", "pt"]
 ImageFormat = Literal["jpg", "png"]

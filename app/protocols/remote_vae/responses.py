@@ -10,11 +10,10 @@ from fastapi import Response
 from numpy.typing import NDArray
 
 from app.codecs import images as image_codec
-from app.codecs import raw_tensors
-from app.codecs.raw_tensors import Dtype
-from app.inference.batch import Timing
 from app.inference.engine import Engine
+from app.inference.batch import Timing
 from app.protocols.remote_vae import tensors
+from app.protocols.remote_vae.query import Dtype
 from app.protocols.remote_vae.tensors import REMOTE_RANGE
 from model.bundle.scaling import Scaling, scaling_of
 from model.pixels import UNIT_RANGE, Floats, Images
@@ -63,7 +62,7 @@ def _tensor(engine: Engine, tensor: NDArray[Any], timing: Timing, dtype: Dtype) 
         "shape": json.dumps(list(tensor.shape)),
         "dtype": dtype,
     }
-    content = raw_tensors.dump(np.ascontiguousarray(tensor), dtype)
+    content = tensors.dump(np.ascontiguousarray(tensor), dtype)
     return Response(content, headers=headers, media_type=TENSOR)
 
 

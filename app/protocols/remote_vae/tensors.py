@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
+from collections.abc import Sequence
+from typing import Any
 
-from app.codecs import raw_tensors
-from app.errors import InvalidFieldError
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import InvalidFieldError, MalformedRequestError
 from app.inference import validation
 from app.inference.validation import Size
-from app.protocols.remote_vae.query import DecodeQuery, EncodeQuery
+from app.protocols.remote_vae.query import DecodeQuery, Dtype, EncodeQuery
 from model.bundle.manifest import Manifest
 from model.bundle.scaling import scaling_of
 from model.pixels import Floats, Range, finite_rows
+
+_WIRE: dict[Dtype, np.dtype[Any]] = {
+    "float16": np.dtype("<f2"),
+    "float32": np.dtype("<f4"),
+    # NumPy has no bfloat16: the upper half of a float32.
+    "bfloat16": np.dtype("<u2"),
+    "uint8": np.dtype("u1"),
+}
+_BFLOAT16_NAN = np.uint16(0x7FC0)
+_MOST_AXES = 8
 
 REMOTE_RANGE: Range = (-1.0, 1.0)
 """Of pixels as numbers, as diffusers has them."""
@@ -35,7 +49,7 @@ def latents(data: bytes, query: DecodeQuery, manifest: Manifest, max_n: int) -> 
         shape = _unpacked_shape(query, manifest)
     validation.of_latents(manifest, shape[1:], field="shape")
     _check_count(shape[0], max_n)
-    rows = raw_tensors.load(data, query.shape, query.dtype)
+    rows = load(data, query.shape, query.dtype)
     if packed:
         rows = _unpack(rows, shape)
     own = scaling_of(manifest.latent)
@@ -56,7 +70,7 @@ def pixels(data: bytes, query: EncodeQuery, manifest: Manifest, max_n: int) -> F
         raise InvalidFieldError(msg, field="shape")
     _check_count(shape[0], max_n)
     height, width = _cropped(manifest, shape[2], shape[3])
-    rows = raw_tensors.load(data, shape, query.dtype)
+    rows = load(data, shape, query.dtype)
     top, left = (shape[2] - height) // 2, (shape[3] - width) // 2
     rows = rows[:, :, top : top + height, left : left + width]
     _check_finite(rows)
@@ -128,3 +142,46 @@ def _check_finite(rows: Floats) -> None:
         index = int(np.argmin(finite))
         msg = f"row {index} of the body has a value that is no finite float32"
         raise InvalidFieldError(msg, field="body", index=index)
+
+
+def load(data: bytes, shape: Sequence[int], dtype: Dtype) -> Floats:
+    """The tensor as float32 of that shape; uint8 keeps its values 0 … 255.
+
+    Raises:
+        InvalidFieldError: the shape has too many axes, or one that is not positive.
+        MalformedRequestError: not as many bytes as shape and type say.
+    """
+    if not 1 <= len(shape) <= _MOST_AXES or min(shape) < 1:
+        msg = f"shape must be 1 … {_MOST_AXES} positive integers, got {list(shape)[:_MOST_AXES]}"
+        raise InvalidFieldError(msg, field="shape")
+    wire = _WIRE[dtype]
+    expected = math.prod(shape) * wire.itemsize
+    if len(data) != expected:
+        msg = (
+            f"shape {list(shape)} and dtype {dtype} make {expected} bytes, "
+            f"and the body has {len(data)}"
+        )
+        raise MalformedRequestError(msg, field="shape")
+    values = np.frombuffer(data, dtype=wire).reshape(tuple(shape))
+    if dtype == "bfloat16":
+        return (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return values.astype(np.float32)
+
+
+def dump(tensor: Floats | NDArray[np.uint8], dtype: Dtype) -> bytes:
+    """The tensor's bytes; floats are rounded to the nearest that the type has, ties to even.
+
+    Values beyond float16 become infinite.
+    """
+    if dtype == "bfloat16":
+        return _to_bfloat16(np.asarray(tensor, dtype=np.float32)).tobytes()
+    with np.errstate(over="ignore"):
+        return tensor.astype(_WIRE[dtype]).tobytes()
+
+
+def _to_bfloat16(values: Floats) -> NDArray[np.uint16]:
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    # Half of the last bit that stays, less where that bit is 0, so that ties go to even.
+    rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+    upper = (rounded >> np.uint32(16)).astype("<u2")
+    return np.where(np.isnan(values), _BFLOAT16_NAN, upper)

@@ -154,7 +154,7 @@ def wrapped(content: bytes, **headers: str) -> dict[str, Any]:
             "/",
             {"json": {"image": "b25l"}},
             InvalidFieldError,
-            "unknown member image; known: images",
+            "unknown member image; send only images",
         ),
         ("/", {"json": {"images": ["b25l", "?"]}}, InvalidImageError, "image 1.*base64"),
         ("/", {"json": {"images": ["b25"]}}, InvalidImageError, "image 0.*base64"),

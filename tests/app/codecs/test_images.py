@@ -1,4 +1,4 @@
-"""Images in, PNG and grids out."""
+"""Images in; PNG, animations and sheets out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from app.codecs.images import (
     UNKNOWN_PIXELS,
@@ -20,14 +20,17 @@ from app.codecs.images import (
     base64_png,
     decode,
     decoding_size,
+    gif,
     grid,
     jpeg,
     png,
     strip,
+    webp,
 )
 from app.errors import ImageTooLargeError, InvalidImageError
 from model.bundle.manifest import InputSpec, Preprocessing
 from model.images.fitting import Fitted
+from model.pixels import Images
 from tests.image_files import drawing, header, saved
 
 FOLDER = Path(__file__).parents[2] / "data" / "images"
@@ -187,3 +190,44 @@ def test_jpeg_keeps_the_image(channels: int) -> None:
         assert (found.format, found.mode) == ("JPEG", "L" if channels == 1 else "RGB")
         back = np.asarray(found).reshape(image.shape)
     assert np.abs(back.astype(int) - image).max() <= 4
+
+
+def frames(n: int, channels: int) -> Images:
+    """Random images uint8 [n, 12, 10, c], of few enough colours for a GIF to keep."""
+    drawn = np.random.default_rng(0).integers(0, 256, (n, 12, 10, channels))
+    return drawn.astype(np.uint8)
+
+
+def read(content: bytes, mode: str) -> tuple[Images, list[int]]:
+    """The frames [n, h, w, c] and how long each stays."""
+    file = Image.open(io.BytesIO(content))
+    assert file.info["loop"] == 0
+    shown, times = [], []
+    for frame in ImageSequence.Iterator(file):
+        shown.append(np.asarray(frame.convert(mode)).reshape(file.height, file.width, -1))
+        times.append(frame.info["duration"])
+    return np.stack(shown), times
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_webp_keeps_every_pixel(channels: int) -> None:
+    """Frames come back exactly, as often as they were given and for as long."""
+    given = frames(5, channels)
+    shown, _ = read(webp(given, 45), "RGB")
+    assert (shown == given).all()
+    assert Image.open(io.BytesIO(webp(given, 45))).format == "WEBP"
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_gif_keeps_grey_levels_and_few_colours(channels: int, mode: str) -> None:
+    """Frames of at most 256 colours come back exactly, at times of hundredths of a second."""
+    given = frames(5, channels)
+    shown, times = read(gif(given, 45), mode)
+    assert (shown == given).all()
+    assert times == [40] * 5
+
+
+def test_equal_frames_stay_as_long() -> None:
+    """An image that is given three times is shown once, for three times as long."""
+    shown, times = read(gif(np.repeat(frames(1, 1), 3, axis=0), 100), "L")
+    assert (len(shown), sum(times)) == (1, 300)

@@ -91,7 +91,7 @@ def test_members_are_taken_as_they_are() -> None:
             "size=3",
             "size",
             None,
-            "unknown query parameter size; known: n, heat, way, loud, model, version",
+            "unknown query parameter size; send only n, heat, way, loud, model, version",
         ),
     ],
 )
@@ -114,8 +114,8 @@ def test_bad_query_parameters(query: str, field: str, bound: float | None, detai
         ({"heat": "1"}, "heat", None, 'heat must be a number, got "1"'),
         ({"way": "left"}, "way", None, "way must be one of 'up' or 'down', got \"left\""),
         ({"loud": 1}, "loud", None, "loud must be true or false, got 1"),
-        ({"size": 3}, "size", None, "unknown member size; known: n, heat, way, loud"),
-        ({"model": "x"}, "model", None, "unknown member model; known: n, heat, way, loud"),
+        ({"size": 3}, "size", None, "unknown member size; send only n, heat, way, loud"),
+        ({"model": "x"}, "model", None, "unknown member model; send only n, heat, way, loud"),
     ],
 )
 def test_bad_members(members: dict[str, Any], field: str, bound: float | None, detail: str) -> None:
@@ -127,7 +127,7 @@ def test_bad_members(members: dict[str, Any], field: str, bound: float | None, d
 
 def test_options_in_both_places() -> None:
     """Options beside a JSON body are refused, even when the body has none; the model is not."""
-    with pytest.raises(MalformedRequestError, match="n stands beside a JSON body"):
+    with pytest.raises(MalformedRequestError, match="n cannot be sent with a JSON body"):
         from_members(request("n=2"), Knobs, {})
     assert from_members(request("model=a"), Knobs, {}) == Knobs()
 
@@ -153,7 +153,7 @@ def test_a_version_is_a_positive_integer(version: str) -> None:
 def test_the_other_member() -> None:
     """The member that carries the data is no option, and is listed as known."""
     assert from_members(request(), Knobs, {"images": [1], "n": 2}, other="images").n == 2
-    with pytest.raises(InvalidFieldError, match="known: images, n"):
+    with pytest.raises(InvalidFieldError, match="send only images, n"):
         from_members(request(), Knobs, {"image": 1}, other="images")
 
 

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.codecs.raw_tensors import DTYPES, Dtype, dump, load
 from app.errors import InvalidFieldError, MalformedRequestError, ServiceError
+from app.protocols.remote_vae.query import DTYPES, Dtype
+from app.protocols.remote_vae.tensors import dump, load
 
 TORCH = {
     "float16": torch.float16,
