@@ -1,70 +1,236 @@
-"""The images between two ends over HTTP: parse, call the service, format."""
+"""`POST /interpolate`: images between two images, latents or seeds."""
 
 from __future__ import annotations
 
 import numpy as np
-from fastapi import APIRouter, Request, Response
+from pydantic import Field
+from starlette.requests import Request
 
-from app.api import intake, openapi, responses
-from app.api.dependencies import Context, context_of
-from app.api.ends import Ends, parse_ends
-from app.api.schemas import InterpolateAnswer
-from app.codecs.images import ANIMATION_WEIGHT
-from app.http.headers import GIF, JSON, NPY, PNG, WEBP, accept_of, choose
-from app.http.routing import VerbRoute
-from app.inference.engine import Engine
-from model.images.fitting import Fitted
+from app.api.openapi import BASE64, BINARY, LATENTS, example_images, example_latents, upload
+from app.api.openapi import with_members
+from app.api.requests import MULTIPART, OPTION_VALUES, check_images, encoded_images, members_of
+from app.api.responses import as_found, fit_header
+from app.api.schemas import Answer, Latents, Options, Picture, Png
+from app.api.verb import Call, Document, Members, Result, Sent, Verb
+from app.codecs import latents, npy
+from app.codecs.multipart import parts
+from app.errors import InvalidFieldError
+from app.http.body import Body
+from app.http.headers import JSON, NPY
+from app.http.parameters import from_members, from_query
+from app.settings import Settings
+from model.bundle.manifest import Manifest
+from model.interpolation import Path
+from model.noise import MAX_SEED
 from model.pixels import Floats, Images
 
-router = APIRouter(tags=["VAE"], route_class=VerbRoute)
-
-_FORMATS = (JSON, PNG, NPY, GIF, WEBP)
-
-
-@router.post(
-    "/interpolate",
-    summary="Go from one image, latent or seed to another",
-    responses=openapi.responses(InterpolateAnswer, _FORMATS, openapi.IMAGE_ERRORS),
-    openapi_extra=openapi.ends_body(),
-)
-async def interpolate(request: Request) -> Response:
-    """Decodes latents on the way between two ends: two images, two latents, or two seeds."""
-    context = context_of(request)
-    media_type = choose(accept_of(request), _FORMATS)
-    engine = intake.engine(request, context)
-    with intake.deadline(request, context) as deadline, context.service.permit() as permit:
-        body = await intake.body(request, context, deadline)
-        options, ends = await context.offload(
-            len(body.content), parse_ends, request, body, engine.manifest.latent_axes
-        )
-        between, fitted = await _ends(context, engine, ends)
-        result = await context.service.interpolate(
-            engine, permit, between, steps=options.steps, path=options.path
-        )
-        weight = ANIMATION_WEIGHT if media_type in (GIF, WEBP) else 1
-        return await context.offload(
-            weight * result.images.size,
-            responses.interpolate,
-            engine,
-            result,
-            options,
-            ends.seeds,
-            fitted,
-            media_type,
-        )
+KINDS = ("images", latents.FIELD, "seeds")
+"""What the two endpoints may be."""
 
 
-async def _ends(
-    context: Context, engine: Engine, ends: Ends
-) -> tuple[Images | Floats, list[Fitted] | None]:
-    """The ends as the service takes them, and the images that they came from.
+class InterpolateOptions(Options):
+    """Which way `/interpolate` goes, and how it shows it."""
 
-    A seed is its row 0, the latent that `/sample` draws first.
+    steps: int = Field(
+        8, ge=2, description="How many images, both ends included; at most `VAE_MAX_N`."
+    )
+    path: Path = Field(
+        "spherical",
+        description="`spherical` turns the latent at equal angles while its norm changes evenly, "
+        "and stays where latents are likely; `linear` is the straight line.",
+    )
+    milliseconds: int = Field(
+        100,
+        ge=20,
+        le=10_000,
+        description="How long an animated answer shows each image; GIF keeps hundredths of a "
+        "second.",
+    )
+    bounce: bool = Field(
+        False,
+        description="Whether an animated answer also goes back, so that it repeats without a jump.",
+    )
+
+
+class InterpolateAnswer(Answer):
+    """The images on the way from one latent to another, both ends included."""
+
+    model: str
+    version: int
+    path: Path
+    steps: int
+    images: list[Png]
+    latents: Latents
+    seeds: list[int] | None = Field(description="The seeds of the ends; null for other ends.")
+    pictures: list[Picture] | None = Field(
+        description="The images at the ends; null for other ends."
+    )
+
+
+class _TakesEndpoints:
+    """Two images, latents or seeds."""
+
+    images = True
+    required = True
+
+    def parse(
+        self,
+        request: Request,
+        body: Body,
+        options: type[InterpolateOptions],
+        manifest: Manifest,
+        settings: Settings,
+    ) -> tuple[InterpolateOptions, Sent]:
+        return parse_endpoints(request, body, manifest.latent_axes)
+
+    def content(self, options: type[InterpolateOptions]) -> Document:
+        kinds: Document = {
+            "images": {"type": "array", "items": BASE64},
+            "latents": LATENTS,
+            "seeds": {"type": "array", "items": {"type": "integer"}},
+        }
+        two = {name: kind | {"minItems": 2, "maxItems": 2} for name, kind in kinds.items()}
+        schema = with_members(options, two, required=())
+        schema["oneOf"] = [{"required": [name]} for name in two]
+        return {
+            JSON: {"schema": schema},
+            MULTIPART: {"schema": upload(2, 2)},
+            NPY: {"schema": BINARY},
+        }
+
+
+def parse_endpoints(
+    request: Request, body: Body, shape: tuple[int, ...]
+) -> tuple[InterpolateOptions, Sent]:
+    """The options and two endpoints.
+
+    The body is JSON with one of `images`, `latents` and `seeds`, and the options as further
+    members; or multipart/form-data with two parts named `images`; or a `.npy` file
+    [2, *latent_shape]. Beside the latter two, options are query parameters. A body without
+    Content-Type is read as JSON.
+
+    Raises:
+        UnsupportedMediaTypeError: another Content-Type.
+        MalformedRequestError: the framing is broken, or options came twice.
+        InvalidFieldError: not exactly one kind of endpoint, not two of them, or a bad option.
+        InvalidImageError: an empty image or bad base64.
     """
-    if ends.images is not None:
-        fitted = await intake.fitted(context, engine, ends.images)
-        return intake.stacked(fitted), fitted
-    if ends.seeds is not None:
-        return engine.prior.draw(ends.seeds, (0, 0), np.ones(2, np.float32)), None
-    assert ends.latents is not None  # noqa: S101 one of the three is there
-    return ends.latents, None
+    if body.media_type == MULTIPART:
+        options = from_query(request, InterpolateOptions)
+        images = parts(body.content, body.boundary, field="images", max_parts=2)
+        return options, Sent(images=_two_images(images))
+    if body.media_type == NPY:
+        options = from_query(request, InterpolateOptions)
+        array = npy.load(body.content, field=latents.FIELD)
+        return options, Sent(latents=_two_latents(latents.from_array(array, shape, 2)))
+    if not body.content:
+        raise _not_one_kind("none came")
+    values, lists = latents.json_size(shape, 2)
+    members = members_of(
+        body,
+        (JSON, MULTIPART, NPY),
+        max_values=values + OPTION_VALUES,
+        max_containers=lists + OPTION_VALUES,
+    )
+    options = from_members(request, InterpolateOptions, members, other=KINDS)
+    return options, _endpoints(members, shape)
+
+
+def _endpoints(members: Members, shape: tuple[int, ...]) -> Sent:
+    given = [kind for kind in KINDS if kind in members]
+    if len(given) != 1:
+        raise _not_one_kind(f"got {' and '.join(given)}" if given else "none came")
+    if given == ["images"]:
+        return Sent(images=_two_images(encoded_images(members, 2)))
+    if given == ["seeds"]:
+        return Sent(seeds=_two_seeds(members["seeds"]))
+    return Sent(latents=_two_latents(latents.from_lists(members[latents.FIELD], shape, 2)))
+
+
+def _not_one_kind(found: str) -> InvalidFieldError:
+    msg = f"an interpolation has two ends: send exactly one of {', '.join(KINDS)}; {found}"
+    return InvalidFieldError(msg, field="body")
+
+
+def _two_images(images: list[bytes]) -> list[bytes]:
+    check_images(images)
+    _check_two(len(images), "images")
+    return images
+
+
+def _two_latents(ends: Floats) -> Floats:
+    _check_two(len(ends), latents.FIELD)
+    return ends
+
+
+def _check_two(n: int, field: str) -> None:
+    if n != 2:
+        msg = f"{field} must be exactly two, the ends, got {n}"
+        raise InvalidFieldError(msg, field=field, limit=2)
+
+
+def _two_seeds(value: object) -> tuple[int, int]:
+    if isinstance(value, list) and len(value) == 2:
+        first, last = value
+        if all(type(seed) is int and 0 <= seed <= MAX_SEED for seed in value):
+            return first, last
+    msg = f"seeds must be a list of exactly two integers from 0 to {MAX_SEED}"
+    raise InvalidFieldError(msg, field="seeds")
+
+
+async def run(call: Call[InterpolateOptions]) -> Result:
+    """Decodes latents between the endpoints."""
+    options = call.options
+    found = await call.service.interpolate(
+        call.engine, call.permit, _arrays(call), steps=options.steps, path=options.path
+    )
+    return Result(
+        found.timing,
+        {
+            "path": options.path,
+            "steps": options.steps,
+            "latents": found.latents,
+            "seeds": call.seeds,
+            "pictures": as_found(call.fitted) if call.fitted else None,
+        },
+        images=found.images,
+        headers=fit_header(call.fitted) if call.fitted else {},
+        milliseconds=options.milliseconds,
+        bounce=options.bounce,
+    )
+
+
+def _arrays(call: Call[InterpolateOptions]) -> Images | Floats:
+    """The endpoints; a seed stands for its row 0, the first latent that `/sample` draws."""
+    if call.images is not None:
+        return call.images
+    if call.seeds is not None:
+        return call.engine.prior.draw(call.seeds, (0, 0), np.ones(2, np.float32))
+    assert call.latents is not None  # noqa: S101 the body was parsed
+    return call.latents
+
+
+def _example(shape: tuple[int, ...]) -> tuple[Document, Document]:
+    answer = {
+        "path": "spherical",
+        "steps": 2,
+        "images": example_images() * 2,
+        "latents": example_latents(shape) * 2,
+        "seeds": [7, 8],
+        "pictures": None,
+    }
+    return {"seeds": [7, 8], "steps": 4}, answer
+
+
+VERB = Verb(
+    name="interpolate",
+    summary="Go from one image, latent or seed to another",
+    about="images between two images, latents or seeds",
+    description="Decodes latents between two ends: two images, two latents, or two seeds.",
+    options=InterpolateOptions,
+    takes=_TakesEndpoints(),
+    kind="path",
+    answer=InterpolateAnswer,
+    run=run,
+    example=_example,
+)

@@ -6,17 +6,18 @@ import copy
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from app.api import examples
-from app.api.requests import IMAGE_TYPES, MULTIPART
-from app.api.schemas import InterpolateOptions, Options, ProblemAnswer, SampleOptions
-from app.http.headers import JSON, NPY
+from app.api.schemas import ProblemAnswer
+from app.api.verb import Document, Verb
+from app.codecs.formats import media_types
+from app.codecs.images import base64_png
+from app.http.headers import JSON
 from app.http.problems import MEDIA_TYPE, STATUS, title
-
-Document = dict[str, Any]
+from model.pixels import Images
 
 VERB_ERRORS = (
     "malformed_request",
@@ -35,7 +36,7 @@ VERB_ERRORS = (
     "shutting_down",
     "deadline_exceeded",
 )
-IMAGE_ERRORS: tuple[str, ...] = (*VERB_ERRORS, "invalid_picture", "picture_too_large")
+IMAGE_ERRORS = ("invalid_picture", "picture_too_large")
 
 _TARGET_PARAMETERS: tuple[Document, ...] = (
     {
@@ -53,10 +54,16 @@ _TARGET_PARAMETERS: tuple[Document, ...] = (
         "schema": {"type": "integer", "minimum": 1},
     },
 )
-_BINARY: Document = {"type": "string", "format": "binary"}
-_BASE64: Document = {"type": "string", "contentEncoding": "base64"}
-_LATENTS: Document = {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}
+BINARY: Document = {"type": "string", "format": "binary"}
+BASE64: Document = {"type": "string", "contentEncoding": "base64"}
+LATENTS: Document = {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}
 EXAMPLE_LATENT_DIM = 32
+EXAMPLE_PICTURE: Document = {
+    "width": 280,
+    "height": 280,
+    "mode": "RGB",
+    "steps": ["converted to grey (ITU-R 601)", "resized to 28×28"],
+}
 
 VERSION_ONLY: Document = {"parameters": [_TARGET_PARAMETERS[1]]}
 """Of a route that has the model's name in its path."""
@@ -82,7 +89,7 @@ def responses(
     answer: type[BaseModel], formats: Sequence[str], codes: Iterable[str]
 ) -> dict[int | str, Document]:
     """The answer in its formats, and every error of a verb."""
-    binary = {media_type: {"schema": _BINARY} for media_type in formats if media_type != JSON}
+    binary = {media_type: {"schema": BINARY} for media_type in formats if media_type != JSON}
     success = {
         "model": answer,
         "description": "JSON"
@@ -92,76 +99,38 @@ def responses(
     return {200: success, **errors(codes)}
 
 
-def sample_body() -> Document:
-    """`/sample`: options as JSON or query parameters, and maybe what to draw around."""
-    near = {
-        "type": "object",
-        "description": "Draw around this instead of from the prior: an image or a latent.",
-        "properties": {
-            "image": _BASE64,
-            "latent": {"type": "array", "items": {"type": "number"}},
-            "radius": SampleOptions.model_json_schema()["properties"]["radius"],
-        },
-        "oneOf": [{"required": ["image"]}, {"required": ["latent"]}],
-        "additionalProperties": False,
+def operation(verb: Verb[Any]) -> Document:
+    """What a verb's route declares: its answers, errors, parameters and body."""
+    codes = (
+        *VERB_ERRORS,
+        *(IMAGE_ERRORS if verb.takes.images else ()),
+        *(("unsupported_by_model",) if verb.may_need_likelihood else ()),
+    )
+    body = {"required": verb.takes.required, "content": verb.takes.content(verb.options)}
+    parameters = [*_TARGET_PARAMETERS, *_parameters(verb.options)]
+    return {
+        "summary": verb.summary,
+        "description": verb.description,
+        "responses": responses(verb.answer, media_types(verb.kind), codes),
+        "openapi_extra": {"parameters": parameters, "requestBody": body},
     }
-    schema = _with_members(SampleOptions, {"latents_near": near}, required=())
-    # In JSON it stands inside `latents_near`.
-    del schema["properties"]["radius"]
-    content: Document = {JSON: {"schema": schema}, MULTIPART: {"schema": _upload(1, 1)}}
-    content |= {media_type: {"schema": _BINARY} for media_type in IMAGE_TYPES}
-    return _operation(SampleOptions, content, required=False)
 
 
-def ends_body() -> Document:
-    """`/interpolate`: two images, latents or seeds."""
-    kinds: Document = {
-        "images": {"type": "array", "items": _BASE64},
-        "latents": _LATENTS,
-        "seeds": {"type": "array", "items": {"type": "integer"}},
-    }
-    two = {name: kind | {"minItems": 2, "maxItems": 2} for name, kind in kinds.items()}
-    schema = _with_members(InterpolateOptions, two, required=())
-    schema["oneOf"] = [{"required": [name]} for name in two]
-    content: Document = {
-        JSON: {"schema": schema},
-        MULTIPART: {"schema": _upload(2, 2)},
-        NPY: {"schema": _BINARY},
-    }
-    return _operation(InterpolateOptions, content)
-
-
-def images_body(options: type[Options]) -> Document:
-    """A verb that takes images: multipart, one raw file, or JSON with base64."""
-    images = {"images": {"type": "array", "items": _BASE64}}
-    content: Document = {
-        MULTIPART: {"schema": _upload(1)},
-        JSON: {"schema": _with_members(options, images)},
-    }
-    content |= {media_type: {"schema": _BINARY} for media_type in IMAGE_TYPES}
-    return _operation(options, content)
-
-
-def latents_body(options: type[Options]) -> Document:
-    """A verb that takes latents: JSON or `.npy`."""
-    content: Document = {
-        JSON: {"schema": _with_members(options, {"latents": _LATENTS})},
-        NPY: {"schema": _BINARY},
-    }
-    return _operation(options, content)
-
-
-def with_examples(base: Document, latent_shape: tuple[int, ...]) -> Document:
+def with_examples(
+    base: Document, verbs: Sequence[Verb[Any]], latent_shape: tuple[int, ...]
+) -> Document:
     """A copy of the document with examples that fit the model that answers by default."""
     built = copy.deepcopy(base)
-    for path, example in examples.requests(latent_shape).items():
-        built["paths"][path]["post"]["requestBody"]["content"][JSON]["example"] = example
-    for path, example in examples.answers(latent_shape).items():
-        built["paths"][path]["post"]["responses"]["200"]["content"][JSON]["example"] = example
+    for verb in verbs:
+        request, answer = verb.example(latent_shape)
+        operation = built["paths"][verb.path]["post"]
+        operation["requestBody"]["content"][JSON]["example"] = request
+        example = {"model": "mnist", "version": 1} | answer
+        operation["responses"]["200"]["content"][JSON]["example"] = example
     return built
 
 
-def document(app: FastAPI) -> Document:
+def document(app: FastAPI, verbs: Sequence[Verb[Any]]) -> Document:
     """The OpenAPI document, without examples."""
     built = get_openapi(
         title=app.title,
@@ -172,7 +141,7 @@ def document(app: FastAPI) -> Document:
         tags=app.openapi_tags,
     )
     schemas = built.setdefault("components", {}).setdefault("schemas", {})
-    referenced: list[type[BaseModel]] = [*Options.__subclasses__(), ProblemAnswer]
+    referenced: list[type[BaseModel]] = [*(verb.options for verb in verbs), ProblemAnswer]
     for model in referenced:
         schemas.setdefault(model.__name__, model.model_json_schema())
     # FastAPI lists a validation error of its own, which no route here can answer with.
@@ -186,22 +155,15 @@ def document(app: FastAPI) -> Document:
     return built
 
 
-def _operation(options: type[Options], content: Document, *, required: bool = True) -> Document:
-    return {
-        "parameters": [*_TARGET_PARAMETERS, *_parameters(options)],
-        "requestBody": {"required": required, "content": content},
-    }
-
-
-def _upload(fewest: int, most: int | None = None) -> Document:
-    images: Document = {"type": "array", "items": _BINARY, "minItems": fewest}
+def upload(fewest: int, most: int | None = None) -> Document:
+    images: Document = {"type": "array", "items": BINARY, "minItems": fewest}
     if most:
         images["maxItems"] = most
     return {"type": "object", "properties": {"images": images}, "required": ["images"]}
 
 
-def _with_members(
-    options: type[Options], members: Document, required: Sequence[str] | None = None
+def with_members(
+    options: type[BaseModel], members: Document, required: Sequence[str] | None = None
 ) -> Document:
     """The options and the members beside them, all of which are required unless said."""
     schema: Document = {
@@ -214,7 +176,7 @@ def _with_members(
     return schema
 
 
-def _parameters(options: type[Options]) -> list[Document]:
+def _parameters(options: type[BaseModel]) -> list[Document]:
     properties = options.model_json_schema().get("properties", {})
     return [
         {
@@ -234,3 +196,21 @@ def _with_default(schema: Document) -> str:
     default = schema.get("default")
     stated = "" if default is None else f" Default: {default}."
     return f"{schema.get('description', '')}{stated}".strip()
+
+
+def example_image() -> Images:
+    """A ring that reads as a zero: uint8 [28, 28, 1]."""
+    across, down = np.meshgrid(np.arange(28) - 13.5, np.arange(28) - 13.5)
+    distance = np.abs(np.hypot(across / 0.75, down) - 8)
+    ring: Images = np.clip(255 * (2.2 - distance), 0, 255).astype(np.uint8)[:, :, None]
+    return ring
+
+
+def example_images() -> list[str]:
+    """The example image as JSON has it."""
+    return [base64_png(example_image())]
+
+
+def example_latents(shape: tuple[int, ...]) -> Any:  # noqa: ANN401 nested as the shape is
+    """One latent of zeros."""
+    return np.zeros((1, *shape)).tolist()

@@ -8,14 +8,19 @@ from __future__ import annotations
 import binascii
 from collections.abc import Sequence
 
+from pydantic import BaseModel
 from starlette.requests import Request
 
+from app.api.openapi import BASE64, BINARY, LATENTS, upload, with_members
+from app.api.verb import Document, Sent
 from app.codecs import latents, npy
 from app.codecs.multipart import parts
 from app.errors import InvalidFieldError, InvalidImageError
 from app.http.body import Body, parse_object, unsupported
 from app.http.headers import JSON, NPY
 from app.http.parameters import OptionsT, from_members, from_query
+from app.settings import Settings
+from model.bundle.manifest import Manifest
 from model.pixels import Floats
 
 MULTIPART = "multipart/form-data"
@@ -26,6 +31,53 @@ _IMAGES = "images"
 OPTION_VALUES = 256
 # A multiple of four, so that each piece is base64 by itself; about a millisecond of decoding.
 _BASE64_PIECE = 1024 * 1024
+
+
+class TakesImages:
+    """A body of images: multipart, one raw file, or JSON with base64."""
+
+    images = True
+    required = True
+
+    def parse(
+        self,
+        request: Request,
+        body: Body,
+        options: type[OptionsT],
+        manifest: Manifest,
+        settings: Settings,
+    ) -> tuple[OptionsT, Sent]:
+        found, images = parse_images(request, body, options, settings.max_pictures)
+        return found, Sent(images=images)
+
+    def content(self, options: type[BaseModel]) -> Document:
+        images = {"images": {"type": "array", "items": BASE64}}
+        json_body = {"schema": with_members(options, images)}
+        raw = {media_type: {"schema": BINARY} for media_type in IMAGE_TYPES}
+        return {MULTIPART: {"schema": upload(1)}, JSON: json_body} | raw
+
+
+class TakesLatents:
+    """A body of latents: JSON or `.npy`."""
+
+    images = False
+    required = True
+
+    def parse(
+        self,
+        request: Request,
+        body: Body,
+        options: type[OptionsT],
+        manifest: Manifest,
+        settings: Settings,
+    ) -> tuple[OptionsT, Sent]:
+        shape = manifest.latent_axes
+        found, rows = parse_latents(request, body, options, shape, settings.max_n)
+        return found, Sent(latents=rows)
+
+    def content(self, options: type[BaseModel]) -> Document:
+        json_body = {"schema": with_members(options, {"latents": LATENTS})}
+        return {JSON: json_body, NPY: {"schema": BINARY}}
 
 
 def parse_options(request: Request, body: Body, model: type[OptionsT]) -> OptionsT:

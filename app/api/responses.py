@@ -1,238 +1,90 @@
-"""A verb's result → the response in the negotiated format. Synchronous; large ones in a thread."""
+"""A verb's result → the response in the chosen format, whole or as a zip file that is streamed.
+
+The head of a streamed answer goes out with its first window, so earlier errors are ordinary
+responses. A later failure cuts the connection without a proper end, so that no client takes the
+file for complete.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import ExitStack, aclosing
 from functools import lru_cache
+from typing import Any
 
-import numpy as np
 import orjson
 from fastapi import Response
-from numpy.typing import NDArray
+from starlette.types import Receive, Scope, Send
 
-from app.api.schemas import InterpolateOptions
-from app.codecs import images as image_codec
-from app.codecs import npy
-from app.http.headers import GIF, JSON, NPY, PNG, WEBP
-from app.inference.batch import Timing
+from app.api.verb import Members, Result, Verb
+from app.codecs.formats import FORMATS, Content
+from app.codecs.images import base64_png, png
+from app.codecs.zip_stream import Archive
+from app.concurrency import Offload
+from app.errors import ClientDisconnectedError, ServiceError
+from app.http.access_log import CUT
+from app.http.deadline import Deadline
+from app.http.headers import JSON, ZIP
 from app.inference.engine import Engine
-from app.inference.likelihood_bounds import Bounds
-from app.inference.sampling import Around
-from app.inference.service import Decoded, Encoded, Interpolated, Reconstructed, Sampled, Scored
+from app.inference.sampling import split
 from model.images.fitting import Fitted
 from model.pixels import Images
 
-Members = dict[str, object]
+ABOUT = "answer.json"
+"""The last entry of a zip file: the answer's members beside its images."""
 
-_ANIMATIONS = {GIF: image_codec.gif, WEBP: image_codec.webp}
-
-
-def sample(
-    engine: Engine, result: Sampled, temperature: float, fitted: Fitted | None, media_type: str
-) -> Response:
-    """`/sample`: JSON, one PNG (a grid when n > 1), or uint8 [n, h, w, c].
-
-    Args:
-        engine: that answered.
-        result: what it answered.
-        temperature: as it was used, where the draws are from the prior.
-        fitted: the image around which was drawn, if it was one.
-        media_type: of the answer.
-    """
-    headers = seeded(engine, result.timing, result.seed)
-    if fitted:
-        headers |= fit_header([fitted])
-    if media_type != JSON:
-        return _images(result.images, media_type, headers)
-    members = sample_members(
-        engine, len(result.images), result.seed, temperature, result.around, fitted
-    )
-    members |= {"images": _base64(result.images), "latents": result.latents}
-    return _json(members, headers)
+_FEWEST_DIGITS = 6
+_DIRECTORY_WEIGHT = 100
+"""How many times as long an entry of the directory takes as a pixel of a PNG, about."""
 
 
-def sample_members(
-    engine: Engine,
-    n: int,
-    seed: int,
-    temperature: float,
-    around: Around | None,
-    fitted: Fitted | None,
-) -> Members:
-    """What `/sample` says of its images: enough to draw them again."""
-    return identity(engine) | {
-        "n": n,
-        "seed": seed,
-        "temperature": None if around else temperature,
-        "latents_near": around
-        and {
-            "center": around.center,
-            "radius": around.radius,
-            "unit": around.unit,
-            "picture": _as_found([fitted])[0] if fitted else None,
-        },
-    }
+def respond(verb: Verb[Any], engine: Engine, result: Result, media_type: str) -> Response:
+    """The whole answer in one of the verb's formats."""
+    if media_type == JSON:
+        return _json(engine, result)
+    array = result.latents if result.images is None else result.images
+    encode = FORMATS[media_type].encode
+    assert array is not None  # noqa: S101 the kind of the verb's answer
+    assert encode is not None  # noqa: S101 zip files are streamed
+    content = encode(Content(array, verb.kind, result.milliseconds, result.bounce))
+    headers = {**headers_of(engine, result), **result.binary_headers}
+    return Response(content, headers=headers, media_type=media_type)
 
 
-def interpolate(
-    engine: Engine,
-    result: Interpolated,
-    options: InterpolateOptions,
-    seeds: tuple[int, int] | None,
-    fitted: Sequence[Fitted] | None,
-    media_type: str,
-) -> Response:
-    """`/interpolate`: JSON, a PNG of one row, uint8 [steps, h, w, c], or an animation.
-
-    Args:
-        engine: that answered.
-        result: what it answered.
-        options: of the request.
-        seeds: of the ends, where they came from seeds.
-        fitted: the images at the ends, where they were images.
-        media_type: of the answer.
-    """
-    headers = raw(engine, result.timing) | (fit_header(fitted) if fitted else {})
-    if media_type in _ANIMATIONS:
-        frames = result.images
-        if options.bounce:
-            frames = np.concatenate([frames, frames[-2:0:-1]])
-        content = _ANIMATIONS[media_type](frames, options.milliseconds)
-        return Response(content, headers=headers, media_type=media_type)
-    if media_type == PNG:
-        content = image_codec.png(image_codec.strip(result.images))
-        return Response(content, headers=headers, media_type=PNG)
-    if media_type == NPY:
-        return _images(result.images, NPY, headers)
-    members = identity(engine) | {
-        "path": options.path,
-        "steps": options.steps,
-        "images": _base64(result.images),
-        "latents": result.latents,
-        "seeds": seeds,
-        "pictures": _as_found(fitted) if fitted else None,
-    }
-    return _json(members, headers)
+def weight_of(result: Result, media_type: str) -> int:
+    """How much work `respond` is, in pixels or latents."""
+    if result.images is not None:
+        shown = result.images.size // result.images.shape[-1]
+        return shown * (FORMATS[media_type].weight if media_type in FORMATS else 1)
+    return 0 if result.latents is None else result.latents.size
 
 
-def encode(engine: Engine, result: Encoded, fitted: Sequence[Fitted], media_type: str) -> Response:
-    """`/encode`: JSON, or the means as float32 [n, *latent_shape]."""
-    headers = raw(engine, result.timing)
-    if media_type != JSON:
-        headers |= fit_header(fitted)
-        return Response(npy.dump(result.mean), headers=headers, media_type=NPY)
-    members = identity(engine) | {
-        "mean": result.mean,
-        "logvar": result.logvar,
-        "pictures": _as_found(fitted),
-    }
-    return _json(members, headers)
-
-
-def decode(engine: Engine, result: Decoded, media_type: str) -> Response:
-    """`/decode`: JSON, one PNG (a grid when n > 1), or uint8 [n, h, w, c]."""
-    headers = raw(engine, result.timing)
-    if media_type != JSON:
-        return _images(result.images, media_type, headers)
-    return _json(identity(engine) | {"images": _base64(result.images)}, headers)
-
-
-def reconstruct(
-    engine: Engine, result: Reconstructed, fitted: Sequence[Fitted], media_type: str
-) -> Response:
-    """`/reconstruct`: JSON, one PNG (a grid when n > 1), or uint8 [n, h, w, c]."""
-    if media_type != JSON:
-        return _images(result.images, media_type, reconstruct_headers(engine, result, fitted))
-    headers = _bound_headers(engine, result)
-    members = reconstruct_members(engine, result, fitted) | {"images": _base64(result.images)}
-    return _json(members, headers)
-
-
-def reconstruct_members(engine: Engine, result: Reconstructed, fitted: Sequence[Fitted]) -> Members:
-    """What `/reconstruct` says beside its images."""
-    return identity(engine) | {
-        "mean": result.mean,
-        "squared_error": result.squared_error,
-        "kl": result.kl,
-        "pictures": _as_found(fitted),
-        "bounds": _bounds(result.bounds) if result.bounds else None,
-    }
-
-
-def reconstruct_headers(
-    engine: Engine, result: Reconstructed, fitted: Sequence[Fitted]
-) -> dict[str, str]:
-    """The headers of a raw answer, which has no other place for its figures."""
-    return _bound_headers(engine, result) | fit_header(fitted) | _figure_headers(result)
-
-
-def _bound_headers(engine: Engine, result: Reconstructed) -> dict[str, str]:
-    if result.bounds is None:
-        return raw(engine, result.timing)
-    return seeded(engine, result.timing, result.bounds.options.seed)
-
-
-def score(engine: Engine, result: Scored, fitted: Sequence[Fitted]) -> Response:
-    """`/score`: JSON."""
-    headers = seeded(engine, result.timing, result.bounds.options.seed)
-    members = identity(engine) | _bounds(result.bounds) | {"pictures": _as_found(fitted)}
-    return _json(members, headers)
-
-
-def _bounds(bounds: Bounds) -> Members:
-    return {
-        "elbo": bounds.elbo,
-        "reconstruction": bounds.reconstruction,
-        "kl": bounds.kl,
-        "importance_weighted": bounds.importance_weighted,
-        "standard_error": bounds.standard_error,
-        "effective_sample_size": bounds.effective_sample_size,
-        "bits_per_dimension": bounds.bits_per_dimension,
-        "nats_per_dimension": bounds.nats_per_dimension,
-        "percentile": bounds.percentile,
-        "samples": bounds.options.samples,
-        "seed": bounds.options.seed,
-        "likelihood": bounds.likelihood.family,
-        "binarised": bounds.binarise,
-        "dimensions": bounds.likelihood.dimensions,
-        "unit": "nats",
-    }
-
-
-def _figure_headers(result: Reconstructed) -> dict[str, str]:
-    figures = {"X-VAE-Squared-Error": result.squared_error}
-    if result.kl is not None:
-        figures["X-VAE-KL"] = result.kl
-    if result.bounds:
-        figures["X-VAE-ELBO"] = result.bounds.elbo
-        figures["X-VAE-Importance-Weighted"] = result.bounds.importance_weighted
-    return {name: _numbers(values) for name, values in figures.items()}
-
-
-def _numbers(values: NDArray[np.float64]) -> str:
-    return ",".join(f"{value:.6g}" for value in values.tolist())
+def _json(engine: Engine, result: Result) -> Response:
+    members = {**identity(engine), **result.members, **result.only_json}
+    if result.images is not None:
+        members["images"] = [base64_png(image) for image in result.images]
+    content = orjson.dumps(members, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(content, headers=headers_of(engine, result), media_type=JSON)
 
 
 def identity(engine: Engine) -> Members:
+    """The members that name the model that answered."""
     return {"model": engine.name, "version": engine.version}
 
 
-def seeded(engine: Engine, timing: Timing, seed: int) -> dict[str, str]:
-    """The headers of an answer that a seed was used for."""
-    return raw(engine, timing) | {"X-VAE-Seed": str(seed)}
-
-
-def raw(engine: Engine, timing: Timing) -> dict[str, str]:
-    """The headers of every verb's answer."""
-    return {
-        "X-VAE-Model": engine.identity,
-        "Server-Timing": timing.header,
-    }
+def headers_of(engine: Engine, result: Result) -> dict[str, str]:
+    """The headers of an answer in any format."""
+    headers = {"X-VAE-Model": engine.identity, "Server-Timing": result.timing.header}
+    if result.seed is not None:
+        headers["X-VAE-Seed"] = str(result.seed)
+    headers.update(result.headers)
+    return headers
 
 
 def fit_header(fitted: Sequence[Fitted]) -> dict[str, str]:
-    """What was done to the images, as ASCII JSON: header values carry nothing wider."""
+    """What was done to fit each image, as ASCII JSON: header values carry nothing wider."""
     return {"X-VAE-Fit": _fit_text(tuple(image.steps for image in fitted))}
 
 
@@ -241,7 +93,8 @@ def _fit_text(steps: tuple[tuple[str, ...], ...]) -> str:
     return json.dumps(steps)
 
 
-def _as_found(fitted: Sequence[Fitted]) -> list[Members]:
+def as_found(fitted: Sequence[Fitted]) -> list[Members]:
+    """Each image as it was uploaded, and what was done to fit it, for `Picture`."""
     return [
         {
             "width": image.width,
@@ -253,15 +106,133 @@ def _as_found(fitted: Sequence[Fitted]) -> list[Members]:
     ]
 
 
-def _base64(images: Images) -> list[str]:
-    return [image_codec.base64_png(image) for image in images]
+async def stream(
+    engine: Engine,
+    result: Result,
+    *,
+    offload: Offload,
+    deadline: Deadline,
+    held: ExitStack,
+    observe: Callable[[str, str], None],
+) -> ZipResponse:
+    """The answer as a zip file, once its first window is there.
+
+    The response takes over what the request holds, `held`.
+    """
+    if result.windows is not None:
+        windows, n = result.windows, result.n
+    else:
+        assert result.images is not None  # noqa: S101 only images have this format
+        windows, n = split(result.images), len(result.images)
+    pieces_ = pieces(offload, windows, n, {**identity(engine), **result.members})
+    first = await anext(pieces_)
+    headers = {**headers_of(engine, result), **result.binary_headers}
+    return ZipResponse(
+        first,
+        pieces_,
+        headers=headers,
+        deadline=deadline,
+        held=held.pop_all(),
+        observe=observe,
+    )
 
 
-def _images(images: Images, media_type: str, headers: Mapping[str, str]) -> Response:
-    content = image_codec.png(image_codec.grid(images)) if media_type == PNG else npy.dump(images)
-    return Response(content, headers=dict(headers), media_type=media_type)
+class StreamCutError(Exception):
+    """Ends a request whose answer has begun and can't be completed."""
 
 
-def _json(members: Members, headers: Mapping[str, str]) -> Response:
-    content = orjson.dumps(members, option=orjson.OPT_SERIALIZE_NUMPY)
-    return Response(content, headers=dict(headers), media_type=JSON)
+class ZipResponse(Response):
+    """A response of which the first piece is there.
+
+    Args:
+        first: of the body.
+        rest: of the body, computed as it is sent.
+        headers: of the answer.
+        deadline: of the request, begun anew for each piece.
+        held: what the request holds, the deadline among it; left when the answer has been sent,
+            or can't be.
+        observe: called with route and error code where the answer was cut off.
+    """
+
+    media_type = ZIP
+
+    def __init__(
+        self,
+        first: bytes,
+        rest: AsyncGenerator[bytes, None],
+        *,
+        headers: Mapping[str, str],
+        deadline: Deadline,
+        held: ExitStack,
+        observe: Callable[[str, str], None],
+    ) -> None:
+        self.status_code = 200
+        self.background = None
+        self.init_headers(headers)
+        self._first = first
+        self._rest = rest
+        self._deadline = deadline
+        self._held = held
+        self._observe = observe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with self._held:
+                await self._send(send)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except ClientDisconnectedError as error:
+            self._cut(scope, error.code)  # nobody is there to be told
+        except ServiceError as error:
+            self._cut(scope, error.code)
+            msg = f"the answer was cut off: {error.detail}"
+            raise StreamCutError(msg) from error
+        except asyncio.CancelledError:
+            self._cut(scope, "shutting_down")
+            raise
+        except Exception:
+            self._cut(scope, "internal")
+            raise
+
+    async def _send(self, send: Send) -> None:
+        async with aclosing(self._rest) as rest:
+            head = {"status": self.status_code, "headers": self.raw_headers}
+            await send({"type": "http.response.start", **head})
+            await _send_piece(send, self._first)
+            # Each window has the time of a request: to be computed, and to be taken by the reader.
+            self._deadline.renew()
+            async for piece in rest:
+                await _send_piece(send, piece)
+                self._deadline.renew()
+
+    def _cut(self, scope: Scope, code: str) -> None:
+        scope["state"][CUT] = code
+        self._observe(scope["route"].path, code)
+
+
+async def pieces(
+    offload: Offload, windows: AsyncGenerator[Images, None], n: int, about: Mapping[str, object]
+) -> AsyncGenerator[bytes, None]:
+    """A zip file of images, a piece for each window uint8 [w, h, w, c], n images in all.
+
+    The PNGs are named by their row, and `about` follows them as JSON.
+    """
+    digits = max(_FEWEST_DIGITS, len(str(n - 1)))
+    archive, first = Archive(), 0
+    async with aclosing(windows):
+        async for images in windows:
+            names = [f"{first + i:0{digits}}.png" for i in range(len(images))]
+            yield await offload(images.size, _entries, archive, names, images)
+            first += len(images)
+    yield archive.add(ABOUT, orjson.dumps(about, option=orjson.OPT_SERIALIZE_NUMPY))
+    # A directory of many entries takes long to write.
+    yield await offload(first * _DIRECTORY_WEIGHT, archive.close)
+
+
+def _entries(archive: Archive, names: list[str], images: Images) -> bytes:
+    return b"".join(
+        [archive.add(name, png(image)) for name, image in zip(names, images, strict=True)]
+    )
+
+
+async def _send_piece(send: Send, piece: bytes) -> None:
+    await send({"type": "http.response.body", "body": piece, "more_body": True})

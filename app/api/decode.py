@@ -1,0 +1,54 @@
+"""`POST /decode`: the image of each latent."""
+
+from __future__ import annotations
+
+from app.api.openapi import example_images, example_latents
+from app.api.requests import TakesLatents
+from app.api.schemas import Answer, Options, Png
+from app.api.verb import Call, Document, Result, Verb
+
+
+class DecodeOptions(Options):
+    """`/decode` has no options beside the latents."""
+
+
+class DecodeAnswer(Answer):
+    """The image of each latent."""
+
+    model: str
+    version: int
+    images: list[Png]
+
+
+async def run(call: Call[DecodeOptions]) -> Result:
+    """Decodes the latents."""
+    assert call.latents is not None  # noqa: S101 the body was parsed
+    decoded = await call.service.decode(
+        call.engine, call.permit, call.latents, streamed=call.streamed
+    )
+    members: dict[str, object] = {"n": len(call.latents)} if call.streamed else {}
+    return Result(
+        decoded.timing,
+        members,
+        images=decoded.images,
+        windows=decoded.windows,
+        n=len(call.latents),
+    )
+
+
+def _example(shape: tuple[int, ...]) -> tuple[Document, Document]:
+    return {"latents": example_latents(shape)}, {"images": example_images()}
+
+
+VERB = Verb(
+    name="decode",
+    summary="Decode latents to images",
+    about="latents to images",
+    description="The image of each latent, from JSON or a `.npy` body.",
+    options=DecodeOptions,
+    takes=TakesLatents(),
+    kind="images",
+    answer=DecodeAnswer,
+    run=run,
+    example=_example,
+)

@@ -1,0 +1,167 @@
+"""`POST /score`: bounds on log p(x) of each image."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from app.api.openapi import EXAMPLE_PICTURE, example_images
+from app.api.requests import TakesImages
+from app.api.responses import as_found
+from app.api.schemas import Answer, Nats, Options, Picture, Seed
+from app.api.verb import Call, Document, Members, Result, Verb
+from app.inference.likelihood_bounds import Bounds
+from model.bundle.reference import SAMPLES
+from model.config import Family
+
+
+class ScoreOptions(Options):
+    """How `/score` estimates its bounds."""
+
+    samples: int = Field(
+        SAMPLES,
+        ge=1,
+        description="Number K of importance samples; the server's `VAE_MAX_ELBO_SAMPLES` bounds "
+        "it. Percentiles are there for the default alone.",
+    )
+    binarise: Literal["sample", "threshold"] | None = Field(
+        None,
+        description="How grey pixels are made binary for a Bernoulli model; as it was trained "
+        "when not given.",
+    )
+    seed: Seed | None = None
+
+
+class BoundsAnswer(Answer):
+    """Bounds on log p(x) of each image, estimated with `samples` draws from its posterior."""
+
+    elbo: Nats
+    reconstruction: Annotated[
+        list[float], Field(description="E[log p(x|z)], so that elbo = reconstruction − kl.")
+    ]
+    kl: Annotated[
+        list[float],
+        Field(
+            description="KL[q(z|x) ‖ p(z)]: exact for the prior N(0, I); for a mixture, from the "
+            "samples."
+        ),
+    ]
+    importance_weighted: Annotated[
+        list[float], Field(description="logsumexp(log w) − log K, tighter than the ELBO.")
+    ]
+    standard_error: Annotated[
+        list[float | None],
+        Field(
+            description="Of `importance_weighted` over its K samples, by the delta method; "
+            "null where K is 1."
+        ),
+    ]
+    effective_sample_size: Annotated[
+        list[float],
+        Field(description="(Σ w)² / Σ w² of the importance weights, 1 … K: how many count."),
+    ]
+    bits_per_dimension: list[float] | None = Field(
+        description="−importance_weighted / (dimensions · ln 2); null for a Gaussian, a density."
+    )
+    nats_per_dimension: list[float] | None = Field(
+        description="−importance_weighted / dimensions of a Gaussian, which is a density; null for "
+        "other likelihoods."
+    )
+    percentile: list[float] | None = Field(
+        description="Per cent of the bundle's reference images whose `importance_weighted` is "
+        "lower; null where the bundle has none, or none with these samples and binarisation."
+    )
+    samples: int
+    seed: int
+    likelihood: Family = Field(description="The decoder's, p(x|z).")
+    binarised: Literal["sample", "threshold"] | None = Field(
+        description="How grey pixels were made binary before they were encoded and scored; "
+        "null where they were scored as they are."
+    )
+    dimensions: int = Field(description="Pixel values that each figure is a sum over.")
+    unit: Literal["nats"] = "nats"
+
+
+class ScoreAnswer(BoundsAnswer):
+    """How likely the model finds each image."""
+
+    model: str
+    version: int
+    pictures: list[Picture]
+
+
+async def run(call: Call[ScoreOptions]) -> Result:
+    """Estimates the bounds."""
+    assert call.images is not None  # noqa: S101 the body was parsed
+    options = call.options
+    scored = await call.service.score(
+        call.engine,
+        call.permit,
+        call.images,
+        samples=options.samples,
+        binarise=options.binarise,
+        seed=options.seed,
+    )
+    members = bound_members(scored.bounds) | {"pictures": as_found(call.fitted)}
+    return Result(scored.timing, members, seed=scored.bounds.options.seed)
+
+
+def bound_members(bounds: Bounds) -> Members:
+    """Bounds as the members of `BoundsAnswer`."""
+    return {
+        "elbo": bounds.elbo,
+        "reconstruction": bounds.reconstruction,
+        "kl": bounds.kl,
+        "importance_weighted": bounds.importance_weighted,
+        "standard_error": bounds.standard_error,
+        "effective_sample_size": bounds.effective_sample_size,
+        "bits_per_dimension": bounds.bits_per_dimension,
+        "nats_per_dimension": bounds.nats_per_dimension,
+        "percentile": bounds.percentile,
+        "samples": bounds.options.samples,
+        "seed": bounds.options.seed,
+        "likelihood": bounds.likelihood.family,
+        "binarised": bounds.binarise,
+        "dimensions": bounds.likelihood.dimensions,
+        "unit": "nats",
+    }
+
+
+EXAMPLE_BOUNDS: Document = {
+    "elbo": [-89.1],
+    "reconstruction": [-63.7],
+    "kl": [25.4],
+    "importance_weighted": [-86.0],
+    "standard_error": [0.41],
+    "effective_sample_size": [5.5],
+    "bits_per_dimension": [0.158],
+    "nats_per_dimension": None,
+    "percentile": [47.6],
+    "samples": 64,
+    "seed": 7,
+    "likelihood": "bernoulli",
+    "binarised": "sample",
+    "dimensions": 784,
+    "unit": "nats",
+}
+
+
+def _example(shape: tuple[int, ...]) -> tuple[Document, Document]:
+    return {"images": example_images()}, EXAMPLE_BOUNDS | {"pictures": [EXAMPLE_PICTURE]}
+
+
+VERB = Verb(
+    name="score",
+    summary="Estimate how likely the model finds images",
+    about="how likely the model finds images",
+    description="The ELBO, the importance-weighted bound on log p(x) and its percentile, in nats.",
+    options=ScoreOptions,
+    takes=TakesImages(),
+    kind="metrics",
+    answer=ScoreAnswer,
+    run=run,
+    example=_example,
+    needs_likelihood=True,
+    may_need_likelihood=True,
+)

@@ -1,0 +1,138 @@
+"""The list of verbs, and the way around each of them: from a request to its response."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+
+from app.api import decode, encode, interpolate, openapi, reconstruct, responses, sample, score
+from app.api.dependencies import Context, context_of
+from app.api.schemas import Options
+from app.api.verb import Call, Sent, Verb
+from app.codecs import images
+from app.codecs.formats import media_types
+from app.concurrency import INLINE_SIZE
+from app.http.body import read_body
+from app.http.deadline import Deadline
+from app.http.headers import ZIP, accept_of, choose
+from app.http.parameters import target_of
+from app.http.routing import VerbRoute
+from app.inference import validation
+from app.inference.engine import Engine
+from model.images.fitting import Fitted
+from model.pixels import Images
+
+VERBS: tuple[Verb[Any], ...] = (
+    sample.VERB,
+    encode.VERB,
+    decode.VERB,
+    reconstruct.VERB,
+    interpolate.VERB,
+    score.VERB,
+)
+
+
+def router_of(verbs: tuple[Verb[Any], ...] = VERBS) -> APIRouter:
+    """The routes of verbs."""
+    router = APIRouter(tags=["VAE"], route_class=VerbRoute)
+    for verb in verbs:
+        declared = openapi.operation(verb)
+        run = partial(run_verb, verb, media_types(verb.kind))
+        router.add_api_route(
+        )
+    return router
+
+
+async def run_verb(verb: Verb[Any], formats: tuple[str, ...], request: Request) -> Response:
+    """Answers a request of a verb in the best of the formats.
+
+    Raises:
+        ServiceError: whatever is wrong with the request, or stands in the way of an answer.
+    """
+    context = context_of(request)
+    media_type = choose(accept_of(request), formats)
+    engine = context.registry.engine(*target_of(request))
+    with ExitStack() as held:
+        deadline = held.enter_context(Deadline(request, context.settings.timeout))
+        permit = held.enter_context(context.service.permit())
+        body = await read_body(request, context.settings.max_json_bytes)
+        deadline.body_is_complete()
+        options, sent = await context.offload(
+            len(body.content),
+            verb.takes.parse,
+            request,
+            body,
+            verb.options,
+            engine.manifest,
+            context.settings,
+        )
+        fitted = await fit(context, engine, sent) if sent.images else []
+        call: Call[Options] = Call(
+            context.service,
+            engine,
+            permit,
+            options,
+            _stacked(fitted) if fitted else None,
+            fitted,
+            sent.latents,
+            sent.seeds,
+            media_type == ZIP,
+        )
+        result = await verb.run(call)
+        if media_type == ZIP:
+            return await responses.stream(
+                engine,
+                result,
+                offload=context.offload,
+                deadline=deadline,
+                held=held,
+                observe=context.metrics.observe_cut,
+            )
+        weight = responses.weight_of(result, media_type)
+        return await context.offload(weight, responses.respond, verb, engine, result, media_type)
+
+
+async def fit(context: Context, engine: Engine, sent: Sent) -> list[Fitted]:
+    """Decodes and fits images one by one, so that a caller who leaves stops the work.
+
+    Raises:
+        InvalidImageError, ImageTooLargeError: an image is not usable.
+        QueueFullError: too many large images are being decoded, or wait for it.
+    """
+    limit = context.settings.max_picture_pixels
+
+    def fit_one(index: int) -> Fitted:
+        return images.decode(
+            sent.images[index],
+            index=index,
+            spec=engine.manifest.input,
+            preprocessing=engine.manifest.preprocessing,
+            max_pixels=limit,
+        )
+
+    weights = [images.decoding_size(file) for file in sent.images]
+    if max(weights) <= INLINE_SIZE:
+        return [fit_one(index) for index in range(len(weights))]
+    # One after the other, so that at most the largest is in memory.
+    largest = min(limit, max(images.announced_pixels(file) for file in sent.images))
+    with context.decoding.admit(largest):
+        return [
+            await context.offload(weight, fit_one, index) for index, weight in enumerate(weights)
+        ]
+
+
+def _stacked(fitted: list[Fitted]) -> Images:
+    """Fitted images as one array, uint8 [n, h, w, c].
+
+    Raises:
+        InvalidFieldError: they have several sizes.
+    """
+    if len(fitted) == 1:  # np.stack takes a tenth of the time of decoding a small image
+        only: Images = fitted[0].pixels[np.newaxis]
+        return only
+    validation.check_alike(fitted)
+    return np.stack([image.pixels for image in fitted])
