@@ -7,9 +7,9 @@ import logging
 from collections.abc import Collection, Coroutine, Sequence
 from pathlib import Path
 
-from app.concurrency import Locks, in_daemon_thread
+from app.concurrency import Locks
 from app.errors import ModelUnavailableError, ServiceError, UnknownModelError
-from app.registry.broadcast import Orders, Wanted
+from app.registry.broadcast import Broadcast, Wanted
 from app.registry.catalog import Catalog
 from app.registry.repository import Disk, Fetch
 from app.registry.scan import Found, is_name
@@ -32,7 +32,7 @@ class Registry(Catalog):
         default, required: as for `Catalog`.
         load, start: a bundle → checked graphs → an engine.
         fetch: called at the start and before a model is loaded on demand.
-        orders: what several workers do together; None for a process that is alone.
+        broadcast: loads and unloads in every worker; None for a process that serves alone.
         places: what to call the roots in messages; by default their paths.
         removal_seconds: how long a version may be missing before it is let go.
     """
@@ -46,7 +46,7 @@ class Registry(Catalog):
         load: Load,
         start: Start,
         fetch: Fetch = lambda name: (),
-        orders: Orders | None = None,
+        broadcast: Broadcast | None = None,
         places: Sequence[str] = (),
         removal_seconds: float = REMOVAL_SECONDS,
     ) -> None:
@@ -54,9 +54,9 @@ class Registry(Catalog):
         super().__init__(names, default=default, required=required)
         self._disk = Disk(roots, fetch, removal_seconds)
         self._load, self._start = load, start
-        self._orders = orders
+        self._broadcast = broadcast
         self._halted = False
-        self._held: set[str] = set()
+        self._held = set(broadcast.unloaded) if broadcast else set[str]()
         """Unloaded by order, until they are loaded by order."""
         self._locks = Locks()
         self._loading = asyncio.Semaphore(LOADS_AT_ONCE)
@@ -68,8 +68,8 @@ class Registry(Catalog):
 
         Whatever goes wrong is kept as a reason and logged; nothing is raised.
         """
-        if self._orders is not None:
-            self._held |= await in_daemon_thread(self._orders.join)
+        if self._broadcast is not None:
+            self._spawn(self._broadcast.follow(self.apply))
         await self._fetch(None)
         found = await self._disk.all()
         for name in found:
@@ -144,10 +144,10 @@ class Registry(Catalog):
             self._spawn(self._refresh(name))
 
     async def _carry_out(self, name: str, wanted: Wanted) -> None:
-        if self._orders is None:
+        if self._broadcast is None:
             await self.apply(name, wanted)
         else:
-            await self._orders.give(name, wanted, self.apply)
+            await self._broadcast.give(name, wanted)
 
     async def _load_here(self, name: str) -> None:
         async with self._locks[name]:
