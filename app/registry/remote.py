@@ -1,4 +1,4 @@
-"""A repository root at an address that fsspec knows, such as s3://bucket/prefix, and its local copy.
+"""A repository root at an fsspec address, such as s3://bucket/prefix, and its local copy.
 
 Only the files of bundles are fetched: `<name>/<positive integer>/manifest.json`, and the files that
 it lists by plain names, none larger than it states. A version is copied into a temporary folder,
