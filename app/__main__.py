@@ -18,9 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from app.cli.main import main as run
 
         return run(given)
-    from app.server.run import start
+    from app.server.run import run as serve
 
-    start(given)
+    serve(given)
     return 0
 
 

@@ -11,14 +11,14 @@ from typing import ParamSpec, TypeVar, cast
 from weakref import WeakValueDictionary
 
 INLINE_SIZE = 16_384
-"""Up to about this many pixels or bytes, work is shorter than the hop to a thread and back."""
+"""Up to about this many pixels or bytes, work takes less time than a switch to a thread."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Offload:
-    """A few threads for work whose length follows from a number of pixels or bytes."""
+    """A few threads for work whose duration depends on a number of pixels or bytes."""
 
     def __init__(self, threads: int) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="offload")
@@ -26,22 +26,22 @@ class Offload:
     async def __call__(
         self, size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Returns `work(*args, **kwargs)`, computed on the event loop when it is short."""
+        """Returns `work(*args, **kwargs)`; short work runs on the event loop."""
         if size <= INLINE_SIZE:
             return work(*args, **kwargs)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, lambda: work(*args, **kwargs))
 
     def close(self) -> None:
-        """Ends the threads when what they run has finished; drops what has not begun."""
+        """Ends the threads once their work has finished; discards work that has not begun."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
 async def in_daemon_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Runs a function in a thread of its own, and gives what it returns or raises.
+    """Runs a blocking function in a new thread, and returns or raises what it does.
 
-    The event loop's own threads, of `asyncio.to_thread`, are joined when the process ends, so
-    that a file system that does not answer would keep it. Cancelling leaves the thread alone.
+    A process that ends waits for the threads of `asyncio.to_thread`, but not for this one, which a
+    file system that does not answer may block for ever. Cancelling does not stop the thread.
     """
     loop = asyncio.get_running_loop()
     result: asyncio.Future[T] = loop.create_future()
@@ -61,7 +61,7 @@ async def in_daemon_thread(function: Callable[P, T], *args: P.args, **kwargs: P.
             value = function(*args, **kwargs)
         except BaseException as error:
             failure = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and no caller waits
             loop.call_soon_threadsafe(settle, value, failure)
 
     threading.Thread(target=run, name="loading", daemon=True).start()
@@ -69,15 +69,15 @@ async def in_daemon_thread(function: Callable[P, T], *args: P.args, **kwargs: P.
 
 
 class Locks:
-    """Locks by name; names come from callers, so none is kept that nobody uses."""
+    """Locks by name. Unused locks are discarded, because names come from callers."""
 
     def __init__(self) -> None:
         self._locks = WeakValueDictionary[str, asyncio.Lock]()
 
     def __getitem__(self, name: str) -> asyncio.Lock:
-        """The lock of a name; everyone who has it at the same time has the same one."""
+        """The lock of a name, the same for all that hold it or wait for it."""
         return self._locks.setdefault(name, asyncio.Lock())
 
     def __len__(self) -> int:
-        """How many are in use."""
+        """The number of locks in use."""
         return len(self._locks)

@@ -34,7 +34,7 @@ from app.protocols.oip import repository_routes as oip_repository
 from app.protocols.oip import routes as oip
 from app.protocols.oip.statistics import Statistics
 from app.protocols.remote_vae import routes as remote_vae
-from app.registry.broadcast import Orders
+from app.registry.broadcast import Broadcast
 from app.registry.registry import Registry
 from app.registry.repository import SHIPPED_DEFAULT, Roots
 from app.registry.watcher import watch
@@ -72,9 +72,9 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     inflated = Admission(max_buffered_bytes)
     statistics = Statistics()
     roots = Roots(settings.repository_roots, settings.cache)
-    orders = Orders(worker.shared, worker.number, timeout=settings.timeout) if worker else None
+    broadcast = Broadcast(worker, timeout=settings.timeout) if worker else None
     start = partial(_start, lanes, metrics, statistics)
-    registry = _registry(settings, roots, orders, start, cores)
+    registry = _registry(settings, roots, broadcast, start, cores)
     service = Service(
         admission, offload, max_n=settings.max_n, max_elbo_samples=settings.max_elbo_samples
     )
@@ -106,7 +106,7 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
         redoc_url=None,
         # A redirect would drop the body of many clients and trust the Host header.
         redirect_slashes=False,
-        lifespan=partial(_lifespan, context, lanes, _following(settings, roots, orders, registry)),
+        lifespan=partial(_lifespan, context, lanes, _following(settings, roots, registry)),
     )
     app.state.context = context
     app.state.oip_statistics = statistics
@@ -182,7 +182,7 @@ def _start(lanes: Lanes, metrics: Metrics, statistics: Statistics, loaded: Loade
 def _registry(
     settings: Settings,
     roots: Roots,
-    orders: Orders | None,
+    broadcast: Broadcast | None,
     start: Callable[[Loaded], Engine],
     cores: int,
 ) -> Registry:
@@ -194,23 +194,16 @@ def _registry(
         load=partial(load, wanted=settings.provider, cores=cores),
         start=start,
         fetch=roots.fetch,
-        orders=orders,
+        broadcast=broadcast,
         places=roots.places,
     )
 
 
-def _following(
-    settings: Settings, roots: Roots, orders: Orders | None, registry: Registry
-) -> _Following:
-    """What the registry goes by once it is open."""
+def _following(settings: Settings, roots: Roots, registry: Registry) -> _Following:
+    """What the registry follows once it is open."""
     poll = settings.watch == "poll"
     watched = roots.watched if settings.watch != "off" else ()
-    following: _Following = [
-        partial(watch, folder, registry.changed, poll=poll) for folder in watched
-    ]
-    if orders is not None:
-        following.append(partial(orders.follow, registry.apply))
-    return following
+    return [partial(watch, folder, registry.changed, poll=poll) for folder in watched]
 
 
 def _add_handlers(app: FastAPI) -> None:

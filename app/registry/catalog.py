@@ -1,4 +1,4 @@
-"""The catalog: which models there are, which of them serve, and why the others do not."""
+"""The catalog: which models exist, which of them serve, and why the others do not."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from app.registry.versions import Model, why_not_serving
 
 
 class Catalog:
-    """Finds the engine that a request names. Reads only; `Registry` changes it.
+    """Finds the engine that a request names. `Registry` adds and removes the models.
 
     Args:
-        places: where bundles are looked for, for messages.
-        default: the model for requests that name none; empty takes the only one there is.
+        places: the roots that hold bundles, for messages.
+        default: the model for requests that name none; empty takes the only model.
         required: models that must serve before `problems` is empty; empty takes the default
-            model, or those that were there at the start when there is no default.
+            model, or without a default those that were found at the start.
     """
 
     def __init__(self, places: Sequence[str], *, default: str, required: Sequence[str]) -> None:
@@ -29,12 +29,25 @@ class Catalog:
         self._default = default
         self._required = tuple(required)
         self._at_start: tuple[str, ...] | None = None
-        self._remarks: tuple[str, ...] = ()
+        self.remarks: tuple[str, ...] = ()
+        """Why whole roots could not be fetched."""
         self.models: dict[str, Model] = {}
+
+    def add(self, name: str) -> Model:
+        """The model of this name, which is added without versions if it is new."""
+        model = self.models.get(name)
+        if model is None:
+            model = Model(name)
+            self.models = dict(sorted([*self.models.items(), (name, model)]))
+        return model
+
+    def found_at_start(self) -> None:
+        """Marks the present models as those of the start; until then models count as loading."""
+        self._at_start = tuple(self.models)
 
     @property
     def default_name(self) -> str | None:
-        """The model for requests that name none, or None when there is no such model."""
+        """The model for requests that name none, or None without a default."""
         if self._default:
             return self._default
         return next(iter(self.models)) if len(self.models) == 1 else None
@@ -42,13 +55,13 @@ class Catalog:
     def engine(self, name: str | None, version: int | None = None) -> Engine:
         """The engine of the named model, or of the default model.
 
-        Without a version it is the highest one that serves.
+        The default version is the highest one that serves.
 
         Raises:
-            InvalidFieldError: no name was given and there is no default.
-            UnknownModelError: there is no model of that name.
-            UnknownVersionError: the model has no such version.
-            ModelUnavailableError: it is loading or unloaded, or can't serve.
+            InvalidFieldError: no name was given, and no model is the default.
+            UnknownModelError: no model has this name.
+            UnknownVersionError: the model has no version of this number.
+            ModelUnavailableError: the model is loading, unloaded or can't serve.
         """
         wanted = name or self.default_name
         model = self.models.get(wanted or "")
@@ -63,41 +76,42 @@ class Catalog:
         return engine
 
     def problems(self) -> list[str]:
-        """Why the server is not ready, a sentence for each reason; empty when it is."""
+        """Why the service is not ready, one sentence a reason; empty when it is ready."""
         if self._at_start is None:
             return ["the models are still loading"]
         if not self.models:
             places = ", ".join(self._places)
-            nothing = f"there is no bundle, <name>/<version>/manifest.json, in {places}"
-            return [nothing, *self._remarks]
-        return [sentence for name in self._required_names() if (sentence := self._problem(name))]
+            nothing = f"no bundle, <name>/<version>/manifest.json, was found in {places}"
+            return [nothing, *self.remarks]
+        return [sentence for name in self.required_names() if (sentence := self._problem(name))]
 
     def warnings(self) -> list[str]:
-        """Why versions do not serve, of every model, a sentence for each; ready or not."""
+        """Why versions of any model do not serve, one sentence a version."""
         reasons = [
             f"{model.name}/{version.number}: {version.reason}"
             for model in self.models.values()
             for version in model.versions
             if version.reason
         ]
-        return [*self._remarks, *reasons]
+        return [*self.remarks, *reasons]
 
     def _engine_of(self, model: Model, number: int) -> Engine:
         version = model.version(number)
         if version is None:
             there = ", ".join(str(known.number) for known in model.versions)
-            detail = f"the model {model.name!r} has no version {number}; there is {there}"
+            detail = f"the model {model.name!r} has no version {number}; it has {there}"
             raise UnknownVersionError(detail, field="version")
         if version.engine is None:
             detail = f"version {number} of {model.name!r} can't serve: {why_not_serving(version)}"
             raise ModelUnavailableError(detail, field="version", retry_after=5)
         return version.engine
 
-    def _required_names(self) -> tuple[str, ...]:
+    def required_names(self) -> tuple[str, ...]:
+        """The models that must serve for the service to be ready."""
         default = self.default_name
         if self._required or default:
             return self._required or (default or "",)
-        # One that comes later is not waited for: a bad copy must not take readiness away.
+        # A model that is added later does not count: a bad copy must not end readiness.
         return tuple(name for name in self._at_start or () if name in self.models) or tuple(
             self.models
         )
@@ -105,8 +119,13 @@ class Catalog:
     def _problem(self, name: str) -> str:
         model = self.models.get(name)
         if model is None:
-            return f"the model {name!r} is required and not there; found: {self._names()}"
+            return f"the model {name!r} is required but was not found; found: {self._names()}"
         return "" if model.engine else f"{name}: {model.why_not_serving}"
+
+    def not_found(self, name: str) -> UnknownModelError:
+        """The error for a model that no root has."""
+        places = "; ".join((", ".join(self._places), *self.remarks))
+        return UnknownModelError(f"no model {name!r} was found in {places}", field="model")
 
     def _absent(
         self, wanted: str | None
@@ -116,9 +135,9 @@ class Catalog:
         if not self.models:
             return ModelUnavailableError(self.problems()[0], field="model", retry_after=5)
         if wanted is None:
-            detail = f"name one of the models with ?model=: {self._names()}"
+            detail = f"several models serve; name one with ?model=: {self._names()}"
             return InvalidFieldError(detail, field="model")
-        detail = f"there is no model {wanted!r}; there is {self._names()}"
+        detail = f"no model is called {wanted!r}; the models are: {self._names()}"
         return UnknownModelError(detail, field="model")
 
     def _names(self) -> str:

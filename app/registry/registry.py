@@ -1,4 +1,4 @@
-"""The registry: loads, replaces and unloads bundles, while requests go on."""
+"""The registry: loads, replaces and unloads bundles while requests go on."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import logging
 from collections.abc import Collection, Coroutine, Sequence
 from pathlib import Path
 
-from app.concurrency import Locks, in_daemon_thread
-from app.errors import ModelUnavailableError, ServiceError, UnknownModelError
-from app.registry.broadcast import Orders, Wanted
+from app.concurrency import Locks
+from app.errors import ModelUnavailableError, ServiceError
+from app.inference.engine import Engine
+from app.registry.broadcast import Broadcast, Wanted
 from app.registry.catalog import Catalog
-from app.registry.repository import Disk, Fetch
+from app.registry.repository import Fetch, Repository
 from app.registry.scan import Found, is_name
 from app.registry.versions import Load, Model, Start, Version
 
@@ -21,20 +22,20 @@ LOADS_AT_ONCE = 4
 REMOVAL_SECONDS = 1.0
 
 
-class Registry(Catalog):
-    """Keeps the models what the repository roots hold.
+class Registry:
+    """Keeps the catalog equal to what the repository holds.
 
-    What is new is loaded beside what serves, and put in its place once it is checked and warm.
-    Changes of one model follow each other, those of several go side by side.
+    A new bundle is loaded beside the one that serves, and replaces it once it is checked and warm.
+    Changes of one model are made in sequence, those of several side by side.
 
     Args:
         roots: folders with `<name>/<version>/`; of one version in two roots the first counts.
         default, required: as for `Catalog`.
         load, start: a bundle → checked graphs → an engine.
-        fetch: called at the start and before a model is loaded on demand.
-        orders: what several workers do together; None for a process that is alone.
-        places: what to call the roots in messages; by default their paths.
-        removal_seconds: how long a version may be missing before it is let go.
+        fetch: is called at the start and before a model is loaded on demand.
+        broadcast: loads and unloads in every worker; None for a process that serves alone.
+        places: names of the roots for messages; by default their paths.
+        removal_seconds: how long a version may be missing before it is removed.
     """
 
     def __init__(
@@ -46,36 +47,58 @@ class Registry(Catalog):
         load: Load,
         start: Start,
         fetch: Fetch = lambda name: (),
-        orders: Orders | None = None,
+        broadcast: Broadcast | None = None,
         places: Sequence[str] = (),
         removal_seconds: float = REMOVAL_SECONDS,
     ) -> None:
         names = places or [str(root) for root in roots]
-        super().__init__(names, default=default, required=required)
-        self._disk = Disk(roots, fetch, removal_seconds)
+        self.catalog = Catalog(names, default=default, required=required)
+        self._repository = Repository(roots, fetch, removal_seconds)
         self._load, self._start = load, start
-        self._orders = orders
+        self._broadcast = broadcast
         self._halted = False
-        self._held: set[str] = set()
-        """Unloaded by order, until they are loaded by order."""
+        self._held = set(broadcast.unloaded) if broadcast else set[str]()
+        """Models that a caller has unloaded; only a caller loads them again."""
         self._locks = Locks()
         self._loading = asyncio.Semaphore(LOADS_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._awaited: set[str] = set()
+        self._to_refresh: set[str] = set()
+
+    @property
+    def models(self) -> dict[str, Model]:
+        """All models by name, in alphabetical order."""
+        return self.catalog.models
+
+    @property
+    def default_name(self) -> str | None:
+        """As in `Catalog`."""
+        return self.catalog.default_name
+
+    def engine(self, name: str | None, version: int | None = None) -> Engine:
+        """As in `Catalog`."""
+        return self.catalog.engine(name, version)
+
+    def problems(self) -> list[str]:
+        """As in `Catalog`."""
+        return self.catalog.problems()
+
+    def warnings(self) -> list[str]:
+        """As in `Catalog`."""
+        return self.catalog.warnings()
 
     async def open(self) -> None:
         """Finds all bundles and loads them, the highest versions of required models first.
 
-        Whatever goes wrong is kept as a reason and logged; nothing is raised.
+        Raises nothing: the catalog keeps each failure as a reason, and the log shows it.
         """
-        if self._orders is not None:
-            self._held |= await in_daemon_thread(self._orders.join)
+        if self._broadcast is not None:
+            self._spawn(self._broadcast.follow(self.apply))
         await self._fetch(None)
-        found = await self._disk.all()
+        found = await self._repository.all()
         for name in found:
             self._adopt(name, found[name])
-        self._at_start = tuple(self.models)
-        required = self._required_names()
+        self.catalog.found_at_start()
+        required = self.catalog.required_names()
         jobs = [
             (model.name not in required, rank, version)
             for model in self.models.values()
@@ -89,11 +112,11 @@ class Registry(Catalog):
             logger.error("not ready: %s", problem)
 
     def halt(self) -> None:
-        """Has nothing loaded any more after the version that is being loaded."""
+        """Loads nothing after the version that is being loaded."""
         self._halted = True
 
     async def close(self) -> None:
-        """Lets every engine answer its callers, and drops it."""
+        """Lets every engine answer its callers, and discards it."""
         self._halted = True
         for task in self._tasks:
             task.cancel()
@@ -104,111 +127,106 @@ class Registry(Catalog):
     async def load(self, name: str) -> None:
         """Loads what is new or changed of a model, in every worker, and ends an `unload`.
 
-        It goes on when the caller leaves.
+        The load continues if the caller leaves.
 
         Raises:
-            UnknownModelError: there is no model of that name.
-            ModelUnavailableError: the highest version could not be loaded, or a root that has the
-                model could not be reached; what served before serves on.
+            UnknownModelError: no root has a model of this name.
+            ModelUnavailableError: the highest version could not be loaded, or the root that has the
+                model could not be reached; the version that served before still serves.
         """
         if not is_name(name):
-            raise self._nowhere(name)
-        await asyncio.shield(self._spawn(self._carry_out(name, "loaded")))
+            raise self.catalog.not_found(name)
+        await self._change(name, "loaded")
 
     async def unload(self, name: str) -> None:
-        """Takes a model out of service, in every worker, and returns when its requests are
-        answered. Changes of its folder don't bring it back, only `load` does.
+        """Unloads a model in every worker, and returns when its requests are answered.
+
+        Changes of its folder don't load it again; only `load` does.
 
         Raises:
-            UnknownModelError: there is no model of that name.
-            ModelUnavailableError: not every worker has done so in time.
+            UnknownModelError: no root has a model of this name.
+            ModelUnavailableError: not every worker has unloaded it in time.
         """
         if name not in self.models:
-            raise self._nowhere(name)
-        await asyncio.shield(self._spawn(self._carry_out(name, "unloaded")))
+            raise self.catalog.not_found(name)
+        await self._change(name, "unloaded")
 
     async def apply(self, name: str, wanted: Wanted) -> None:
-        """Loads or unloads a model in this process alone; errors as of these two."""
+        """Loads or unloads a model in this process alone; raises as `load` and `unload` do."""
         if wanted == "loaded":
             await self._load_here(name)
         else:
             await self._unload_here(name)
 
     def changed(self, names: Collection[str] | None) -> None:
-        """Has the folders of these models looked at again, or of all; returns at once."""
+        """Has the folders of these models, or of all, read again; returns at once."""
         if names is None:
             self._spawn(self._refresh_all())
             return
-        for name in set(names) - self._awaited:
-            self._awaited.add(name)
+        for name in set(names) - self._to_refresh:
+            self._to_refresh.add(name)
             self._spawn(self._refresh(name))
 
-    async def _carry_out(self, name: str, wanted: Wanted) -> None:
-        if self._orders is None:
-            await self.apply(name, wanted)
-        else:
-            await self._orders.give(name, wanted, self.apply)
+    async def _change(self, name: str, wanted: Wanted) -> None:
+        order = self._broadcast.give if self._broadcast else self.apply
+        await asyncio.shield(self._spawn(order(name, wanted)))
 
     async def _load_here(self, name: str) -> None:
         async with self._locks[name]:
             self._held.discard(name)
             await self._fetch(name)
             await self._sync(name, again=True)
-            versions = self.models[name].versions if name in self.models else []
-            unreached = self._disk.unreached(versions)
+            versions = self._versions(name)
+            unreached = self._repository.unreached(versions)
         highest = next((one for one in versions if one.state != "unloading"), None)
         if highest is None:
-            raise self._nowhere(name)
+            raise self.catalog.not_found(name)
         if highest.reason or unreached:
-            reason = highest.reason or f"{unreached}; what was fetched before serves on"
+            reason = highest.reason or f"{unreached}; what was fetched before still serves"
             detail = f"{name}/{highest.number} did not load: {reason}"
             raise ModelUnavailableError(detail, field="model")
 
     async def _unload_here(self, name: str) -> None:
         async with self._locks[name]:
             self._held.add(name)
-            versions = self.models[name].versions if name in self.models else []
-            closing = [version.close() for version in versions]
+            closing = [version.close() for version in self._versions(name)]
         await asyncio.gather(*closing)
 
     async def _refresh_all(self) -> None:
-        self.changed({*await self._disk.all(), *self.models})
+        self.changed({*await self._repository.all(), *self.models})
 
     async def _refresh(self, name: str) -> None:
         async with self._locks[name]:
-            self._awaited.discard(name)
+            self._to_refresh.discard(name)
             await self._sync(name)
 
     async def _sync(self, name: str, *, again: bool = False) -> None:
-        """Makes a model what is on disk: opens what is new, and then lets go of what is gone.
+        """Opens the versions of a model that are new on disk, then removes those that are gone.
 
-        What could not be loaded and is as it was is tried again only where that is said.
+        Args:
+            again: also tries versions that failed before and have not changed since.
         """
-        known = self.models[name].versions if name in self.models else []
-        found = await self._disk.versions(name, known)
+        found = await self._repository.versions(name, self._versions(name))
         model = self._adopt(name, found)
         if model is None:
             return
-        there = {*found, *self._disk.unfetched(name)}
+        present = {*found, *self._repository.unfetched(name)}
         for version in tuple(model.versions):
             one = found.get(version.number)
-            if version.number not in there or name in self._held:
+            if version.number not in present or name in self._held:
                 continue
             if again or one is None or not version.failed_on(one):
                 await self._open(version, one)
         for version in tuple(model.versions):
-            if version.number not in there:
+            if version.number not in present:
                 self._spawn(self._remove(model, version, version.close()))
 
     def _adopt(self, name: str, found: Collection[int]) -> Model | None:
-        """The model, with a version for each number; None when there is nothing of it."""
-        numbers = {*found, *self._disk.unfetched(name)}
-        model = self.models.get(name)
-        if model is None:
-            if not numbers:
-                return None
-            model = Model(name)
-            self.models = dict(sorted([*self.models.items(), (name, model)]))
+        """The model, with a version for each number; None if it has none."""
+        numbers = {*found, *self._repository.unfetched(name)}
+        if not numbers and name not in self.models:
+            return None
+        model = self.catalog.add(name)
         for number in numbers:
             if model.version(number) is None:
                 held = name in self._held
@@ -217,7 +235,7 @@ class Registry(Catalog):
         return model
 
     async def _open(self, version: Version, found: Found | None) -> None:
-        """Loads what was found unless it serves already, or says why it could not be fetched."""
+        """Loads what was found unless it serves already, or keeps why it could not be fetched."""
         if found is not None and version.differs_from(found):
             async with self._loading:
                 if self._halted:
@@ -227,7 +245,7 @@ class Registry(Catalog):
                 self._spawn(replaced.drain())
         elif found is not None:
             version.reason = ""
-        reason = self._disk.unfetched(version.name).get(version.number)
+        reason = self._repository.unfetched(version.name).get(version.number)
         if reason is not None:
             version.blame(reason)
 
@@ -241,12 +259,11 @@ class Registry(Catalog):
                 del self.models[model.name]
 
     async def _fetch(self, name: str | None) -> None:
-        await self._disk.fetch(name)
-        self._remarks = self._disk.remarks
+        await self._repository.fetch(name)
+        self.catalog.remarks = self._repository.remarks
 
-    def _nowhere(self, name: str) -> UnknownModelError:
-        places = "; ".join((", ".join(self._places), *self._remarks))
-        return UnknownModelError(f"there is no model {name!r} in {places}", field="model")
+    def _versions(self, name: str) -> list[Version]:
+        return self.models[name].versions if name in self.models else []
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -258,4 +275,4 @@ class Registry(Catalog):
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, ServiceError):
-            logger.error("a model could not be brought up to date", exc_info=error)
+            logger.error("a model could not be updated", exc_info=error)

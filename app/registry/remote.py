@@ -1,8 +1,9 @@
-"""A repository root elsewhere (`s3://…` and whatever fsspec knows), copied to a local cache.
+"""A repository root at an fsspec address, such as s3://bucket/prefix, and its local copy.
 
-Only what a bundle consists of is fetched: `<name>/<positive integer>/manifest.json`, and the files
-that it lists by plain names, none larger than it says. A version is copied into a temporary folder,
-verified against its hashes, and renamed into place, so what is in the cache is whole.
+Only the files of bundles are fetched: `<name>/<positive integer>/manifest.json`, and the files that
+it lists by plain names, none larger than it states. A version is copied into a temporary folder,
+verified by its hashes, and renamed, so every version in the cache is whole. fsspec's own caches
+can't replace this: they cache single files, unverified, and know nothing of a bundle.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import logging
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from app.registry.scan import FetchProblem, is_name, is_version
@@ -31,8 +32,6 @@ from model.bundle.bundle import (
 
 logger = logging.getLogger(__name__)
 
-"""Bytes that a manifest may have."""
-
 _CHUNK = 1024 * 1024
 _SECRETS = re.compile(r"[^/\s@]*:[^/\s@]*@|(?<=://)[^/\s@]*@|\?[^\s'\"]*")
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "hf": "hf"}
@@ -42,73 +41,50 @@ FileSystem = Any
 
 
 class RemoteRoot:
-    """A root at an fsspec address, and its copy in a folder of its own below `cache`."""
+    """A root at an fsspec address, and its copy in a folder below `cache`."""
 
     def __init__(self, address: str, cache: Path) -> None:
         self.address = address.rstrip("/")
-        self.shown = _public(self.address)
-        """The address without what may be secret."""
+        self.shown = _without_secrets(self.address)
+        """The address without passwords and tokens."""
         plain = re.sub(r"[^A-Za-z0-9.-]+", "-", self.shown).strip("-.")[:48]
         digest = hashlib.sha256(self.address.encode()).hexdigest()[:12]
         self.folder = cache / f"{plain}-{digest}"
 
     def fetch(self, name: str | None) -> list[FetchProblem]:
-        """Makes the copy of one model, or of all, what the address has.
+        """Updates the copy of one model, or of all, and returns what failed.
 
-        What is there already and whole is not fetched again. Of several processes one fetches, and
-        the others find it done. What went wrong is told, and what was there before stays.
+        Versions that are present and whole are not fetched again, and what was there stays if the
+        address can't be reached. Of several processes one fetches, and the others wait for it.
         """
         try:
-            with _alone(self.folder):
+            with _locked(self.folder):
                 return self._fetch(name)
-        except Exception as error:  # every file system raises its own
-            reason = _public(_sentence(self.shown, error))
+        except Exception as error:  # each file system raises errors of its own
+            reason = _without_secrets(_describe(self.shown, error))
             logger.error("%s", reason)
             return [FetchProblem("", 0, reason, self.folder)]
 
     def _fetch(self, name: str | None) -> list[FetchProblem]:
-        fs, path = _connect(self.address)
+        import fsspec  # only if an address is used: the import takes time and memory
+
+        fs, path = fsspec.core.url_to_fs(self.address)
+        fs.invalidate_cache()
+        path = path.rstrip("/")
         found = _folders(fs, path, is_name)
         problems: list[FetchProblem] = []
         for model in found if name is None else {name}:
             numbers = _folders(fs, f"{path}/{model}", is_version) if model in found else []
             for number in sorted(numbers, key=int, reverse=True):
-                where = f"{self.shown}/{model}/{number}"
                 try:
-                    fetch_version(fs, f"{path}/{model}/{number}", self.folder / model / number)
+                    _fetch_version(fs, f"{path}/{model}/{number}", self.folder / model / number)
                 except Exception as error:
-                    reason = _public(_sentence(where, error))
-                    problems.append(FetchProblem(model, int(number), reason))
+                    reason = _describe(f"{self.shown}/{model}/{number}", error)
+                    problems.append(FetchProblem(model, int(number), _without_secrets(reason)))
             _keep_only(self.folder / model, numbers)
         if name is None:
             _keep_only(self.folder, found)
         return problems
-
-
-def fetch_version(fs: FileSystem, remote: str, folder: Path) -> None:
-    """Copies one version into `folder`, unless it is there and whole.
-
-    Raises:
-        BundleError: what was fetched is no whole bundle.
-        Exception: as the file system raises.
-    """
-    manifest = _read(fs, f"{remote}/{MANIFEST}", MANIFEST_LIMIT)
-    if _is_whole(folder, manifest):
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        (temporary / MANIFEST).write_bytes(manifest)
-        for name, entry in read_manifest(temporary).files.items():
-            _copy(fs, f"{remote}/{name}", temporary / name, entry.bytes)
-        open_bundle(temporary)
-        temporary.chmod(0o755)
-        _put_in_place(temporary, folder)
-    except BundleError as error:
-        raise BundleError(str(error).replace(f"{temporary}/", "")) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    logger.info("%s is fetched", folder)
 
 
 def default_cache() -> Path:
@@ -117,16 +93,35 @@ def default_cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "vaeserve"
 
 
-def _connect(address: str) -> tuple[FileSystem, str]:
-    import fsspec  # only where an address is used: it takes time and memory
+def _fetch_version(fs: FileSystem, remote: str, folder: Path) -> None:
+    """Copies one version into `folder`, unless it is there and whole.
 
-    fs, path = fsspec.core.url_to_fs(address)
-    fs.invalidate_cache()
-    return fs, path.rstrip("/")
+    Raises:
+        BundleError: the remote bundle is incomplete or damaged.
+        Exception: an error of the file system.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        fetched, replaced = Path(temporary, "fetched"), Path(temporary, "replaced")
+        fetched.mkdir()
+        _copy(fs, f"{remote}/{MANIFEST}", fetched / MANIFEST, MANIFEST_LIMIT)
+        if _is_whole(folder, manifest_bytes(fetched)):
+            return
+        try:
+            for name, entry in read_manifest(fetched).files.items():
+                _copy(fs, f"{remote}/{name}", fetched / name, entry.bytes)
+            open_bundle(fetched)
+        except BundleError as error:
+            raise BundleError(str(error).replace(f"{fetched}/", "")) from None
+        # A folder can't be renamed over another; the registry looks twice for a missing one.
+        if folder.exists():
+            folder.rename(replaced)
+        fetched.rename(folder)
+    logger.info("%s is fetched", folder)
 
 
 def _folders(fs: FileSystem, path: str, wanted: Callable[[str], bool]) -> list[str]:
-    """The names of the folders in a folder that are wanted."""
+    """The names of the wanted folders in a folder."""
     names = [
         entry["name"].rstrip("/").rpartition("/")[2]
         for entry in fs.ls(path, detail=True)
@@ -135,22 +130,13 @@ def _folders(fs: FileSystem, path: str, wanted: Callable[[str], bool]) -> list[s
     return [name for name in names if wanted(name)]
 
 
-def _read(fs: FileSystem, path: str, limit: int) -> bytes:
-    with fs.open(path, "rb") as file:
-        content: bytes = file.read(limit + 1)
-    if len(content) > limit:
-        msg = f"{path}: has more than {limit} bytes"
-        raise BundleError(msg)
-    return content
-
-
-def _copy(fs: FileSystem, source: str, target: Path, size: int) -> None:
-    left = size
+def _copy(fs: FileSystem, source: str, target: Path, limit: int) -> None:
+    left = limit
     with fs.open(source, "rb") as remote, target.open("xb") as local:
         while chunk := remote.read(min(_CHUNK, left + 1)):
             left -= len(chunk)
             if left < 0:
-                msg = f"{source}: has more than the {size} bytes that {MANIFEST} says"
+                msg = f"{source}: has more than the {limit} bytes allowed"
                 raise BundleError(msg)
             local.write(chunk)
 
@@ -165,28 +151,15 @@ def _is_whole(folder: Path, manifest: bytes) -> bool:
     return True
 
 
-def _put_in_place(temporary: Path, folder: Path) -> None:
-    """No folder can be renamed over another one; the registry looks twice for what is missing."""
-    if folder.exists():
-        aside = Path(tempfile.mkdtemp(prefix=".old-", dir=folder.parent))
-        folder.rename(aside / folder.name)
-        temporary.rename(folder)
-        shutil.rmtree(aside, ignore_errors=True)
-    else:
-        temporary.rename(folder)
-
-
 def _keep_only(folder: Path, names: list[str]) -> None:
-    """Removes what the address has no more, and what an interrupted fetch has left."""
-    if not folder.is_dir():
-        return
-    for entry in folder.iterdir():
+    """Removes folders that the address no longer has, and those of interrupted fetches."""
+    for entry in folder.iterdir() if folder.is_dir() else ():
         if entry.is_dir() and entry.name not in names:
             shutil.rmtree(entry, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Waits until no other process or thread fetches into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a") as file:
@@ -194,12 +167,11 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _public(text: str) -> str:
-    """The text without the passwords and tokens of addresses in it."""
+def _without_secrets(text: str) -> str:
     return _SECRETS.sub("", text)
 
 
-def _sentence(where: str, error: Exception) -> str:
+def _describe(where: str, error: Exception) -> str:
     if isinstance(error, ImportError):
         protocol = where.partition("://")[0]
         extra = _EXTRAS.get(protocol)

@@ -7,24 +7,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app.concurrency import in_daemon_thread
-from app.registry import scan as repository
 from app.registry.remote import RemoteRoot, default_cache
-from app.registry.scan import FetchProblem, Found, Scan
+from app.registry.scan import FetchProblem, Found, Scan, scan
 from app.registry.versions import Version
 
 SHIPPED = Path(__file__).parents[2] / "model" / "bundles"
 """The bundles that come with the package."""
 
 SHIPPED_DEFAULT = "mnist"
-"""Which of them answers where a request names none."""
+"""The shipped bundle that answers requests that name no model."""
 
 
 class Roots:
-    """Where bundles are, in the order in which they count.
+    """The places of bundles, in the order in which they count.
 
     Args:
-        named: folders or fsspec addresses; none takes the bundles that ship with the package.
-        cache: folder for the copies of what is at addresses; empty takes the default.
+        named: folders or fsspec addresses; empty takes the bundles of the package.
+        cache: folder for copies of remote bundles; empty takes the default.
     """
 
     def __init__(self, named: Sequence[str], cache: str = "") -> None:
@@ -44,29 +43,29 @@ class Roots:
         self.places = tuple(places)
         copies = {remote.folder for remote in self._remote}
         self.watched = tuple(folder for folder in folders if folder not in copies)
-        """The folders that others write to."""
+        """The folders to watch; only this process writes to the others."""
 
     def fetch(self, name: str | None) -> list[FetchProblem]:
-        """Brings the copies up to date, of one model or of all; blocking, raises nothing."""
+        """Updates the copies of one model or of all. Blocks; raises nothing."""
         return [problem for remote in self._remote for problem in remote.fetch(name)]
 
 
 def is_address(root: str) -> bool:
-    """Whether it is for fsspec, such as s3://bucket/prefix, and no folder."""
+    """Whether a root is an fsspec address, such as s3://bucket/prefix, and not a folder."""
     return "://" in root
 
 
 Fetch = Callable[[str | None], Sequence[FetchProblem]]
-"""Brings one model, or all, from elsewhere into the roots; blocking, runs in a thread."""
+"""Copies one model, or all, from addresses to folders; blocks, and runs in a thread."""
 
 
-class Disk:
-    """The roots as the registry sees them.
+class Repository:
+    """Finds the bundles in the roots, and keeps what could not be fetched.
 
     Args:
         roots: folders with `<name>/<version>/`; of one version in two roots the first counts.
-        fetch: fills those roots that are copies of others.
-        removal_seconds: how long a version that serves may be missing before it counts as gone.
+        fetch: fills the roots that are copies of addresses.
+        removal_seconds: how long a serving version may be missing before it counts as removed.
     """
 
     def __init__(self, roots: Sequence[Path], fetch: Fetch, removal_seconds: float) -> None:
@@ -79,7 +78,7 @@ class Disk:
         """Why whole roots could not be fetched."""
 
     async def fetch(self, name: str | None) -> None:
-        """Fetches one model or all, and keeps why what could not be fetched."""
+        """Fetches one model or all, and keeps the reasons of failures."""
         problems = await in_daemon_thread(self._fetch, name)
         if name is None:
             self._unfetched.clear()
@@ -93,32 +92,37 @@ class Disk:
                 self._unfetched.setdefault(problem.name, {})[problem.number] = problem.reason
 
     async def all(self) -> dict[str, dict[int, Found]]:
-        """Everything in the roots, by name and number."""
-        scan = await self._scan(None)
-        return scan.models | {
-            name: scan.models.get(name, {}) for name in self._unfetched if name not in scan.models
+        """All versions in the roots, by name and number."""
+        result = await self._scan(None)
+        return result.models | {
+            name: result.models.get(name, {})
+            for name in self._unfetched
+            if name not in result.models
         }
 
     async def versions(self, name: str, known: Sequence[Version]) -> dict[int, Found]:
-        """One model's versions. A known one that serves and is missing is looked for twice: it
-        is missing for a moment while one folder takes the place of another."""
-        scan = await self._scan(name)
-        if any(one.engine and one.number not in scan.models.get(name, {}) for one in known):
+        """The versions of one model.
+
+        A serving version that is missing is searched for twice: a version is missing for a moment
+        while another folder replaces it.
+        """
+        result = await self._scan(name)
+        if any(one.engine and one.number not in result.models.get(name, {}) for one in known):
             await asyncio.sleep(self._removal_seconds)
-            scan = await self._scan(name)
+            result = await self._scan(name)
         hidden = {
             one.number: Found(one.number, one.folder, one.fingerprint)
             for one in known
-            if scan.hides(one.folder)
+            if result.hides(one.folder)
         }
-        return hidden | scan.models.get(name, {})
+        return hidden | result.models.get(name, {})
 
     def unfetched(self, name: str) -> dict[int, str]:
-        """The versions of a model that could not be fetched, and why."""
+        """Why versions of a model could not be fetched, by number."""
         return self._unfetched.get(name, {})
 
     def unreached(self, versions: Sequence[Version]) -> str:
-        """Why the roots that these versions are from could not be reached; empty if they were."""
+        """Why the roots of these versions could not be reached; empty if they were."""
         reasons = (
             reason
             for root, reason in self._unreached.items()
@@ -127,4 +131,4 @@ class Disk:
         return "; ".join(reasons)
 
     async def _scan(self, name: str | None) -> Scan:
-        return await in_daemon_thread(repository.scan, self._roots, name)
+        return await in_daemon_thread(scan, self._roots, name)

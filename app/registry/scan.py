@@ -1,4 +1,4 @@
-"""What bundles there are on disk, and how to tell that one of them has changed. Blocking."""
+"""Finds bundles on disk, and describes them so that changes can be detected. Blocks."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ class Found:
     number: int
     folder: Path
     fingerprint: str
-    """SHA-256 of the manifest; empty when it can't be read."""
+    """SHA-256 of the manifest; empty if it can't be read."""
     files: tuple[tuple[str, int, int, int], ...] = ()
-    """Name, inode, size and time of change of each file; empty when they can't be listed."""
+    """Name, inode, size and time of change of each file; empty if they can't be listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FetchProblem:
-    """Why a version could not be fetched from elsewhere."""
+    """Why a version or a whole root could not be fetched from its address."""
 
     name: str
-    """Of the model; empty for a whole root."""
+    """Name of the model; empty for a whole root."""
     number: int
     reason: str
     folder: Path | None = None
-    """The copy of a whole root."""
+    """The copy of the root, for a whole root."""
 
 
 @dataclass(slots=True)
 class Scan:
-    """What the roots hold: by name and number, and which roots could not be searched."""
+    """The versions in the roots by name and number, and the roots that could not be searched."""
 
     models: dict[str, dict[int, Found]] = field(default_factory=dict)
     unreadable: dict[Path, str] = field(default_factory=dict)
 
     def hides(self, folder: Path) -> bool:
-        """Whether a folder may still be there though it was not found."""
+        """Whether a folder may exist although it was not found."""
         return any(root in folder.parents for root in self.unreadable)
 
 
@@ -57,14 +57,14 @@ def is_name(text: str) -> bool:
 
 
 def is_version(text: str) -> bool:
-    """Whether a version's folder may have this name: a positive integer as one writes it."""
+    """Whether a version's folder may have this name: a positive integer without leading zeros."""
     return bool(re.fullmatch(VERSION_PATTERN, text))
 
 
 def scan(roots: Sequence[Path], name: str | None = None) -> Scan:
-    """Searches the roots, for one model or for all; of one version in two the first root's counts.
+    """Searches the roots for one model or for all; of one version in two roots the first counts.
 
-    A root that is not there holds nothing. One that can't be read is told and logged.
+    A missing root holds nothing. A root that can't be read is logged and listed as unreadable.
     """
     result = Scan()
     for root in roots:
@@ -87,7 +87,7 @@ def _model_folders(root: Path) -> list[Path]:
         if not (problem := name_problem(folder.name)):
             folders.append(folder)
         elif not folder.name.startswith(".") and _version_folders(folder):
-            logger.warning("%s is left out: %s", folder, problem)
+            logger.warning("%s is skipped: %s", folder, problem)
     return folders
 
 
@@ -116,6 +116,6 @@ def _files(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
         for entry in folder.iterdir():
             state = entry.stat()
             files.append((entry.name, state.st_ino, state.st_size, state.st_mtime_ns))
-    except OSError:  # such as a link to nothing, or a file that is being replaced
+    except OSError:  # such as a dangling link, or a file that is being replaced
         return ()
     return tuple(sorted(files))

@@ -1,4 +1,4 @@
-"""A model's versions: how one is loaded, serves, is replaced, drained and closed."""
+"""A model's versions: how a version is loaded, serves, is replaced and is closed."""
 
 from __future__ import annotations
 
@@ -20,43 +20,43 @@ logger = logging.getLogger(__name__)
 State = Literal["loading", "ready", "unloading", "unavailable", "unloaded"]
 
 Load = Callable[[Bundle], Loaded]
-"""Bundle → checked graphs; blocking, runs in a thread."""
+"""Bundle → checked graphs; blocks, and runs in a thread."""
 Start = Callable[[Loaded], Engine]
 """Checked graphs → engine; runs on the event loop."""
 
 
 @dataclass(slots=True, eq=False)
 class Version:
-    """One version of a model; it has an engine as long as it takes requests."""
+    """One version of a model. It has an engine while it accepts requests."""
 
     name: str
-    """Of the model."""
+    """Name of the model."""
     number: int
     folder: Path
     state: State = "loading"
     reason: str = ""
-    """Why it does not serve; or, while it does, why it could not be replaced."""
+    """Why it does not serve, or why it could not be replaced while it serves."""
     engine: Engine | None = None
     fingerprint: str = ""
-    """Of the manifest that the engine was loaded from."""
+    """SHA-256 of the manifest that the engine was loaded from."""
     failed: Found | None = None
-    """What could not be loaded the last time."""
+    """What failed to load the last time."""
 
     def differs_from(self, found: Found) -> bool:
-        """Whether what is on disk is not what serves."""
+        """Whether what was found on disk differs from what serves."""
         return self.engine is None or found.fingerprint != self.fingerprint
 
     def failed_on(self, found: Found) -> bool:
-        """Whether this is what could not be loaded, file by file, so that it can't be now."""
+        """Whether exactly these files failed to load before, so they would fail again."""
         return bool(found.files) and self.failed == found
 
     async def open(self, found: Found, load: Load, start: Start) -> Engine | None:
-        """Loads what was found beside what serves, then puts it in its place.
+        """Loads what was found, and then replaces what serves.
 
-        Whatever goes wrong is kept as the reason and logged, and what served before serves on.
+        A failure is logged and kept as the reason, and what served before still serves.
 
         Returns:
-            The engine that was replaced, for the caller to drain.
+            The engine that was replaced; the caller must drain it.
         """
         if self.engine is None:
             self.state, self.reason, self.folder = "loading", "", found.folder
@@ -67,7 +67,7 @@ class Version:
         except (BundleError, GraphError) as error:
             self.blame(str(error))
             return None
-        except Exception as error:  # a defect of one version must not stop the others
+        except Exception as error:  # an error in one version must not stop the others
             logger.exception("%s/%d can't be loaded", self.name, self.number)
             self.blame(f"{found.folder}: {type(error).__name__}: {error}")
             return None
@@ -84,18 +84,18 @@ class Version:
         return replaced
 
     def blame(self, reason: str) -> None:
-        """Keeps why it can't be loaded, or not be replaced by what is on disk."""
+        """Keeps why the version can't be loaded, or can't be replaced by what is on disk."""
         if self.engine is None:
             self.state, self.reason = "unavailable", reason
             logger.error("%s/%d does not serve: %s", self.name, self.number, reason)
         else:
-            self.reason = f"{reason}; what was loaded before serves on"
+            self.reason = f"{reason}; what was loaded before still serves"
             logger.error("%s/%d is not replaced: %s", self.name, self.number, reason)
 
     def close(self) -> Coroutine[None, None, None]:
-        """Takes it out of service at once; await what this returns for the end of its requests.
+        """Ends the service at once. Await the returned coroutine for the end of its requests.
 
-        It is "unloaded" then, unless it was opened anew meanwhile.
+        The version is then "unloaded", unless it was opened again meanwhile.
         """
         engine, self.engine = self.engine, None
         self.state, self.reason, self.failed = "unloading", "", None
@@ -118,34 +118,34 @@ class Model:
 
     @property
     def engine(self) -> Engine | None:
-        """The one that serves: of the highest version that has one."""
+        """The engine that serves: that of the highest version that has one."""
         for version in self.versions:
             if version.engine is not None:
                 return version.engine
         return None
 
     def version(self, number: int) -> Version | None:
-        """The version of that number, if there is one."""
+        """The version of this number, or None."""
         return next((version for version in self.versions if version.number == number), None)
 
     def add(self, version: Version) -> None:
-        """Puts a version in its place among the others."""
+        """Adds a version."""
         self.versions.append(version)
         self.versions.sort(key=lambda version: version.number, reverse=True)
 
     @property
     def reason(self) -> str:
-        """Why nothing serves, or why not the highest version; empty when all is well."""
+        """Why no version serves, or why the highest does not; empty if every version serves."""
         return "; ".join(version.reason for version in self.versions if version.reason)
 
     @property
     def why_not_serving(self) -> str:
-        """Why nothing serves: it is loading, was unloaded, or every version has a reason."""
+        """Why no version serves: loading, unloaded, or the reason of each version."""
         return _why(self.versions)
 
 
 def why_not_serving(version: Version) -> str:
-    """The same for one version."""
+    """Why a version does not serve: loading, unloaded, or its reason."""
     return _why([version])
 
 

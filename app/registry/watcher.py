@@ -1,4 +1,4 @@
-"""Watches a repository root, and says of which models something has changed."""
+"""Watches a repository root, and reports which models have changed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from app.registry.scan import is_name
 logger = logging.getLogger(__name__)
 
 Changed = Callable[[Collection[str] | None], None]
-"""Called on the event loop with the names of models, or None for all."""
+"""Is called on the event loop with the names of models, or None for all."""
 
 _QUIET_MS = 100
-"""Changes are told once nothing more has changed for so long …"""
+"""Changes are reported once nothing more has changed for this long …"""
 _LONGEST_MS = 2000
-"""… or has gone on changing for so long."""
+"""… or once changes have continued for this long."""
 _LOOK_MS = 3000
-"""How often the root itself is looked at, which may have been replaced."""
+"""How often to check whether the root itself was replaced."""
 _POLL_MS = 2000
 _ABSENT_SECONDS = 1.0
 _FAILED_SECONDS = 30.0
@@ -32,23 +32,23 @@ _END_SECONDS = 2.0
 
 
 async def watch(root: Path, changed: Changed, *, poll: bool = False) -> None:
-    """Tells changes below a folder, which need not exist yet, until it is cancelled.
+    """Reports changes below a folder, which need not exist yet, until it is cancelled.
 
-    Whatever fails is logged and tried again.
+    An error is logged, and the watch begins again after a pause.
 
     Args:
         root: `<name>/<version>/` below it are bundles.
-        changed: also called with None when the watch begins: what changed before, it can't know.
-        poll: compare the files every two seconds, where the file system tells no changes.
+        changed: is also called with None when the watch begins, since it misses earlier changes.
+        poll: compares the files every two seconds, for file systems that report no changes.
     """
     loop, stop = asyncio.get_running_loop(), threading.Event()
 
-    def tell(names: Collection[str] | None) -> None:
+    def report(names: Collection[str] | None) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(changed, names)
 
-    # Not `awatch`: it makes its watch on the event loop, and ends by joining a thread.
-    following = asyncio.ensure_future(in_daemon_thread(_follow, root, stop, tell, poll=poll))
+    # Not `awatch`, which starts the watch on the event loop and joins a thread when it ends.
+    following = asyncio.ensure_future(in_daemon_thread(_follow, root, stop, report, poll=poll))
     try:
         await asyncio.shield(following)
     finally:
@@ -57,10 +57,10 @@ async def watch(root: Path, changed: Changed, *, poll: bool = False) -> None:
 
 
 def touched(root: Path, paths: Collection[str]) -> frozenset[str] | None:
-    """The models that changed paths belong to; None where it may be any.
+    """The models to which changed paths belong; None if any model may have changed.
 
-    Folders whose names begin with a dot are those of unfinished copies. A change of the root itself
-    says nothing that the paths below it don't say.
+    Folders whose names begin with a dot hold unfinished copies. A change of the root itself is
+    ignored, because the paths below it are reported too.
     """
     names = set()
     for path in paths:
@@ -72,12 +72,12 @@ def touched(root: Path, paths: Collection[str]) -> frozenset[str] | None:
     return frozenset(names)
 
 
-def _follow(root: Path, stop: threading.Event, tell: Changed, *, poll: bool) -> None:
+def _follow(root: Path, stop: threading.Event, report: Changed, *, poll: bool) -> None:
     root = root.absolute()
     while not stop.is_set():
         try:
             if root.is_dir():
-                _watch_once(root, stop, tell, poll=poll)
+                _watch_once(root, stop, report, poll=poll)
             else:
                 stop.wait(_ABSENT_SECONDS)
         except Exception:
@@ -85,8 +85,8 @@ def _follow(root: Path, stop: threading.Event, tell: Changed, *, poll: bool) -> 
             stop.wait(_FAILED_SECONDS)
 
 
-def _watch_once(root: Path, stop: threading.Event, tell: Changed, *, poll: bool) -> None:
-    """Until it is to stop, or the root is no longer the folder that it was."""
+def _watch_once(root: Path, stop: threading.Event, report: Changed, *, poll: bool) -> None:
+    """Watches until `stop` is set or another folder replaces the root."""
     before, begun = _identity(root), False
     for changes in watchfiles.watch(
         root,
@@ -104,9 +104,9 @@ def _watch_once(root: Path, stop: threading.Event, tell: Changed, *, poll: bool)
         names = touched(root, [path for _, path in changes]) if begun else None
         begun = True
         if names is None or names:
-            tell(names)
+            report(names)
         if _identity(root) != before:
-            tell(None)
+            report(None)
             return
 
 

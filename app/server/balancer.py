@@ -1,4 +1,8 @@
-"""Shares connections evenly among several workers."""
+"""Shares connections evenly among several workers.
+
+The kernel spreads connections by a hash, which leaves one worker with most of a few. So each worker
+hands a new connection to the worker that has the fewest, through that worker's hand-off queue.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,21 @@ import sys
 import termios
 from collections.abc import Callable
 
+Release = Callable[[], None]
+"""Is called when a connection has ended; further calls do nothing."""
+
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-"""macOS doesn't have it; nothing here executes another program meanwhile."""
+"""Missing on macOS, where no other program is executed meanwhile."""
+
+_CELL = 8
+"""Bytes of a number in the table; the kernel writes them at once, so no reader sees half."""
 
 
-class Inbox:
-    """A pair of Unix sockets through which connections pass, as file descriptors.
+class HandoffQueue:
+    """Connections that other workers hand to one worker, as file descriptors in a Unix socket.
 
-    Made before the workers are forked, so that each can put in, and that what is in it outlives
-    the worker whose it is. Never blocks. A `Listener` takes from it as from a listening socket.
+    It is made before the workers are forked, so each worker can put connections in, and they stay
+    when the receiving worker dies. It never blocks. An `Acceptor` reads it like a listening socket.
     """
 
     def __init__(self) -> None:
@@ -28,32 +38,32 @@ class Inbox:
             end.setblocking(False)
 
     def put(self, connection: socket.socket) -> bool:
-        """Closes a connection here that is in the inbox now; False if that is full."""
+        """Moves a connection into the queue; returns False and keeps it if the queue is full."""
         try:
             socket.send_fds(self._inlet, [b"c"], [connection.fileno()])
-        except OSError:  # some 280 are in it, or too many descriptors are under way
+        except OSError:  # the queue holds about 280, or too many descriptors are in flight
             return False
         connection.close()
         return True
 
     def waiting(self) -> int:
-        """How many connections are in it: each is one byte, which the kernel counts."""
+        """The number of connections in the queue: each is one byte, which the kernel counts."""
         count = fcntl.ioctl(self._outlet, termios.FIONREAD, bytes(4))
         return int.from_bytes(count, sys.byteorder)
 
     def fileno(self) -> int:
-        """Readable when a connection waits."""
+        """A file descriptor that is readable when a connection waits."""
         return self._outlet.fileno()
 
     def accept(self) -> tuple[socket.socket, None]:
-        """Takes one out.
+        """Takes a connection out.
 
         Raises:
-            BlockingIOError: it is empty.
-            ConnectionAbortedError: what was in it is lost.
-            OSError: there is no free file descriptor (EMFILE); what is in it waits on.
+            BlockingIOError: the queue is empty.
+            ConnectionAbortedError: the connection was lost on the way.
+            OSError: no file descriptor is free (EMFILE); the connection stays in the queue.
         """
-        # Else what doesn't fit would be taken out, and lost.
+        # Fails without a free descriptor, for lack of which recvmsg would lose the connection.
         os.close(os.dup(self._outlet.fileno()))
         _, passed, _, _ = self._outlet.recvmsg(1, socket.CMSG_LEN(4), _CLOSE_ON_EXEC)
         if not passed:
@@ -61,115 +71,107 @@ class Inbox:
         return socket.socket(fileno=int.from_bytes(passed[0][2], sys.byteorder)), None
 
     def close(self) -> None:
-        """Closes it in this process; what is in it is closed once no process has it open."""
+        """Closes the queue here; the kernel closes its connections once no process has it open."""
         self._inlet.close()
         self._outlet.close()
 
 
-_CELL = 8
-"""Bytes of a number in the table; written at once, so that nobody reads half of one."""
+class ConnectionBalancer:
+    """The load of every worker, in memory that all share. It is made before they are forked.
 
-
-class Balance:
-    """The workers' loads. Made before they are forked, so that all share it.
-
-    A load is what a worker holds and what waits in its inbox. That worker alone writes the first,
-    and the supervisor once it is dead; the kernel counts the second. So no load can drift, whoever
-    dies when.
+    A load is the connections that a worker holds plus those in its queue. Only that worker writes
+    the first number, and the supervisor once the worker is dead; the kernel counts the second. So
+    no load can drift, whichever process dies when.
 
     Args:
         workers: how many; their numbers are 1 … workers.
     """
 
     def __init__(self, workers: int) -> None:
-        self.inboxes = {number: Inbox() for number in range(1, workers + 1)}
-        # All zero, which says that a worker is to be given nothing.
+        self.queues = {number: HandoffQueue() for number in range(1, workers + 1)}
+        # 0 stands for a worker that must not be given connections, n + 1 for n connections.
         self._table = memoryview(mmap.mmap(-1, workers * _CELL)).cast("q")
 
     def publish(self, number: int, held: int | None) -> None:
-        """Says how many connections a worker holds; None: it is to be given none."""
+        """Sets how many connections a worker holds; None if it must not be given any."""
         self._table[number - 1] = 0 if held is None else held + 1
 
     def lightest(self, but: int, below: int = sys.maxsize) -> int | None:
-        """The worker, other than `but`, with the least load, if that is less than `below`."""
+        """The worker other than `but` with the least load, if that is less than `below`."""
         found = None
         for number, cell in enumerate(self._table.tolist(), 1):
-            # The kernel is asked only where what it says can matter.
+            # The system call of `waiting` is only made where its result can matter.
             if number != but and 0 < cell <= below:
-                load = cell - 1 + self.inboxes[number].waiting()
+                load = cell - 1 + self.queues[number].waiting()
                 if load < below:
                     found, below = number, load
         return found
 
-    def bury(self, number: int) -> None:
-        """Shares out what waits for a dead worker; what finds no place is left to the next one."""
+    def redistribute(self, number: int) -> None:
+        """Hands a dead worker's queue to the others; its successor finds what they can't take."""
         self.publish(number, None)
-        left = self.inboxes[number]
+        queue = self.queues[number]
         while (heir := self.lightest(number)) is not None:
             try:
-                connection, _ = left.accept()
+                connection, _ = queue.accept()
             except ConnectionAbortedError:
-                continue  # one is lost, and others may wait
-            except OSError:  # none waits, or no descriptor is free
+                continue  # this one is lost, but others may wait
+            except OSError:  # the queue is empty, or no descriptor is free
                 return
             with connection:
-                if not self.inboxes[heir].put(connection):
-                    left.put(connection)  # it has just come from there
+                if not self.queues[heir].put(connection):
+                    queue.put(connection)
                     return
 
     def close(self) -> None:
-        """Closes the inboxes in this process."""
-        for inbox in self.inboxes.values():
-            inbox.close()
+        """Closes the queues in this process."""
+        for queue in self.queues.values():
+            queue.close()
 
 
-Release = Callable[[], None]
-"""To be called when a connection has ended; more often does no harm."""
+class WorkerConnections:
+    """Counts the connections of a worker, and hands new ones over if another worker has fewer.
 
-
-class Share:
-    """Counts the connections of a worker, and hands new ones over where another has fewer.
-
-    Closed at first: then the worker keeps a connection only if no other is open.
+    Closed at first. A closed worker keeps a connection only if no other worker is open.
 
     Args:
-        balance: of all workers.
-        number: of this one.
+        balancer: the loads of all workers.
+        number: the number of this worker.
     """
 
-    def __init__(self, balance: Balance, number: int) -> None:
-        self.inbox = balance.inboxes[number]
-        self._balance = balance
+    def __init__(self, balancer: ConnectionBalancer, number: int) -> None:
+        self.queue = balancer.queues[number]
+        self._balancer = balancer
         self._number = number
         self._held: set[object] = set()
         self._open = self._left = False
 
     def open(self) -> None:
-        """Has this worker given connections from now on, unless it has left."""
+        """Lets other workers hand connections to this one, unless it has left."""
         self._open = not self._left
         self._publish()
 
     def leave(self) -> None:
-        """Has it given no more, for good."""
+        """Ends that for good."""
         self._open, self._left = False, True
         self._publish()
 
-    def settle(self, connection: socket.socket) -> Release | None:
-        """Holds a new connection, or hands it to the worker with the fewest.
+    def place(self, connection: socket.socket) -> Release | None:
+        """Keeps a new connection, or hands it to the worker with the fewest.
 
         Returns:
-            None where another worker has it, and it is closed here.
+            None if another worker has the connection; it is closed here.
         """
-        # With one fewer, the other would end up with one more.
-        own = len(self._held) + self.inbox.waiting() if self._open else sys.maxsize
-        other = self._balance.lightest(self._number, below=own)
-        if other is not None and self._balance.inboxes[other].put(connection):
+        # Without the new connection: a worker with one fewer would then have one more.
+        own = len(self._held) + self.queue.waiting() if self._open else sys.maxsize
+        other = self._balancer.lightest(self._number, below=own)
+        if other is not None and self._balancer.queues[other].put(connection):
             return None
         return self._hold()
 
     def receive(self, connection: socket.socket) -> Release | None:
-        """Holds a connection that was handed over; one is handed on only by a closed worker."""
-        return self._hold() if self._open else self.settle(connection)
+        """Keeps a connection that was handed over; only a closed worker hands it on."""
+        return self._hold() if self._open else self.place(connection)
 
     def _hold(self) -> Release:
         held = object()
@@ -183,4 +185,4 @@ class Share:
         return release
 
     def _publish(self) -> None:
-        self._balance.publish(self._number, len(self._held) if self._open else None)
+        self._balancer.publish(self._number, len(self._held) if self._open else None)

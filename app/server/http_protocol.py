@@ -12,22 +12,22 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class PlainParser(httptools.HttpRequestParser):
-    """httptools' parser for a server that speaks HTTP/1.1 alone.
+    """httptools' parser, made to ignore `Upgrade` fields.
 
-    A server may ignore `Upgrade` (RFC 9110 §7.8), and then the body that follows the head is the
-    request's own. httptools stops behind such a head, and whoever goes on takes the body for the
-    next request. Here the head is parsed a second time without the field, and the body with it.
+    A server may ignore `Upgrade` (RFC 9110 §7.8); the body that follows then belongs to the same
+    request. httptools stops after such a head, and would parse the body as the next request. So
+    this parser parses the head again without the field, and then the body.
 
     Args:
-        protocol: takes the callbacks; those of a message whose head asks for an upgrade come
-            twice, first while `should_upgrade()`.
-        again: makes the parser for the rest of the connection, which has been fed the head that
-            was just parsed, without its `Upgrade` field.
+        protocol: receives the callbacks. Those of a head with `Upgrade` come twice, the first
+            time while `should_upgrade()` is true.
+        again: makes the parser for the rest of the connection, and feeds it the same head without
+            its `Upgrade` field.
     """
 
     def __init__(self, protocol: object, again: Callable[[], PlainParser]) -> None:
         super().__init__(protocol)
-        # As uvicorn has it: the answer to a request does not depend on what comes behind it.
+        # As in uvicorn: the response to a request does not depend on the bytes that follow it.
         self.set_dangerous_leniencies(lenient_data_after_close=True)
         self._again = again
 
@@ -35,14 +35,14 @@ class PlainParser(httptools.HttpRequestParser):
         """Parses what was received.
 
         Raises:
-            httptools.HttpParserError: it is no HTTP.
+            httptools.HttpParserError: the data is not HTTP.
         """
         parser, rest = self, memoryview(data)
         while True:
             try:
                 httptools.HttpRequestParser.feed_data(parser, rest)
             except httptools.HttpParserUpgrade as upgrade:
-                # A parser that has seen `Connection: close` takes nothing more.
+                # A parser that has seen `Connection: close` refuses more data.
                 parser, rest = self._again(), rest[upgrade.args[0] :]
             else:
                 return
@@ -51,7 +51,7 @@ class PlainParser(httptools.HttpRequestParser):
 def plain_head(
     method: bytes, url: bytes, version: str, headers: Iterable[tuple[bytes, bytes]]
 ) -> bytes:
-    """A request's head without its `Upgrade` field; names are in lower case."""
+    """A request's head without its `Upgrade` field; field names are in lower case."""
     lines = [b"%b %b HTTP/%b" % (method, url, version.encode())]
     lines += [b"%b: %b" % field for field in headers if field[0] != b"upgrade"]
     return b"\r\n".join(lines) + b"\r\n\r\n"
@@ -61,11 +61,11 @@ _END_OF_HEAD = b"\r\n\r\n"
 
 
 class JoinedWrites:
-    """Wraps a transport for uvicorn, which writes head and body one right after the other.
+    """A transport that sends the head of a response together with the beginning of its body.
 
-    uvloop sends each write at once. A small answer would so cost two system calls, and wake its
-    reader for a head without a body. Here what ends like a head waits for the next write, and
-    no longer than to the next turn of the event loop.
+    uvicorn writes head and body separately, and uvloop sends each write at once. A small response
+    would cost two system calls, and wake its reader for a head without a body. Here a write that
+    ends like a head waits for the next write, or for the next turn of the event loop.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
@@ -77,7 +77,7 @@ class JoinedWrites:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Sends `data`, or keeps it for the write that follows."""
+        """Sends `data`, or keeps a head for the next write."""
         if self._head:
             head, self._head = self._head, b""
             self._transport.writelines((head, data))
@@ -88,7 +88,7 @@ class JoinedWrites:
             self._transport.write(data)
 
     def close(self) -> None:
-        """Sends what waits and closes the connection."""
+        """Sends a waiting head and closes the connection."""
         self._send_head()
         self._transport.close()
 
@@ -104,16 +104,16 @@ STALL_SECONDS = 30.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 that gives up on clients who do not finish their head or do not read their answer.
+    """HTTP/1.1 that closes connections whose client stalls or sends an oversized head.
 
-    Without it a client that sends a byte of a header now and then, or nothing at all, holds its
-    connection for ever, one that sends headers without end fills the memory, and one that never
-    reads keeps its answer there. A slow reader is waited for as long as it takes something.
+    In uvicorn, a client that sends its head slowly or not at all keeps its connection for ever,
+    endless headers fill the memory, and a response that is never read stays in memory. A slow
+    reader keeps its connection while it reads anything.
 
-    Whoever asks for another protocol is answered in this one; tunnels (CONNECT) are refused.
+    A request for another protocol is answered in HTTP/1.1; tunnels (CONNECT) are refused.
 
     Args:
-        ended: called when the connection is lost.
+        ended: is called when the connection is lost.
     """
 
     head_seconds = HEAD_SECONDS
@@ -154,25 +154,25 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        # What the same read brought before is of another message.
+        # Bytes of the same read that came before belong to another message.
         self._head_received = 0
         self._await_head()
 
     def on_headers_complete(self) -> None:
         self._head_complete()
-        # A head may be whole before a read has been counted.
+        # A head may be complete before its read has been counted.
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.head_bytes:
             msg = f"the head has more than {self.head_bytes} bytes"
             raise ValueError(msg)  # the parser stops, and the connection ends with a 400
         if self.parser.get_method() == b"CONNECT":
-            msg = "what follows would be no HTTP"
+            msg = "CONNECT is not supported"
             raise ValueError(msg)
         if not self.parser.should_upgrade():
             super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        # The parser comes again with what asks for an upgrade.
+        # A message with `Upgrade` is parsed again.
         if not self.parser.should_upgrade():
             super().on_message_complete()
 

@@ -1,4 +1,4 @@
-"""glibc's allocator, told to give memory back to the machine."""
+"""Has glibc's allocator return free memory to the operating system."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 TRIM_SECONDS = 5.0
-"""How often what lies free in the heaps is given back."""
+"""How often free memory is returned."""
 
 # <malloc.h>
 _M_MMAP_THRESHOLD = -3
@@ -18,11 +18,13 @@ _CHOSEN = ("GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_")
 
 
 def map_large_blocks() -> bool:
-    """Maps every block above 1 MiB by itself, for all that this process forks too.
+    """Has glibc map every block above 1 MiB separately, in this process and those it forks.
 
-    By itself glibc learns from the first large block that is freed to take the next ones from its
-    heaps, where small blocks come to lie between them. Other C libraries are left alone, and so is
-    whoever has chosen in the environment: False then.
+    Without this, glibc takes large blocks from its heaps once the first one has been freed. Small
+    blocks then lie between them and keep the heaps from shrinking.
+
+    Returns:
+        False, and changes nothing, for another C library or if the environment sets the threshold.
     """
     mallopt = _function("mallopt")
     if mallopt is None or any(name in os.environ for name in _CHOSEN):
@@ -30,10 +32,10 @@ def map_large_blocks() -> bool:
     return bool(mallopt(_M_MMAP_THRESHOLD, _OWN_PAGES))
 
 
-def trim_now_and_then(every: float = TRIM_SECONDS) -> bool:
-    """Gives free pages back every so many seconds, in a thread; False where the library can't.
+def trim_periodically(every: float = TRIM_SECONDS) -> bool:
+    """Returns free pages every few seconds, in a thread; False if the C library can't.
 
-    glibc gives back the end of a heap only, never what is free in its middle.
+    By itself, glibc returns only the end of a heap, never free pages in its middle.
     """
     trim = _function("malloc_trim")
     if trim is None:
@@ -49,6 +51,6 @@ def _trim_on(trim: Callable[[int], int], every: float) -> None:
 
 
 def _function(name: str) -> Callable[..., int] | None:
-    """One of the C library's, which runs without the interpreter's lock."""
+    """A function of the C library, which runs without the interpreter's lock."""
     found: Callable[..., int] | None = getattr(ctypes.CDLL(None), name, None)
     return found

@@ -1,4 +1,4 @@
-"""Signals as something to wait for, beside sockets."""
+"""Signals that a selector can wait for, along with sockets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 
 class Signals:
-    """Takes the given signals from now on; readable, as `fileno`, when one has come."""
+    """Receives the given signals from now on. Its file descriptor is readable when one has come."""
 
     def __init__(self, *numbers: signal.Signals) -> None:
         self._numbers = numbers
@@ -18,22 +18,23 @@ class Signals:
             end.setblocking(False)
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in numbers:
-            # Only signals that have a handler wake anybody.
+            # Only signals that have a handler write to the wakeup descriptor.
             signal.signal(number, lambda number, frame: None)
 
     def fileno(self) -> int:
+        """The file descriptor to wait for."""
         return self._reader.fileno()
 
     def take(self) -> bytes:
-        """The numbers of the signals that came since the last time, in their order."""
+        """The numbers of the signals that came since the last call, in order."""
         try:
             return self._reader.recv(4096)
         except BlockingIOError:
             return b""
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Lets none of them through until the end, so that a fork has time for its own handlers."""
+    def blocked(self) -> Iterator[None]:
+        """Delays the signals to the end of the block, so a fork can set its own handlers first."""
         signal.pthread_sigmask(signal.SIG_BLOCK, self._numbers)
         try:
             yield
@@ -41,7 +42,7 @@ class Signals:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, self._numbers)
 
     def close(self) -> None:
-        """Gives every signal back its default."""
+        """Restores the default action of every signal."""
         signal.set_wakeup_fd(-1)
         for number in self._numbers:
             signal.signal(number, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""Sockets on the service's address: bound before anything else starts, shared by its workers."""
+"""Sockets on the service's address, which several workers can share."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Sequence
 
 
 class PortError(Exception):
-    """The address can't be listened on; the text says which, and why."""
+    """The service can't listen on its address; the message says why."""
 
 
 def reserve(host: str, port: int) -> list[socket.socket]:
-    """Binds every address of a host, so that nobody else gets the port; listens on none yet.
+    """Binds every address of a host, so no other program gets the port; does not listen yet.
 
     Args:
-        host: a name or an address; empty takes all interfaces.
-        port: 0 takes a free one, the same for all addresses.
+        host: a name or an address; empty means all interfaces.
+        port: 0 chooses a free port, the same for all addresses.
 
     Raises:
-        PortError: another program listens there, even one that would share the port, or the
-            address is none of this machine's.
+        PortError: another program listens there, even one that would share the port, or this
+            machine does not have the address.
     """
     try:
         return _bind_all(host, port)
@@ -31,21 +31,21 @@ def reserve(host: str, port: int) -> list[socket.socket]:
 
 
 def share(reserved: Sequence[socket.socket]) -> None:
-    """Lets this user's `join` bind the same addresses; the reserved sockets hold the port.
+    """Lets `join` bind the same addresses. The reserved sockets keep the port for this service.
 
-    They must not listen themselves: the kernel would hand them connections.
+    They must not listen themselves, or the kernel would give them connections.
     """
     for held in reserved:
-        # Not before it was bound: the kernel would have joined it to whoever shares already.
+        # After binding: before, the kernel would let it share a port that another program shares.
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
 
 
 def join(reserved: Sequence[socket.socket]) -> list[socket.socket]:
-    """New sockets on the addresses of shared ones, among which the kernel spreads connections.
+    """Binds new sockets to the addresses of shared ones; the kernel spreads connections among them.
 
     Raises:
-        PortError: one of them can't be bound.
+        PortError: an address can't be bound.
     """
     try:
         return [_bind(held.family, held.getsockname(), socket.SO_REUSEPORT) for held in reserved]
@@ -55,7 +55,7 @@ def join(reserved: Sequence[socket.socket]) -> list[socket.socket]:
 
 
 def url(host: str, reserved: Sequence[socket.socket]) -> str:
-    """Where a browser finds the service: the host as it was given, and the port that was taken."""
+    """The URL of the service: the given host, and the port that was bound."""
     return f"http://{_join(host or '0.0.0.0', reserved[0].getsockname()[1])}"  # noqa: S104
 
 
@@ -69,7 +69,7 @@ def _bind_all(host: str, port: int) -> list[socket.socket]:
                 taken = bound[0].getsockname()[1] if bound else port
                 bound.append(_bind(family, (address[0], taken, *address[2:])))
             except OSError as error:
-                # A name may stand for an address of a protocol that this machine is without.
+                # A name may resolve to an address of a protocol that this machine does not have.
                 if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
                     raise
                 refused = error
@@ -84,7 +84,7 @@ def _bind_all(host: str, port: int) -> list[socket.socket]:
 def _bind(family: int, address: tuple[object, ...], *options: int) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
-        # Else the connections of a server that has just ended would block its successor.
+        # Without it, connections of a server that has just ended would block its successor.
         for option in (socket.SO_REUSEADDR, *options):
             bound.setsockopt(socket.SOL_SOCKET, option, 1)
         if family == socket.AF_INET6:
@@ -104,5 +104,5 @@ def _reason(error: OSError) -> str:
     reason = error.strerror or str(error)
     reason = reason[:1].lower() + reason[1:]
     if error.errno == errno.EADDRINUSE:
-        reason += "; stop what listens there, or set another VAE_PORT"
+        reason += "; stop the program that listens there, or set another VAE_PORT"
     return reason

@@ -1,4 +1,4 @@
-"""A serving process: the application on its sockets until it is told to stop."""
+"""A serving process: uvicorn runs the application on bound sockets until a signal stops it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import cast
 import uvicorn
 
 from app.factory import create_app
-from app.server.acceptor import Listener, keep, listen
-from app.server.balancer import Share
+from app.server.acceptor import Acceptor, keep, listen
+from app.server.balancer import WorkerConnections
 from app.server.http_protocol import BoundedProtocol
-from app.server.memory import trim_now_and_then
+from app.server.memory import trim_periodically
 from app.server.worker import Worker
 from app.settings import Settings
 
 _YOUNG_OBJECTS = 20_000
-"""After so many new objects the collector looks for cycles; Python's default is 700."""
+"""The garbage collector runs after this many new objects; Python's default is 700."""
 
 _HANDOVER_SECONDS = 0.02
-"""How long the inbox stays open after the sockets. Between finding the lightest worker and putting
-a connection into its inbox there are microseconds, unless another process gets the core then."""
+"""How long the hand-off queue stays open after the sockets. Another worker takes microseconds from
+choosing this one to handing a connection over, or longer if it loses its core in between."""
 
 
 class _Server(uvicorn.Server):
@@ -34,37 +34,37 @@ class _Server(uvicorn.Server):
         config: uvicorn.Config,
         sockets: Sequence[socket.socket],
         listening: Callable[[], None],
-        share: Share | None,
+        connections: WorkerConnections | None,
     ) -> None:
         super().__init__(config)
         self._bound = sockets
         self._listening = listening
-        self._share = share
+        self._connections = connections
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        # With no socket at all it starts the application, and leaves listening to others.
+        # Without sockets, uvicorn starts the application and leaves listening to the acceptors.
         await super().startup([])
-        sockets = [listen(bound) for bound in self._bound]
-        share = self._share
-        settle = share.settle if share else keep
-        listeners = [Listener(sock, self._protocol, settle) for sock in sockets]
-        if share:
-            listeners.append(Listener(share.inbox, self._protocol, share.receive))
-        self.servers = cast("list[asyncio.base_events.Server]", listeners)
+        shared = self._connections
+        place = shared.place if shared else keep
+        acceptors = [Acceptor(listen(bound), self._protocol, place) for bound in self._bound]
+        if shared:
+            acceptors.append(Acceptor(shared.queue, self._protocol, shared.receive))
+        self.servers = cast("list[asyncio.base_events.Server]", acceptors)
         self._listening()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._share is not None:
-            self._share.leave()
-        for listener in self.servers[: len(self._bound)]:
-            listener.close()
-        if self._share is not None:
-            # Another worker may be about to hand over, and not know yet that this one leaves.
+        if self._connections is not None:
+            self._connections.leave()
+        for acceptor in self.servers[: len(self._bound)]:
+            acceptor.close()
+        if self._connections is not None:
+            # Another worker may have chosen this one before it left.
             await asyncio.sleep(_HANDOVER_SECONDS)
-        for listener in self.servers:
-            listener.close()
-            await listener.wait_closed()
-        await _turn()  # a request that came with the last connections is under way now
+        for acceptor in self.servers:
+            acceptor.close()
+            await acceptor.wait_closed()
+        for _ in range(3):  # so the requests of the last connections are read and count as running
+            await asyncio.sleep(0)
         await super().shutdown(sockets)
 
     def _protocol(self, ended: Callable[[], None]) -> asyncio.Protocol:
@@ -74,12 +74,6 @@ class _Server(uvicorn.Server):
             app_state=self.lifespan.state,
             ended=ended,
         )
-
-
-async def _turn() -> None:
-    """Lets everything that is readable be read."""
-    for _ in range(3):
-        await asyncio.sleep(0)
 
 
 def serve(
@@ -92,24 +86,24 @@ def serve(
     """Serves on bound sockets until SIGTERM or SIGINT, and closes them.
 
     Args:
-        settings: of the service.
+        settings: settings of the service.
         sockets: bound and not yet listening.
-        listening: called once connections are taken.
-        worker: this process, where it is one of several.
+        listening: is called once connections are accepted.
+        worker: this process, if it is one of several.
 
     Raises:
-        SystemExit: it could not start.
+        SystemExit: the server could not start.
     """
-    # uvicorn stops on the signal, then raises it again: a clean stop must not look like a crash.
+    # uvicorn stops on a signal and then raises it again; that must not look like a crash.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: sys.exit(0))
     app = create_app(settings, worker)
-    # A full collection walks some 70,000 objects that stay for good, and answers wait meanwhile.
+    # A full collection visits some 70,000 permanent objects, and responses wait meanwhile.
     gc.collect()
     gc.freeze()
-    # The few hundred objects of a young generation would be walked several times a request.
+    # At Python's default the collector would run several times a request.
     gc.set_threshold(_YOUNG_OBJECTS)
-    trim_now_and_then()
+    trim_periodically()
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -120,7 +114,7 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace,
     )
-    server = _Server(config, sockets, listening, worker.share if worker else None)
+    server = _Server(config, sockets, listening, worker.connections if worker else None)
     server.run([])
     if not server.started:
         sys.exit(1)

@@ -1,26 +1,36 @@
-"""One of several worker processes: as it sees itself, and as its supervisor sees it."""
+"""A worker process: as it sees itself, and as its supervisor sees it.
+
+The two talk over a socket pair in JSON messages, one a line.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
+import selectors
 import shutil
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
-from app.server.balancer import Share
+from app.server.balancer import WorkerConnections
 
 logger = logging.getLogger("vaeserve")
 
-LISTENING = b"l"
-READY = b"r"
-STARTED = b"s"
+Message = dict[str, Any]
+
+LISTENING, READY = "listening", "ready"
+"""States that a worker announces."""
+STARTED = "started"
+"""What the supervisor announces once every worker is ready."""
 
 REFRESH_SECONDS = 1.0
 """How old a worker's gauges may be when another worker answers for it."""
@@ -31,10 +41,11 @@ class Worker:
 
     Args:
         number: 1 … the number of workers.
-        channel: to the supervisor, which alone holds the other end.
-        shared: folder in which the workers add up their figures.
-        share: its connections among those of all.
-        replaces: whether all workers were ready before this one came, in place of one of them.
+        channel: socket to the supervisor, which alone holds the other end.
+        shared: folder in which the workers add up their metrics.
+        connections: the connections of this worker.
+        unloaded: models that a caller has unloaded, and that must stay unloaded.
+        replaces: whether this worker replaces one that died after all were ready.
         patience: seconds that stopping may take once the supervisor is gone.
     """
 
@@ -43,70 +54,99 @@ class Worker:
         number: int,
         channel: socket.socket,
         shared: Path,
-        share: Share,
+        connections: WorkerConnections,
         *,
+        unloaded: frozenset[str] = frozenset(),
         replaces: bool,
         patience: float,
     ) -> None:
         self.number = number
         self.shared = shared
-        self.share = share
+        self.connections = connections
+        self.unloaded = unloaded
         self.replaces = replaces
         self._channel = channel
         self._started = replaces
         self._patience = patience
-        self._told: set[bytes] = set()
+        self._announced: set[str] = set()
         self._orphaned = self._prepared = False
+        self._received = deque[Message]()
+        self._wake: Callable[[], object] | None = None
 
-    def follow(self) -> None:
-        """Ends this process when the supervisor ends, from now on and in whatever way it does."""
-        threading.Thread(target=self._hear, name="supervisor", daemon=True).start()
+    def follow_supervisor(self) -> None:
+        """Starts a thread that receives messages, and ends this process with its supervisor."""
+        threading.Thread(target=self._receive, name="supervisor", daemon=True).start()
 
-    def tell(self, state: bytes) -> None:
+    def announce(self, state: str) -> None:
         """Tells the supervisor `LISTENING` or `READY`, each once."""
-        if state not in self._told:
-            self._told.add(state)
-            # A supervisor that is gone need not know; this worker is told to stop elsewhere.
-            with contextlib.suppress(ConnectionError):
-                self._channel.send(state)
-            self._offer()
+        if state not in self._announced:
+            self._announced.add(state)
+            self.send({"state": state})
+            self._accept_if_prepared()
+
+    def send(self, message: Message) -> None:
+        """Sends a message to the supervisor; does nothing if the supervisor is gone."""
+        with contextlib.suppress(ConnectionError):
+            self._channel.sendall(encode(message))
+
+    async def messages(self) -> AsyncIterator[Message]:
+        """Yields the supervisor's messages, including those that came before the call."""
+        loop, arrived = asyncio.get_running_loop(), asyncio.Event()
+        self._wake = lambda: loop.call_soon_threadsafe(arrived.set)
+        while True:
+            while self._received:
+                yield self._received.popleft()
+            await arrived.wait()
+            arrived.clear()
 
     def problems(self) -> list[str]:
-        """Why the service is not ready though this worker may be; empty from its start on."""
+        """Why the service is not ready although this worker may be; empty once all were ready."""
         return [] if self._started else ["another worker is not ready yet; the log says why"]
 
     async def report(
         self, opening: asyncio.Task[None], ready: Callable[[], bool], refresh: Callable[[], None]
     ) -> None:
-        """Refreshes the gauges and tells when this worker is ready; runs until it is cancelled."""
+        """Refreshes the gauges and announces when this worker is ready, until it is cancelled.
+
+        Args:
+            opening: ends when the models are loaded or have failed.
+            ready: whether the models serve.
+            refresh: updates the gauges.
+        """
         while True:
             refresh()
             if ready():
-                self.tell(READY)
-            # At the start all may have failed alike. A replacement that did would answer 503 at
-            # once where others serve, have the fewest connections, and be given nearly every one.
-            if READY in self._told or (opening.done() and not self.replaces):
+                self.announce(READY)
+            # At the start all workers may have failed alike. A replacement that failed would
+            # answer 503 at once, hold the fewest connections, and be given nearly all new ones.
+            if READY in self._announced or (opening.done() and not self.replaces):
                 self._prepared = True
-                self._offer()
+                self._accept_if_prepared()
             if opening.done():
                 await asyncio.sleep(REFRESH_SECONDS)
             else:
                 await asyncio.wait({opening}, timeout=REFRESH_SECONDS)
 
-    def _offer(self) -> None:
-        """Takes connections from others once it listens, and is prepared for them."""
-        if self._prepared and LISTENING in self._told:
-            self.share.open()
-
-    def leave(self) -> None:
-        """Removes what the supervisor would have removed, had it not been killed."""
+    def remove_leftovers(self) -> None:
+        """Removes the shared folder if the supervisor was killed and could not."""
         if self._orphaned:
             shutil.rmtree(self.shared, ignore_errors=True)
 
-    def _hear(self) -> None:
-        with contextlib.suppress(ConnectionError):
-            while heard := self._channel.recv(1):
-                self._started = self._started or heard == STARTED
+    def _accept_if_prepared(self) -> None:
+        if self._prepared and LISTENING in self._announced:
+            self.connections.open()
+
+    def _receive(self) -> None:
+        with contextlib.suppress(ConnectionError), self._channel.makefile("rb") as lines:
+            for line in lines:
+                message: Message = json.loads(line)
+                if message.get("state") == STARTED:
+                    self._started = True
+                    continue
+                self._received.append(message)
+                if self._wake is not None:
+                    with contextlib.suppress(RuntimeError):  # the event loop is closed
+                        self._wake()
         logger.error("the supervisor is gone; this worker stops")
         self._orphaned = True
         os.kill(os.getpid(), signal.SIGTERM)
@@ -114,39 +154,69 @@ class Worker:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Child:
-    """A living worker.
+class WorkerHandle:
+    """A living worker as its supervisor sees it. Nothing here blocks.
 
     Args:
-        pid: its process, which is not reaped as long as this object is used.
-        channel: to the worker, whose other end nobody else holds.
-        born: when it was started, in the supervisor's seconds.
+        number: 1 … the number of workers.
+        pid: its process, which is not reaped while this object is in use.
+        channel: socket to the worker, which alone holds the other end.
+        born: when it was started, in seconds of the supervisor's clock.
     """
 
-    def __init__(self, pid: int, channel: socket.socket, born: float) -> None:
+    def __init__(self, number: int, pid: int, channel: socket.socket, born: float) -> None:
         channel.setblocking(False)
+        self.number = number
         self.pid = pid
         self.channel = channel
         self.born = born
-        self.listening = False
-        self.ready = False
+        self.listening = self.ready = False
+        self._received = b""
+        self._unsent = b""
 
-    def hear(self) -> bool:
-        """Takes in what it has said; False once it can say no more."""
+    @property
+    def events(self) -> int:
+        """What to wait for on the channel."""
+        return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
+
+    def receive(self, pass_on: Callable[[int, Message], None]) -> bool:
+        """Reads what the worker has sent. Returns False once the channel is closed.
+
+        Args:
+            pass_on: is called with the worker's number and each message that is not its state.
+        """
         try:
-            said = self.channel.recv(4096)
+            received = self.channel.recv(65536)
         except BlockingIOError:
             return True
         except ConnectionError:
             return False
-        self.listening |= LISTENING in said
-        self.ready |= READY in said
-        return bool(said)
+        *lines, self._received = (self._received + received).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            state = message.get("state")
+            self.listening |= state == LISTENING
+            self.ready |= state == READY
+            if state is None:
+                pass_on(self.number, message)
+        return bool(received)
 
-    def tell(self, word: bytes) -> None:
-        """Says something, which one that is about to end need not hear."""
+    def send(self, message: Message) -> None:
+        """Sends a message, and keeps what the channel has no room for until `flush`."""
+        self._unsent += encode(message)
+        self.flush()
+
+    def flush(self) -> None:
+        """Sends what `send` has kept. A worker that is ending need not receive it."""
         with contextlib.suppress(OSError):
-            self.channel.send(word)
+            while self._unsent:
+                self._unsent = self._unsent[self.channel.send(self._unsent) :]
 
     def signal(self, number: int) -> None:
+        """Sends a signal to the process."""
         os.kill(self.pid, number)
+
+
+def encode(message: Message) -> bytes:
+    """A message as a line of JSON."""
+    return json.dumps(message).encode() + b"\n"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.server.balancer import Inbox
+from app.server.balancer import HandoffQueue
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -24,9 +24,9 @@ def connections(count: int) -> Iterator[list[Pair]]:
         yield pairs
 
 
-def lose_first(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def lose_first(queue: HandoffQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     """Has the kernel lose the first connection that is taken out, as one that was reset."""
-    accept, lost = inbox.accept, False
+    accept, lost = queue.accept, False
 
     def lose() -> tuple[socket.socket, None]:
         nonlocal lost
@@ -37,13 +37,13 @@ def lose_first(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
         connection[0].close()
         raise ConnectionAbortedError
 
-    monkeypatch.setattr(inbox, "accept", lose)
+    monkeypatch.setattr(queue, "accept", lose)
 
 
-def fill(inbox: Inbox, connection: socket.socket) -> int:
-    """Puts copies of a connection into an inbox until it is full, and returns how many."""
+def fill(queue: HandoffQueue, connection: socket.socket) -> int:
+    """Puts copies of a connection into a queue until it is full, and returns how many."""
     for count in range(10_000):
         with connection.dup() as copy:
-            if not inbox.put(copy):
+            if not queue.put(copy):
                 return count
-    raise AssertionError("an inbox is never full")
+    raise AssertionError("a queue is never full")

@@ -30,13 +30,13 @@ def main(count: int, behaviour: str) -> None:
     _say(number=worker.number, pid=os.getpid(), replaces=worker.replaces)
     if behaviour == "fails":
         sys.exit(7)
-    worker.tell(LISTENING)
-    worker.tell(READY)
+    worker.announce(LISTENING)
+    worker.announce(READY)
     _wait(received, signal.SIGTERM)
     _say(received=signal.SIGTERM.name)
     if behaviour == "stays":
         _wait(received, signal.SIGINT)
-    worker.leave()
+    worker.remove_leftovers()
 
 
 def _wait(received: list[int], number: int) -> None:

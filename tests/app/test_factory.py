@@ -12,12 +12,14 @@ import pytest
 
 from app.factory import create_app
 from app.inference.loader import Loaded
-from app.server.balancer import Balance, Share
+from app.server.balancer import ConnectionBalancer, WorkerConnections
+from app.server.relay import Relay
 from app.server.worker import Worker
 from app.settings import Settings
 from model.bundle.bundle import Bundle, BundleError
 from tests import arithmetic_bundle
 from tests.app.loops import in_loop
+from tests.app.relayed import RelayedLink
 from tests.app.serving import client_of, context_of, loaded, running
 
 
@@ -75,7 +77,7 @@ async def test_serves_the_shipped_bundles_by_default() -> None:
     """Without a repository the roots are those of the package, and `mnist` is the default."""
     app = create_app(Settings())
     registry = context_of(app).registry
-    [place] = registry._places
+    [place] = registry.catalog._places
     assert Path(place).parts[-2:] == ("model", "bundles")
     assert registry.default_name == "mnist"
     assert (Path(place) / "mnist").is_dir()
@@ -100,14 +102,21 @@ async def test_follows_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @in_loop
 async def test_workers_do_what_one_of_them_is_told(repository: Path, tmp_path: Path) -> None:
     """What is unloaded and loaded through one application is so in the other."""
-    ends = socket.socketpair()
+    relay = Relay()
     async with contextlib.AsyncExitStack() as stack:
         registries = []
-        balance = Balance(2)
-        stack.callback(balance.close)
-        for number, end in enumerate(ends, 1):
-            share = Share(balance, number)
-            worker = Worker(number, end, tmp_path, share, replaces=False, patience=60)
+        balancer = ConnectionBalancer(2)
+        stack.callback(balancer.close)
+        for number in (1, 2):
+            channel, end = socket.socketpair()
+            stack.callback(channel.close)
+            stack.callback(end.close)
+            connections = WorkerConnections(balancer, number)
+            worker = Worker(number, channel, tmp_path, connections, replaces=False, patience=60)
+            link = RelayedLink(relay, number)
+            monkeypatch = stack.enter_context(pytest.MonkeyPatch.context())
+            monkeypatch.setattr(worker, "send", link.send)
+            monkeypatch.setattr(worker, "messages", link.messages)
             app = create_app(Settings(repository=str(repository), workers=2), worker)
             await stack.enter_async_context(app.router.lifespan_context(app))
             await loaded(app)
@@ -117,8 +126,6 @@ async def test_workers_do_what_one_of_them_is_told(repository: Path, tmp_path: P
         assert second.models["arithmetic"].versions[0].state == "unloaded"
         await second.load("arithmetic")
         assert first.engine(None).version == 1
-    for end in ends:
-        end.close()
 
 
 @in_loop

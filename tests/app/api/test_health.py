@@ -62,7 +62,7 @@ async def test_a_default_that_is_not_there_is_not_ready(repository: Path) -> Non
     async with serving(repository, default_model="mnist") as client:
         ready = await client.get("/readyz")
     assert ready.status_code == 503
-    assert "'mnist' is required and not there; found: arithmetic" in ready.json()["problems"][0]
+    assert "'mnist' is required but was not found; found: arithmetic" in ready.json()["problems"][0]
 
 
 @in_loop

@@ -93,7 +93,7 @@ def test_without_a_model_there_is_no_answer(
 ) -> None:
     """A repository without a bundle, or with a damaged one, ends with 4 and the reason."""
     assert run("sample", "-o", tmp_path / "a.png", repository=tmp_path) == Exit.NO_ANSWER
-    assert "there is no bundle" in capsys.readouterr().err
+    assert "no bundle" in capsys.readouterr().err
     bundle = arithmetic_bundle.write(tmp_path)
     (bundle.folder / "decoder.onnx").write_bytes(b"damaged")
     assert run("sample", "-o", tmp_path / "a.png", repository=tmp_path) == Exit.NO_ANSWER

@@ -1,23 +1,23 @@
-"""What one worker is told, done by all of them."""
+"""Every worker does what one of them was asked to do."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 from pathlib import Path
 
 import pytest
 
 from app.errors import ModelUnavailableError, UnknownModelError
-from app.registry.broadcast import Orders
+from app.registry.broadcast import Broadcast
+from app.server.relay import Relay
 from tests import arithmetic_bundle
 from tests.app.loops import in_loop, settle_down
 from tests.app.registries import registry, until
+from tests.app.relayed import RelayedLink
 
 
 class Recorder:
-    """Carries out nothing, and remembers what it was told."""
+    """Carries out nothing, and keeps what it was asked to do."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.seen: list[tuple[str, str]] = []
@@ -29,160 +29,137 @@ class Recorder:
             raise self.error
 
 
-def joined(folder: Path, number: int, *, timeout: float = 60) -> Orders:
-    orders = Orders(folder, number, timeout=timeout)
-    orders.join()
-    return orders
+class Workers:
+    """Two workers, of which `follow` has each carry out orders."""
+
+    def __init__(self, timeout: float = 60) -> None:
+        self.relay = Relay()
+        self.one, self.two = (
+            Broadcast(RelayedLink(self.relay, number), timeout=timeout) for number in (1, 2)
+        )
+        self.here, self.there = Recorder(), Recorder()
+        self._following: list[asyncio.Task[None]] = []
+
+    def follow(self, *recorders: Recorder) -> None:
+        pairs = ((self.one, self.here), (self.two, self.there))
+        for broadcast, recorder in pairs:
+            if not recorders or recorder in recorders:
+                self._following.append(asyncio.create_task(broadcast.follow(recorder)))
+
+    def end(self) -> None:
+        assert not any(task.done() for task in self._following)
+        for task in self._following:
+            task.cancel()
 
 
 @in_loop
-async def test_an_order_is_done_when_every_worker_has_done_it(tmp_path: Path) -> None:
+async def test_an_order_is_done_when_every_worker_has_done_it() -> None:
     """The worker that was asked waits for the other, which does it once."""
-    one, two = joined(tmp_path, 1), joined(tmp_path, 2)
-    here, there = Recorder(), Recorder()
-    giving = asyncio.create_task(one.give("m", "unloaded", here))
-    await until(lambda: here.seen)
+    workers = Workers()
+    workers.follow(workers.here)
+    giving = asyncio.create_task(workers.one.give("m", "unloaded"))
+    await until(lambda: workers.here.seen)
     await settle_down()
     assert not giving.done()
-    following = [asyncio.create_task(o.follow(r)) for o, r in ((one, here), (two, there))]
+    workers.follow(workers.there)
     await giving
-    assert here.seen == there.seen == [("m", "unloaded")]
-    await two.give("m", "loaded", there)
-    assert here.seen == there.seen == [("m", "unloaded"), ("m", "loaded")]
-    for task in following:
-        task.cancel()
+    assert workers.here.seen == workers.there.seen == [("m", "unloaded")]
+    await workers.two.give("m", "loaded")
+    assert workers.here.seen == workers.there.seen == [("m", "unloaded"), ("m", "loaded")]
+    workers.end()
 
 
 @in_loop
-async def test_another_workers_failure_is_told(tmp_path: Path) -> None:
-    """The caller learns that one of them failed, and why; its own failure comes as it is."""
-    one, two = joined(tmp_path, 1), joined(tmp_path, 2)
-    following = asyncio.create_task(two.follow(Recorder(ModelUnavailableError("damaged"))))
-    with pytest.raises(ModelUnavailableError, match="worker-2 did not do as the others: damaged"):
-        await one.give("m", "loaded", Recorder())
-    with pytest.raises(UnknownModelError, match="none here"):
-        await one.give("m", "loaded", Recorder(UnknownModelError("none here")))
-    following.cancel()
+async def test_a_failure_is_reported() -> None:
+    """The caller learns that another worker failed, and why; a failure here is raised as it is."""
+    workers = Workers()
+    workers.follow()
+    workers.there.error = ModelUnavailableError("damaged")
+    with pytest.raises(ModelUnavailableError, match=r"worker 2 failed where others .*: damaged"):
+        await workers.one.give("m", "loaded")
+    workers.here.error = UnknownModelError("none here", field="model")
+    with pytest.raises(UnknownModelError, match=r"^none here$") as caught:
+        await workers.one.give("m", "loaded")
+    assert caught.value is workers.here.error
+    workers.end()
 
 
 @in_loop
-async def test_a_worker_that_is_busy_is_waited_for_no_longer_than_said(tmp_path: Path) -> None:
-    """The error names who has yet to do it."""
-    one, _ = joined(tmp_path, 1, timeout=0), joined(tmp_path, 2)
-    with pytest.raises(ModelUnavailableError, match=r"worker-2 of the workers .* 'm' is to be loa"):
-        await one.give("m", "loaded", Recorder())
+async def test_a_busy_worker_is_waited_for_until_the_timeout() -> None:
+    """The error names the workers that have yet to do it, which do it later."""
+    workers = Workers(timeout=0.05)
+    workers.follow(workers.here)
+    late = r"^worker 2 did not finish within 0.05 s .*'m' is to be loaded"
+    with pytest.raises(ModelUnavailableError, match=late):
+        await workers.one.give("m", "loaded")
+    workers.follow(workers.there)
+    await until(lambda: workers.there.seen)
+    workers.end()
 
 
 @in_loop
-async def test_the_others_have_their_time_once_it_is_done_here(tmp_path: Path) -> None:
-    """A load that takes longer than the others are given fails nothing: they began later."""
-    now = 0.0
-    one, two = Orders(tmp_path, 1, timeout=60, clock=lambda: now), joined(tmp_path, 2)
-    one.join()
+async def test_the_others_have_their_time_once_it_is_done_here() -> None:
+    """A load that takes longer than the timeout in this worker does not fail for it."""
+    workers = Workers(timeout=0.2)
 
     async def slow(name: str, wanted: str) -> None:
-        nonlocal now
-        now += 100
+        await asyncio.sleep(0.3)
 
-    giving = asyncio.create_task(one.give("m", "loaded", slow))
-    await until(lambda: now)
-    await settle_down()
-    following = asyncio.create_task(two.follow(Recorder()))
+    following = asyncio.create_task(workers.one.follow(slow))
+    giving = asyncio.create_task(workers.one.give("m", "loaded"))
+    await asyncio.sleep(0.3)
+    workers.follow(workers.there)
     await giving
     following.cancel()
+    workers.end()
 
 
 @in_loop
-async def test_of_two_orders_at_once_each_ends_as_its_own(tmp_path: Path) -> None:
-    """One that succeeded does not fail with a later one, which fails with its own error."""
-    one, two = joined(tmp_path, 1), joined(tmp_path, 2)
-    first = asyncio.create_task(one.give("m", "loaded", Recorder()))
+async def test_of_two_orders_at_once_each_ends_as_its_own() -> None:
+    """One that succeeds does not fail with a later one, which fails with its own error."""
+    workers = Workers()
+    first = asyncio.create_task(workers.one.give("m", "loaded"))
+    second = asyncio.create_task(workers.two.give("m", "loaded"))
     await settle_down()
-    with pytest.raises(ModelUnavailableError, match=r"^damaged$"):
-        await one.give("m", "loaded", Recorder(ModelUnavailableError("damaged")))
-    assert not first.done()
-    following = asyncio.create_task(two.follow(Recorder()))
+    outcomes = iter([None, ModelUnavailableError("damaged")])
+
+    async def once(name: str, wanted: str) -> None:
+        error = next(outcomes)
+        if error is not None:
+            raise error
+
+    following = asyncio.create_task(workers.two.follow(once))
+    workers.follow(workers.here)
     await first
+    with pytest.raises(ModelUnavailableError, match=r"^damaged$"):
+        await second
     following.cancel()
+    workers.end()
 
 
 @in_loop
-async def test_an_order_that_was_followed_before_its_caller_came_to_it(tmp_path: Path) -> None:
-    """The caller is told the error itself, though the worker carried the order out already."""
-    one, two = joined(tmp_path, 1), joined(tmp_path, 2)
-    gate, begun = asyncio.Event(), asyncio.Event()
-
-    async def held_up(name: str, wanted: str) -> None:
-        begun.set()
-        await gate.wait()
-
-    failing = Recorder(ModelUnavailableError("damaged", field="model"))
-    giving = [asyncio.create_task(one.give("m", "loaded", held_up))]
-    await begun.wait()
-    giving.append(asyncio.create_task(two.give("m", "loaded", Recorder())))
+async def test_orders_leave_nothing_behind() -> None:
+    """Names come from callers: no worker's memory grows with them, nor the relay's."""
+    workers = Workers()
+    workers.here.error = workers.there.error = UnknownModelError("none here")
+    workers.follow()
+    for number in range(3):
+        with pytest.raises(UnknownModelError):
+            await workers.one.give(f"nope-{number}", "loaded")
+    await until(lambda: len(workers.there.seen) == 3)
     await settle_down()
-    following = [asyncio.create_task(one.follow(failing))]  # waits for the first to end
-    await settle_down()
-    own = asyncio.create_task(one.give("m", "loaded", Recorder()))
-    await settle_down()
-    gate.set()
-    with pytest.raises(ModelUnavailableError, match=r"^damaged$") as caught:
-        await own
-    assert caught.value.field == "model"
-    assert len(failing.seen) == 1
-    following.append(asyncio.create_task(two.follow(Recorder())))
-    await asyncio.gather(*giving, return_exceptions=True)
-    for task in following:
-        task.cancel()
+    for broadcast in (workers.one, workers.two):
+        assert not broadcast._orders
+        assert len(broadcast._locks) == 0
+    assert not workers.relay._orders
+    assert not workers.relay.unloaded
+    workers.end()
 
 
 @in_loop
-async def test_an_order_for_a_model_that_there_is_not_leaves_nothing(tmp_path: Path) -> None:
-    """Names come from callers: neither files nor memory grow with them, in any worker."""
-    one, two = joined(tmp_path, 1), joined(tmp_path, 2)
-    here, there = (Recorder(UnknownModelError("none here")) for _ in range(2))
-    following = [asyncio.create_task(o.follow(r)) for o, r in ((one, here), (two, there))]
-
-    def traces() -> str:
-        files = (tmp_path / "orders").glob("*.json")
-        return " ".join(file.read_text() for file in files if "nope" in file.read_text())
-
-    for _ in range(2):
-        outcomes = await asyncio.gather(
-            *(one.give(f"nope-{number}", "loaded", here) for number in (1, 2)),
-            one.give("nope-2", "loaded", here),
-            return_exceptions=True,
-        )
-        assert [type(outcome) for outcome in outcomes] == [UnknownModelError] * 3
-    await until(lambda: not traces())
-    for orders in (one, two):
-        assert not orders._done
-        assert len(orders._locks) == 0
-    here.error = there.error = None
-    there.seen.clear()
-    await one.give("nope-1", "loaded", here)
-    assert there.seen == [("nope-1", "loaded")]
-    for task in following:
-        task.cancel()
-
-
-@in_loop
-async def test_an_order_is_kept_until_the_last_worker_has_seen_it(tmp_path: Path) -> None:
-    """One that is late ends its unload as well, though the model is gone where it was asked."""
-    one, two = joined(tmp_path, 1, timeout=0), joined(tmp_path, 2)
-    with pytest.raises(UnknownModelError, match="none here"):
-        await one.give("m", "loaded", Recorder(UnknownModelError("none here")))
-    there = Recorder()
-    following = asyncio.create_task(two.follow(there))
-    await until(lambda: there.seen)
-    assert there.seen == [("m", "loaded")]
-    following.cancel()
-
-
-@in_loop
-async def test_a_slow_model_keeps_no_other_waiting(tmp_path: Path) -> None:
-    """While one worker loads a model it does what it is told of others, and catches up after."""
-    one, two = joined(tmp_path, 1), joined(tmp_path, 2)
+async def test_a_slow_model_keeps_no_other_waiting() -> None:
+    """While one worker loads a model it carries out orders for others; those for one in turn."""
+    workers = Workers()
     gate, seen = asyncio.Event(), list[tuple[str, str]]()
 
     async def slow_for_a(name: str, wanted: str) -> None:
@@ -190,100 +167,71 @@ async def test_a_slow_model_keeps_no_other_waiting(tmp_path: Path) -> None:
         if name == "a":
             await gate.wait()
 
-    following = asyncio.create_task(two.follow(slow_for_a))
-    giving = [asyncio.create_task(one.give("a", "loaded", Recorder()))]
+    workers.follow(workers.here)
+    following = asyncio.create_task(workers.two.follow(slow_for_a))
+    giving = [asyncio.create_task(workers.one.give("a", "loaded"))]
     await until(lambda: seen)
-    await one.give("b", "loaded", Recorder())
-    giving.append(asyncio.create_task(one.give("a", "unloaded", Recorder())))
-    await one.give("c", "loaded", Recorder())
+    await workers.one.give("b", "loaded")
+    giving.append(asyncio.create_task(workers.one.give("a", "unloaded")))
+    await workers.one.give("c", "loaded")
     assert not any(task.done() for task in giving)
     gate.set()
     await asyncio.gather(*giving)
     assert seen == [("a", "loaded"), ("b", "loaded"), ("c", "loaded"), ("a", "unloaded")]
     following.cancel()
+    workers.end()
 
 
 @in_loop
-async def test_an_order_that_can_not_be_noted_ends_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It is logged, and the worker goes on following."""
-    one, two, there = joined(tmp_path, 1), joined(tmp_path, 2), Recorder()
-    following = asyncio.create_task(two.follow(there))
-    right = two._note
-
-    def full() -> None:
-        monkeypatch.setattr(two, "_note", right)
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(two, "_note", full)
-    giving = asyncio.create_task(one.give("m", "loaded", Recorder()))
-    await until(lambda: "no space left" in caplog.text)
-    await one.give("other", "loaded", Recorder())
+async def test_a_dead_worker_is_not_waited_for() -> None:
+    """An order ends when the worker that has yet to carry it out dies."""
+    workers = Workers()
+    workers.follow(workers.here)
+    giving = asyncio.create_task(workers.one.give("m", "loaded"))
+    await until(lambda: workers.here.seen)
+    workers.relay.remove(2)
     await giving
-    assert there.seen == [("m", "loaded"), ("other", "loaded")]
-    following.cancel()
+    workers.end()
 
 
 @in_loop
-async def test_a_worker_that_has_ended_is_not_waited_for(tmp_path: Path) -> None:
-    """Its report is of a process that is gone."""
-    one = joined(tmp_path, 1)
-    ended = await asyncio.create_subprocess_exec("true")
-    await ended.wait()
-    (tmp_path / "orders" / "worker-2.json").write_text(json.dumps({"pid": ended.pid, "done": {}}))
-    await one.give("m", "loaded", Recorder())
-
-
-@in_loop
-async def test_a_replacement_starts_from_the_orders(tmp_path: Path) -> None:
-    """It keeps unloaded what was unloaded, and counts as having done so."""
-    one = joined(tmp_path, 1)
-    for name, wanted in (("a", "unloaded"), ("b", "unloaded"), ("b", "loaded")):
-        await one.give(name, wanted, Recorder())  # type: ignore[arg-type]
-    two = Orders(tmp_path, 2, timeout=0)
-    assert two.join() == {"a"}
-    seen = Recorder()
-    following = asyncio.create_task(two.follow(seen))
-    await settle_down()
-    assert seen.seen == []
-    report = json.loads((tmp_path / "orders" / "worker-2.json").read_text())
-    assert report == {"pid": os.getpid(), "done": {"a": [1, ""], "b": [3, ""]}}
-    following.cancel()
-
-
-@in_loop
-async def test_a_defect_is_told_and_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What nobody foresaw fails the order, and the worker goes on following."""
-    one = joined(tmp_path, 1)
+async def test_a_defect_is_reported_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """An unforeseen error fails the order, and the worker goes on following."""
+    workers = Workers()
+    workers.follow()
+    workers.here.error = ZeroDivisionError("oops")
     with pytest.raises(Exception, match="ZeroDivisionError: oops"):
-        await one.give("m", "loaded", Recorder(ZeroDivisionError("oops")))
+        await workers.one.give("m", "loaded")
     assert "could not be loaded" in caplog.text
-    await one.give("m", "loaded", Recorder())
+    workers.here.error = None
+    await workers.one.give("m", "loaded")
+    workers.end()
 
 
 @in_loop
-async def test_two_registries_do_as_one(tmp_path: Path) -> None:
-    """Unload and load through one reach the other, and a third that starts in between."""
-    root, shared = tmp_path / "root", tmp_path / "shared"
-    arithmetic_bundle.write(root)
-    shared.mkdir()
-    all_orders = [Orders(shared, number, timeout=60) for number in (1, 2, 3)]
-    one, two, late = (registry(root, orders=orders) for orders in all_orders)
-    following = []
-    for subject, orders in ((one, all_orders[0]), (two, all_orders[1])):
-        await subject.open()
-        following.append(asyncio.create_task(orders.follow(subject.apply)))
+async def test_registries_do_as_one(tmp_path: Path) -> None:
+    """Unload and load through one reach the other, one that starts later, and one that opens."""
+    arithmetic_bundle.write(tmp_path)
+    relay = Relay()
+
+    def worker(number: int) -> Broadcast:
+        return Broadcast(RelayedLink(relay, number), timeout=60)
+
+    one, two = (registry(tmp_path, broadcast=worker(number)) for number in (1, 2))
+    await one.open()
+    await two.open()
     await one.unload("arithmetic")
     assert two.models["arithmetic"].engine is None
+    late = registry(tmp_path, broadcast=worker(3))
     await late.open()
     assert late.models["arithmetic"].versions[0].state == "unloaded"
-    following.append(asyncio.create_task(all_orders[2].follow(late.apply)))
-    await two.load("arithmetic")
-    assert all(subject.models["arithmetic"].engine for subject in (one, two, late))
-    for task in following:
-        task.cancel()
-    for subject in (one, two, late):
+    opening = registry(tmp_path, broadcast=worker(4))
+    loading = asyncio.create_task(two.load("arithmetic"))
+    await settle_down()
+    assert not loading.done()
+    await opening.open()
+    await loading
+    subjects = (one, two, late, opening)
+    assert all(subject.models["arithmetic"].engine for subject in subjects)
+    for subject in subjects:
         await subject.close()

@@ -23,7 +23,7 @@ async def test_a_version_can_be_asked_for(tmp_path: Path) -> None:
     assert subject.engine("arithmetic").version == 2
     assert subject.engine("arithmetic", 1).version == 1
     assert subject.engine(None, 1).version == 1
-    with pytest.raises(UnknownVersionError, match="no version 3; there is 2, 1"):
+    with pytest.raises(UnknownVersionError, match="no version 3; it has 2, 1"):
         subject.engine("arithmetic", 3)
     with pytest.raises(UnknownModelError):
         subject.engine("other", 1)

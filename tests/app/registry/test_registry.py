@@ -113,7 +113,7 @@ async def test_an_empty_repository_is_logged(
     """A mistyped folder does not look like a normal start: the log says what was not found."""
     await registry(tmp_path / "mistyped").open()
     assert [record.levelname for record in caplog.records] == ["ERROR"]
-    assert "there is no bundle" in caplog.text
+    assert "no bundle" in caplog.text
     assert "mistyped" in caplog.text
 
 
@@ -124,7 +124,7 @@ async def test_no_bundle_is_a_problem_that_names_the_folder(tmp_path: Path) -> N
     assert subject.problems() == ["the models are still loading"]
     await subject.open()
     assert "nowhere" in subject.problems()[0]
-    with pytest.raises(ModelUnavailableError, match="there is no bundle"):
+    with pytest.raises(ModelUnavailableError, match="no bundle"):
         subject.engine(None)
 
 
@@ -134,7 +134,9 @@ async def test_a_wrong_default_is_a_problem_that_names_what_there_is(tmp_path: P
     arithmetic_bundle.write(tmp_path)
     subject = registry(tmp_path, default="mnist")
     await subject.open()
-    assert subject.problems() == ["the model 'mnist' is required and not there; found: arithmetic"]
+    assert subject.problems() == [
+        "the model 'mnist' is required but was not found; found: arithmetic"
+    ]
     with pytest.raises(UnknownModelError, match="mnist"):
         subject.engine(None)
     assert subject.engine("arithmetic").name == "arithmetic"
@@ -153,7 +155,7 @@ async def test_required_models_decide_readiness(tmp_path: Path) -> None:
     assert one.problems() == []
     missing = registry(tmp_path, required=["wanted", "absent"])
     await missing.open()
-    assert "'absent' is required and not there" in missing.problems()[0]
+    assert "'absent' is required but was not found" in missing.problems()[0]
 
 
 @in_loop

@@ -95,7 +95,7 @@ async def test_a_failed_load_leaves_the_old_one_serving_and_says_why(tmp_path: P
         await subject.load("arithmetic")
     assert card(subject) == "first"
     assert states(subject) == [(1, "ready")]
-    assert "what was loaded before serves on" in subject.warnings()[0]
+    assert "what was loaded before still serves" in subject.warnings()[0]
     assert subject.problems() == []
     rewrite(tmp_path, card="third")
     await subject.load("arithmetic")
@@ -117,7 +117,7 @@ async def test_a_version_that_is_gone_is_let_go(tmp_path: Path) -> None:
     with pytest.raises(UnknownVersionError):
         subject.engine(None, 2)
     shutil.rmtree(tmp_path / "arithmetic")
-    with pytest.raises(UnknownModelError, match="there is no model 'arithmetic' in "):
+    with pytest.raises(UnknownModelError, match="no model 'arithmetic' was found in "):
         await subject.load("arithmetic")
     await until(lambda: not subject.models)
 

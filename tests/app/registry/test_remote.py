@@ -124,7 +124,7 @@ def test_no_file_is_larger_than_its_manifest_says(
     root = RemoteRoot(ADDRESS, tmp_path / "cache")
     assert f"{DECODER}: has more than the " in reasons(root)[0]
     monkeypatch.setattr(remote, "MANIFEST_LIMIT", 100)
-    assert f"{MANIFEST}: has more than 100 bytes" in reasons(root)[0]
+    assert f"{MANIFEST}: has more than the 100 bytes" in reasons(root)[0]
 
 
 @pytest.mark.parametrize("listed", ["../../evil", "/evil", "a/b", "..", MANIFEST])

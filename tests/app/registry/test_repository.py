@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.registry.repository import SHIPPED, Disk, Roots, is_address
+from app.registry.repository import SHIPPED, Repository, Roots, is_address
 from app.registry.scan import FetchProblem
 from app.registry.versions import Version
 from tests import arithmetic_bundle
@@ -32,7 +32,7 @@ async def test_what_is_missing_for_a_moment_is_not_gone(
         shutil.move(tmp_path / ".aside", folder)
 
     monkeypatch.setattr("asyncio.sleep", pause)
-    found = await Disk([tmp_path], lambda name: (), 7.0).versions("arithmetic", known)
+    found = await Repository([tmp_path], lambda name: (), 7.0).versions("arithmetic", known)
     monkeypatch.undo()
     assert pauses == [7.0]
     assert list(found) == [1]
@@ -51,7 +51,7 @@ async def test_a_disk_that_fails_takes_nothing_away(
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(Path, "iterdir", failing)
-    found = await Disk([tmp_path], lambda name: (), 0.0).versions("arithmetic", [known])
+    found = await Repository([tmp_path], lambda name: (), 0.0).versions("arithmetic", [known])
     assert found[1].fingerprint == "as loaded"
 
 
@@ -62,7 +62,7 @@ async def test_why_a_version_was_not_fetched_is_kept_until_it_is(tmp_path: Path)
         [FetchProblem("a", 1, "a is damaged"), FetchProblem("b", 2, "b is damaged")],
         [FetchProblem("", 0, "the root is not there")],
     ]
-    disk = Disk([tmp_path], lambda name: answers.pop(0), 0.0)
+    disk = Repository([tmp_path], lambda name: answers.pop(0), 0.0)
     await disk.fetch(None)
     assert disk.unfetched("a") == {1: "a is damaged"}
     assert await disk.all() == {"a": {}, "b": {}}

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from app.server.acceptor import MOST_A_TURN, Listener, listen
-from app.server.balancer import Inbox
+from app.server.acceptor import MOST_A_TURN, Acceptor, listen
+from app.server.balancer import HandoffQueue
 from tests.app.connections import connections, lose_first
 from tests.app.loops import in_loop
 
@@ -51,7 +51,7 @@ async def test_all_that_wait_are_taken_on_one_turn(
     greeter: type[Greeter], bound: socket.socket
 ) -> None:
     """However long a turn of the loop takes, many connections are taken on the next."""
-    listener = Listener(listen(bound), lambda _: greeter())
+    acceptor = Acceptor(listen(bound), lambda _: greeter())
     clients = [socket.create_connection(bound.getsockname()) for _ in range(MOST_A_TURN + 1)]
     loop, turns = asyncio.get_running_loop(), 0
 
@@ -64,8 +64,8 @@ async def test_all_that_wait_are_taken_on_one_turn(
     await until(lambda: greeter.made == len(clients))
     # Two to take them, and some on which the transports begin.
     assert turns <= 12
-    listener.close()
-    await listener.wait_closed()
+    acceptor.close()
+    await acceptor.wait_closed()
     for client in clients:
         with client:
             assert client.recv(2) == b"x"
@@ -76,25 +76,25 @@ async def test_a_client_who_has_left_does_not_stop_the_others(
     greeter: type[Greeter], bound: socket.socket
 ) -> None:
     """A connection that was reset before it was taken is one connection lost, and no more."""
-    listener = Listener(listen(bound), lambda _: greeter())
+    acceptor = Acceptor(listen(bound), lambda _: greeter())
     leaver, stayer = (socket.create_connection(bound.getsockname()) for _ in range(2))
     leaver.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     leaver.close()
     with stayer:
         stayer.settimeout(60)
         assert await asyncio.to_thread(stayer.recv, 1) == b"x"
-    listener.close()
-    await listener.wait_closed()
+    acceptor.close()
+    await acceptor.wait_closed()
 
 
 @in_loop
 async def test_without_file_descriptors_connections_wait(
     greeter: type[Greeter], bound: socket.socket, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At the limit of open files the listener says so and tries again, and loses nobody."""
+    """At the limit of open files the acceptor says so and tries again, and loses nobody."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    listener = Listener(listen(bound), lambda _: greeter())
-    listener.retry_seconds = 0.01
+    acceptor = Acceptor(listen(bound), lambda _: greeter())
+    acceptor.retry_seconds = 0.01
     with socket.create_connection(bound.getsockname()) as client:
         free = os.dup(0)
         os.close(free)
@@ -107,16 +107,16 @@ async def test_without_file_descriptors_connections_wait(
         assert greeter.made == 0
         await until(lambda: greeter.made == 1)
         assert client.recv(1) == b"x"
-    listener.close()
+    acceptor.close()
 
 
 @in_loop
 async def test_nothing_is_taken_after_the_end(greeter: type[Greeter], bound: socket.socket) -> None:
-    """A closed listener has given the port back, and refuses connections."""
+    """A closed acceptor has given the port back, and refuses connections."""
     address = bound.getsockname()
-    listener = Listener(listen(bound), lambda _: greeter())
-    listener.close()
-    await listener.wait_closed()
+    acceptor = Acceptor(listen(bound), lambda _: greeter())
+    acceptor.close()
+    await acceptor.wait_closed()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(address)
     assert greeter.made == 0
@@ -124,12 +124,12 @@ async def test_nothing_is_taken_after_the_end(greeter: type[Greeter], bound: soc
 
 @in_loop
 async def test_what_waits_at_the_end_is_taken(greeter: type[Greeter], bound: socket.socket) -> None:
-    """Connections that the kernel has accepted are not cut off when the listener is closed."""
-    listener = Listener(listen(bound), lambda _: greeter())
+    """Connections that the kernel has accepted are not cut off when the acceptor is closed."""
+    acceptor = Acceptor(listen(bound), lambda _: greeter())
     clients = [socket.create_connection(bound.getsockname()) for _ in range(MOST_A_TURN + 1)]
-    listener.close()
-    listener.close()  # uvicorn closes what was closed before
-    await listener.wait_closed()
+    acceptor.close()
+    acceptor.close()  # uvicorn closes what was closed before
+    await acceptor.wait_closed()
     assert greeter.made == len(clients)
     await asyncio.sleep(0)
     for client in clients:
@@ -139,16 +139,16 @@ async def test_what_waits_at_the_end_is_taken(greeter: type[Greeter], bound: soc
 
 @in_loop
 async def test_what_others_handed_over_is_taken_too(greeter: type[Greeter]) -> None:
-    """An inbox is a source like a listening socket."""
-    inbox = Inbox()
-    listener = Listener(inbox, lambda _: greeter())
+    """A queue is a source like a listening socket."""
+    queue = HandoffQueue()
+    acceptor = Acceptor(queue, lambda _: greeter())
     with connections(3) as pairs:
         for _, server in pairs[:2]:
-            inbox.put(server)
+            queue.put(server)
         await until(lambda: greeter.made == 2)
-        inbox.put(pairs[2][1])
-        listener.close()
-        await listener.wait_closed()
+        queue.put(pairs[2][1])
+        acceptor.close()
+        await acceptor.wait_closed()
         await asyncio.sleep(0)
         for client, _ in pairs:
             assert client.recv(2) == b"x"
@@ -158,15 +158,15 @@ async def test_what_others_handed_over_is_taken_too(greeter: type[Greeter]) -> N
 async def test_a_lost_connection_does_not_end_the_taking(
     greeter: type[Greeter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What waits behind one that was aborted is taken too when the listener is closed."""
-    inbox = Inbox()
-    listener = Listener(inbox, lambda _: greeter())
+    """What waits behind one that was aborted is taken too when the acceptor is closed."""
+    queue = HandoffQueue()
+    acceptor = Acceptor(queue, lambda _: greeter())
     with connections(3) as pairs:
         for _, server in pairs:
-            inbox.put(server)
-        lose_first(inbox, monkeypatch)
-        listener.close()
-        await listener.wait_closed()
+            queue.put(server)
+        lose_first(queue, monkeypatch)
+        acceptor.close()
+        await acceptor.wait_closed()
     assert greeter.made == 2
 
 
@@ -181,7 +181,7 @@ async def test_only_what_stays_gets_a_protocol(
     def end() -> None:
         pass
 
-    def settle(connection: socket.socket) -> Callable[[], None] | None:
+    def place(connection: socket.socket) -> Callable[[], None] | None:
         if handed:
             return end
         handed.append(connection)
@@ -191,11 +191,11 @@ async def test_only_what_stays_gets_a_protocol(
         given.append(ended)
         return greeter()
 
-    listener = Listener(listen(bound), make, settle)
+    acceptor = Acceptor(listen(bound), make, place)
     first, second = (socket.create_connection(bound.getsockname()) for _ in range(2))
     await until(lambda: greeter.made == 1)
     assert given == [end]
-    listener.close()
+    acceptor.close()
     with first, second, handed[0] as elsewhere:
         elsewhere.sendall(b"y")
         assert (first.recv(1), second.recv(1)) == (b"y", b"x")
@@ -209,8 +209,8 @@ async def test_a_connection_that_fails_has_ended(bound: socket.socket) -> None:
     def fail(_: Callable[[], None]) -> asyncio.Protocol:
         raise RuntimeError
 
-    listener = Listener(listen(bound), fail, lambda _: ended.set)
+    acceptor = Acceptor(listen(bound), fail, lambda _: ended.set)
     with socket.create_connection(bound.getsockname()) as client:
         await ended.wait()
         assert await asyncio.to_thread(client.recv, 1) == b""
-    listener.close()
+    acceptor.close()

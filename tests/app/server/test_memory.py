@@ -31,7 +31,7 @@ for block in blocks:
 for block in blocks[:-1]:
     libc.free(block)
 before = resident()
-assert allocator.trim_now_and_then(0.01)
+assert allocator.trim_periodically(0.01)
 deadline = time.monotonic() + 20
 while resident() > before - 40_000_000 and time.monotonic() < deadline:
     time.sleep(0.01)
@@ -81,7 +81,7 @@ def test_other_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     before = threading.active_count()
     assert not memory.map_large_blocks()
-    assert not memory.trim_now_and_then()
+    assert not memory.trim_periodically()
     assert threading.active_count() == before
 
 
@@ -101,7 +101,7 @@ command.main()
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [("start", "map_large_blocks"), ("server", "trim_now_and_then")]
+    ("module", "name"), [("start", "map_large_blocks"), ("server", "trim_periodically")]
 )
 def test_the_service_gives_memory_back(module: str, name: str) -> None:
     """Both are called before it serves."""

@@ -35,7 +35,7 @@ def test_signals_can_be_waited_for(signals: Signals) -> None:
 
 def test_held_signals_come_afterwards(signals: Signals) -> None:
     """A signal that comes while they are held is not lost, and comes after it."""
-    with signals.held():
+    with signals.blocked():
         signal.raise_signal(signal.SIGUSR1)
         assert signals.take() == b""
     assert list(signals.take()) == [signal.SIGUSR1]

@@ -32,7 +32,7 @@ def test_a_port_in_use_is_one_sentence(reserved: list[socket.socket]) -> None:
         sockets.reserve(HOST, port_of(reserved[0]))
     assert str(refused.value) == (
         f"can't listen on {HOST}:{port_of(reserved[0])}: address already in use; "
-        "stop what listens there, or set another VAE_PORT"
+        "stop the program that listens there, or set another VAE_PORT"
     )
 
 
