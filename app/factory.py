@@ -14,8 +14,10 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from app.api import health, interpolate, models, openapi, vae
-from app.api.dependencies import Context
+from app.api import health, models, openapi
+from app.api.dependencies import Context, Worker
+from app.api.verb import Document
+from app.api.verbs import VERBS, router_of
 from app.concurrency import Offload
 from app.errors import ServiceError
 from app.http import problems
@@ -28,7 +30,6 @@ from app.inference.engine import Engine
 from app.inference.executor import Lanes
 from app.inference.loader import Loaded, load
 from app.inference.service import Service
-from app.inference.streaming import Streams
 from app.metrics import Metrics
 from app.protocols.oip import repository_routes as oip_repository
 from app.protocols.oip import routes as oip
@@ -38,7 +39,6 @@ from app.registry.broadcast import Broadcast
 from app.registry.registry import Registry
 from app.registry.repository import SHIPPED_DEFAULT, Roots
 from app.registry.watcher import watch
-from app.server.worker import Worker
 from app.settings import Settings
 from model.cores import available_cores
 
@@ -76,26 +76,13 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     start = partial(_start, lanes, metrics, statistics)
     registry = _registry(settings, roots, broadcast, start, cores)
     service = Service(
-        admission, offload, max_n=settings.max_n, max_elbo_samples=settings.max_elbo_samples
-    )
-    streams = Streams(
+        admission,
         offload,
-        capacity=settings.queue_pixels,
         max_n=settings.max_n,
         max_stream_n=settings.max_stream_n,
+        max_elbo_samples=settings.max_elbo_samples,
     )
-    context = Context(
-        settings,
-        registry,
-        service,
-        streams,
-        offload,
-        decoding,
-        inflated,
-        metrics,
-        statistics,
-        worker,
-    )
+    context = Context(settings, registry, service, offload, decoding, inflated, metrics, worker)
     metrics.watch(lambda: admission.used, lambda: not registry.problems())
 
     app = FastAPIOffline(
@@ -113,9 +100,9 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     _add_openapi(app, registry)
     _add_handlers(app)
     # The hot routes first, and not by include_router: it matches routers and then routes again.
-    protocols = (oip, oip_repository, remote_vae)
-    for module in (vae, interpolate, *protocols, models, health):
-        app.router.routes.extend(module.router.routes)
+    others = (oip, oip_repository, remote_vae, models, health)
+    for router in (router_of(VERBS), *(module.router for module in others)):
+        app.router.routes.extend(router.routes)
     # The last one added is the outermost.
     app.add_middleware(
         BodyLimit,
@@ -213,13 +200,13 @@ def _add_handlers(app: FastAPI) -> None:
 
 def _add_openapi(app: FastAPI, registry: Registry) -> None:
     @cache
-    def base() -> openapi.Document:
-        return openapi.document(app)
+    def base() -> Document:
+        return openapi.document(app, VERBS)
 
     def document() -> dict[str, Any]:
         model = registry.models.get(registry.default_name or "")
         engine = model.engine if model else None
         shape = engine.manifest.smallest_latent if engine else (openapi.EXAMPLE_LATENT_DIM,)
-        return openapi.with_examples(base(), shape)
+        return openapi.with_examples(base(), VERBS, shape)
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way

@@ -13,6 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import TypeAdapter
 
 from app.api import schemas
+from app.api.sample import NearAnswer
+from app.api.score import BoundsAnswer
+from app.api.verbs import VERBS
 from app.cli.exits import MEANINGS
 from app.cli.latent_files import ENDINGS
 from app.cli.parser import COMMANDS, parser
@@ -105,30 +108,18 @@ def test_metrics_are_those_that_are_exposed() -> None:
 def test_options_are_those_of_the_verbs() -> None:
     """Every option of every verb stands in the document, and no other."""
     told = {(code(verb), code(option)) for option, verb, _ in rows("Options", "option")}
-    assert told == {
-        ("/" + model.__name__.removesuffix("Options").lower(), name)
-        for model in schemas.Options.__subclasses__()
-        for name in model.model_fields
-    }
+    assert told == {(verb.path, name) for verb in VERBS for name in verb.options.model_fields}
 
 
 def test_members_are_those_of_the_answers() -> None:
     """Every member of every verb's answer stands in the document where it is, and no other."""
     told: set[tuple[str, str]] = set()
-    verbs = ("/sample", "/encode", "/decode", "/reconstruct", "/interpolate", "/score")
     for member, places, _ in rows("Answers", "member"):
-        where = verbs if places == "every verb" else [code(place) for place in places.split(", ")]
+        every = places == "every verb"
+        where = [verb.path for verb in VERBS] if every else map(code, places.split(", "))
         told |= {(place, code(member)) for place in where}
-    answers: dict[str, type[schemas.Answer]] = {
-        "/sample": schemas.SampleAnswer,
-        "/encode": schemas.EncodeAnswer,
-        "/decode": schemas.DecodeAnswer,
-        "/reconstruct": schemas.ReconstructAnswer,
-        "/score": schemas.ScoreAnswer,
-        "/interpolate": schemas.InterpolateAnswer,
-        "latents_near": schemas.NearAnswer,
-        "bounds": schemas.BoundsAnswer,
-    }
+    answers = {verb.path: verb.answer for verb in VERBS}
+    answers |= {"latents_near": NearAnswer, "bounds": BoundsAnswer}
     assert told == {
         (place, name) for place, model in answers.items() for name in model.model_fields
     }

@@ -23,17 +23,12 @@ class DecodeAnswer(Answer):
 async def run(call: Call[DecodeOptions]) -> Result:
     """Decodes the latents."""
     assert call.latents is not None  # noqa: S101 the body was parsed
-    decoded = await call.service.decode(
-        call.engine, call.permit, call.latents, streamed=call.streamed
-    )
-    members: dict[str, object] = {"n": len(call.latents)} if call.streamed else {}
-    return Result(
-        decoded.timing,
-        members,
-        images=decoded.images,
-        windows=decoded.windows,
-        n=len(call.latents),
-    )
+    if call.streamed:
+        stream = await call.service.decode_stream(call.engine, call.permit, call.latents)
+        n = len(call.latents)
+        return Result(stream.timing, {"n": n}, windows=stream.windows, n=n)
+    decoded = await call.service.decode(call.engine, call.permit, call.latents)
+    return Result(decoded.timing, {}, images=decoded.images)
 
 
 def _example(shape: tuple[int, ...]) -> tuple[Document, Document]:

@@ -1,21 +1,41 @@
-"""What a request handler works with, made once by the factory and kept in `app.state`."""
+"""What request handlers work with. The factory makes it once and keeps it in `app.state`."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
 from app.concurrency import Offload
 from app.inference.admission import Admission
 from app.inference.service import Service
-from app.inference.streaming import Streams
 from app.metrics import Metrics
-from app.protocols.oip.statistics import Statistics
+from app.registry.broadcast import Link
 from app.registry.registry import Registry
-from app.server.worker import Worker
 from app.settings import Settings
+
+
+class Worker(Link, Protocol):
+    """This process, if it is one of several: what the application needs of `app.server`."""
+
+    number: int
+    """Numbers the workers from 0."""
+    shared: Path
+    """The folder that the workers share."""
+    replaces: bool
+    """Whether it takes the place of a worker that died."""
+
+    def problems(self) -> list[str]:
+        """Why the service is not ready although this worker may be."""
+
+    async def report(
+        self, opening: asyncio.Task[None], ready: Callable[[], bool], refresh: Callable[[], None]
+    ) -> None:
+        """Reports to the supervisor until it is cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +45,22 @@ class Context:
     settings: Settings
     registry: Registry
     service: Service
-    streams: Streams
     offload: Offload
     decoding: Admission
-    """Bounds the pixels of the images that are decoded, or wait for it."""
+    """Limits the pixels of images that are being decoded or wait for it."""
     inflated: Admission
-    """Bounds the bytes of bodies that came compressed."""
+    """Limits the bytes of compressed bodies."""
     metrics: Metrics
-    statistics: Statistics
     worker: Worker | None = None
-    """This process, where it is one of several."""
+    """This process, if it is one of several."""
 
     def problems(self) -> list[str]:
-        """Why the server is not ready, a sentence for each reason; empty when it is."""
+        """Why the server is not ready, a sentence for each reason; empty if it is ready."""
         return self.registry.problems() or (self.worker.problems() if self.worker else [])
 
 
 def context_of(request: Request) -> Context:
-    """The parts of the server that a request has come to."""
+    """The parts of the server that received a request."""
     context: Context = request.app.state.context
     return context
 
@@ -53,4 +71,4 @@ async def _context(request: Request) -> Context:
 
 
 ContextDep = Annotated[Context, Depends(_context)]
-"""The same as a parameter, for routes that need not be fast: FastAPI takes 20 µs to resolve it."""
+"""The same as a parameter, for routes that need not be fast: FastAPI resolves it in 20 µs."""

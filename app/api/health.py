@@ -1,4 +1,4 @@
-"""Is the process alive, is it ready, and what do its figures say."""
+"""The plain page at `/`, liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -8,38 +8,35 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from app.api.dependencies import ContextDep
 from app.api.schemas import LiveAnswer, ReadyAnswer
+from app.api.verbs import VERBS
 
 router = APIRouter(tags=["Health"])
 
-_WHAT_THIS_IS = """\
+_PAGE = """\
 vaeserve: variational autoencoders over HTTP
 
-  POST /sample              draw images from the prior
-  POST /encode              images to latents
-  POST /decode              latents to images
-  POST /reconstruct         images to their reconstructions
-  POST /interpolate         images between two images, latents or seeds
-  POST /score               how likely the model finds images
+{verbs}
   POST /remote-vae/decode   latents to images, for diffusers
   POST /remote-vae/encode   images to latents, for diffusers
 
-  GET  /v2                  the Open Inference Protocol, and what is there of it
+  GET  /v2                  the Open Inference Protocol and its routes
   GET  /docs                every route, with examples to try
-  GET  /models              what is served
-  GET  /readyz              whether it can answer, and if not, why
-  GET  /metrics             figures for Prometheus
+  GET  /models              the models that are served
+  GET  /readyz              whether the server can answer, and if not, why
+  GET  /metrics             metrics for Prometheus
 """
 
 
 @router.get("/", summary="What this is", response_class=PlainTextResponse)
 async def root() -> PlainTextResponse:
-    """A page of plain text that names the routes."""
-    return PlainTextResponse(_WHAT_THIS_IS)
+    """A page of plain text that lists the routes."""
+    verbs = "\n".join(f"  POST {verb.path:<20} {verb.about}" for verb in VERBS)
+    return PlainTextResponse(_PAGE.format(verbs=verbs))
 
 
 @router.get("/livez", summary="Is the process alive?")
 async def livez() -> LiveAnswer:
-    """Answers as long as the event loop turns, whatever the models do."""
+    """Answers as long as the event loop runs, whatever the models do."""
     return LiveAnswer()
 
 
@@ -60,7 +57,7 @@ async def readyz(context: ContextDep, response: Response) -> ReadyAnswer:
     )
 
 
-@router.get("/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse)
+@router.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
 async def metrics(context: ContextDep) -> Response:
     """The Prometheus text format."""
     return Response(context.metrics.render(), media_type=CONTENT_TYPE_LATEST)

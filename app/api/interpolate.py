@@ -6,8 +6,15 @@ import numpy as np
 from pydantic import Field
 from starlette.requests import Request
 
-from app.api.openapi import BASE64, BINARY, LATENTS, example_images, example_latents, upload
-from app.api.openapi import with_members
+from app.api.openapi import (
+    BASE64,
+    BINARY,
+    LATENTS,
+    example_images,
+    example_latents,
+    upload,
+    with_members,
+)
 from app.api.requests import MULTIPART, OPTION_VALUES, check_images, encoded_images, members_of
 from app.api.responses import as_found, fit_header
 from app.api.schemas import Answer, Latents, Options, Picture, Png

@@ -1,25 +1,39 @@
-"""Which models there are, and what the serving bundles say of themselves."""
+"""The models and what their bundles store: manifest, posterior means of images, and the card.
+
+Stored artefacts change only with the bundle, so each answer has an entity tag, and a caller that
+already has it gets 304 (RFC 9110 §13.1.2). Callers must ask each time, since another version may
+serve by then.
+"""
 
 from __future__ import annotations
 
+import hashlib
+
+import numpy as np
+import orjson
 from fastapi import APIRouter, Request, Response
 
-from app.api import openapi, stored
+from app.api import openapi
 from app.api.dependencies import Context, ContextDep
 from app.api.schemas import ModelAnswer, ModelsAnswer, StoredLatentsAnswer, VersionAnswer
-from app.api.stored import MARKDOWN
-from app.errors import UnknownModelError
-from app.http.headers import JSON, NPY, accept_of, choose
+from app.api.verbs import VERBS
+from app.codecs import npy
+from app.errors import NotFoundError, UnknownModelError
+from app.http.headers import JSON, NPY, accept_of, choose, lines
 from app.http.parameters import target_of
 from app.inference.engine import Engine
-from app.protocols.remote_vae.verbs import has_maps
 from app.registry.versions import Model
 from model.bundle.bundle import CARD
-from model.bundle.posterior import POSTERIOR
+from model.bundle.posterior import POSTERIOR, Posterior
+from model.bundle.scaling import scaling_of
 
 router = APIRouter(tags=["Models"])
 
-VERBS = ("sample", "encode", "decode", "reconstruct", "interpolate", "score")
+MARKDOWN = "text/markdown"
+LATENTS, CARD_PAGE = "latents", "card"
+"""Their paths below `/models/{name}`."""
+
+
 _STORED_ERRORS = (
     *("invalid_field", "not_acceptable", "not_found", "unknown_model", "unknown_version"),
     "model_unavailable",
@@ -61,12 +75,12 @@ async def stored_latents(name: str, request: Request, context: ContextDep) -> Re
     """Where images that the model was not trained on lie in its latent space, with labels."""
     media_type = choose(accept_of(request), (JSON, NPY))
     engine = context.registry.engine(name, target_of(request)[1])
-    posterior = stored.posterior_of(engine)
-    tag = stored.tag(engine, POSTERIOR, media_type)
-    if stored.has_it(request, tag):
-        return Response(status_code=304, headers=stored.headers(engine, tag))
+    posterior = _posterior_of(engine)
+    tag = _tag(engine, POSTERIOR, media_type)
+    if _is_current(request, tag):
+        return Response(status_code=304, headers=_headers(engine, tag))
     size = posterior.means.size
-    return await context.offload(size, stored.latents, engine, posterior, media_type, tag)
+    return await context.offload(size, _latents_response, engine, posterior, media_type, tag)
 
 
 @router.get(
@@ -83,11 +97,11 @@ async def card(name: str, request: Request, context: ContextDep) -> Response:
     """A page about the model: what it is, its data and recipe, its figures, its limits."""
     media_type = choose(accept_of(request), (MARKDOWN, "text/plain"))
     engine = context.registry.engine(name, target_of(request)[1])
-    text = stored.card_of(engine)
-    tag = stored.tag(engine, CARD, media_type)
-    if stored.has_it(request, tag):
-        return Response(status_code=304, headers=stored.headers(engine, tag))
-    return Response(text, headers=stored.headers(engine, tag), media_type=media_type)
+    text = _card_of(engine)
+    tag = _tag(engine, CARD, media_type)
+    if _is_current(request, tag):
+        return Response(status_code=304, headers=_headers(engine, tag))
+    return Response(text, headers=_headers(engine, tag), media_type=media_type)
 
 
 def _describe(context: Context, model: Model) -> ModelAnswer:
@@ -103,12 +117,88 @@ def _describe(context: Context, model: Model) -> ModelAnswer:
             for version in model.versions
         ],
         verbs=_verbs(engine) if engine else [],
-        stored=stored.kept(engine) if engine else [],
+        stored=_stored_names(engine) if engine else [],
     )
 
 
 def _verbs(engine: Engine) -> list[str]:
     """Those that the bundle has all of what they need."""
-    scored = engine.manifest.likelihood is not None
-    native = [verb for verb in VERBS if scored or verb != "score"]
-    return [*native, *REMOTE_VERBS] if has_maps(engine) else native
+    native = [verb.name for verb in VERBS if verb.serves(engine.manifest)]
+    return [*native, *REMOTE_VERBS] if engine.manifest.latent.is_map else native
+
+
+def _stored_names(engine: Engine) -> list[str]:
+    """Which stored artefacts the bundle has."""
+    bundle = engine.bundle
+    stored = {LATENTS: bundle.posterior is not None, CARD_PAGE: bundle.card is not None}
+    return [name for name, exists in stored.items() if exists]
+
+
+def _posterior_of(engine: Engine) -> Posterior:
+    """The bundle's posterior means.
+
+    Raises:
+        NotFoundError: the bundle has none.
+    """
+    posterior = engine.bundle.posterior
+    if posterior is None:
+        msg = f"{engine.identity} keeps no posterior means: it was bundled without {POSTERIOR}"
+        raise NotFoundError(msg, field="name")
+    return posterior
+
+
+def _card_of(engine: Engine) -> str:
+    """The bundle's card.
+
+    Raises:
+        NotFoundError: the bundle has none.
+    """
+    card = engine.bundle.card
+    if card is None:
+        msg = f"{engine.identity} has no card: it was bundled without {CARD}"
+        raise NotFoundError(msg, field="name")
+    return card
+
+
+def _tag(engine: Engine, file: str, media_type: str) -> str:
+    """The entity tag of an answer made from a file of the bundle and its manifest."""
+    manifest = engine.manifest
+    made_of = (engine.identity, manifest.files[file].sha256, str(manifest.posterior), media_type)
+    return f'"{hashlib.sha256(repr(made_of).encode()).hexdigest()[:32]}"'
+
+
+def _headers(engine: Engine, entity_tag: str) -> dict[str, str]:
+    """The headers of every such answer, also of 304."""
+    return {
+        "X-VAE-Model": engine.identity,
+        "ETag": entity_tag,
+        "Cache-Control": "no-cache",
+        "Vary": "Accept",
+    }
+
+
+def _is_current(request: Request, entity_tag: str) -> bool:
+    """Whether the caller already has this answer."""
+    given = ",".join(lines(request.scope, b"if-none-match"))
+    known = {one.strip().removeprefix("W/") for one in given.split(",")}
+    return entity_tag in known or "*" in known
+
+
+def _latents_response(
+    engine: Engine, posterior: Posterior, media_type: str, entity_tag: str
+) -> Response:
+    """JSON, or the means as float32 [n, *latent_shape]; scaled as all latents are served."""
+    means = scaling_of(engine.manifest.latent).served(posterior.means)
+    if media_type == NPY:
+        return Response(npy.dump(means), headers=_headers(engine, entity_tag), media_type=NPY)
+    members = {
+        "model": engine.name,
+        "version": engine.version,
+        "split": posterior.spec.split,
+        "n": posterior.spec.n,
+        "classes": posterior.spec.classes,
+        "labels": posterior.labels,
+        "latents": np.ascontiguousarray(means),
+    }
+    content = orjson.dumps(members, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(content, headers=_headers(engine, entity_tag), media_type=JSON)

@@ -56,13 +56,13 @@ def respond(verb: Verb[Any], engine: Engine, result: Result, media_type: str) ->
 def weight_of(result: Result, media_type: str) -> int:
     """How much work `respond` is, in pixels or latents."""
     if result.images is not None:
-        shown = result.images.size // result.images.shape[-1]
+        shown: int = result.images.size // result.images.shape[-1]
         return shown * (FORMATS[media_type].weight if media_type in FORMATS else 1)
     return 0 if result.latents is None else result.latents.size
 
 
 def _json(engine: Engine, result: Result) -> Response:
-    members = {**identity(engine), **result.members, **result.only_json}
+    members = {**identity(engine), **result.members}
     if result.images is not None:
         members["images"] = [base64_png(image) for image in result.images]
     content = orjson.dumps(members, option=orjson.OPT_SERIALIZE_NUMPY)

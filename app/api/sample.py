@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 from starlette.requests import Request
 
-from app.api.openapi import BASE64, BINARY, example_latents, example_images, upload, with_members
+from app.api.openapi import BASE64, BINARY, example_images, example_latents, upload, with_members
 from app.api.requests import (
     IMAGE_TYPES,
     MULTIPART,
@@ -26,7 +26,7 @@ from app.errors import InvalidFieldError
 from app.http.body import Body
 from app.http.headers import JSON
 from app.http.parameters import from_members
-from app.inference.results import Sampled
+from app.inference.results import Sampled, SampledStream
 from app.inference.sampling import AroundImage, AroundLatent, FromPrior, SampleSource
 from app.settings import Settings
 from model.bundle.manifest import Manifest
@@ -156,9 +156,7 @@ def parse_sample(
     return options, sent
 
 
-def _from_json(
-    request: Request, body: Body, shape: tuple[int, ...]
-) -> tuple[SampleOptions, Sent]:
+def _from_json(request: Request, body: Body, shape: tuple[int, ...]) -> tuple[SampleOptions, Sent]:
     values, lists = latents.json_size(shape, 1)
     members = members_of(
         body,
@@ -223,28 +221,27 @@ def source_of(call: Call[SampleOptions]) -> SampleSource:
 
 async def run(call: Call[SampleOptions]) -> Result:
     """Draws the images."""
-    options = call.options
-    sampled = await call.service.sample(
-        call.engine,
-        call.permit,
-        source_of(call),
-        n=options.n,
-        seed=options.seed,
-        streamed=call.streamed,
-    )
+    n, seed = call.options.n, call.options.seed
+    headers = fit_header(call.fitted) if call.fitted else {}
+    if call.streamed:
+        stream = await call.service.sample_stream(
+            call.engine, call.permit, source_of(call), n=n, seed=seed
+        )
+        members = _members(call, stream)
+        return Result(
+            stream.timing, members, windows=stream.windows, n=n, seed=stream.seed, headers=headers
+        )
+    drawn = await call.service.sample(call.engine, call.permit, source_of(call), n=n, seed=seed)
     return Result(
-        sampled.timing,
-        _members(call, sampled),
-        images=sampled.images,
-        windows=sampled.windows,
-        n=options.n,
-        only_json={"latents": sampled.latents},
-        seed=sampled.seed,
-        headers=fit_header(call.fitted) if call.fitted else {},
+        drawn.timing,
+        _members(call, drawn) | {"latents": drawn.latents},
+        images=drawn.images,
+        seed=drawn.seed,
+        headers=headers,
     )
 
 
-def _members(call: Call[SampleOptions], sampled: Sampled) -> Members:
+def _members(call: Call[SampleOptions], sampled: Sampled | SampledStream) -> Members:
     """Enough to draw the images again."""
     near = sampled.center and {
         "center": sampled.center.latent,

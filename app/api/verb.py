@@ -71,8 +71,6 @@ class Result:
     """How many images the windows have."""
     latents: Floats | None = None
     """What a `.npy` answer of kind `latents` holds."""
-    only_json: Members = field(default_factory=dict)
-    """Members that a zip file's document leaves out."""
     seed: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     binary_headers: Mapping[str, str] = field(default_factory=dict)
@@ -81,7 +79,7 @@ class Result:
     bounce: bool = False
 
 
-class Takes(Protocol):
+class Takes(Protocol[OptionsT]):
     """What a verb's body may hold beside its options."""
 
     @property
@@ -135,7 +133,7 @@ class Verb(Generic[OptionsT]):
     about: str
     description: str
     options: type[OptionsT]
-    takes: Takes
+    takes: Takes[OptionsT]
     kind: Kind
     answer: type[Answer]
     run: Callable[[Call[OptionsT]], Awaitable[Result]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from app.api import decode, encode, interpolate, openapi, reconstruct, responses, sample, score
 from app.api.dependencies import Context, context_of
 from app.api.schemas import Options
-from app.api.verb import Call, Sent, Verb
+from app.api.verb import Call, Verb
 from app.codecs import images
 from app.codecs.formats import media_types
 from app.concurrency import INLINE_SIZE
@@ -40,10 +41,9 @@ def router_of(verbs: tuple[Verb[Any], ...] = VERBS) -> APIRouter:
     """The routes of verbs."""
     router = APIRouter(tags=["VAE"], route_class=VerbRoute)
     for verb in verbs:
-        declared = openapi.operation(verb)
         run = partial(run_verb, verb, media_types(verb.kind))
-        router.add_api_route(
-        )
+        declared = openapi.operation(verb)
+        router.add_api_route(verb.path, run, methods=["POST"], name=verb.name, **declared)
     return router
 
 
@@ -70,7 +70,7 @@ async def run_verb(verb: Verb[Any], formats: tuple[str, ...], request: Request) 
             engine.manifest,
             context.settings,
         )
-        fitted = await fit(context, engine, sent) if sent.images else []
+        fitted = await fit_images(context, engine, sent.images) if sent.images else []
         call: Call[Options] = Call(
             context.service,
             engine,
@@ -96,7 +96,7 @@ async def run_verb(verb: Verb[Any], formats: tuple[str, ...], request: Request) 
         return await context.offload(weight, responses.respond, verb, engine, result, media_type)
 
 
-async def fit(context: Context, engine: Engine, sent: Sent) -> list[Fitted]:
+async def fit_images(context: Context, engine: Engine, files: Sequence[bytes]) -> list[Fitted]:
     """Decodes and fits images one by one, so that a caller who leaves stops the work.
 
     Raises:
@@ -107,18 +107,18 @@ async def fit(context: Context, engine: Engine, sent: Sent) -> list[Fitted]:
 
     def fit_one(index: int) -> Fitted:
         return images.decode(
-            sent.images[index],
+            files[index],
             index=index,
             spec=engine.manifest.input,
             preprocessing=engine.manifest.preprocessing,
             max_pixels=limit,
         )
 
-    weights = [images.decoding_size(file) for file in sent.images]
+    weights = [images.decoding_size(file) for file in files]
     if max(weights) <= INLINE_SIZE:
         return [fit_one(index) for index in range(len(weights))]
     # One after the other, so that at most the largest is in memory.
-    largest = min(limit, max(images.announced_pixels(file) for file in sent.images))
+    largest = min(limit, max(images.announced_pixels(file) for file in files))
     with context.decoding.admit(largest):
         return [
             await context.offload(weight, fit_one, index) for index, weight in enumerate(weights)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.codecs import images, npy
 from app.http.headers import GIF, JSON, NPY, PNG, WEBP, ZIP
-from model.pixels import Floats, Images
+from model.pixels import Images
 
 Kind = Literal["images", "path", "latents", "metrics"]
 """What an answer holds: images, images on a path in order, latents, or numbers in JSON alone."""
@@ -23,7 +24,7 @@ Kind = Literal["images", "path", "latents", "metrics"]
 class Content:
     """The array to encode: images uint8 [n, h, w, c] or latents float32 [n, *latent_shape]."""
 
-    array: Images | Floats
+    array: NDArray[Any]
     kind: Kind
     milliseconds: int = 100
     """How long an animation shows each image."""
@@ -72,9 +73,9 @@ _TABLE = (
     Format(GIF, ("path",), _gif, images.ANIMATION_WEIGHT),
     Format(WEBP, ("path",), _webp, images.ANIMATION_WEIGHT),
 )
-FORMATS = {format.media_type: format for format in _TABLE}
+FORMATS = {entry.media_type: entry for entry in _TABLE}
 
 
 def media_types(kind: Kind) -> tuple[str, ...]:
     """The media types of an answer of this kind, JSON first."""
-    return (JSON, *(format.media_type for format in _TABLE if kind in format.kinds))
+    return (JSON, *(entry.media_type for entry in _TABLE if kind in entry.kinds))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from typing import IO, cast
 
 _REGULAR_FILE = 0o100644 << 16
 
@@ -21,7 +22,7 @@ class Archive:
 
     def __init__(self) -> None:
         self._unsent = _Unsent()
-        self._file = zipfile.ZipFile(self._unsent, "w")
+        self._file = zipfile.ZipFile(cast("IO[bytes]", self._unsent), "w")
 
     def add(self, name: str, content: bytes) -> bytes:
         """Returns the next bytes of the file: the entry's header and content."""
@@ -36,23 +37,37 @@ class Archive:
         return self._unsent.take()
 
 
-class _Unsent(io.BytesIO):
-    """The end of a file of which all earlier bytes have been taken."""
+class _Unsent:
+    """The end of a file whose earlier bytes have been taken.
+
+    Not a `BytesIO`: an archive that is dropped unfinished writes its directory when it is
+    collected, and a `BytesIO` may be closed by then.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
+        self._content = bytearray()
         self._taken = 0
+        self._position = 0
+
+    def write(self, data: bytes) -> int:
+        self._content[self._position : self._position + len(data)] = data
+        self._position += len(data)
+        return len(data)
 
     def tell(self) -> int:
-        return self._taken + super().tell()
+        return self._taken + self._position
 
-    def seek(self, position: int, whence: int = io.SEEK_SET, /) -> int:
+    def seek(self, position: int, whence: int = io.SEEK_SET) -> int:
         assert whence == io.SEEK_SET  # noqa: S101 zipfile uses no other
-        return self._taken + super().seek(position - self._taken)
+        self._position = position - self._taken
+        return position
+
+    def flush(self) -> None:
+        """Does nothing: the bytes are in memory."""
 
     def take(self) -> bytes:
-        content = self.getvalue()
+        content = bytes(self._content)
         self._taken += len(content)
-        super().seek(0)
-        self.truncate()
+        self._content.clear()
+        self._position = 0
         return content

@@ -17,16 +17,25 @@ Windows = AsyncGenerator[Images, None]
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """Drawn images uint8 [n, h, w, c] with their latents, or windows of them if streamed."""
+    """Drawn images uint8 [n, h, w, c], their latents, and the seed that was used."""
 
+    images: Images
+    latents: Floats
     seed: int
     center: Center | None
     """What they were drawn around; None for draws from the prior."""
     timing: Timing
-    """Of the windows so far if streamed."""
-    images: Images | None = None
-    latents: Floats | None = None
-    windows: Windows | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SampledStream:
+    """Images that are drawn window by window."""
+
+    windows: Windows
+    seed: int
+    center: Center | None
+    timing: Timing
+    """Of the windows so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +49,19 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Images uint8 [n, h, w, c], or windows of them if streamed."""
+    """Images uint8 [n, h, w, c]."""
 
+    images: Images
     timing: Timing
-    images: Images | None = None
-    windows: Windows | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedStream:
+    """Images that are decoded window by window."""
+
+    windows: Windows
+    timing: Timing
+    """Of the windows so far."""
 
 
 @dataclass(frozen=True, slots=True)

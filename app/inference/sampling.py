@@ -67,12 +67,16 @@ class FromPrior:
         """
         return validation.chosen(manifest, self.height, self.width)
 
+    def sized(self, engine: Engine) -> bool:
+        """Whether the draws have a size of their own: the model takes many."""
+        return engine.manifest.input.sizes is not None
+
     async def locate(self, engine: Engine, timing: Timing) -> Center | None:
         """None, or for models of many sizes the zero latent of this size.
 
         The rows that `Engine.sample` takes don't state a size, so those models decode latents.
         """
-        if engine.manifest.input.sizes is None:
+        if not self.sized(engine):
             return None
         zero = np.zeros(engine.manifest.latent_shape(*self.size(engine.manifest)), np.float32)
         return Center(zero, np.full_like(zero, self.temperature), self.temperature, "prior")
@@ -131,6 +135,8 @@ class AroundImage:
 
 SampleSource = FromPrior | AroundLatent | AroundImage
 
+FROM_PRIOR = FromPrior()
+
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
@@ -142,6 +148,11 @@ class Drawing:
     source: SampleSource
     center: Center | None
     timing: Timing
+
+    @property
+    def shown_center(self) -> Center | None:
+        """The centre that the caller chose; None for draws from the prior."""
+        return None if isinstance(self.source, FromPrior) else self.center
 
     async def window(self, first: int, stop: int) -> tuple[Images, Floats]:
         """Rows first … stop − 1: images uint8 [w, h, w, c] and latents float32 [w, *latent_shape].

@@ -21,13 +21,16 @@ from app.inference.likelihood_bounds import BoundOptions, Bounds
 from app.inference.prior import draw_seed
 from app.inference.results import (
     Decoded,
+    DecodedStream,
     Encoded,
     Interpolated,
     Reconstructed,
     Sampled,
+    SampledStream,
     Scored,
 )
 from app.inference.sampling import (
+    FROM_PRIOR,
     HELD_WINDOWS,
     Drawing,
     FromPrior,
@@ -39,6 +42,7 @@ from app.inference.validation import check_count, check_finite
 from model.interpolation import Path, between
 from model.likelihood.estimate import Binarise
 from model.pixels import Floats, Images
+
 
 class Service:
     """The verbs of one process.
@@ -74,11 +78,10 @@ class Service:
         self,
         engine: Engine,
         permit: Permit,
-        source: SampleSource | None = None,
+        source: SampleSource = FROM_PRIOR,
         *,
         n: int = 1,
         seed: int | None = None,
-        streamed: bool = False,
     ) -> Sampled:
         """Draws latents from a source, by default the model's prior, and decodes them.
 
@@ -88,30 +91,48 @@ class Service:
         Raises:
             InvalidFieldError: n is out of range, the model does not take the source's size, or
                 the source decodes to non-finite pixels.
-            ServiceError: as the permit and the batchers raise; so do the windows.
+            ServiceError: as the permit and the batchers raise.
         """
-        source = source or FromPrior()
-        check_count(n, "n", self._max_stream_n if streamed else self._max_n)
+        check_count(n, "n", self._max_n)
         pixels = math.prod(source.size(engine.manifest))
-        rows = self._admit(engine, permit, n + source.encoded_rows, pixels, streamed=streamed)
+        permit.take(engine, (n + source.encoded_rows) * pixels)
         timing = Timing()
-        if seed is None and n == 1 and _is_plain(source, engine) and not streamed:
-            assert isinstance(source, FromPrior)  # noqa: S101 a plain source is one
+        if seed is None and n == 1 and isinstance(source, FromPrior) and not source.sized(engine):
             seed, latents = engine.prior.take(source.temperature)
             images, finite = timing.add(await engine.decode(latents)).outputs
-            check_finite(finite)
-            return Sampled(seed, None, timing, images, latents)
-        center = await source.locate(engine, timing)
-        seed = draw_seed() if seed is None else seed
-        drawing = Drawing(engine, self._offload, seed, source, center, timing)
-        shown = None if isinstance(source, FromPrior) else center
-        if not streamed:
-            return Sampled(seed, shown, timing, *await drawing.window(0, n))
+            if not finite.all():
+                check_finite(finite)
+            return Sampled(images, latents, seed, None, timing)
+        drawing = await self._drawing(engine, source, seed, timing)
+        images, latents = await drawing.window(0, n)
+        return Sampled(images, latents, drawing.seed, drawing.shown_center, timing)
+
+    async def sample_stream(
+        self,
+        engine: Engine,
+        permit: Permit,
+        source: SampleSource = FROM_PRIOR,
+        *,
+        n: int,
+        seed: int | None = None,
+    ) -> SampledStream:
+        """The images that `sample` draws, any number of them, window by window.
+
+        Raises:
+            InvalidFieldError: as `sample` raises; so do the windows.
+            ServiceError: as the permit and the batchers raise; so do the windows.
+        """
+        check_count(n, "n", self._max_stream_n)
+        pixels = math.prod(source.size(engine.manifest))
+        rows = self._admit_stream(engine, permit, n + source.encoded_rows, pixels)
+        timing = Timing()
+        drawing = await self._drawing(engine, source, seed, timing)
 
         async def window(first: int, stop: int) -> Images:
             return (await drawing.window(first, stop))[0]
 
-        return Sampled(seed, shown, timing, windows=one_ahead(window, n, rows))
+        windows = one_ahead(window, n, rows)
+        return SampledStream(windows, drawing.seed, drawing.shown_center, timing)
 
     async def encode(self, engine: Engine, permit: Permit, images: Images) -> Encoded:
         """The posterior of each image, uint8 [n, h, w, c].
@@ -124,19 +145,24 @@ class Service:
         mean, logvar = timing.add(await engine.encode(images)).outputs
         return Encoded(mean, logvar, timing)
 
-    async def decode(
-        self, engine: Engine, permit: Permit, latents: Floats, *, streamed: bool = False
-    ) -> Decoded:
+    async def decode(self, engine: Engine, permit: Permit, latents: Floats) -> Decoded:
         """The image of each latent, float32 [n, *latent_shape].
 
         Raises:
             InvalidFieldError: too many latents, or latents that decode to non-finite pixels.
-            ServiceError: as the permit and the batchers raise; so do the windows.
+            ServiceError: as the permit and the batchers raise.
         """
-        n = len(latents)
-        check_count(n, "latents", self._max_n)
-        pixels = math.prod(validation.of_latents(engine.manifest, latents.shape[1:]))
-        rows = self._admit(engine, permit, n, pixels, streamed=streamed)
+        pixels = self._decoded_pixels(engine, latents)
+        permit.take(engine, len(latents) * pixels)
+        timing = Timing()
+        images, finite = timing.add(await engine.decode(latents)).outputs
+        check_finite(finite, "latents")
+        return Decoded(images, timing)
+
+    async def decode_stream(self, engine: Engine, permit: Permit, latents: Floats) -> DecodedStream:
+        """The images that `decode` answers, window by window; the windows raise its errors."""
+        n, pixels = len(latents), self._decoded_pixels(engine, latents)
+        rows = self._admit_stream(engine, permit, n, pixels)
         timing = Timing()
 
         async def window(first: int, stop: int) -> Images:
@@ -144,9 +170,7 @@ class Service:
             check_finite(finite, "latents", first)
             return cast("Images", images)
 
-        if streamed:
-            return Decoded(timing, windows=one_ahead(window, n, rows))
-        return Decoded(timing, images=await window(0, n))
+        return DecodedStream(one_ahead(window, n, rows), timing)
 
     async def reconstruct(
         self,
@@ -176,7 +200,9 @@ class Service:
         decoded, finite, mean, squared_error, *rest = answer.outputs
         check_finite(finite)
         bounds = await self._bounds(engine, images, options, timing) if options else None
-        return Reconstructed(decoded, mean, squared_error, rest[0] if rest else None, bounds, timing)
+        return Reconstructed(
+            decoded, mean, squared_error, rest[0] if rest else None, bounds, timing
+        )
 
     async def score(
         self,
@@ -215,7 +241,9 @@ class Service:
         check_count(steps, "steps", self._max_n)
         are_images = ends.dtype == np.uint8
         size = (
-            ends.shape[1:3] if are_images else validation.of_latents(engine.manifest, ends.shape[1:])
+            ends.shape[1:3]
+            if are_images
+            else validation.of_latents(engine.manifest, ends.shape[1:])
         )
         permit.take(engine, (steps + 2 * are_images) * math.prod(size))
         timing = Timing()
@@ -226,14 +254,24 @@ class Service:
         check_finite(finite, None if are_images else "latents")
         return Interpolated(images, latents, timing)
 
-    def _admit(
-        self, engine: Engine, permit: Permit, rows: int, pixels: int, *, streamed: bool
-    ) -> int:
-        """Takes the permit for rows of `pixels` each, and returns how many rows a window has.
+    async def _drawing(
+        self, engine: Engine, source: SampleSource, seed: int | None, timing: Timing
+    ) -> Drawing:
+        center = await source.locate(engine, timing)
+        seed = draw_seed() if seed is None else seed
+        return Drawing(engine, self._offload, seed, source, center, timing)
 
-        A stream pays for the windows that it holds, whatever its number of rows.
+    def _decoded_pixels(self, engine: Engine, latents: Floats) -> int:
+        """The pixels that each latent decodes to."""
+        check_count(len(latents), "latents", self._max_n)
+        return math.prod(validation.of_latents(engine.manifest, latents.shape[1:]))
+
+    def _admit_stream(self, engine: Engine, permit: Permit, rows: int, pixels: int) -> int:
+        """Takes the permit for a stream of rows, and returns how many rows a window has.
+
+        A stream pays for the windows that it holds at a time, whatever its number of rows.
         """
-        window = window_rows(pixels, self._admission.capacity) if streamed else rows
+        window = window_rows(pixels, self._admission.capacity)
         permit.take(engine, min(rows, HELD_WINDOWS * window) * pixels)
         return window
 
@@ -270,11 +308,6 @@ class Service:
         wanted_by = None if field == "samples" else field
         likelihood_bounds.check(engine.manifest.likelihood, options, field=wanted_by)
         return options
-
-
-def _is_plain(source: SampleSource, engine: Engine) -> bool:
-    """Whether the source is the prior of a model of one size, whose draws are made ahead."""
-    return isinstance(source, FromPrior) and not engine.manifest.input.sizes
 
 
 def _pixels(images: Images) -> int:

@@ -10,8 +10,8 @@ from fastapi import Response
 from numpy.typing import NDArray
 
 from app.codecs import images as image_codec
-from app.inference.engine import Engine
 from app.inference.batch import Timing
+from app.inference.engine import Engine
 from app.protocols.remote_vae import tensors
 from app.protocols.remote_vae.query import Dtype
 from app.protocols.remote_vae.tensors import REMOTE_RANGE

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from app.api import intake, openapi
+from app.api import openapi
 from app.api.dependencies import Context, context_of
+from app.api.verbs import fit_images
 from app.errors import InvalidFieldError, InvalidImageError
 from app.http.body import Body, read_body
 from app.http.deadline import Deadline
@@ -25,7 +26,7 @@ from model.pixels import Floats
 router = APIRouter(tags=["Remote VAE"], route_class=VerbRoute)
 
 _DECODE_ERRORS = (*openapi.VERB_ERRORS, "unsupported_by_model")
-_ENCODE_ERRORS = (*openapi.IMAGE_ERRORS, "unsupported_by_model")
+_ENCODE_ERRORS = (*openapi.VERB_ERRORS, *openapi.IMAGE_ERRORS, "unsupported_by_model")
 
 
 @router.post(
@@ -41,7 +42,10 @@ async def decode(request: Request) -> Response:
     engine = _engine(request, context)
     query = decode_query(request)
     as_file = query.output_type == "pil" and TENSOR not in (accept_of(request) or "").lower()
-    with intake.deadline(request, context) as deadline, context.service.permit() as permit:
+    with (
+        Deadline(request, context.settings.timeout) as deadline,
+        context.service.permit() as permit,
+    ):
         body = await _body(request, context, deadline)
         latents = await context.offload(
             len(body.content),
@@ -77,7 +81,10 @@ async def encode(request: Request) -> Response:
     context = context_of(request)
     engine = _engine(request, context)
     query = encode_query(request)
-    with intake.deadline(request, context) as deadline, context.service.permit() as permit:
+    with (
+        Deadline(request, context.settings.timeout) as deadline,
+        context.service.permit() as permit,
+    ):
         body = await _body(request, context, deadline)
         if query.shape is None:
             fitted = await _fitted(context, engine, body.content)
@@ -140,10 +147,10 @@ async def _fitted(context: Context, engine: Engine, file: bytes) -> Fitted:
 
     Raises:
         InvalidImageError: there is no file.
-        ServiceError: as `intake.fitted` raises.
+        ServiceError: as `fit_images` raises.
     """
     if not file:
         msg = "image 0: the body is empty; send an image file, or a tensor with its shape"
         raise InvalidImageError(msg, field="body", index=0)
-    (fitted,) = await intake.fitted(context, engine, [file])
+    (fitted,) = await fit_images(context, engine, [file])
     return fitted

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from tests.app.api.test_vae import JSON, NPY, PNG, array, codes, npy, pixels, png
+from tests.app.api.test_verbs import JSON, NPY, PNG, array, codes, npy, pixels, png
 from tests.app.loops import in_loop
 from tests.app.serving import serving
 from tests.arithmetic_bundle import SIZE

@@ -7,14 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from app.api import examples, schemas
+from app.api import openapi
 from app.api.dependencies import Context
-from app.api.schemas import Options
+from app.api.verbs import VERBS
 from tests import arithmetic_bundle
 from tests.app.loops import in_loop
 from tests.app.serving import client_of, loaded, running, serving
-
-VERBS = ("/sample", "/encode", "/decode", "/reconstruct", "/interpolate", "/score")
 
 
 @in_loop
@@ -34,7 +32,7 @@ async def test_every_example_works_when_pasted(repository: Path) -> None:
                     )
                     assert answer.status_code == 200, (path, answer.text)
                     tried.append(path)
-    assert sorted(tried) == sorted(VERBS)
+    assert sorted(tried) == sorted(verb.path for verb in VERBS)
 
 
 @in_loop
@@ -42,13 +40,14 @@ async def test_every_verb_shows_an_answer(repository: Path) -> None:
     """Each verb has a summary and an example answer of the shape that its schema has."""
     async with serving(repository) as client:
         document = (await client.get("/openapi.json")).json()
-    for path in VERBS:
-        verb = document["paths"][path]["post"]
-        assert verb["summary"]
-        body = verb["responses"]["200"]["content"]["application/json"]
+    for verb in VERBS:
+        operation = document["paths"][verb.path]["post"]
+        assert operation["summary"]
+        body = operation["responses"]["200"]["content"]["application/json"]
         name = body["schema"]["$ref"].rsplit("/", 1)[1]
         assert set(body["example"]) == set(document["components"]["schemas"][name]["properties"])
-        getattr(schemas, name).model_validate(body["example"])
+        assert name == verb.answer.__name__
+        verb.answer.model_validate(body["example"])
 
 
 @in_loop
@@ -59,10 +58,11 @@ async def test_the_document_is_closed(repository: Path) -> None:
     components = document["components"]["schemas"]
     for reference in _references(document):
         assert reference.removeprefix("#/components/schemas/") in components
-    for options in Options.__subclasses__():
-        path = "/" + options.__name__.removesuffix("Options").lower()
-        parameters = {item["name"] for item in document["paths"][path]["post"]["parameters"]}
-        assert parameters == {"model", "version", *options.model_fields}
+    for verb in VERBS:
+        declared = document["paths"][verb.path]["post"]["parameters"]
+        assert {item["name"] for item in declared} == {
+            "model", "version", *verb.options.model_fields
+        }  # fmt: skip
     assert "HTTPValidationError" not in components
 
 
@@ -103,7 +103,7 @@ async def test_two_applications_do_not_share_a_document(tmp_path: Path) -> None:
 
 def test_the_example_image_is_a_ring() -> None:
     """The image in the examples is dark in the middle and outside, and bright between."""
-    ring = examples.image()
+    ring = openapi.example_image()
     assert ring.shape == (28, 28, 1)
     assert ring[0, 0, 0] == ring[14, 14, 0] == 0
     assert ring.max() == 255

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
+from app.api.decode import DecodeOptions
+from app.api.reconstruct import ReconstructOptions
 from app.api.requests import parse_images, parse_latents, parse_options
-from app.api.schemas import DecodeOptions, ReconstructOptions, SampleOptions
+from app.api.sample import SampleOptions
 from app.codecs.npy import dump
 from app.errors import (
     InvalidFieldError,

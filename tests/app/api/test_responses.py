@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.api.test_vae import NPY, PNG, png
+from tests.app.api.test_verbs import NPY, PNG, png
 from tests.app.loops import in_loop
 from tests.app.serving import serving
 

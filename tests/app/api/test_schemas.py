@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.api.schemas import ReconstructOptions, SampleOptions
+from app.api.reconstruct import ReconstructOptions
+from app.api.sample import SampleOptions
 from model.noise import MAX_SEED
 
 

@@ -25,7 +25,9 @@ from app.inference.admission import Admission, Permit
 from app.inference.engine import Engine
 from app.inference.executor import Lanes
 from app.inference.loader import load
-from app.inference.service import Decoded, Encoded, Reconstructed, Sampled, Service
+from app.inference.results import Decoded, Encoded, Reconstructed, Sampled
+from app.inference.sampling import FROM_PRIOR, FromPrior, SampleSource
+from app.inference.service import Service
 from model.bundle.bundle import open_bundle
 from model.pixels import Floats, Images
 from tests import arithmetic_bundle
@@ -56,9 +58,11 @@ class Verbs:
     def __init__(self, service: Service) -> None:
         self.service = service
 
-    async def sample(self, engine: Engine, **options: Any) -> Sampled:
+    async def sample(
+        self, engine: Engine, source: SampleSource = FROM_PRIOR, **options: Any
+    ) -> Sampled:
         with self.service.permit() as permit:
-            return await self.service.sample(engine, permit, **options)
+            return await self.service.sample(engine, permit, source, **options)
 
     async def encode(self, engine: Engine, images: Images) -> Encoded:
         with self.service.permit() as permit:
@@ -73,9 +77,13 @@ class Verbs:
             return await self.service.reconstruct(engine, permit, images, **options)
 
 
+def _service(admission: Admission) -> Service:
+    return Service(admission, Offload(1), max_n=64, max_stream_n=64, max_elbo_samples=1000)
+
+
 def service(capacity: int = 100_000) -> tuple[Verbs, Admission]:
     admission = Admission(capacity)
-    return Verbs(Service(admission, Offload(1), max_n=64, max_elbo_samples=1000)), admission
+    return Verbs(_service(admission)), admission
 
 
 @in_loop
@@ -83,9 +91,9 @@ async def test_the_same_seed_draws_the_same_images_whatever_n_is(repository: Pat
     """Row i of a seed is bit-equal for every n: a short answer is the start of a long one."""
     verbs, _ = service()
     async with engine_of(repository / "arithmetic" / "1") as engine:
-        short = await verbs.sample(engine, n=3, seed=7, temperature=1)
-        long = await verbs.sample(engine, n=50, seed=7, temperature=1)
-        other = await verbs.sample(engine, n=3, seed=8, temperature=1)
+        short = await verbs.sample(engine, n=3, seed=7)
+        long = await verbs.sample(engine, n=50, seed=7)
+        other = await verbs.sample(engine, n=3, seed=8)
     assert short.latents.tobytes() == long.latents[:3].tobytes()
     assert short.images.tobytes() == long.images[:3].tobytes()
     assert not np.array_equal(short.latents, other.latents)
@@ -97,9 +105,9 @@ async def test_a_permit_is_held_as_long_as_its_caller_says(repository: Path) -> 
     verbs, admission = service()
     async with engine_of(repository / "arithmetic" / "1") as engine:
         with Permit(admission) as permit:
-            await verbs.service.sample(engine, permit, n=2, seed=1, temperature=1)
+            await verbs.service.sample(engine, permit, n=2, seed=1)
             assert admission.used == 2 * PIXELS
-            await verbs.sample(engine, n=2, seed=1, temperature=1)
+            await verbs.sample(engine, n=2, seed=1)
             assert admission.used == 2 * PIXELS
     assert admission.used == 0
 
@@ -109,7 +117,7 @@ async def test_golden_latents(repository: Path) -> None:
     """The latents of seed 7 are these on every machine, and `pixels` shows their first value."""
     verbs, _ = service()
     async with engine_of(repository / "arithmetic" / "1") as engine:
-        drawn = await verbs.sample(engine, n=2, seed=7, temperature=1)
+        drawn = await verbs.sample(engine, n=2, seed=7)
     assert [[value.hex() for value in row] for row in drawn.latents.tolist()] == GOLDEN
     assert drawn.images[:, 0, 0, 0].tolist() == [
         round(255 * min(max(float.fromhex(row[0]), 0), 1)) for row in GOLDEN
@@ -121,9 +129,9 @@ async def test_temperature_scales_the_latents(repository: Path) -> None:
     """Temperature 0 is the prior's mean, temperature 2 the same draw doubled."""
     verbs, _ = service()
     async with engine_of(repository / "arithmetic" / "1") as engine:
-        still = await verbs.sample(engine, n=2, seed=1, temperature=0)
-        once = await verbs.sample(engine, n=2, seed=1, temperature=1)
-        twice = await verbs.sample(engine, n=2, seed=1, temperature=2)
+        still = await verbs.sample(engine, FromPrior(0), n=2, seed=1)
+        once = await verbs.sample(engine, n=2, seed=1)
+        twice = await verbs.sample(engine, FromPrior(2), n=2, seed=1)
     assert not still.latents.any()
     assert not still.images.any()
     assert np.array_equal(twice.latents, 2 * once.latents)
@@ -134,9 +142,9 @@ async def test_a_seed_is_drawn_and_told_when_none_is_sent(repository: Path) -> N
     """Two calls without a seed differ, and the seed that they tell draws the same again."""
     verbs, _ = service()
     async with engine_of(repository / "arithmetic" / "1") as engine:
-        one = await verbs.sample(engine, n=1, seed=None, temperature=1)
-        two = await verbs.sample(engine, n=1, seed=None, temperature=1)
-        again = await verbs.sample(engine, n=1, seed=one.seed, temperature=1)
+        one = await verbs.sample(engine, n=1, seed=None)
+        two = await verbs.sample(engine, n=1, seed=None)
+        again = await verbs.sample(engine, n=1, seed=one.seed)
     assert one.seed != two.seed
     assert np.array_equal(one.latents, again.latents)
 
@@ -148,7 +156,7 @@ async def test_images_are_bit_equal_under_load(repository: Path) -> None:
     async with engine_of(repository / "arithmetic" / "1") as engine:
 
         async def draw(seed: int) -> bytes:
-            drawn = await verbs.sample(engine, n=1 + seed % 5, seed=seed, temperature=1)
+            drawn = await verbs.sample(engine, n=1 + seed % 5, seed=seed)
             return drawn.images.tobytes()
 
         together = await asyncio.gather(*(draw(seed) for seed in range(60)))
@@ -290,7 +298,7 @@ async def test_counts_are_bounded(repository: Path) -> None:
     async with engine_of(repository / "arithmetic" / "1") as engine:
         for n in (0, 65):
             with pytest.raises(InvalidFieldError) as refused:
-                await verbs.sample(engine, n=n, seed=1, temperature=1)
+                await verbs.sample(engine, n=n, seed=1)
             assert refused.value.limit == 64
         with pytest.raises(InvalidFieldError):
             await verbs.decode(engine, np.zeros((65, 2), np.float32))
@@ -323,7 +331,7 @@ async def test_closing_an_engine_lets_its_verbs_end(repository: Path) -> None:
     await engine.close()
     assert (await begun).images.tobytes() == grey(51).tobytes()
     with pytest.raises(ShuttingDownError):
-        await verbs.sample(engine, n=1, seed=1, temperature=1)
+        await verbs.sample(engine, n=1, seed=1)
     assert admission.used == 0
     lanes.close()
 

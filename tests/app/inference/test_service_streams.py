@@ -14,21 +14,28 @@ from numpy.typing import NDArray
 
 from app.concurrency import Offload
 from app.errors import EngineFailedError, InvalidFieldError, QueueFullError, RequestTooLargeError
-from app.inference import streaming as streams
+from app.inference import sampling
 from app.inference.admission import Admission, Permit
-from app.inference.sampling import Near
-from app.inference.streaming import WINDOW_ROWS, Streams, in_windows
+from app.inference.sampling import (
+    WINDOW_ROWS,
+    AroundImage,
+    AroundLatent,
+    FromPrior,
+    SampleSource,
+    split,
+)
+from app.inference.service import Service
 from model.pixels import Images
 from tests.app.inference.test_service import PIXELS, engine_of, grey, service
 from tests.app.loops import in_loop, settle_down
 
 HELD = 2 * WINDOW_ROWS * PIXELS
-DRAW: dict[str, Any] = {"seed": 7, "temperature": 1.0, "near": None}
 
 
-def streaming(capacity: int = 100_000) -> tuple[Streams, Admission]:
-    made = Streams(Offload(1), capacity=capacity, max_n=2000, max_stream_n=5000)
-    return made, Admission(capacity)
+def streaming(capacity: int = 100_000) -> tuple[Service, Admission]:
+    admission = Admission(capacity)
+    limits = {"max_n": 2000, "max_stream_n": 5000, "max_elbo_samples": 1}
+    return Service(admission, Offload(1), **limits), admission
 
 
 async def together(windows: AsyncIterator[Images]) -> Images:
@@ -42,7 +49,7 @@ async def test_windows_are_the_rows_of_one_long_answer(repository: Path, n: int)
     streamed, admission = streaming()
     async with engine_of(repository / "arithmetic" / "1") as engine:
         with Permit(admission) as permit:
-            drawn = await streamed.sample(engine, permit, n=n, **DRAW)
+            drawn = await streamed.sample_stream(engine, permit, n=n, seed=7)
             sizes, parts = [], []
             async for images in drawn.windows:
                 sizes.append(len(images))
@@ -61,14 +68,14 @@ async def test_windows_are_the_rows_of_one_long_answer(repository: Path, n: int)
 async def test_the_last_row_is_the_one_that_is_drawn_alone(repository: Path) -> None:
     """Around an image too, row 700 does not depend on how many come before it."""
     streamed, admission = streaming()
-    near = Near(2, images=grey(80))
+    near = AroundImage(grey(80), 2)
     async with engine_of(repository / "arithmetic" / "1") as engine:
         shown = []
         for n in (700, 701):
             with Permit(admission) as permit:
-                drawn = await streamed.sample(engine, permit, n=n, **DRAW | {"near": near})
+                drawn = await streamed.sample_stream(engine, permit, near, n=n, seed=7)
                 shown.append(await together(drawn.windows))
-    assert drawn.around is not None
+    assert drawn.center is not None
     assert shown[0].tobytes() == shown[1][:700].tobytes()
 
 
@@ -79,7 +86,7 @@ async def test_latents_decode_as_they_do_at_once(repository: Path) -> None:
     latents = np.linspace(0, 1, 2000, dtype=np.float32).repeat(2).reshape(-1, 2)
     async with engine_of(repository / "arithmetic" / "1") as engine:
         with Permit(admission) as permit:
-            shown = await together(streamed.decode(engine, permit, latents).windows)
+            shown = await together((await streamed.decode_stream(engine, permit, latents)).windows)
     assert shown[:, 0, 0, 0].tolist() == np.rint(latents[:, 0] * np.float32(255)).tolist()
 
 
@@ -89,16 +96,16 @@ async def test_a_stream_holds_its_windows_and_no_more(repository: Path) -> None:
     streamed, admission = streaming()
     async with engine_of(repository / "arithmetic" / "1") as engine:
         with Permit(admission) as permit:
-            drawn = await streamed.sample(engine, permit, n=5000, **DRAW)
+            drawn = await streamed.sample_stream(engine, permit, n=5000, seed=7)
             async for _ in drawn.windows:
                 assert admission.used == HELD
             assert admission.used == HELD
         with Permit(admission) as permit:
-            await streamed.sample(engine, permit, n=3, **DRAW)
+            await streamed.sample_stream(engine, permit, n=3, seed=7)
             assert admission.used == 3 * PIXELS
         with Permit(admission) as permit:
-            near = Near(1, images=grey(9))
-            await streamed.sample(engine, permit, n=3, **DRAW | {"near": near})
+            near = AroundImage(grey(9))
+            await streamed.sample_stream(engine, permit, near, n=3, seed=7)
             assert admission.used == 4 * PIXELS
     assert admission.used == 0
 
@@ -117,7 +124,7 @@ async def test_no_more_than_one_window_is_computed_ahead(repository: Path) -> No
 
         engine.sample = watched  # type: ignore[assignment]
         with Permit(admission) as permit:
-            drawn = await streamed.sample(engine, permit, n=5000, **DRAW)
+            drawn = await streamed.sample_stream(engine, permit, n=5000, seed=7)
             await anext(drawn.windows)
             await asyncio.sleep(0.05)
             assert asked == [0, WINDOW_ROWS]
@@ -132,15 +139,15 @@ async def test_windows_shrink_to_what_the_queue_holds(repository: Path) -> None:
     async with engine_of(repository / "arithmetic" / "1") as engine:
         streamed, admission = streaming(5 * PIXELS)
         with Permit(admission) as permit:
-            drawn = await streamed.sample(engine, permit, n=20, **DRAW)
+            drawn = await streamed.sample_stream(engine, permit, n=20, seed=7)
             assert [len(images) async for images in drawn.windows] == [2] * 10
         streamed, admission = streaming(PIXELS)
         with Permit(admission) as permit, pytest.raises(RequestTooLargeError):
-            await streamed.sample(engine, permit, n=20, **DRAW)
+            await streamed.sample_stream(engine, permit, n=20, seed=7)
         streamed, admission = streaming(HELD)
         admission.take(PIXELS)
         with Permit(admission) as permit, pytest.raises(QueueFullError):
-            await streamed.sample(engine, permit, n=5000, **DRAW)
+            await streamed.sample_stream(engine, permit, n=5000, seed=7)
 
 
 @in_loop
@@ -149,9 +156,9 @@ async def test_counts_have_bounds_of_their_own(repository: Path) -> None:
     streamed, admission = streaming()
     async with engine_of(repository / "arithmetic" / "1") as engine:
         with Permit(admission) as permit, pytest.raises(InvalidFieldError, match="1 … 5000"):
-            await streamed.sample(engine, permit, n=5001, **DRAW)
+            await streamed.sample_stream(engine, permit, n=5001, seed=7)
         with Permit(admission) as permit, pytest.raises(InvalidFieldError, match="1 … 2000"):
-            streamed.decode(engine, permit, np.zeros((2001, 2), np.float32))
+            await streamed.decode_stream(engine, permit, np.zeros((2001, 2), np.float32))
 
 
 @in_loop
@@ -163,32 +170,32 @@ async def test_rows_that_are_no_numbers_are_named(repository: Path) -> None:
         # Nothing that comes from outside is; here it stands for a graph that overflows.
         latents[300] = np.nan
         with Permit(admission) as permit, pytest.raises(InvalidFieldError) as found:
-            await together(streamed.decode(engine, permit, latents).windows)
+            await together((await streamed.decode_stream(engine, permit, latents)).windows)
         assert found.value.index == 300
-        hot = DRAW | {"temperature": np.nan}
+        hot = FromPrior(np.nan)
         with Permit(admission) as permit, pytest.raises(EngineFailedError):
-            await together((await streamed.sample(engine, permit, n=3, **hot)).windows)
+            await together((await streamed.sample_stream(engine, permit, hot, n=3, seed=7)).windows)
 
 
 @pytest.mark.parametrize(
     ("near", "field", "words"),
     [
-        (Near(math.nan, images=grey(80)), "radius", "image 0 has .* send a smaller radius"),
-        (Near(math.nan, latent=np.zeros(2, np.float32)), "latents_near", "send smaller values"),
+        (AroundImage(grey(80), math.nan), "radius", "image 0 has .* send a smaller radius"),
+        (AroundLatent(np.zeros(2, np.float32), math.nan), "latents_near", "send smaller values"),
     ],
 )
 @in_loop
 async def test_rows_around_something_that_are_no_numbers_name_what_was_sent(
-    repository: Path, near: Near, field: str, words: str
+    repository: Path, near: SampleSource, field: str, words: str
 ) -> None:
     """Around an image no latent was sent, so that its radius is what can be smaller."""
     streamed, admission = streaming()
     verbs, _ = service()
     async with engine_of(repository / "arithmetic" / "1") as engine:
         with pytest.raises(InvalidFieldError, match=words) as at_once:
-            await verbs.sample(engine, n=3, seed=7, near=near)
+            await verbs.sample(engine, near, n=3, seed=7)
         with Permit(admission) as permit:
-            drawn = await streamed.sample(engine, permit, n=3, **DRAW | {"near": near})
+            drawn = await streamed.sample_stream(engine, permit, near, n=3, seed=7)
             with pytest.raises(InvalidFieldError, match=words) as in_parts:
                 await together(drawn.windows)
     assert at_once.value.field == in_parts.value.field == field
@@ -196,14 +203,14 @@ async def test_rows_around_something_that_are_no_numbers_name_what_was_sent(
 
 def test_a_image_whose_mean_is_no_numbers_is_not_the_callers_fault() -> None:
     """At a radius of 0 there is none to make smaller."""
-    assert Near(0, images=grey(80)).blamed is None
+    assert AroundImage(grey(80), 0).blamed_field is None
 
 
 @in_loop
 async def test_images_that_are_there_come_in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """They come in order, a window's worth of pixels at a time."""
-    monkeypatch.setattr(streams, "WINDOW_PIXELS", 2 * PIXELS)
+    monkeypatch.setattr(sampling, "WINDOW_PIXELS", 2 * PIXELS)
     images = grey(*range(5))
-    windows = [part async for part in in_windows(images)]
+    windows = [part async for part in split(images)]
     assert [len(part) for part in windows] == [2, 2, 1]
     assert np.concatenate(windows).tobytes() == images.tobytes()

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from app.api.nearby import NearSent, parse_sample
-from app.api.schemas import SampleOptions
+from app.api.sample import SampleOptions, parse_sample
+from app.api.verb import Sent
 from app.errors import (
     InvalidFieldError,
     InvalidImageError,
@@ -27,7 +27,7 @@ PNG = {"content-type": "image/png"}
 ONE = base64.b64encode(b"one").decode()
 
 
-async def read(request: Request) -> tuple[SampleOptions, NearSent | None]:
+async def read(request: Request) -> tuple[SampleOptions, Sent]:
     return parse_sample(request, await read_body(request, 1_000_000), (2,))
 
 
@@ -38,7 +38,7 @@ def near(**members: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("options", [{}, {"json": {}}, {"json": {"n": 1}}])
 def test_without_it_the_prior_is_drawn_from(options: dict[str, Any]) -> None:
     """No body, an empty object or plain options: nothing to draw around."""
-    assert post(read, **options) == (SampleOptions(), None)
+    assert post(read, **options) == (SampleOptions(), Sent())
 
 
 def test_a_image_comes_in_every_way() -> None:
@@ -46,22 +46,16 @@ def test_a_image_comes_in_every_way() -> None:
     by_file = post(read, "/?n=3&radius=2", files=[("images", ("a.png", b"one"))])
     by_body = post(read, "/?n=3&radius=2", content=b"one", headers=PNG)
     by_json = post(read, json={"n": 3, "latents_near": {"image": ONE, "radius": 2}})
-    expected = SampleOptions(n=3, radius=2), NearSent(2, image=b"one")
+    expected = SampleOptions(n=3, radius=2), Sent(images=[b"one"])
     assert by_file == by_body == by_json == expected
 
 
 def test_a_latent_comes_in_json() -> None:
     """Its shape is the model's, with the batch axis or without."""
     for sent in ([1, 2], [[1, 2]]):
-        _, found = post(read, **near(latent=sent, radius=0.5))
-        assert found.latent.tolist() == [1, 2]
-        assert (found.radius, found.image) == (0.5, None)
-
-
-def test_a_radius_that_is_not_given_is_one() -> None:
-    """For an image that is a draw from its posterior."""
-    assert post(read, content=b"one", headers=PNG)[1].radius == 1
-    assert post(read, **near(latent=[1, 2]))[1].radius == 1
+        options, found = post(read, **near(latent=sent, radius=0.5))
+        assert found.latents.tolist() == [[1, 2]]
+        assert (options.radius, found.images) == (0.5, ())
 
 
 @pytest.mark.parametrize(
@@ -123,6 +117,6 @@ def test_whatever_json_comes_is_taken_or_an_error_of_the_service(near: Any) -> N
     """No JSON raises anything else, and what is taken has a radius within its bounds."""
     content = json.dumps({"latents_near": near}).encode()
     with contextlib.suppress(ServiceError):
-        _, found = post(read, content=content, headers={"content-type": "application/json"})
-        assert 0 <= found.radius <= 100
-        assert (found.image is None) != (found.latent is None)
+        options, found = post(read, content=content, headers={"content-type": "application/json"})
+        assert options.radius is None or 0 <= options.radius <= 100
+        assert bool(found.images) != (found.latents is not None)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from app.errors import EngineFailedError
 from app.inference.engine import Engine
-from tests.app.api.test_vae import NPY, PNG, array, npy, pixels, png
+from tests.app.api.test_verbs import NPY, PNG, array, npy, pixels, png
 from tests.app.live import live
 from tests.app.loops import in_loop
 from tests.app.serving import context_of, serving

@@ -17,7 +17,7 @@ from PIL import Image
 from starlette.requests import Request
 from starlette.routing import Route
 
-from app.api.zip_response import ABOUT, StreamCutError, ZipAnswer, pieces
+from app.api.responses import ABOUT, StreamCutError, ZipResponse, pieces
 from app.concurrency import Offload
 from app.errors import EngineFailedError
 from app.http.deadline import Deadline
@@ -63,7 +63,7 @@ class Exchange:
             held.enter_context(deadline)
             deadline.body_is_complete()
             held.callback(self.give_back)
-            response = ZipAnswer(
+            response = ZipResponse(
                 b"first",
                 rest,
                 headers={"X-A": "b"},

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from app.api.ends import Ends, parse_ends
-from app.api.schemas import InterpolateOptions
+from app.api.interpolate import InterpolateOptions, parse_endpoints
+from app.api.verb import Sent
 from app.codecs.npy import dump
 from app.errors import (
     InvalidFieldError,
@@ -31,8 +31,8 @@ NPY = {"content-type": "application/x-npy"}
 ONE, TWO = base64.b64encode(b"one").decode(), base64.b64encode(b"two").decode()
 
 
-async def read(request: Request) -> tuple[InterpolateOptions, Ends]:
-    return parse_ends(request, await read_body(request, 1_000_000), (2,))
+async def read(request: Request) -> tuple[InterpolateOptions, Sent]:
+    return parse_endpoints(request, await read_body(request, 1_000_000), (2,))
 
 
 def files(*contents: bytes, name: str = "images") -> list[tuple[str, tuple[str, bytes]]]:
@@ -67,7 +67,7 @@ def test_two_latents_come_as_lists_or_as_a_file() -> None:
 def test_two_seeds_come_in_json() -> None:
     """Seeds from 0 to the largest are taken as they are."""
     _, ends = post(read, json={"seeds": [0, MAX_SEED], "steps": 2})
-    assert ends == Ends(seeds=(0, MAX_SEED))
+    assert ends == Sent(seeds=(0, MAX_SEED))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_broken_bodies_are_refused() -> None:
         post(read, files=files(b"one", b""))
     with pytest.raises(InvalidImageError, match="image 0: it is not valid base64"):
         post(read, json={"images": ["?", ONE]})
-    with pytest.raises(MalformedRequestError, match="beside a JSON body"):
+    with pytest.raises(MalformedRequestError, match="cannot be sent with a JSON body"):
         post(read, "/?steps=3", json={"seeds": [1, 2]})
     with pytest.raises(UnsupportedMediaTypeError, match="image/png is not taken"):
         post(read, content=b"x", headers={"content-type": "image/png"})
@@ -139,5 +139,5 @@ def test_whatever_json_comes_is_a_pair_or_an_error_of_the_service(members: dict[
     content = json.dumps(members).encode()
     with contextlib.suppress(ServiceError):
         _, ends = post(read, content=content, headers={"content-type": "application/json"})
-        given = [one for one in (ends.images, ends.latents, ends.seeds) if one is not None]
+        given = [one for one in (ends.images or None, ends.latents, ends.seeds) if one is not None]
         assert [len(one) for one in given] == [2]
