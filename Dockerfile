@@ -1,7 +1,7 @@
-# Three images from one file:
-#   docker build .                  serving on CPUs (the last stage, and the default)
-#   docker build --target gpu .     serving on NVIDIA GPUs; the CUDA libraries come from PyPI
-#   docker build --target train .   training; docs/deploy.md says how to take a CPU build of torch
+# This file builds three images:
+#   docker build .                  serving on CPUs (the default, the last stage)
+#   docker build --target gpu .     serving on NVIDIA GPUs, with CUDA libraries from PyPI
+#   docker build --target train .   training; docs/deploy.md says how to use the CPU build of torch
 
 FROM python:3.11-slim AS python
 ENV PATH=/opt/vaeserve/bin:$PATH \
@@ -10,7 +10,7 @@ ENV PATH=/opt/vaeserve/bin:$PATH \
     PIP_ROOT_USER_ACTION=ignore \
     PYTHONUNBUFFERED=1
 
-# Dependencies come before the code, so that a change of the code leaves their layer alone.
+# Dependencies are installed before the code is copied, so code changes keep their layer cached.
 FROM python AS dependencies
 WORKDIR /src
 RUN python -m venv --without-pip /opt/vaeserve
@@ -20,14 +20,14 @@ RUN python deploy/requirements.py > base.txt \
  && pip --python /opt/vaeserve/bin/python install \
     --constraint constraints.txt --requirement base.txt
 
-# onnxruntime and onnxruntime-gpu unpack into the same folder: one leaves before the other comes.
+# onnxruntime and onnxruntime-gpu use the same folder, so the first is removed before the second is installed.
 FROM dependencies AS dependencies-gpu
 RUN python deploy/requirements.py gpu > gpu.txt \
  && pip --python /opt/vaeserve/bin/python uninstall --yes onnxruntime \
  && pip --python /opt/vaeserve/bin/python install \
     --constraint constraints.txt --requirement gpu.txt
 
-# Replaced by `--build-context wheels=<folder>`, whose wheels pip may then use.
+# Empty unless `--build-context wheels=<folder>` provides wheels for pip.
 FROM scratch AS wheels
 
 FROM dependencies AS dependencies-train
@@ -37,12 +37,13 @@ RUN --mount=type=bind,from=wheels,target=/wheels \
  && pip --python /opt/vaeserve/bin/python install --find-links /wheels \
     --constraint constraints.txt --requirement train.txt
 
-# Only the project itself, laid out to be copied over any of the environments above.
+# The project itself, in a layout that can be copied over each environment above.
 FROM dependencies AS code
 COPY README.md LICENSE ./
 COPY app app
 COPY model model
 COPY training training
+COPY vaeserve vaeserve
 RUN pip --python /opt/vaeserve/bin/python install --no-deps --prefix /code .
 
 FROM python AS runtime
@@ -51,7 +52,7 @@ LABEL org.opencontainers.image.title="vaeserve" \
       org.opencontainers.image.description="Inference microservice for variational autoencoders" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.revision="$REVISION"
-# By number, so that orchestrators can see that it is not root.
+# A numeric user lets orchestrators verify that it is not root.
 RUN groupadd --gid 10001 vae \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/vaeserve vae \
  && install --directory --owner 10001 --group 10001 /var/lib/vaeserve
@@ -62,7 +63,7 @@ FROM runtime AS train
 COPY --link --from=dependencies-train /opt/vaeserve /opt/vaeserve
 COPY --link --from=code /code /opt/vaeserve
 USER 10001:10001
-# Runs and caches (of the hub, of decoded images, of fonts) go below it, into the volume.
+# Runs and caches (hub, decoded images, fonts) go below HOME, which is in the volume.
 ENV HOME=/var/lib/vaeserve
 ENTRYPOINT ["vaetrain"]
 CMD ["run", "mnist"]
@@ -85,7 +86,7 @@ USER 10001:10001
 FROM serving AS cpu
 COPY --link --from=dependencies /opt/vaeserve /opt/vaeserve
 COPY --link --from=code /code /opt/vaeserve
-# Serving has no use for torch; a dependency that brings it along fails the build here.
+# Serving does not need torch. The build fails here if a dependency installs it.
 RUN python -c 'import importlib.util as find, sys; sys.exit(find.find_spec("torch") is not None)' \
  && python -Bc 'import app.factory'
 USER 10001:10001

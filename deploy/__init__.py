@@ -1,1 +1,1 @@
-"""What keeps the project itself in order; nothing that it ships."""
+"""Scripts that maintain the project; not part of the package."""

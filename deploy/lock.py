@@ -1,8 +1,8 @@
 """Writes `constraints.txt`: one pin for every dependency of every extra, for each Python given.
 
-`python deploy/lock.py python3.11 python3.12` resolves as pip would in fresh environments, without
-installing anything. What the first interpreter resolves binds the ones after it, so that one file
-serves them all, and a version that suits only some of them is an error.
+`python deploy/lock.py python3.11 python3.12` resolves like pip in fresh environments, without
+installing anything. The versions of the first interpreter are constraints for the next ones, so
+one file serves all. A version that does not suit all of them is an error.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ ROOT = Path(__file__).parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
 PROJECT = ".[train,dev,gpu,s3,gs,hf,parquet,diffusers]"
 
-# Moved by hand, after the exported graphs were checked again.
+# Updated by hand after checking the exported graphs.
 HELD = {"torch": "2.13.0"}
 
-# Only builds for NVIDIA devices need these, and torch and onnxruntime-gpu each say which they take.
+# Only builds for NVIDIA devices need these; torch and onnxruntime-gpu pin their own versions.
 DEVICE_LIBRARIES = re.compile(r"(nvidia|cuda|cupy)-|triton$")
 
 HEADER = """\
@@ -31,7 +31,7 @@ HEADER = """\
 
 
 def main() -> int:
-    """Resolves with each interpreter in turn and writes the file; 1 when pip finds no solution."""
+    """Resolves for each interpreter and writes the file. Returns 1 if pip finds no solution."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pythons", nargs="+", help="interpreters, the oldest first")
     pins: dict[str, str] = dict(HELD)
@@ -39,7 +39,7 @@ def main() -> int:
         try:
             resolved = resolve(python, pins)
         except OSError as error:
-            print(f"lock: {python} can't be run: {error}", file=sys.stderr)
+            print(f"lock: {python} failed to run: {error}", file=sys.stderr)
             return 1
         except subprocess.CalledProcessError as error:
             print(f"lock: no solution for {python}:\n{error.stderr}", file=sys.stderr)
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def resolve(python: str, pins: dict[str, str]) -> dict[str, str]:
-    """Name → version of all that pip would install for `python`, under `pins`."""
+    """Maps name to version for all packages that pip would install for `python` under `pins`."""
     with tempfile.TemporaryDirectory() as folder:
         held = Path(folder, "held.txt")
         held.write_text("".join(f"{name}=={version}\n" for name, version in pins.items()))
@@ -65,17 +65,17 @@ def resolve(python: str, pins: dict[str, str]) -> dict[str, str]:
 
 
 def environment(python: str, folder: Path) -> str:
-    """The interpreter of a fresh environment without packages."""
+    """Creates an environment without packages and returns its interpreter."""
     command = [python, "-m", "venv", "--without-pip", str(folder / "env")]
     subprocess.run(command, check=True, stderr=subprocess.PIPE, text=True)
     return str(folder / "env" / "bin" / "python")
 
 
 def pins_of(report: dict[str, list[dict[str, dict[str, str]]]]) -> dict[str, str]:
-    """Name → public version from a report of `pip install --report`.
+    """Maps name to public version, from a report of `pip install --report`.
 
-    The project itself and device libraries are left out, and so are local version suffixes
-    (`+cpu`), which name a build and not a release.
+    Leaves out the project itself, device libraries, and local version suffixes (`+cpu`), which
+    name a build instead of a release.
     """
     found = {}
     for item in report["install"]:

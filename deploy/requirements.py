@@ -1,6 +1,6 @@
-"""Prints what `pyproject.toml` requires, a line each: the base's, or one extra's alone.
+"""Prints the requirements of `pyproject.toml`, one a line: those of the base, or of one extra.
 
-`python deploy/requirements.py [EXTRA]`, so that an image can install dependencies before the code.
+Run `python deploy/requirements.py [EXTRA]`. Images use it to install dependencies before the code.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ PROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 
 def requirements(extra: str | None = None) -> list[str]:
-    """Requirements as PEP 508 strings; KeyError for an extra that does not exist."""
+    """Returns PEP 508 strings. Raises KeyError if the extra does not exist."""
     project = tomllib.loads(PROJECT.read_text())["project"]
     found = project["optional-dependencies"][extra] if extra else project["dependencies"]
     return list(map(str, found))

@@ -1,4 +1,4 @@
-"""A bundle whose answers one can work out in one's head, built from a handful of ONNX nodes.
+"""A bundle of a few ONNX nodes whose results can be computed by hand.
 
 Encoder: the first latent's mean is the image's average, the second's its first pixel; every
 log-variance is 0. Decoder: `params` is the first latent everywhere, `pixels` the same cut to
@@ -108,7 +108,7 @@ def write_exact(root: Path, *, name: str = "exact") -> Bundle:
 def write_bernoulli(
     root: Path, *, name: str = "coins", version: int = 1, reference: Stored | None = None
 ) -> Bundle:
-    """Writes the Bernoulli variant, trained with pixels drawn by their grey value."""
+    """Writes the Bernoulli variant, trained with sampled binarisation."""
     spec = LikelihoodSpec(family="bernoulli", dimensions=SIZE * SIZE, binarise="sample")
     latent = np.array([[0.25, 9.0], [1.5, -9.0]], dtype=np.float32)
     logits = np.broadcast_to(latent[:, :1, None, None], (2, 1, SIZE, SIZE))
@@ -135,7 +135,7 @@ def _write(
 
 
 def manifest(name: str = "arithmetic", version: int = 1, **changes: Any) -> Manifest:
-    """The manifest, not yet listing files."""
+    """The manifest without its list of files."""
     image = (1, SIZE, SIZE)
     outputs = ("mean", "logvar", "pixels", "params")
     tolerances = {provider: dict.fromkeys(outputs, 1e-4) for provider in (CPU, CUDA)}
@@ -220,7 +220,7 @@ def decoder(*, bernoulli: bool = False) -> bytes:
 
 
 def golden(**changes: NDArray[np.float32]) -> bytes:
-    """The golden batch, worked out here without onnxruntime."""
+    """The golden batch, computed with NumPy instead of onnxruntime."""
     image = np.linspace(0, 1, 2 * SIZE * SIZE, dtype=np.float32).reshape(2, 1, SIZE, SIZE)
     mean = np.stack([image.mean(axis=(1, 2, 3)), image[:, 0, 0, 0]], axis=1)
     latent = np.array([[0.25, 9.0], [1.5, -9.0]], dtype=np.float32)

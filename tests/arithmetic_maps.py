@@ -1,4 +1,4 @@
-"""A bundle of latent maps, of any size, whose answers one can work out in one's head.
+"""A bundle of latent maps of any size whose results can be computed by hand.
 
 Images are RGB in −1 … 1. Encoder: a latent's entry is the mean of 2×2 pixels, channel by channel;
 every log-variance is 0. Decoder: each entry becomes 2×2 pixels, not clamped. So an image made of
@@ -33,7 +33,7 @@ def write(root: Path, *, name: str = "maps", version: int = 1, **changes: Any) -
 
 
 def manifest(name: str = "maps", version: int = 1, **changes: Any) -> Manifest:
-    """The manifest, not yet listing files."""
+    """The manifest without its list of files."""
     image = (3, VARIES, VARIES)
     members: dict[str, Any] = {
         "input": InputSpec(
@@ -90,7 +90,7 @@ def decoder() -> bytes:
 
 
 def golden() -> bytes:
-    """The golden batch, worked out here without onnxruntime, smaller than the default size."""
+    """The golden batch, computed with NumPy and smaller than the default size."""
     mean = np.linspace(-1, 1, 2 * 3 * 2 * 2, dtype=np.float32).reshape(2, 3, 2, 2)
     image = enlarged(mean)
     arrays = {
@@ -107,7 +107,7 @@ def golden() -> bytes:
 
 
 def enlarged(latents: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[Any]]:
-    """[…, h, w] → […, 2h, 2w]: what the decoder answers."""
+    """[…, h, w] → […, 2h, 2w]: the decoder's result."""
     return latents.repeat(FACTOR, axis=-2).repeat(FACTOR, axis=-1)
 
 

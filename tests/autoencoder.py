@@ -1,4 +1,4 @@
-"""A small `AutoencoderKL` with random weights, as diffusers saves it. Imports torch where used."""
+"""A small `AutoencoderKL` with random weights, saved by diffusers. Imports torch only when used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAME = "kl"
 
 
 def save(folder: Path, **changes: Any) -> Path:
-    """Saves the model, seeded; `changes` replace members of its configuration."""
+    """Saves the model with seeded weights; `changes` replace members of its configuration."""
     import torch
     from diffusers import AutoencoderKL
 
@@ -33,7 +33,7 @@ def save(folder: Path, **changes: Any) -> Path:
 
 
 def load(folder: Path) -> Any:
-    """The saved model in torch, to compare with."""
+    """Loads the saved model in torch, for comparison."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL.from_pretrained(folder, low_cpu_mem_usage=False).eval()

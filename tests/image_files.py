@@ -1,4 +1,4 @@
-"""Image files that no encoder writes, or that no encoder should: built byte by byte."""
+"""Image files that usual encoders don't write, built byte by byte."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
-    """A PNG chunk with its right checksum."""
+    """A PNG chunk with a correct checksum."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
@@ -38,14 +38,14 @@ def png(
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    """The image as Pillow writes it."""
+    """The image as a file written by Pillow."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
 
 
 def exif(orientation: int) -> bytes:
-    """An EXIF block that holds nothing but an orientation."""
+    """An EXIF block that contains only an orientation."""
     block = Image.Exif()
     block[0x0112] = orientation
     return block.tobytes()

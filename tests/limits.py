@@ -1,4 +1,4 @@
-"""Limits of the operating system, set for the length of a test."""
+"""Limits of the operating system that are set during a test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def file_size_limit(limit: int) -> Iterator[None]:
-    """Makes the kernel refuse files above `limit` bytes, as a full disk would refuse them."""
+    """Makes the kernel refuse writes beyond `limit` bytes of a file, as a full disk would."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:

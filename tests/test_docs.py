@@ -1,4 +1,4 @@
-"""docs/api.md says what the code does: compared with it in both directions."""
+"""Compares docs/api.md and docs/client.md with the code, in both directions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CLIENT_DOCUMENT = (DOCS / "client.md").read_text(encoding="utf-8")
 
 
 def rows(section: str, header: str, document: str = DOCUMENT) -> list[list[str]]:
-    """The cells of the table below a heading whose first column is called `header`."""
+    """The cells of the table in a section whose first column has the name `header`."""
     text = document.split(f"\n## {section}\n", 1)[1].split("\n## ", 1)[0]
     body = text.split(f"\n| {header} |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
     return [
@@ -60,7 +60,7 @@ def _routes(app: FastAPI) -> list[APIRoute]:
 
 
 def test_routes_are_those_of_the_application() -> None:
-    """Every route is in the table, and every row of the table is a route; except of protocols."""
+    """The table lists exactly the routes outside /v2."""
     told = {code(route) for route, _ in rows("Routes", "route")}
     app = create_app(Settings())
     routes = [route for route in _routes(app) if not _is_below(route.path, "/v2")]
@@ -68,7 +68,7 @@ def test_routes_are_those_of_the_application() -> None:
 
 
 def test_settings_are_those_of_the_code() -> None:
-    """Every setting stands in the table with its default and its meaning."""
+    """The table lists exactly the settings, with their defaults and descriptions."""
     told = {
         code(name): (code(default), meaning)
         for name, default, meaning in rows("Settings", "setting")
@@ -82,12 +82,12 @@ def test_settings_are_those_of_the_code() -> None:
 
 
 def test_error_codes_are_those_of_the_table() -> None:
-    """Every code stands in the document with its status, and no other."""
+    """The table lists exactly the error codes, with their statuses."""
     assert {code(name): int(status) for name, status, _ in rows("Errors", "code")} == STATUS
 
 
 def test_metrics_are_those_that_are_exposed() -> None:
-    """Every metric stands in the document with its type and labels, and no other."""
+    """The table lists exactly the metrics, with their types and labels."""
     metrics = Metrics()
     metrics.observe_request("/", 200, 0.1)
     metrics.observe_cut("/", "internal")
@@ -106,13 +106,13 @@ def test_metrics_are_those_that_are_exposed() -> None:
 
 
 def test_options_are_those_of_the_verbs() -> None:
-    """Every option of every verb stands in the document, and no other."""
+    """The table lists exactly the options of the verbs."""
     told = {(code(verb), code(option)) for option, verb, _ in rows("Options", "option")}
     assert told == {(verb.path, name) for verb in VERBS for name in verb.options.model_fields}
 
 
 def test_members_are_those_of_the_answers() -> None:
-    """Every member of every verb's answer stands in the document where it is, and no other."""
+    """The table lists exactly the members of each verb's response."""
     told: set[tuple[str, str]] = set()
     for member, places, _ in rows("Answers", "member"):
         every = places == "every verb"
@@ -126,7 +126,7 @@ def test_members_are_those_of_the_answers() -> None:
 
 
 def test_headers_are_those_that_the_code_sends() -> None:
-    """Every `X-` header that the code sends stands in the document, and no other."""
+    """The table lists exactly the `X-` headers that the code sends."""
     root = Path(__file__).parent.parent / "app"
     sources = "\n".join(path.read_text(encoding="utf-8") for path in root.rglob("*.py"))
     sent = {name.lower() for name in re.findall(r'b?"(X-[A-Za-z-]+)"', sources, re.IGNORECASE)}
@@ -135,7 +135,7 @@ def test_headers_are_those_that_the_code_sends() -> None:
 
 
 def test_commands_are_those_of_the_command_line() -> None:
-    """Every command stands in docs/client.md with the words of its help, and the examples parse."""
+    """The table lists exactly the commands with their help, and the examples parse."""
     told = rows("From a shell", "command", CLIENT_DOCUMENT)
     assert {code(name): meaning.lower() for name, meaning in told} == {
         name: f"{meaning}.".lower() for name, meaning in COMMANDS.items()
@@ -146,7 +146,7 @@ def test_commands_are_those_of_the_command_line() -> None:
 
 
 def test_exit_codes_are_those_of_the_command_line() -> None:
-    """Every exit code stands in docs/client.md with its meaning, and no other."""
+    """The table lists exactly the exit codes, with their meanings."""
     told = rows("From a shell", "exit code", CLIENT_DOCUMENT)
     assert {int(number): meaning.lower() for number, meaning in told} == {
         number.value: f"{meaning}.".lower() for number, meaning in MEANINGS.items()
@@ -154,13 +154,13 @@ def test_exit_codes_are_those_of_the_command_line() -> None:
 
 
 def test_endings_are_those_that_encode_writes() -> None:
-    """Every kind of file stands in docs/client.md, and no other."""
+    """The table lists exactly the kinds of files that `encode` writes."""
     told = rows("From a shell", "ending", CLIENT_DOCUMENT)
     assert {code(ending) for ending, _ in told} == set(ENDINGS)
 
 
 def test_methods_are_those_of_both_clients() -> None:
-    """Every verb of the clients stands in docs/client.md, and no other."""
+    """The table lists exactly the methods of both clients."""
     told = {code(name) for name, *_ in rows("From Python", "method", CLIENT_DOCUMENT)}
     for client in (Client, AsyncClient):
         assert told == {
@@ -169,6 +169,6 @@ def test_methods_are_those_of_both_clients() -> None:
 
 
 def test_members_of_maps_are_those_of_the_answer() -> None:
-    """Every member of the stored latents stands in docs/api.md, and no other."""
+    """The table lists exactly the members of the stored latents."""
     told = [code(member) for member, _ in rows("Maps and cards", "member")]
     assert told == list(schemas.StoredLatentsAnswer.model_fields)

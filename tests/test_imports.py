@@ -1,4 +1,4 @@
-"""Imports go one way, and serving works where torch can't be imported."""
+"""Imports go one way, and serving works without torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_import_contracts_hold() -> None:
 
 
 def test_every_app_module_imports_without_torch(tmp_path: Path) -> None:
-    """All of app imports in a fresh process where importing torch raises."""
+    """Every module of app can be imported in a process where importing torch raises."""
     found = pkgutil.walk_packages(app.__path__, "app.")
     modules = [module.name for module in found]
     assert "app.factory" in modules
@@ -32,7 +32,7 @@ def test_every_app_module_imports_without_torch(tmp_path: Path) -> None:
 
 
 def test_the_poison_works(tmp_path: Path) -> None:
-    """A module that needs torch fails in that process, so the test above can fail."""
+    """A module that needs torch fails in that process, so the test above is effective."""
     finished = _import_without_torch(tmp_path, ["model.networks.vae"])
     assert finished.returncode != 0
     assert "torch was imported" in finished.stderr

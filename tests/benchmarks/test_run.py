@@ -42,7 +42,7 @@ SHORTEST = Effort(
 )
 
 
-@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed; apt-get install wrk")
 def test_every_part_of_a_run_has_figures(tmp_path: Path) -> None:
     """The service alone, beside the ceilings, without a failed request."""
     bundle = arithmetic_bundle.write(tmp_path)
@@ -72,7 +72,7 @@ def not_json(workload: Workload, content: bytes) -> bytes:
     return bytes(json.loads(content))
 
 
-@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed; apt-get install wrk")
 def test_rivals_that_fail_are_left_out(tmp_path: Path) -> None:
     """One that does not start and one whose answers are wrong end nothing: the others are
     measured, and the result says why they are not."""
@@ -99,7 +99,7 @@ def test_rivals_that_fail_are_left_out(tmp_path: Path) -> None:
     assert measured.disturbance
 
 
-@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed; apt-get install wrk")
 def test_other_numbers_of_workers_are_measured_where_they_are_wanted(tmp_path: Path) -> None:
     """One worker is compared at two connections, and not at one; the service is at both."""
     effort = replace(

@@ -1,4 +1,4 @@
-"""The service as `docker compose` builds, starts and removes it, on a free port."""
+"""Builds, starts and removes the service with `docker compose`, on a free port."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ BUILD_AND_START_WITHIN = 900
 
 @dataclass(frozen=True)
 class Composed:
-    """A running container and where it answers."""
+    """A running container and its address."""
 
     container: str
     address: str
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Runs a command inside."""
+        """Runs a command in the container."""
         return docker("exec", self.container, *command, check=False)
 
     def inspect(self) -> dict[str, Any]:
-        """What the engine knows of it."""
+        """The output of `docker inspect`."""
         found: list[dict[str, Any]] = json.loads(docker("inspect", self.container).stdout)
         return found[0]
 
     def logs(self) -> str:
-        """What it wrote to both streams."""
+        """What the container wrote to standard output and standard error."""
         logged = docker("logs", self.container)
         return logged.stdout + logged.stderr
 
 
 @contextlib.contextmanager
 def composed(bundles: Path, **settings: str) -> Iterator[Composed]:
-    """`docker compose up --build --wait` with `settings` in the environment, removed at the end.
+    """Runs `docker compose up` with `settings` in the environment, and removes all at the end.
 
     Raises:
-        RuntimeError: it did not become healthy; with what compose and the service said.
+        RuntimeError: the service did not become healthy; the message has both logs.
     """
     project = f"vaeserve-test-{uuid.uuid4().hex[:8]}"
     port = _free_port()
@@ -70,7 +70,7 @@ def composed(bundles: Path, **settings: str) -> Iterator[Composed]:
 def docker(
     *arguments: str, environment: dict[str, str] | None = None, check: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """Runs docker in the root of the project; CalledProcessError when it fails and `check`."""
+    """Runs docker in the project's root; with `check`, a failure raises CalledProcessError."""
     return subprocess.run(
         ["docker", *arguments],
         cwd=ROOT,
@@ -83,12 +83,12 @@ def docker(
 
 
 def missing_engine() -> str | None:
-    """Why containers can't be tested here, or None when they can."""
+    """The reason why containers can't be tested, or None."""
     for command in (("info", "--format", "{{.ServerVersion}}"), ("compose", "version")):
         try:
             answer = docker(*command, check=False)
         except FileNotFoundError:
-            return "the docker command is not installed"
+            return "docker is not installed; see https://docs.docker.com/engine/install"
         if answer.returncode != 0:
             return f"`docker {' '.join(command)}` failed: {answer.stderr.strip()}"
     return None

@@ -1,4 +1,4 @@
-"""The server as a process of its own, with its log lines."""
+"""The server as a separate process, with its log lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATIENCE = 90.0
 
 
 class Server:
-    """`python -m app` on a free port; every line that it writes is kept.
+    """`python -m app` on a free port; keeps every line that it writes.
 
     It is one process unless VAE_WORKERS is given, whatever cores the machine has.
     """
@@ -49,7 +49,7 @@ class Server:
         self._fresh.put(None)
 
     def wait_for(self, words: str) -> dict[str, Any]:
-        """The first new log line with these words, as the object that it is."""
+        """Returns the first new log line with these words, as a parsed object."""
         until = time.monotonic() + PATIENCE
         while (left := until - time.monotonic()) > 0:
             try:
@@ -66,13 +66,13 @@ class Server:
         raise AssertionError(msg)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Sends a signal and returns the exit status; what it still wrote is in `lines`."""
+        """Sends a signal and returns the exit status; `lines` has the rest of the output."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.wait()
 
     def wait(self) -> int:
-        """The exit status, once the process has ended and all its lines are read."""
+        """Waits for the end of the process and its output, and returns the exit status."""
         status = self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         while not self._fresh.empty():
@@ -82,7 +82,7 @@ class Server:
         return status
 
     def cpu_seconds(self) -> float:
-        """Processor time of the process so far."""
+        """Processor time used by the process, in seconds."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -100,7 +100,7 @@ def server(repository: Path, *flags: str, **environment: str) -> Iterator[tuple[
 
 
 def exchange(port: int, *parts: bytes, pause: float = 0.0, finish: bool = False) -> bytes:
-    """Sends parts over one connection, and returns all that comes until the server closes it."""
+    """Sends parts over one connection, and returns all bytes until the server closes it."""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         for part in parts:
             connection.sendall(part)

@@ -1,4 +1,4 @@
-"""The image and the compose file: built, started, called and stopped on a real Docker engine."""
+"""Builds, starts, calls and stops the image and the compose file on a real Docker engine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IMAGE = Path(__file__).parent.parent / "data" / "images" / "digit.png"
 
 @pytest.fixture(scope="module", autouse=True)
 def engine() -> None:
-    """Skips where no engine answers, unless VAE_TEST_CONTAINER says that one has to."""
+    """Skips if no engine responds; with VAE_TEST_CONTAINER=required it fails instead."""
     reason = missing_engine()
     if reason is not None:
         required = os.environ.get("VAE_TEST_CONTAINER") == "required"
@@ -31,7 +31,7 @@ def engine() -> None:
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
-    """The service as `docker compose up` starts it, with nothing set."""
+    """The service as `docker compose up` starts it without settings."""
     bundles = tmp_path_factory.mktemp("bundles")
     # Writable for everyone, so that only the read-only mount can refuse.
     bundles.chmod(0o777)
@@ -41,7 +41,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Composed]:
-    """The service with bundles of one's own instead of the shipped ones."""
+    """The service with the test's bundles instead of the shipped ones."""
     arithmetic_bundle.write(tmp_path)
     for path in (tmp_path, *tmp_path.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
@@ -50,7 +50,7 @@ def own(tmp_path: Path) -> Iterator[Composed]:
 
 
 def test_it_answers_the_verbs(shipped: Composed) -> None:
-    """Ready, healthy, and each verb answers for the bundled model."""
+    """The service is ready and healthy, and every verb works with the bundled model."""
     with httpx.Client(base_url=shipped.address) as client:
         ready = {"status": "ready", "problems": [], "warnings": []}
         assert client.get("/readyz").json() == ready
@@ -69,7 +69,7 @@ def test_it_answers_the_verbs(shipped: Composed) -> None:
 
 
 def test_it_may_do_nothing_but_serve(shipped: Composed) -> None:
-    """Not root, no capabilities, no new privileges, and no file of the image can change."""
+    """It runs without root, capabilities or new privileges, and can't write to the image."""
     assert shipped.execute("id", "-u").stdout.strip() == "10001"
     status = shipped.execute("cat", "/proc/1/status").stdout
     lines = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
@@ -82,20 +82,20 @@ def test_it_may_do_nothing_but_serve(shipped: Composed) -> None:
 
 
 def test_it_has_no_torch(shipped: Composed) -> None:
-    """The image carries neither torch nor anything of CUDA."""
+    """The image contains neither torch nor CUDA libraries."""
     packages = shipped.execute("ls", "/opt/vaeserve/lib/python3.11/site-packages").stdout.split()
     assert "onnxruntime" in packages
     assert [name for name in packages if name.startswith(("torch", "nvidia"))] == []
 
 
-def test_it_serves_bundles_of_ones_own(own: Composed) -> None:
-    """With VAE_REPOSITORY=/bundles the mounted bundles are served, and only they."""
+def test_it_serves_mounted_bundles(own: Composed) -> None:
+    """With VAE_REPOSITORY=/bundles it serves only the mounted bundles."""
     models = httpx.get(f"{own.address}/models").raise_for_status().json()
     assert [model["name"] for model in models["models"]] == ["arithmetic"]
 
 
 def test_stop_answers_what_is_running_and_exits_0(own: Composed) -> None:
-    """A request under way when `docker stop` comes is answered; the service ends by itself."""
+    """The service finishes a running request after `docker stop`, then exits by itself."""
     body = json.dumps({"n": 3}).encode()
     head = (
         f"POST /sample HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
@@ -117,7 +117,7 @@ def test_stop_answers_what_is_running_and_exits_0(own: Composed) -> None:
 
 @pytest.mark.parametrize("profile", ["", "gpu", "train"])
 def test_the_compose_file_is_valid_with_every_profile(profile: str) -> None:
-    """`docker compose config` takes the file whichever profile is on."""
+    """`docker compose config` accepts the file with each profile."""
     options = ("--profile", profile) if profile else ()
     services = docker("compose", *options, "config", "--services").stdout.split()
     assert "serve" in services

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, spoken by Triton's own clients with a server on a port."""
+"""Triton's own clients speak the Open Inference Protocol with a running server."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ def tensor(name: str, rows: Floats, *, binary: bool = True) -> triton.InferInput
 
 
 def levels(*values: float) -> Floats:
-    """Images of one level each."""
+    """Images of one grey level each."""
     return np.repeat(np.array(values, np.float32), SIZE * SIZE).reshape(-1, 1, SIZE, SIZE)
 
 
 def test_health(client: triton.InferenceServerClient) -> None:
-    """The server and its models are live and ready; what is not there is not ready."""
+    """The server and its models are live and ready; missing models are not."""
     assert client.is_server_live()
     assert client.is_server_ready()
     for kind in KINDS:
@@ -89,7 +89,7 @@ def test_health(client: triton.InferenceServerClient) -> None:
 
 
 def test_metadata(client: triton.InferenceServerClient) -> None:
-    """Server, models and configurations say what the models take and answer."""
+    """Metadata and configurations describe the inputs and outputs of the models."""
     served = client.get_server_metadata()
     assert served["name"] == "vaeserve"
     assert "model_repository" in served["extensions"]
@@ -122,7 +122,7 @@ def test_infer_in_every_form(
     request_compression: str | None,
     response_compression: str | None,
 ) -> None:
-    """JSON or bytes, compressed or not, each way: the same numbers, and the id comes back."""
+    """JSON and bytes, compressed or not, give the same numbers and repeat the id."""
     answer = client.infer(
         "arithmetic-reconstruct",
         image(levels(0.25, 0.5), binary=sent),
@@ -147,7 +147,7 @@ def test_infer_in_every_form(
 
 
 def test_infer_without_outputs_answers_all_of_them(client: triton.InferenceServerClient) -> None:
-    """Who names no output gets all in order, as bytes, and a custom parameter hurts nobody."""
+    """Without named outputs, all come in order as bytes; custom parameters have no effect."""
     answer = client.infer(
         "arithmetic-decoder",
         [tensor("latent", np.array([[2.5, 0]], np.float32))],
@@ -160,14 +160,14 @@ def test_infer_without_outputs_answers_all_of_them(client: triton.InferenceServe
 
 
 def test_async_infer_of_the_synchronous_client(client: triton.InferenceServerClient) -> None:
-    """Requests in flight beside each other are each answered with their own rows."""
+    """Concurrent requests each get their own rows."""
     waiting = [client.async_infer("arithmetic-encoder", image(levels(k / 32))) for k in range(32)]
     means = [one.get_result().as_numpy("mean")[0, 0] for one in waiting]
     assert means == [k / 32 for k in range(32)]
 
 
 def test_answers_are_those_of_the_graphs(client: triton.InferenceServerClient) -> None:
-    """The shipped bundle answers bit for bit what onnxruntime makes of its graphs."""
+    """Outputs of the shipped bundle equal those of onnxruntime bit for bit."""
     bundle = open_bundle(SHIPPED)
     encoder, decoder = Graph(bundle.read(ENCODER)), Graph(bundle.read(DECODER))
     rows = np.random.default_rng(7).random((5, 1, 28, 28), np.float32)
@@ -190,7 +190,7 @@ def test_answers_are_those_of_the_graphs(client: triton.InferenceServerClient) -
 
 
 def test_statistics_count_what_was_asked(client: triton.InferenceServerClient) -> None:
-    """Requests, rows, batches and failures of a model, and of it alone, add up."""
+    """Statistics count the requests, rows, batches and failures of each model alone."""
 
     def counts(name: str, version: str = "") -> dict[str, Any]:
         [entry] = client.get_inference_statistics(name, version)["model_stats"]
@@ -229,7 +229,7 @@ def test_statistics_count_what_was_asked(client: triton.InferenceServerClient) -
 def test_the_repository_is_listed_unloaded_and_loaded(
     client: triton.InferenceServerClient,
 ) -> None:
-    """Unloading any of a bundle's models takes all three away, and loading brings them back."""
+    """Unloading one of a bundle's models unloads all three, and loading restores them."""
 
     def states() -> set[str]:
         index = client.get_model_repository_index()
@@ -274,7 +274,7 @@ ABSENT: dict[str, Callable[[Any], Any]] = {
 def test_what_is_not_there_is_told_in_words(
     client: triton.InferenceServerClient, name: str
 ) -> None:
-    """The client understands the refusal of every extension that is not advertised."""
+    """The client understands the error for every extension that is not advertised."""
     with pytest.raises(InferenceServerException, match=r"\[404\] there is nothing at /v2/"):
         ABSENT[name](client)
 
@@ -296,7 +296,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_refusal_is_told_in_words(client: triton.InferenceServerClient, name: str) -> None:
-    """What can't be answered says so through the client, and the next request is answered."""
+    """An invalid request raises the client's error, and the next request succeeds."""
     changes, words = REFUSED[name]
     for given in changes.get("inputs", ()):
         given.set_data_from_numpy(np.zeros((1, 1, 4, 4), np.float16))
@@ -308,7 +308,7 @@ def test_a_refusal_is_told_in_words(client: triton.InferenceServerClient, name: 
 
 @in_loop
 async def test_every_call_of_the_asynchronous_client(live: tuple[Server, int]) -> None:
-    """The whole surface once more, by aiohttp, which announces compression with every request."""
+    """The aiohttp client, which announces compression in every request, can call every route."""
     async with asynchronous(live) as client:
         assert await client.is_server_live()
         assert await client.is_server_ready()
@@ -343,7 +343,7 @@ async def test_every_call_of_the_asynchronous_client(live: tuple[Server, int]) -
 async def test_infer_by_the_asynchronous_client(
     live: tuple[Server, int], sent: str | None, received: str | None
 ) -> None:
-    """Bytes and JSON, with both kinds of compression and without."""
+    """Bytes and JSON work with both kinds of compression and without."""
     async with asynchronous(live) as client:
         for binary in (True, False):
             answer = await client.infer(
@@ -360,7 +360,7 @@ async def test_infer_by_the_asynchronous_client(
 
 @in_loop
 async def test_callers_who_share_batches_get_their_own_rows(live: tuple[Server, int]) -> None:
-    """Of 300 concurrent requests of one to three rows, each gets the answers to its own."""
+    """Each of 300 concurrent requests of one to three rows gets its own results."""
     random = np.random.default_rng(3)
     asked = [
         random.random((int(random.integers(1, 4)), 1, SIZE, SIZE), np.float32) for _ in range(300)
@@ -378,7 +378,7 @@ async def test_callers_who_share_batches_get_their_own_rows(live: tuple[Server, 
 
 
 def resident(process: Server) -> int:
-    """Bytes of the server's memory."""
+    """The server's memory in bytes."""
     fields = Path(f"/proc/{process.process.pid}/statm").read_text().split()
     return int(fields[1]) * 4096
 
@@ -393,7 +393,7 @@ def _narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, 
 
 
 def error_of(response: bytes) -> str:
-    """The sentence of a response's error, once it was found to be the only member."""
+    """Checks that `error` is the only member, and returns its sentence."""
     document = json.loads(response.partition(b"\r\n\r\n")[2])
     assert list(document) == ["error"]
     sentence: str = document["error"]
@@ -406,7 +406,7 @@ def request(*headers: str, body: bytes = b"") -> bytes:
 
 
 def test_memory_does_not_grow_with_refused_requests(narrow: tuple[Server, int]) -> None:
-    """Bombs, long JSON, lists without end and tensors that don't add up leave nothing behind."""
+    """Decompression bombs, long JSON, deep lists and inconsistent tensors leak no memory."""
     process, port = narrow
     infer = f"http://127.0.0.1:{port}/v2/models/arithmetic-encoder/infer"
     json_ = b'{"inputs":[' + b"[]," * MiB + b"[]]}"
@@ -435,21 +435,21 @@ def test_memory_does_not_grow_with_refused_requests(narrow: tuple[Server, int]) 
 
 
 def test_a_body_that_is_announced_too_large_is_refused_at_once(narrow: tuple[Server, int]) -> None:
-    """The answer does not wait for the body, and is the protocol's."""
+    """The protocol's error comes before the body has arrived."""
     answer = exchange(narrow[1], request(f"Content-Length: {8 * MiB}", "Expect: 100-continue"))
     assert answer.startswith(b"HTTP/1.1 413")
     assert str(4 * MiB) in error_of(answer)
 
 
 def test_a_large_body_that_is_sent_all_the_same_is_answered(narrow: tuple[Server, int]) -> None:
-    """A client that writes everything before it reads gets its answer, not a broken pipe."""
+    """A client that writes its whole body before it reads gets a response, not a broken pipe."""
     answer = exchange(narrow[1], request(f"Content-Length: {8 * MiB}", body=bytes(8 * MiB)))
     assert answer.startswith(b"HTTP/1.1 413")
     assert "4194304" in error_of(answer)
 
 
 def test_a_body_that_never_ends_is_given_up(narrow: tuple[Server, int]) -> None:
-    """A body that stops arriving is a 408 of the protocol when the deadline has passed."""
+    """A body that stops arriving gets the protocol's 408 after the deadline."""
     answer = exchange(narrow[1], request("Content-Length: 100", body=b"{"))
     assert answer.startswith(b"HTTP/1.1 408")
     assert "2 s" in error_of(answer)

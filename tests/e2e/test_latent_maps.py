@@ -28,7 +28,7 @@ PNG = "image/png"
 
 @pytest.fixture(scope="module", name="workdir")
 def _workdir(tmp_path_factory: pytest.TempPathFactory) -> Workdir:
-    """A tiny run with a latent map, after all stages; not to be changed."""
+    """A tiny run with a latent map, after all stages; read-only."""
     folder = tmp_path_factory.mktemp("maps")
     config = runs.config(
         folder, MODEL, "epochs=2", "evaluation.pictures=10", "evaluation.reference_pictures=5"
@@ -56,7 +56,7 @@ async def told(client: httpx.AsyncClient, verb: str, **request: Any) -> dict[str
 
 
 def test_the_bundle_states_the_map(workdir: Workdir) -> None:
-    """Manifest, posterior and KL have the map's shape or its number of values."""
+    """Manifest, posterior and KL have the shape of the map, or its number of values."""
     manifest = open_bundle(workdir.bundles / "digits" / "1").manifest
     with np.load(workdir.posterior) as arrays:
         mean, logvar = arrays["mean"], arrays["logvar"]
@@ -73,7 +73,7 @@ def test_the_bundle_states_the_map(workdir: Workdir) -> None:
 
 
 def test_the_figures_are_drawn(workdir: Workdir) -> None:
-    """Traversals and the latent space take a map's values one by one."""
+    """Traversals and the latent space treat the map's values as separate dimensions."""
     names = {path.stem for path in workdir.figures.iterdir()}
 
     assert names == {"loss", "latent", "reconstructions", "samples", "traversals"}
@@ -104,7 +104,7 @@ async def test_every_verb_answers_maps(workdir: Workdir) -> None:
 
 @in_loop
 async def test_the_reference_is_of_what_is_served(workdir: Workdir) -> None:
-    """`/score` compares a bound with the stored ones, which were computed with maps too."""
+    """`/score` ranks a bound among the stored ones, which were also computed with maps."""
     async with serving(workdir.bundles) as client:
         scored = await told(client, "score", files=files(3))
 

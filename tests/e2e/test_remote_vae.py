@@ -1,4 +1,4 @@
-"""diffusers' own client against a running server: every mode, and what torch computes."""
+"""diffusers' own client calls a running server in every mode, and results equal torch's."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def latents(*shape: int, seed: int = 0) -> Tensor:
 
 
 def decoded(vae: Any, rows: Tensor, *, scaling: float = SCALING, shift: float = SHIFT) -> Tensor:
-    """What diffusers' pipelines decode."""
+    """Decodes as diffusers' pipelines do."""
     with torch.no_grad():
         sample: Tensor = vae.decode(rows.float() / scaling + shift).sample
     return sample
 
 
 def shown(sample: Tensor) -> NDArray[np.uint8]:
-    """What diffusers' image processor makes of it: uint8 [n, h, w, c]."""
+    """Converts to uint8 [n, h, w, c] with diffusers' image processor."""
     unit = VaeImageProcessor().postprocess(sample, output_type="np")
     grey: NDArray[np.uint8] = (unit * 255).round().astype("uint8")
     return grey
@@ -63,7 +63,7 @@ def drawn(width: int, height: int) -> Image.Image:
 
 
 def mode(vae: Any, image: Image.Image) -> Tensor:
-    """The posterior's mode of an image whose size fits, neither shifted nor scaled."""
+    """The posterior's mode of an image of a valid size, without shift or scaling."""
     pixels = torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy()).float()
     with torch.no_grad():
         found: Tensor = vae.encode(pixels[None] / 127.5 - 1).latent_dist.mode()
@@ -74,7 +74,7 @@ def mode(vae: Any, image: Image.Image) -> Tensor:
 def test_decode_to_a_tensor_is_what_torch_computes(
     url: str, vae: Any, shape: tuple[int, ...]
 ) -> None:
-    """Pixels come as numbers [n, c, h, w], neither clamped nor brought to 0 … 1."""
+    """Pixels are returned as numbers [n, c, h, w], not clamped and not mapped to 0 … 1."""
     rows = latents(*shape)
     answer = remote_decode(f"{url}/decode", rows, output_type="pt", return_type="pt", **FACTORS)
 
@@ -85,7 +85,7 @@ def test_decode_to_a_tensor_is_what_torch_computes(
 def test_half_precision_is_answered_in_kind(
     url: str, vae: Any, dtype: torch.dtype, bits: int
 ) -> None:
-    """Latents of 16 bits are read, and the pixels have their type and lose nothing else."""
+    """16-bit latents are accepted, and pixels have the same type and no other error."""
     rows = latents(2, 4, 6, 6).to(dtype)
     answer = remote_decode(f"{url}/decode", rows, output_type="pt", return_type="pt", **FACTORS)
     wanted = decoded(vae, rows)
@@ -106,7 +106,7 @@ def test_half_precision_is_answered_in_kind(
 def test_the_client_says_how_latents_are_scaled(
     url: str, vae: Any, sent: dict[str, Any], scaling: float, shift: float
 ) -> None:
-    """Factors that are sent hold; without them nothing is scaled."""
+    """The request's factors apply; without them nothing is scaled."""
     rows = latents(1, 4, 6, 6)
     answer = remote_decode(f"{url}/decode", rows, output_type="pt", return_type="pt", **sent)
 
@@ -116,7 +116,7 @@ def test_the_client_says_how_latents_are_scaled(
 
 @pytest.mark.filterwarnings("ignore:.*`do_scaling` is deprecated:FutureWarning")
 def test_do_scaling_asks_for_the_factors_of_the_model(url: str, vae: Any) -> None:
-    """The deprecated flag alone, the client's default, takes those of the manifest."""
+    """The deprecated flag alone, the client's default, applies the manifest's factors."""
     rows = latents(1, 4, 6, 6)
     answer = remote_decode(f"{url}/decode", rows, output_type="pt", return_type="pt")
 
@@ -124,7 +124,7 @@ def test_do_scaling_asks_for_the_factors_of_the_model(url: str, vae: Any) -> Non
 
 
 def test_decode_to_bytes_of_images(url: str, vae: Any) -> None:
-    """With partial_postprocess the tensor is uint8 [n, h, w, c], and makes images as it is."""
+    """With partial_postprocess the tensor is uint8 [n, h, w, c], ready to show."""
     rows = latents(2, 4, 6, 5)
     options = FACTORS | {"output_type": "pt", "partial_postprocess": True}
     images = remote_decode(f"{url}/decode", rows, return_type="pil", **options)
@@ -137,7 +137,7 @@ def test_decode_to_bytes_of_images(url: str, vae: Any) -> None:
 
 
 def test_decode_for_a_processor(url: str, vae: Any) -> None:
-    """Numbers in −1 … 1 are what diffusers' image processor takes."""
+    """diffusers' image processor accepts the numbers in −1 … 1."""
     rows = latents(1, 4, 6, 5)
     answer = remote_decode(
         f"{url}/decode", rows, processor=VaeImageProcessor(), output_type="pt", **FACTORS
@@ -148,7 +148,7 @@ def test_decode_for_a_processor(url: str, vae: Any) -> None:
 
 
 def test_pil_with_a_processor_is_a_tensor(url: str, vae: Any) -> None:
-    """What the client asks for videos: numbers in 0 … 1, which it makes images of."""
+    """With a processor the client gets numbers in 0 … 1, and makes images of them."""
     rows = latents(2, 4, 6, 5)
     options = FACTORS | {"processor": VaeImageProcessor(), "output_type": "pil"}
     images = remote_decode(f"{url}/decode", rows, **options)
@@ -165,7 +165,7 @@ def test_pil_with_a_processor_is_a_tensor(url: str, vae: Any) -> None:
 def test_decode_to_a_image_file(
     url: str, vae: Any, image_format: Any, name: str, limit: int
 ) -> None:
-    """The answer is a file of the wanted format; PNG loses nothing."""
+    """The response is a file of the requested format; PNG is lossless."""
     rows = latents(1, 4, 8, 6)
     answer = remote_decode(f"{url}/decode", rows, image_format=image_format, **FACTORS)
     difference = np.abs(np.asarray(answer).astype(int) - shown(decoded(vae, rows))[0])
@@ -177,7 +177,7 @@ def test_decode_to_a_image_file(
 
 
 def test_packed_latents_are_unpacked(url: str, vae: Any) -> None:
-    """Squares of 2×2 entries in one, as Flux has them, with the image's height and width."""
+    """Latents packed in squares of 2×2, as in Flux, decode with the image's height and width."""
     rows = latents(1, 4, 6, 8)
     packed = rows.view(1, 4, 3, 2, 4, 2).permute(0, 2, 4, 1, 3, 5).reshape(1, 12, 16).contiguous()
     options = FACTORS | {"output_type": "pt", "return_type": "pt"}
@@ -195,7 +195,7 @@ def test_packed_latents_are_unpacked(url: str, vae: Any) -> None:
 def test_encode_a_image(
     url: str, vae: Any, sent: dict[str, Any], scaling: float, shift: float
 ) -> None:
-    """The posterior's mode, shifted and scaled as the client says, of a PNG without a type."""
+    """A PNG without a content type is encoded to the mode, with the client's shift and scale."""
     image = drawn(20, 12)
     answer = remote_encode(f"{url}/encode", image, **sent)
 
@@ -204,7 +204,7 @@ def test_encode_a_image(
 
 
 def test_an_odd_size_is_cropped_around_the_centre(url: str, vae: Any) -> None:
-    """An image keeps its pixels and loses what is beyond the multiple, as a tensor does."""
+    """Images and tensors are cropped to the multiple and otherwise unchanged."""
     image = drawn(21, 13)
     wanted = (mode(vae, image.crop((0, 0, 20, 12))) - SHIFT) * SCALING
     tensor = torch.from_numpy(np.asarray(image).transpose(2, 0, 1)[None].copy())
@@ -215,7 +215,7 @@ def test_an_odd_size_is_cropped_around_the_centre(url: str, vae: Any) -> None:
 
 
 def test_there_and_back(url: str, vae: Any) -> None:
-    """What encode answers is what decode takes, in half precision too."""
+    """decode accepts the result of encode, also in half precision."""
     image = drawn(32, 24)
     tensor = torch.from_numpy(np.asarray(image).transpose(2, 0, 1)[None].copy()).float()
     there = remote_encode(f"{url}/encode", (tensor / 127.5 - 1).half(), **FACTORS)
@@ -227,7 +227,7 @@ def test_there_and_back(url: str, vae: Any) -> None:
 
 
 def test_callers_with_different_sizes_at_once(url: str, vae: Any) -> None:
-    """Each gets the pixels of their own latents, whatever else is in work."""
+    """Concurrent requests each get the pixels of their own latents."""
     sizes = [(4, 4), (9, 7), (16, 3), (4, 4), (12, 12), (9, 7)] * 4
     rows = [latents(1, 4, *size, seed=seed) for seed, size in enumerate(sizes)]
 
@@ -255,13 +255,13 @@ def test_callers_with_different_sizes_at_once(url: str, vae: Any) -> None:
 def test_what_is_refused_is_told_in_json(
     url: str, options: dict[str, Any], shape: tuple[int, ...], words: str
 ) -> None:
-    """The client raises the problem document, whose detail says what would be right."""
+    """The client raises the problem document with its detail."""
     with pytest.raises(RuntimeError, match=words):
         remote_decode(f"{url}/decode", latents(*shape), **FACTORS | options)
 
 
 def test_the_native_verbs_agree_with_the_protocol(url: str) -> None:
-    """`/encode` and `/decode` have the latents that the manifest scales, of any size."""
+    """`/encode` and `/decode` use the latents that the manifest scales, at every size."""
     base, image = url.removesuffix("/remote-vae"), drawn(20, 12)
     file = io.BytesIO()
     image.save(file, "PNG")
@@ -278,7 +278,7 @@ def test_the_native_verbs_agree_with_the_protocol(url: str) -> None:
 
 
 def test_the_headers_are_those_that_the_client_reads(url: str) -> None:
-    """`shape` is a JSON list and `dtype` torch's name, beside who answered and how long it took."""
+    """The headers have `shape` as a JSON list, torch's `dtype`, the model and the times."""
     rows = latents(1, 4, 4, 4).numpy().tobytes()
     query = "shape=1&shape=4&shape=4&shape=4&dtype=float32&output_type=pt&timeout=300"
     answer = httpx.post(f"{url}/decode?{query}", content=rows).raise_for_status()

@@ -1,4 +1,4 @@
-"""docs/training.md says what the code does: settings, stages, presets and files."""
+"""Compares docs/training.md with the code: settings, stages, presets and files."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ DOCUMENT = (runs.ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 
 
 def rows(header: str) -> list[list[str]]:
-    """The cells of the table whose first column is called `header`."""
+    """The cells of the table whose first column has the name `header`."""
     body = DOCUMENT.split(f"\n| {header} |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in body]
 
 
 def models_in(annotation: object) -> Iterator[type[BaseModel]]:
-    """The models that a field may hold: one, or all members of a union."""
+    """The models that a field may contain: one, or all members of a union."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
@@ -40,7 +40,7 @@ def models_in(annotation: object) -> Iterator[type[BaseModel]]:
 
 
 def settings(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every setting by its dotted key; those of a union's members one after another."""
+    """Every setting by its dotted key; the members of a union one after another."""
     for name, field in model.model_fields.items():
         nested = list(models_in(field.annotation))
         for part in nested:
@@ -50,7 +50,7 @@ def settings(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fi
 
 
 def default_of(key: str) -> object:
-    """The value that a setting has when nothing is set."""
+    """The default of a setting."""
     found: object = TrainingConfig()
     for part in key.split("."):
         found = getattr(found, part, None)
@@ -62,7 +62,7 @@ FIELDS = dict(settings(TrainingConfig))
 
 
 def test_every_setting_is_documented() -> None:
-    """The table lists exactly the settings that there are, each with a meaning."""
+    """The table lists exactly the settings, each with a meaning."""
     assert list(DOCUMENTED) == list(dict.fromkeys(FIELDS))
     assert all(meaning for _, _, meaning in rows("setting"))
 
@@ -79,7 +79,7 @@ def test_defaults_are_documented(key: str) -> None:
 
 
 def test_the_sweep_of_the_document_can_be_made(tmp_path: Path) -> None:
-    """The example is a sweep whose trials can be compared."""
+    """The example is a valid sweep with comparable trials."""
     path = tmp_path / "learning.toml"
     path.write_text(DOCUMENT.split("```toml\n# learning.toml\n", 1)[1].split("```", 1)[0])
 
@@ -95,12 +95,12 @@ def test_every_stage_is_documented() -> None:
 
 
 def test_every_preset_is_documented() -> None:
-    """The table lists the presets that ship."""
+    """The table lists the shipped presets."""
     assert sorted(row[0].strip("`") for row in rows("preset")) == preset_names()
 
 
 def test_the_documented_networks_train(tmp_path: Path) -> None:
-    """The preset and the file of networks of one's own, as printed, become a bundle."""
+    """The printed preset and custom networks train to a bundle."""
     section = DOCUMENT.split("\n## Networks of your own\n", 1)[1].split("\n## ", 1)[0]
     for language, name in (("toml", "mine.toml"), ("python", "my_nets.py")):
         (code,) = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
@@ -123,7 +123,7 @@ def test_the_documented_networks_train(tmp_path: Path) -> None:
 
 
 def test_the_files_of_a_run_are_documented(finished: Workdir) -> None:
-    """A finished workdir holds what the table of stages says, and nothing else."""
+    """A finished workdir contains exactly the files that the table of stages lists."""
     told = {
         name.split("/")[0] for row in rows("stage") for name in re.findall(r"`([^`]+)`", row[1])
     }

@@ -75,7 +75,7 @@ def test_equal_contents_make_equal_files() -> None:
     assert whole([b"a", b"b"]) == whole([b"a", b"b"])
 
 
-@pytest.mark.skipif(not shutil.which("unzip"), reason="Info-ZIP is not installed")
+@pytest.mark.skipif(not shutil.which("unzip"), reason="apt-get install unzip")
 def test_info_zip_reads_it(tmp_path: Path) -> None:
     """`unzip -t` finds no fault, 64-bit records included."""
     path = tmp_path / "many.zip"

@@ -12,7 +12,7 @@ from benchmarks.servers.ours import running, vaeserve
 from tests import arithmetic_bundle
 
 
-@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed; apt-get install wrk")
 def test_nobody_fails_beside_those_who_misbehave(tmp_path: Path) -> None:
     """Every ordinary request is answered, and no rude one meets with a defect of the service."""
     bundle = arithmetic_bundle.write(tmp_path)

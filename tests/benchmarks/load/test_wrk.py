@@ -77,7 +77,7 @@ def url() -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed; apt-get install wrk")
 def test_the_request_arrives_as_described(url: str) -> None:
     """Method, headers and a body of any bytes reach the server, so that nothing is refused."""
     _Echo.expected = Workload("any", "/path?x=1", "image/png", bytes(range(256)), "image/webp")
@@ -86,7 +86,7 @@ def test_the_request_arrives_as_described(url: str) -> None:
     assert load.errors == 0
 
 
-@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed; apt-get install wrk")
 def test_no_answer_at_all_is_an_error() -> None:
     """A server that answers nothing has no latency, unless that was expected."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
