@@ -19,10 +19,9 @@ from app.api.dependencies import Context
 from app.concurrency import Offload
 from app.errors import ServiceError
 from app.http import problems
-from app.http.access_lines import AccessLines
-from app.http.access_log import AccessLog
+from app.http.access_log import AccessLines, AccessLog
 from app.http.body_limit import BodyLimit
-from app.http.head import HeadAsGet
+from app.http.routing import HeadAsGet
 from app.inference.admission import Admission
 from app.inference.batcher import BatchReport
 from app.inference.engine import Engine
@@ -110,6 +109,7 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
         lifespan=partial(_lifespan, context, lanes, _following(settings, roots, registry)),
     )
     app.state.context = context
+    app.state.oip_statistics = statistics
     _add_openapi(app, registry)
     _add_handlers(app)
     # The hot routes first, and not by include_router: it matches routers and then routes again.

@@ -21,7 +21,7 @@ from training.config.overrides import Override, parse_override
 from training.config.run import TrainingConfig
 from training.data.dataset import load_data
 from training.errors import ConfigError, InterruptedTrainingError, NotFiniteError
-from training.fit.trainer import fit
+from training.fit.fit import fit
 from training.sweep.plan import identity, require_comparable
 from training.sweep.spec import Sweep
 from training.sweep.study import distribution, open_study, sampler
