@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-_OF_ALL_COMMANDS = frozenset({"-h", "--help", "--version"})
+_GLOBAL_OPTIONS = frozenset({"-h", "--help", "--version"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -13,8 +13,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["serve"]:
         del given[0]
-    elif given and (given[0] in _OF_ALL_COMMANDS or not given[0].startswith("-")):
-        # Each imported late, as neither needs what the other brings.
+    elif given and (given[0] in _GLOBAL_OPTIONS or not given[0].startswith("-")):
+        # Imported here, because serving does not need the commands, nor they the server.
         from app.cli.main import main as run
 
         return run(given)

@@ -339,3 +339,21 @@ def test_every_worker_follows_the_repository(tmp_path: Path) -> None:
         old = httpx.post(f"http://127.0.0.1:{port}/sample", params={"version": 1})
         assert (old.status_code, old.json()["code"]) == (404, "unknown_version")
         assert process.stop() == 0
+
+
+def test_every_worker_unloads_and_loads_over_http(tmp_path: Path) -> None:
+    """One request reaches both workers; one that replaces a dead worker stays unloaded as well."""
+    arithmetic_bundle.write(tmp_path)
+    with server(tmp_path, VAE_WORKERS="2", VAE_REPOSITORY_API="true") as (process, port):
+        process.wait_for("all workers are ready")
+        models = f"http://127.0.0.1:{port}/v2/repository/models/arithmetic-decoder"
+        assert httpx.post(f"{models}/unload").status_code == 200
+        assert samples(port, 8) == {503}
+        os.kill(workers(process)[1], signal.SIGKILL)
+        process.wait_for("ended by SIGKILL")
+        while process.wait_for("Application startup complete")["worker"] != 1:
+            pass
+        assert samples(port, 8) == {503}
+        assert httpx.post(f"{models}/load").status_code == 200
+        assert samples(port, 8) == {200}
+        assert process.stop() == 0
