@@ -27,8 +27,8 @@ from training.errors import (
     StageError,
 )
 from training.fit.checkpoint import read_weights
-from training.fit.state import State
 from training.fit.fit import fit
+from training.fit.state import State
 from training.workdir import Workdir, read_json
 
 MID_EPOCH = 25
