@@ -67,14 +67,14 @@ def loads(cells: Sequence[Cell]) -> Table:
         *("workload", "system", "conn.", "CPU µs a request", "beyond the engine's"),
         *("requests/s", "ours over it", "p50 ms", "p99 ms", "errors"),
     )
-    return Table("Under load, each system's runs taking turns", head, rows, texts=2)
+    return Table("All loads", head, rows, texts=2)
 
 
 def unanswered(found: Sequence[Unanswered]) -> Table:
     """Who was too slow for which load."""
     rows = [(one.workload, one.system, str(one.connections), f"{one.seconds:g}") for one in found]
     head = ("workload", "system", "conn.", "seconds without an answer")
-    return Table("Not measured, for want of an answer in one of the rounds", head, rows, texts=2)
+    return Table("Loads without a response in one of the rounds", head, rows, texts=2)
 
 
 def summary(cells: Sequence[Cell]) -> Table:
@@ -127,7 +127,7 @@ def open_loops(levels: Sequence[OpenLoop]) -> Table:
         *("service time ms", "p99 over it", "errors", "client's CPU µs"),
         *("capacity", "by wrk"),
     )
-    return Table("Fixed rate of arrivals, latency from when a request was due", head, rows, texts=2)
+    return Table("Fixed arrival rates, latency from when a request was due", head, rows, texts=2)
 
 
 def mixed(found: Sequence[Mixed]) -> Table:
@@ -145,12 +145,14 @@ def mixed(found: Sequence[Mixed]) -> Table:
         )
         for one in found
     ]
-    names = f"{found[0].small} beside {found[0].large}" if found else ""
+    names = f"16 clients of {found[0].small}, one of {found[0].large}" if found else ""
     head = (
         *("system", "p99 alone ms", "p99 beside ms", "ratio", "requests/s alone"),
         *("requests/s beside", "large p50 ms", "errors"),
     )
-    return Table(f"16 clients of {names} of one client", head, rows)
+    return Table(
+        f"Small requests beside large ones: 16 clients of {names} of one client", head, rows
+    )
 
 
 def starts(found: Sequence[Starts]) -> Table:
@@ -172,7 +174,7 @@ def starts(found: Sequence[Starts]) -> Table:
         *("system", "workload", "conn.", "starts", "lowest requests/s", "median", "highest"),
         "lowest over median",
     )
-    return Table("Many starts", head, rows, texts=2)
+    return Table("Repeated starts", head, rows, texts=2)
 
 
 def at_rest(footprints: Sequence[Footprint], loaded_pss: dict[str, int]) -> Table:
@@ -193,7 +195,7 @@ def at_rest(footprints: Sequence[Footprint], loaded_pss: dict[str, int]) -> Tabl
         *("system", "ready s", "first answer s", "idle CPU %", "PSS MB", "RSS MB"),
         "PSS MB after the loads",
     )
-    return Table("At rest, from the start of the process", head, rows)
+    return Table("Start, memory and idle CPU", head, rows)
 
 
 def engine(ceilings: Sequence[Ceiling], graph: str) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,15 +115,9 @@ def read(path: Path) -> TrainingResult:
     return result.parse(path, TrainingResult, _COMMAND)
 
 
-def sections(found: TrainingResult | None) -> Mapping[str, Table | str]:
-    """By name, what documents show; without a result, nothing."""
-    if found is None:
-        return {"training machine": "", "training loops": "", "training steps": ""}
-    return {
-        "training machine": f"```\n{measured_on(found)}\n```",
-        "training loops": loops(found.loops),
-        "training steps": steps(found.steps),
-    }
+def tables_of(found: TrainingResult) -> tuple[Table, Table]:
+    """Its tables, the loops first."""
+    return loops(found.loops), steps(found.steps)
 
 
 def _epoch(step: Spread) -> Spread:

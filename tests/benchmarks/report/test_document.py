@@ -13,7 +13,7 @@ from benchmarks.load import soak
 from benchmarks.load.soak import Slice, Soak
 from benchmarks.measure.comparison import Unanswered
 from benchmarks.measure.machine import Machine
-from benchmarks.report import document, result
+from benchmarks.report import document, plots, result
 from benchmarks.report.charts import Bar, Panel, svg, ticks
 from benchmarks.report.document import DOCS, Sources
 from benchmarks.report.result import ResultError
@@ -32,15 +32,24 @@ def soaked(*pss: int, errors: int = 0) -> Soak:
 
 
 def test_the_page_is_what_its_result_says() -> None:
-    """Nobody edits figures by hand: drawing the page and its charts anew changes nothing."""
+    """Nobody edits the generated page: writing it and its charts again changes nothing."""
     sources = document.read_sources(DOCS / "results")
-    page = (DOCS / "performance.md").read_text()
-    assert document.drawn(page, sources) == page
+    assert (DOCS / document.PAGE).read_text() == document.page(sources)
     folder = DOCS / "images" / "performance"
-    charts = document.charts(sources)
+    charts = plots.draw(sources.bench)
     assert {path.name: path.read_text() for path in folder.iterdir()} == charts
-    shown = set(re.findall(r"images/performance/([a-z-]+\.svg)", page))
-    assert set(charts) == shown
+    text = (DOCS / "performance.md").read_text()
+    assert set(charts) == set(re.findall(r"images/performance/([a-z-]+\.svg)", text))
+
+
+def test_links_to_the_page_name_its_sections() -> None:
+    """performance.md links to sections that the page has."""
+    headings = re.findall(r"^#+ (.*)$", (DOCS / document.PAGE).read_text(), re.MULTILINE)
+    anchors = {heading.lower().replace(" ", "-") for heading in headings}
+    text = (DOCS / "performance.md").read_text()
+    linked = set(re.findall(rf"{re.escape(document.PAGE)}#([a-z-]+)", text))
+    assert linked
+    assert linked <= anchors
 
 
 def test_the_kept_results_are_small() -> None:
@@ -48,69 +57,50 @@ def test_the_kept_results_are_small() -> None:
     assert all(path.stat().st_size < 200_000 for path in (DOCS / "results").iterdir())
 
 
-def test_sections_are_drawn_between_their_marks() -> None:
-    """What stood there goes, what stands around stays, and what was not measured is said."""
-    page = "before\n<!-- figures: heavy mixed -->\nold\n<!-- end -->\nafter\n"
-    page += "<!-- figures: soak -->\n<!-- end -->\n"
-    drawn = document.drawn(page, Sources(figures.result(), None))
-    assert drawn.startswith("before\n<!-- figures: heavy mixed -->\n\n| system |")
-    assert "| vaeserve | 20.0 [18.0 … 24.0] |" in drawn
-    assert "old" not in drawn
-    assert drawn.endswith(
-        "<!-- end -->\nafter\n<!-- figures: soak -->\n\nNot measured.\n\n<!-- end -->\n"
-    )
-    assert document.drawn(drawn, Sources(figures.result(), None)) == drawn
+def test_the_page_shows_what_was_measured() -> None:
+    """A table has a row for each system, and what was not measured is named."""
+    page = document.page(Sources(figures.result(), None))
+    assert "## The heavy model\n\n### At a glance" in page
+    assert "| vaeserve | 20.0 [18.0 … 24.0] |" in page
+    assert "## Soak\n\nNot measured.\n" in page
+    assert page.endswith("## Training\n\nNot measured.\n")
 
 
-def test_a_page_is_drawn_of_an_unfinished_run() -> None:
-    """A bundle that the run did not come to is not measured, and the page says how it ended."""
+def test_a_page_is_written_of_an_unfinished_run() -> None:
+    """The page says why the run ended early, and has no tables of bundles never reached."""
     unfinished = replace(figures.result(), bundles={}, ended_early="LoadError: wrk failed")
-    page = "<!-- figures: machine -->\n<!-- end -->\n"
-    page += "<!-- figures: small loads -->\n<!-- end -->\n"
-    drawn = document.drawn(page, Sources(unfinished, None))
-    assert "The run ended early: LoadError: wrk failed" in drawn
-    assert "<!-- figures: small loads -->\n\nNot measured.\n" in drawn
-    assert document.charts(Sources(unfinished, None)) == {}
+    page = document.page(Sources(unfinished, None))
+    assert "The run ended early: LoadError: wrk failed" in page
+    assert "model" not in page.split("## Settings")[1]
+    assert plots.draw(unfinished) == {}
 
 
-def test_what_is_missing_among_the_bars_is_said_there() -> None:
-    """A bar without a verdict is not simply gone when the service gave no answer."""
+def test_loads_without_a_response_are_named_below_the_targets() -> None:
+    """A target without a verdict does not vanish when the service sent no response."""
     whole = figures.result()
     lost = Unanswered(OURS, "/sample n=1024", 4, 2.0)
     whole.bundles["heavy"].unanswered[:] = [lost]
     whole.bundles["small"].unanswered.clear()
-    drawn = document.drawn("<!-- figures: bars -->\n<!-- end -->\n", Sources(whole, None))
-    assert drawn.endswith(
-        "|\n\nNot measured: vaeserve, heavy, /sample n=1024, 4 connections, gave no answer in 2 s."
-        "\n\n<!-- end -->\n"
-    )
-
-
-def test_an_unknown_section_is_named() -> None:
-    """A typing error in the page is not taken for figures that are missing."""
-    with pytest.raises(ResultError, match="'heavy moxed'"):
-        document.drawn(
-            "<!-- figures: heavy moxed --><!-- end -->".replace("--><", "-->\n<"),
-            Sources(figures.result(), None),
-        )
+    page = document.page(Sources(whole, None))
+    assert (
+        "|\n\nNot measured: vaeserve, heavy, /sample n=1024, 4 connections. "
+        "It sent no response within 2 s.\n\n## Settings"
+    ) in page
 
 
 def test_results_are_kept_by_their_kind(tmp_path: Path) -> None:
     """A bench's and a soak's result are told apart, and drawn into one page with its charts."""
     docs = tmp_path / "docs"
     docs.mkdir()
-    (docs / "performance.md").write_text(
-        "<!-- figures: soak -->\n<!-- end -->\n<!-- figures: machine -->\n<!-- end -->\n"
-    )
     bench, soaking = result.write(figures.result(), tmp_path), tmp_path / "any.json"
     soaking.write_bytes(soak.dumps(soaked(100, 100)))
     kept = [document.keep(path, docs).name for path in (bench, soaking)]
     assert kept == ["bench.json", "soak.json"]
     written = document.write(docs)
     assert {path.name for path in written} == {
-        *("performance.md", "requests.svg", "cpu.svg", "fixed-rates.svg")
+        *(document.PAGE, "requests.svg", "cpu.svg", "fixed-rates.svg")
     }
-    page = (docs / "performance.md").read_text()
+    page = (docs / document.PAGE).read_text()
     assert "2000 requests, 0 errors" in page
     assert "a processor" in page
 
