@@ -189,7 +189,8 @@ def examine(metrics: EpochMetrics, *, warmed_up: bool) -> list[Finding]:
                 f"{active} of {dimensions} latent dimensions are active, so images don't depend "
                 "on the latent. Train again with a lower objective.kl_start and a longer "
                 f"objective.kl_warmup{free_bits}, or a lower objective.beta. A Gaussian likelihood "
-                "needs a smaller or a learned scale.",
+                "needs a smaller or a learned scale. A custom likelihood must be a sum over "
+                "pixels, not a mean.",
             )
         ]
     if active < _FEW_ACTIVE * dimensions:
