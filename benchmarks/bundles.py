@@ -55,7 +55,7 @@ from model.noise import Purpose
 from model.pixels import Floats
 from model.runtime import Graph
 from training.bundle.bundle import golden_tolerance
-from training.commit import git_commit
+from training.system import git_commit
 from training.export.graphs import (
     OPSET,
     PARITY_BATCHES,

@@ -1,57 +1,56 @@
-"""What can go wrong in training and is the user's to mend: each text says what would be right."""
+"""Errors that a user can fix; each message says what went wrong and what would be right."""
 
 from __future__ import annotations
 
 
 class TrainingError(Exception):
-    """Base of everything below; the command line prints its text and exits with `exit_code`."""
+    """Base of all errors below. The command line prints the message and exits with `exit_code`."""
 
     exit_code = 1
 
 
 class ConfigError(TrainingError):
-    """A preset, a setting or an argument that can't be used; names the key and the file."""
+    """A preset, setting or argument is invalid; the message names the key and its file."""
 
     exit_code = 2
 
 
 class DataError(TrainingError):
-    """Images that can't be trained on; names them and the setting to change."""
+    """Images can't be used; the message names them and the setting to change."""
 
     exit_code = 2
 
 
 class ForeignModelError(TrainingError):
-    """A model from elsewhere that can't be imported; says what is missing or not supported."""
+    """A model from another project can't be imported; the message names what isn't supported."""
 
     exit_code = 2
 
 
 class StageError(TrainingError):
-    """A stage whose input files are missing or don't belong together."""
+    """Files of an earlier stage are missing, damaged or from different runs; names the stage."""
 
     exit_code = 2
 
 
 class NotFiniteError(TrainingError):
-    """The loss or the gradient is infinite or not a number."""
+    """The loss, a gradient or a weight is infinite or NaN; names the settings to lower."""
 
 
 class DivergedError(NotFiniteError):
-    """The loss jumped far beyond its running range and stayed there: no overflow yet, and no
-    model either, so that whatever outlives the one outlives the other."""
+    """The loss jumped far above its running mean and stayed there, without overflowing."""
 
 
 class ParityError(TrainingError):
-    """An exported graph that does not compute what the trained network computes."""
+    """An exported graph computes other values than the trained network."""
 
 
 class DiskError(TrainingError):
-    """The disk refused a write; what was there before is still whole."""
+    """A write to disk failed; the previous file is unchanged."""
 
 
 class InterruptedTrainingError(TrainingError):
-    """Training was told to stop, and has left a checkpoint to resume from."""
+    """A signal stopped training; the message says whether a checkpoint exists to resume from."""
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)

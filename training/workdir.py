@@ -1,4 +1,4 @@
-"""One run's folder: the names of its files, and writes that happen as a whole or not at all."""
+"""The folder of a run: its file names, and atomic writes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from training.config.run import TrainingConfig
 from training.errors import ConfigError, DiskError, StageError
 
 _OF_A_MACHINE = frozenset({"threads", "device", "channels_last", "compile"})
-"""Settings that decide the weights' last bits while they are trained, and nothing afterwards."""
+"""Settings that affect only the last bits of the weights, and nothing after training."""
 
 
 class Workdir:
-    """The files of one run, in the order in which the stages write them."""
+    """The files of a run, in the order in which the stages write them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -48,7 +48,7 @@ class Workdir:
         self.bundles = folder / "bundles"
 
     def read_config(self, overrides: Sequence[str] = ()) -> TrainingConfig:
-        """The configuration that `fit` ran with; later stages may change what is theirs.
+        """Reads the configuration of `fit`; later stages may override their own settings.
 
         Raises:
             ConfigError: an override that would have changed the trained weights.
@@ -65,10 +65,10 @@ class Workdir:
         return changed
 
     def require(self, path: Path, stage: str) -> Path:
-        """`path`, if the stage that writes it has run.
+        """Returns `path` if the stage that writes it has run.
 
         Raises:
-            StageError: the file is not there; names the stage to run first.
+            StageError: the file is missing; names the stage to run first.
         """
         if not path.exists():
             msg = f"{path}: missing; run `vaetrain {stage}` on this workdir first"
@@ -104,11 +104,11 @@ class Workdir:
 
 @contextmanager
 def sole_use(folder: Path) -> Iterator[None]:
-    """Keeps other runs out of a workdir until the end, which a killed process reaches too.
+    """Locks a workdir against other runs; the lock ends with the process.
 
     Raises:
         DiskError: the folder can't be written to.
-        StageError: a run is going on there.
+        StageError: another process trains there.
     """
     path = folder / ".lock"
     try:
@@ -191,5 +191,5 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def disk_error(path: Path, error: OSError) -> DiskError:
-    """The sentence for a write that failed."""
+    """The error for a failed write."""
     return DiskError(f"{path}: not written: {error.strerror or error}")

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from model.cores import available_cores
-from training.commit import git_commit
+from training.system import git_commit
 
 _PACKAGES = (
     *("vaeserve", "fastapi", "starlette", "uvicorn", "uvloop", "httptools", "onnxruntime"),

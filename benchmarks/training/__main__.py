@@ -26,7 +26,7 @@ from benchmarks.training.cases import CASES, Taken
 from benchmarks.training.result import OURS, Loop, Step, TrainingResult
 from benchmarks.training.steps import VARIANTS, Variant
 from benchmarks.training.worker import LOOPS
-from training.commit import git_commit
+from training.system import git_commit
 
 _DOCS = Path(__file__).parents[2] / "docs" / "results" / "bench-train.json"
 _ROOT = Path(__file__).parents[2]

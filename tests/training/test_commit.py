@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from training.commit import git_commit
+from training.system import git_commit
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -31,10 +31,10 @@ from model.pixels import Floats
 from model.runtime import Graph
 from training.bundle.autoencoder_kl import Foreign, read_model
 from training.bundle.bundle import golden_tolerance
-from training.commit import git_commit
 from training.errors import ForeignModelError, ParityError
 from training.export.graphs import OPSET, PARITY_LIMIT, Graphs, golden_batch, to_onnx
 from training.fit.compute import tool_versions
+from training.system import git_commit
 
 RANGE = (-1.0, 1.0)
 """Of pixels, as diffusers' models are trained."""

@@ -1,8 +1,9 @@
-"""`vaetrain check`: what a run on these images would see, refuse, take and cost, before it."""
+"""`vaetrain check`: inspects the images, tries a few steps, and reports problems and costs."""
 
 from __future__ import annotations
 
-import contextlib
+import itertools
+import resource
 import signal
 import tempfile
 import time
@@ -11,20 +12,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
+import torch
 
 from model.config import BernoulliConfig, ModelConfig
+from model.networks.networks import parameter_count
 from training.check import inspection
-from training.check.footprint import Footprint
 from training.check.inspection import Survey
 from training.config.run import TrainingConfig
 from training.data.dataset import Data, load_data, require_enough
 from training.data.decoded_cache import Recipe
+from training.data.minibatches import free_memory
 from training.data.sources import open_source
 from training.errors import ConfigError, DataError, InterruptedTrainingError, NotFiniteError
-from training.fit.compute import Compute, choose_compute
-from training.fit.fit import Trainer, fitting_memory, prepare
-from training.fit.progress import Report
+from training.fit.checkpoint import write_checkpoint
+from training.fit.compute import Compute, choose_compute, explain_memory_errors
+from training.fit.fit import prepare
+from training.fit.interrupt import stop_signals
+from training.fit.trainer import Trainer
 from training.fit.warm_start import Initial
 from training.reports.image_grid import tile, write_image
 from training.workdir import Workdir
@@ -36,14 +40,24 @@ _WARM_UP = 3
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What a run would cost."""
+class Memory:
+    """The memory that a few steps and a checkpoint used."""
 
-    memory: Footprint
+    parameters: int
+    """Number of trained values."""
+    peak: int
+    """Bytes: of the whole process on a CPU, of torch's allocations on a GPU."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run would cost, measured on a few steps."""
+
+    memory: Memory
     free: int
-    """Bytes of memory that are free on the device."""
+    """Bytes of memory that were free on the device before the steps."""
     seconds_per_step: float
-    """The median of a few."""
+    """The median of the measured steps."""
     steps: int
     device: str
     threads: int
@@ -51,32 +65,32 @@ class Cost:
 
     @property
     def minutes(self) -> float:
-        """Of all steps; validation and measuring come on top."""
+        """Time of all steps, without validation and evaluation."""
         return self.steps * self.seconds_per_step / 60
 
 
 @dataclass(frozen=True)
 class Checked:
-    """The outcome."""
+    """The result of a check."""
 
     surveys: tuple[Survey, ...]
     """One for each split of the source."""
     overlap: int
-    """Test images that are training images too."""
+    """Number of test images that are also training images."""
     likelihood: str
-    """Which likelihood fits, and why."""
+    """Which likelihood suits the images, and why."""
     settings: tuple[str, ...]
-    """What to `--set` for it; empty where it is set already."""
+    """The settings to `--set` for it; empty if they are set already."""
     counts: Mapping[str, int]
-    """By split of a run, how many images; empty where it would be refused."""
+    """Number of images by split; empty if the images can't be used."""
     cost: Cost | None
     problems: tuple[str, ...]
-    """What a run would be refused for."""
+    """Why a run would fail."""
     sheet: Path | None
-    """An image of images as the encoder sees them."""
+    """A contact sheet of images as the encoder sees them."""
 
     def document(self) -> dict[str, object]:
-        """The outcome for machines."""
+        """The result as a JSON document."""
         cost = None if self.cost is None else asdict(self.cost) | {"minutes": self.cost.minutes}
         return {
             "usable": not self.problems,
@@ -91,12 +105,12 @@ class Checked:
 
 
 def check(config: TrainingConfig, folder: Path) -> Checked:
-    """Looks at all images, tries a few steps, and writes a contact sheet into `folder`.
+    """Inspects all images, tries a few steps, and writes a contact sheet to `folder`.
 
     Raises:
-        DataError: there is no such source, or no images in it.
+        DataError: the source is missing or contains no images.
         DiskError: the cache or the sheet can't be written.
-        InterruptedTrainingError: SIGINT or SIGTERM came during the timed steps.
+        InterruptedTrainingError: SIGINT or SIGTERM arrived during the timed steps.
     """
     recipe = Recipe(config.input, config.preprocessing, convert=True, skip_unreadable=True)
     sources = open_source(config.data)
@@ -119,7 +133,7 @@ def check(config: TrainingConfig, folder: Path) -> Checked:
 
 
 def advise(found: Survey, model: ModelConfig) -> tuple[str, tuple[str, ...]]:
-    """The likelihood that fits the images, and the settings that are not yet so."""
+    """The likelihood that suits the images, and the settings to change for it."""
     family, binarise = "gaussian", "none"
     if found.is_binary:
         family = "bernoulli"
@@ -148,69 +162,52 @@ def advise(found: Survey, model: ModelConfig) -> tuple[str, tuple[str, ...]]:
 
 
 def _try(config: TrainingConfig) -> tuple[Data | None, Cost | None, tuple[str, ...]]:
-    """The data as a run would have them, what it would cost, and what it would be refused for."""
+    """The data of a run, its cost, and the reasons why it would fail."""
     data: Data | None = None
     try:
         initial = prepare(config)
         data = load_data(config)
         require_enough(data)
         compute = choose_compute(config)
-        memory, free = fitting_memory(config, data, compute)
-        return data, _time(config, data, compute, memory, free, initial), ()
+        with explain_memory_errors(config):
+            return data, _measure(config, data, compute, initial), ()
     except (ConfigError, DataError, NotFiniteError) as error:
         return data, None, (str(error),)
 
 
-class _EnoughError(Exception):
-    """The steps to be timed are done."""
-
-
-class _Timed(Trainer):
-    """A run that notes when each step ends, and stops after a few."""
-
-    times: list[float]
-    """When the steps begin, and when each has ended."""
-
-    def run(self, console: Console) -> None:
-        self.times = [time.perf_counter()]
-        super().run(console)
-
-    def _after_step(self, report: Report, images: int) -> None:
-        self.times.append(time.perf_counter())
-        passed = self.times[-1] - self.times[0]
-        if len(self.times) > _TIMED_STEPS or (passed > _TIMED_SECONDS and len(self.times) > 2):
-            raise _EnoughError
-
-    def _stop(self, number: int) -> None:
-        msg = f"stopped by {signal.Signals(number).name}; nothing was trained or kept"
-        raise InterruptedTrainingError(msg, number)
-
-
-def _time(
-    config: TrainingConfig,
-    data: Data,
-    compute: Compute,
-    memory: Footprint,
-    free: int,
-    initial: Initial | None,
-) -> Cost:
+def _measure(config: TrainingConfig, data: Data, compute: Compute, initial: Initial | None) -> Cost:
+    """Takes a few real steps, writes a checkpoint, and measures time and memory."""
+    free = free_memory(compute.device)
+    trainer = Trainer(config, data, compute, initial)
+    times = [time.perf_counter()]
+    with stop_signals() as received:
+        for _ in itertools.islice(trainer.steps(), _TIMED_STEPS):
+            times.append(time.perf_counter())
+            if received:
+                msg = f"stopped by {signal.Signals(received[0]).name}; nothing was trained or kept"
+                raise InterruptedTrainingError(msg, received[0])
+            if times[-1] - times[0] > _TIMED_SECONDS and len(times) > 2:
+                break
     with tempfile.TemporaryDirectory() as folder:
-        trainer = _Timed(config, Workdir(Path(folder)), data, compute, initial)
-        with contextlib.suppress(_EnoughError):
-            trainer.run(Console(quiet=True))
-        steps = trainer.schedule.total_steps
-    # The first steps set buffers up.
-    durations = np.diff(trainer.times)
+        write_checkpoint(Workdir(Path(folder)), trainer.state.checkpoint(data.fingerprints))
+    # The first steps are slower, because they allocate buffers.
+    durations = np.diff(times)
     durations = durations[_WARM_UP:] if len(durations) > _WARM_UP else durations[-1:]
     return Cost(
-        memory=memory,
+        memory=Memory(parameter_count(trainer.state.vae), _peak_memory(compute)),
         free=free,
         seconds_per_step=float(np.median(durations)),
-        steps=steps,
+        steps=trainer.schedule.total_steps,
         device=compute.device.type,
         threads=compute.threads,
         precision=compute.precision,
     )
+
+
+def _peak_memory(compute: Compute) -> int:
+    if compute.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(compute.device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _describe(found: Survey) -> dict[str, object]:

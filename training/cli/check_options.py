@@ -99,7 +99,8 @@ def _common(counts: Mapping[str, int]) -> str:
 
 def _cost(cost: Cost) -> str:
     return (
-        f"Memory: about {cost.memory.describe()}; {cost.free / 2**30:.1f} GiB are free\n"
+        f"Memory: {cost.memory.peak / 2**30:.1f} GiB at peak with {cost.memory.parameters} "
+        f"parameters; {cost.free / 2**30:.1f} GiB are free\n"
         f"Time: {cost.steps} steps of {cost.seconds_per_step:.3g} s, about "
         f"{duration(60 * cost.minutes)} on this {cost.device} with {cost.threads} threads in "
         f"{cost.precision}"

@@ -1,7 +1,7 @@
-"""Minibatches and noise, each a function of (seed, step) and nothing else.
+"""Minibatches and noise, each a function of (seed, step) alone.
 
-So a run that was killed and resumed sees the same images, the same binarisation and the same
-noise as one that ran straight through.
+A run that was killed and resumed therefore uses the same images, binarisation and noise as an
+uninterrupted run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from torch import Tensor
 from model.config import Binarisation
 from model.pixels import Images
 from training.config.data import AugmentConfig
-from training.data.augment import augment
 from training.data.memmap import ImageRows
 from training.system import available_memory
 
@@ -25,7 +24,7 @@ _COPIED_AT_ONCE = 1024
 
 
 class Draw(enum.StrEnum):
-    """What random numbers are for; different draws of one seed are independent."""
+    """The purposes of random numbers; different draws of one seed are independent."""
 
     WEIGHTS = "weights"
     ORDER = "order"
@@ -39,7 +38,7 @@ class Draw(enum.StrEnum):
 
 
 class Minibatches:
-    """The training images in a new order each epoch, on the device as a whole if they fit."""
+    """The training images in a new order each epoch; kept on the device if they fit there."""
 
     def __init__(
         self,
@@ -93,6 +92,28 @@ class Minibatches:
         return to_tensor(self._images[rows]).to(self._device)
 
 
+def augment(images: Tensor, config: AugmentConfig, rng: torch.Generator) -> Tensor:
+    """Mirrors and shifts images uint8 [n, c, h, w] at random.
+
+    Each image is mirrored left to right with probability `flip`, and shifted by up to `shift`
+    pixels each way; its edge is repeated into the gap. The model then learns the density of the
+    augmented images. `rng` is on the images' device.
+    """
+    count, _, height, width = images.shape
+    device = images.device
+    mirrored = torch.rand(count, 1, generator=rng, device=device) < config.flip
+    moved = torch.randint(
+        -config.shift, config.shift + 1, (2, count, 1), generator=rng, device=device
+    )
+    rows = torch.arange(height, device=device) + moved[0]
+    columns = torch.arange(width, device=device) + moved[1]
+    columns = torch.where(mirrored, width - 1 - columns, columns)
+    image = torch.arange(count, device=device)[:, None, None]
+    row, column = rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None, :]
+    # Advanced indices around a slice put its axis last.
+    return images[image, :, row, column].permute(0, 3, 1, 2)
+
+
 def to_targets(
     grey: Tensor,
     binarise: Binarisation,
@@ -111,7 +132,7 @@ def to_targets(
 
 
 def generator(device: torch.device, seed: int, draw: Draw, step: int = 0) -> torch.Generator:
-    """A generator of its own for (seed, draw, step)."""
+    """The random generator for (seed, draw, step)."""
     key = hashlib.sha256(f"{seed}/{draw.value}/{step}".encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(key[:8], "little"))
 
@@ -122,15 +143,14 @@ def to_tensor(images: Images) -> Tensor:
 
 
 def resident_bytes(images: ImageRows, device: torch.device) -> int:
-    """What the images will take of the device's memory: all they are, or nothing where that is
-    too much and they are read as needed."""
+    """Bytes of device memory for the images; 0 if they are too large and are read as needed."""
     return images.nbytes if images.nbytes < _PART_OF_MEMORY * free_memory(device) else 0
 
 
 def _resident(images: ImageRows, device: torch.device) -> Tensor:
     count, height, width, channels = images.shape
     resident = torch.empty((count, channels, height, width), dtype=torch.uint8, device=device)
-    # In parts, so that no second copy of the whole set is ever in memory.
+    # In parts, to avoid a second copy of the whole set in memory.
     for start in range(0, count, _COPIED_AT_ONCE):
         part = slice(start, start + _COPIED_AT_ONCE)
         resident[part] = to_tensor(images[part]).to(device)
@@ -138,5 +158,5 @@ def _resident(images: ImageRows, device: torch.device) -> Tensor:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that may still be taken on the device."""
+    """Bytes that can still be allocated on the device."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()

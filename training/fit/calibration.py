@@ -1,36 +1,48 @@
-"""The likelihood that belongs to trained weights: its family, and its scale as numbers."""
+"""Measures the averaged weights: the scale of their likelihood, and their validation bound."""
 
 from __future__ import annotations
 
 import math
 
 import torch
+from torch import Tensor
 
+from model import elbo
 from model.bundle.manifest import LikelihoodSpec, Scale
-from model.config import LEVELS, SCALE_FLOOR, BernoulliConfig, LogisticConfig, ModelConfig
+from model.config import (
+    LEVELS,
+    SCALE_FLOOR,
+    BernoulliConfig,
+    Binarisation,
+    LogisticConfig,
+    ModelConfig,
+)
 from model.networks.vae import VAE
 from model.pixels import Images
 from training.data.dataset import spread_rows
 from training.data.memmap import ImageRows, rows_at_once
 from training.data.minibatches import Draw, generator, to_targets, to_tensor
 
-_BATCH = 250
+_CALIBRATION_BATCH = 250
+_VALIDATION_BATCH = 500
 
 
 def calibrated_scale(
     vae: VAE, images: ImageRows, *, seed: int, device: torch.device, most: int = 0
 ) -> Scale | None:
-    """The scale to compute likelihoods of these weights with; None for a Bernoulli.
+    """The scale with which to compute likelihoods of these weights; None for a Bernoulli.
 
-    An optimal one is the root mean squared error over images [n, h, w, c], uint8 and training
-    images, each decoded in float32 from one z ~ q(z|x), as in training. It is at least
-    `SCALE_FLOOR`, and the same each time: the noise depends on the seed alone. `most` images,
-    evenly chosen, are looked at; 0 takes all.
+    An optimal scale is the root mean squared error over training images [n, h, w, c], uint8. Each
+    is decoded in float32 from one z ~ q(z|x), as in training. The noise depends on the seed alone,
+    so the result does not change between calls. The scale is at least `SCALE_FLOOR`.
+
+    Args:
+        most: how many images to measure, evenly spaced; 0 means all.
     """
     if not vae.is_calibrated_by_data:
         return vae.scale_value()
     rows = spread_rows(len(images), most)
-    at_once = rows_at_once(images, _BATCH)
+    at_once = rows_at_once(images, _CALIBRATION_BATCH)
     total = sum(
         _squared_error(vae, images[rows[start : start + at_once]], seed, number, device)
         for number, start in enumerate(range(0, len(rows), at_once))
@@ -38,8 +50,8 @@ def calibrated_scale(
     return max(SCALE_FLOOR, math.sqrt(total / (len(rows) * vae.config.dimensions)))
 
 
-def scale_figures(scale: Scale | None) -> dict[str, float | None]:
-    """A scale as figures of an epoch: `scale`, or one for each of three channels."""
+def scale_metrics(scale: Scale | None) -> dict[str, float | None]:
+    """A scale as metrics of an epoch: `scale`, or one metric for each of three channels."""
     if not isinstance(scale, tuple):
         return {"scale": scale}
     names = ("scale",) if len(scale) == 1 else ("scale_red", "scale_green", "scale_blue")
@@ -60,11 +72,46 @@ def to_likelihood(model: ModelConfig, scale: Scale | None) -> LikelihoodSpec:
 
 
 @torch.no_grad()
+def validation_elbo(
+    vae: VAE,
+    images: ImageRows,
+    *,
+    binarise: Binarisation,
+    seed: int,
+    device: torch.device,
+    scale: Scale | None = None,
+) -> float:
+    """Mean ELBO (β = 1) in nats over uint8 images [n, h, w, c], in float32.
+
+    Binarisation and latent noise depend on the seed alone, so two epochs differ only by their
+    weights.
+
+    Args:
+        scale: of the likelihood, where the weights don't determine it (`calibrated_scale`).
+    """
+    given = None if scale is None else torch.tensor(scale, device=device)
+    total = 0.0
+    at_once = rows_at_once(images, _VALIDATION_BATCH)
+    for number, start in enumerate(range(0, len(images), at_once)):
+        grey = to_tensor(images[start : start + at_once]).to(device)
+        targets = to_targets(grey, binarise, seed, Draw.VALIDATION_PIXELS, number)
+        rng = generator(device, seed, Draw.VALIDATION_LATENT, number)
+        passed = vae(targets, _noise(vae, len(targets), rng))
+        log_likelihood = vae.log_likelihood(targets, passed.params, given)
+        bound = elbo.elbo(log_likelihood, vae.divergence(passed))
+        total += float(bound.double().sum())
+    return total / len(images)
+
+
+@torch.no_grad()
 def _squared_error(vae: VAE, images: Images, seed: int, number: int, device: torch.device) -> float:
-    targets = to_targets(
-        to_tensor(images).to(device), "none", seed, Draw.CALIBRATION_LATENT, number
-    )
-    rng = generator(device, seed, Draw.CALIBRATION_LATENT, number)
-    shape = (len(targets), 1, *vae.config.latent_shape)
-    params = vae(targets, torch.randn(shape, generator=rng, device=device)).params
+    draw = Draw.CALIBRATION_LATENT
+    targets = to_targets(to_tensor(images).to(device), "none", seed, draw, number)
+    params = vae(targets, _noise(vae, len(targets), generator(device, seed, draw, number))).params
     return float((targets - params).square().double().sum())
+
+
+def _noise(vae: VAE, rows: int, rng: torch.Generator) -> Tensor:
+    """One draw for each image, [rows, 1, *latent_shape]."""
+    shape = (rows, 1, *vae.config.latent_shape)
+    return torch.randn(shape, generator=rng, device=rng.device)

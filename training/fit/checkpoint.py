@@ -1,4 +1,4 @@
-"""Checkpoints: everything that the next step depends on, in one file that is always whole."""
+"""Checkpoints: the whole state of a run in one file that is replaced atomically."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from training.errors import ConfigError, StageError
 from training.workdir import Workdir, write_atomic
 
 _AS_TEXT = "model.network.options"
-"""The setting that `TrainingConfig.identity` has as one JSON text."""
+"""The setting that `TrainingConfig.identity` stores as JSON text."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Checkpoint:
     totals: Tensor
     health: dict[str, Any]
     best_bound: float
-    """Early stopping's memory, here and below: the best epoch so far and its weights."""
+    """For early stopping, as the next three: the best epoch so far and its weights."""
     best_epoch: int
     best_step: int
     best_weights: dict[str, Tensor]
@@ -48,18 +48,18 @@ class Checkpoint:
     fingerprints: dict[str, str]
     """The images', by split."""
     initial: str = ""
-    """SHA-256 of what the weights started from, if not from random ones."""
+    """SHA-256 of the initial weights; empty if they were random."""
 
 
 def write_checkpoint(workdir: Workdir, checkpoint: Checkpoint) -> None:
-    """Writes atomically: a run killed here still finds the one before.
+    """Writes the checkpoint atomically, so that a run killed meanwhile keeps the previous one.
 
     Raises:
-        DiskError: the disk refused; the checkpoint before is kept.
+        DiskError: the write failed; the previous checkpoint is kept.
     """
     # Not dataclasses.asdict, which would copy every tensor.
     document = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
-    # Through memory: torch turns the errors of a file it writes to into ones of its own.
+    # Through memory, because torch hides the OSError of a file that it writes to.
     buffer = io.BytesIO()
     torch.save(document, buffer)
     write_atomic(workdir.checkpoint, lambda file: file.write(buffer.getbuffer()))
@@ -121,7 +121,7 @@ def _refuse_older(workdir: Workdir, document: Mapping[str, object]) -> None:
 
 
 def _with_newer_settings(identity: Mapping[str, Any], now: Mapping[str, object]) -> dict[str, Any]:
-    """The settings of a run; one that came later had its default, which changes nothing."""
+    """The settings of a run, with defaults for settings that its version did not have."""
     document: dict[str, Any] = {}
     for key in identity.keys() & now.keys():
         *parents, last = key.split(".")

@@ -1,4 +1,4 @@
-"""What a run computes on: device, threads, precision; and which versions of what."""
+"""Device, threads and precision of a run, and the versions of its libraries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import platform
 import shutil
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,13 +22,13 @@ from training.errors import ConfigError
 _NATIVE_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 _CPUINFO = Path("/proc/cpuinfo")
 _LAUNCHED = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
-"""Where torchrun and the launchers of MPI tell a process how many there are of it."""
+"""Variables in which torchrun and MPI launchers store the number of processes."""
 _TOOLS = ("torch", "datasets", "numpy", "onnx", "onnxscript", "onnxruntime", "pillow")
 
 
 @dataclass(frozen=True)
 class Compute:
-    """The choices of one run."""
+    """What one run computes on."""
 
     device: torch.device
     bfloat16: bool
@@ -36,50 +37,50 @@ class Compute:
 
     @property
     def precision(self) -> str:
-        """What networks compute in; losses are float32 always."""
+        """The number type of the networks; losses are always float32."""
         return "bfloat16" if self.bfloat16 else "float32"
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Mixed precision where this run uses it."""
+        """A context with mixed precision, if this run uses it."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def compile_networks(self, vae: VAE) -> None:
-        """Compiles encoder and decoder, where this run compiles."""
+        """Compiles encoder and decoder if the configuration asks for it."""
         if self.compile:
             compile_halves(vae)
 
 
 def compile_halves(vae: VAE) -> None:
-    """Lets encoder and decoder run as compiled programs from now on.
+    """Compiles encoder and decoder with torch.compile.
 
-    Each is a program of its own, so that the latents stand between two of them: a hook on what
-    one program yields does not see the gradient inside it, and the importance-weighted
-    objective needs one there (`elbo.doubly_reparameterized`).
+    They are compiled separately, so that the latents pass from one program to the other: the
+    importance-weighted objective needs a gradient hook on them (`elbo.doubly_reparameterized`),
+    which can't see inside a compiled program.
     """
     for network in (vae.encoder, vae.decoder):
-        # A program for each shape: one for all of them would come to be when the second shape
-        # does, and a resumed run, where that is earlier or later, would not have the same bits.
+        # One program for each shape. A dynamic program would be compiled at the second shape, which
+        # a resumed run meets at another step, so its bits would differ.
         network.compile(dynamic=False)
 
 
 def choose_compute(config: TrainingConfig) -> Compute:
-    """Settles device, threads and precision, and sets torch's threads.
+    """Chooses device, threads and precision, and sets torch's threads.
 
     Raises:
-        ConfigError: CUDA was asked for and is not there, several processes were launched, or
-            there is no compiler for `compile`.
+        ConfigError: CUDA is set and missing, several processes were launched, or `compile` is set
+            and a compiler is missing.
     """
     if config.device == "cuda" and not torch.cuda.is_available():
-        msg = "device = cuda: torch finds no CUDA device here; take device = auto or cpu"
+        msg = "device = cuda: torch finds no CUDA device here; set device = auto or cpu"
         raise ConfigError(msg)
     processes = max(int(os.environ.get(name, "1")) for name in _LAUNCHED)
     if processes > 1:
-        msg = f"one process trains one model; {processes} were launched"
+        msg = f"training uses one process, and {processes} were launched; launch one"
         raise ConfigError(msg)
     cpu = config.device == "cpu" or not torch.cuda.is_available()
     device = torch.device("cpu" if cpu else "cuda")
     threads = use_threads(config.threads)
-    # Same run, same bits: cuDNN would otherwise choose among algorithms by timing them.
+    # cuDNN would otherwise choose algorithms by timing them, and runs would differ in their bits.
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     bfloat16 = config.precision == "bfloat16" or (
@@ -91,14 +92,35 @@ def choose_compute(config: TrainingConfig) -> Compute:
 
 
 def _require_compiler() -> None:
-    # As torch's inductor looks for it; found missing there, it would be after minutes of loading.
+    # torch's inductor looks for the same compiler, but reports a missing one only minutes later.
     wanted = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if shutil.which(wanted) is None:
         msg = (
-            f"compile = true needs a C++ compiler, and {wanted} is not there: install one "
-            "(on Debian and Ubuntu g++), name one in CXX, or set compile = false"
+            f"compile = true needs a C++ compiler, and {wanted} is missing: install one "
+            "(g++ on Debian and Ubuntu), name one in CXX, or set compile = false"
         )
         raise ConfigError(msg)
+
+
+@contextmanager
+def explain_memory_errors(config: TrainingConfig) -> Iterator[None]:
+    """Turns a failed allocation into an error that names the settings to lower.
+
+    Raises:
+        ConfigError: memory ran out inside the block.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # torch raises a plain RuntimeError when an allocation fails on the CPU.
+        failed = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not failed and "allocate memory" not in str(error):
+            raise
+        msg = (
+            f"this run does not fit into memory: lower batch_size (it is {config.batch_size}), "
+            "model.height and model.width, or the sizes in model.network"
+        )
+        raise ConfigError(msg) from error
 
 
 def use_threads(wanted: int) -> int:
@@ -109,14 +131,14 @@ def use_threads(wanted: int) -> int:
 
 
 def has_native_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 in hardware; emulated, it is slower than float32."""
+    """Whether the device has bfloat16 in hardware; emulation is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return not _NATIVE_BFLOAT16.isdisjoint(_cpuinfo("flags", "features").split())
 
 
 def describe_machine(device: torch.device) -> dict[str, object]:
-    """What a run's speed depends on; nothing that tells one machine from another of its kind."""
+    """The hardware that determines a run's speed, without anything that identifies the machine."""
     accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "system": f"{platform.system()} {platform.machine()}",
@@ -127,7 +149,7 @@ def describe_machine(device: torch.device) -> dict[str, object]:
 
 
 def _cpuinfo(*names: str) -> str:
-    """The first entry under one of these names, or nothing."""
+    """The first entry with one of these names, or an empty string."""
     try:
         lines = _CPUINFO.read_text("utf-8").splitlines()
     except OSError:

@@ -1,7 +1,7 @@
-"""Builds networks, and looks at those of one's own before anything is trained.
+"""Builds networks, and checks custom networks before training.
 
-What is exported must be a function of one row: no random node, and nothing that depends on the
-other rows of the batch or on being in training.
+An exported network must be deterministic, and must not depend on other rows of the batch or on the
+training mode.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from training.errors import ConfigError
 
 _ROWS = 3
 _RTOL, _ATOL = 1e-3, 1e-4
-"""A row alone takes other kernels than among others, whose sums differ in their last bits."""
+"""A single row uses other kernels than a batch, so results differ in their last bits."""
 
 
 def build_vae(model: ModelConfig) -> VAE:
-    """The VAE with its first weights.
+    """Builds the VAE with its initial weights.
 
     Raises:
-        ConfigError: a network of one's own can't be imported or built.
+        ConfigError: a custom network can't be imported or built.
     """
     try:
         return VAE(model)
@@ -36,11 +36,11 @@ def build_vae(model: ModelConfig) -> VAE:
 
 
 def check_networks(model: ModelConfig) -> None:
-    """Tries networks of one's own on a few rows; there is nothing to check of others.
+    """Runs custom networks on a few rows; other networks need no check.
 
     Raises:
-        ConfigError: one can't be built, answers with other shapes, is random, depends on the batch
-            or on being in training, or there are no weights.
+        ConfigError: a network can't be built, returns wrong shapes, has no weights, is random, or
+            depends on the batch or on the training mode.
     """
     network = model.network
     if not isinstance(network, CustomConfig):

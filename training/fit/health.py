@@ -1,65 +1,157 @@
-"""The health of a run: what goes wrong is said early, with what to do about it."""
+"""The health of a run: finds divergence, overflow and a collapsed posterior early."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from training.config.run import TrainingConfig
 from training.errors import DivergedError, NotFiniteError
-from training.fit.gradients import Gradients
-from training.fit.running_sums import Figures
-from training.fit.steadiness import Steadiness
+from training.fit.running_sums import EpochMetrics
 
 _LEAST_KL = 0.1
-"""Nats of the whole latent below which nothing of an image passes through it."""
+"""Nats; below this KL of the whole latent, the latent carries no information about the image."""
 _FEW_ACTIVE = 0.1
+"""Share of active dimensions below which a warning follows."""
+
+_RATE = 0.02
+"""Weight of a new loss in the running mean and deviation: about 50 steps of memory."""
+_DEVIATIONS = 20.0
+_LEAST_DEVIATION = 0.01
+"""Smallest deviation, relative to the loss: only a rise by a fifth of the loss is a jump."""
+_OUTLIERS = 3
+"""Fewer high losses in a row than this are unusual minibatches, not divergence."""
+_PATIENCE = 500
+_PATIENCE_SHARE = 0.1
 
 
-class Finding(NamedTuple):
-    """Something to look at."""
+@dataclass
+class DivergenceDetector:
+    """Compares each loss, in nats per image, with its running mean and deviation.
 
-    code: str
-    """Each is said once in a run."""
-    text: str
+    A loss is too high if it exceeds the running mean by 20 mean absolute deviations. Such a loss
+    doesn't update the mean, so a loss that jumps and stays there remains too high. Before the first
+    steps have shown the deviation, the first loss stands in for it.
+    """
+
+    mean: float = 0.0
+    deviation: float = 0.0
+    steps: int = 0
+    """Steps seen."""
+    beyond: int = 0
+    """Number of consecutive steps, up to the last one, whose loss was too high."""
+
+    def add(self, loss: float, share: float, dimensions: int) -> None:
+        """Adds the loss of a step.
+
+        Args:
+            loss: finite, the mean over the minibatch's images.
+            share: length of the minibatch relative to a full one; a shorter one varies more.
+            dimensions: values of an image; the initial deviation is at least one nat for each.
+        """
+        if not self.steps:
+            self.mean, self.deviation = loss, max(abs(loss), float(dimensions))
+        self.steps += 1
+        distance = loss - self.mean
+        if distance > self.limit() / share**0.5:
+            self.beyond += 1
+            return
+        self.beyond = 0
+        self.mean += _RATE * distance
+        self.deviation += _RATE * (abs(distance) * share**0.5 - self.deviation)
+
+    def limit(self) -> float:
+        """How far the loss of a full minibatch may exceed the mean."""
+        return _DEVIATIONS * max(self.deviation, _LEAST_DEVIATION * abs(self.mean))
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether the last loss was normal."""
+        return not self.beyond
+
+    def has_diverged(self, total_steps: int) -> bool:
+        """Whether the loss has been too high for 500 steps, or for a tenth of the run."""
+        patience = min(_PATIENCE, round(_PATIENCE_SHARE * total_steps))
+        return self.beyond >= max(_OUTLIERS, patience)
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether at most a few unusual minibatches had too high a loss."""
+        return self.beyond < _OUTLIERS
+
+
+@dataclass
+class GradientNorms:
+    """Sums over the gradient norms of an epoch, before clipping."""
+
+    steps: int = 0
+    total: float = 0.0
+    largest: float = 0.0
+    clipped: int = 0
+
+    def add(self, norm: float, clip_norm: float) -> None:
+        """Adds a finite norm; the gradient was clipped if it exceeds `clip_norm`."""
+        self.steps += 1
+        self.total += norm
+        self.largest = max(self.largest, norm)
+        self.clipped += norm > clip_norm
+
+    @property
+    def mean(self) -> float:
+        """The mean norm; 0 before the first step."""
+        return self.total / max(1, self.steps)
+
+    @property
+    def clipped_share(self) -> float:
+        """The share of steps whose gradient was clipped, in 0 … 1."""
+        return self.clipped / max(1, self.steps)
 
 
 class Health:
-    """What the steps' losses and gradients tell; it travels with the checkpoint."""
+    """The losses and gradients of a run; saved with each checkpoint."""
 
     def __init__(self) -> None:
-        self.steadiness = Steadiness()
-        self.gradients = Gradients()
+        self.detector = DivergenceDetector()
+        self.gradients = GradientNorms()
         self.loss = self.norm = math.nan
         """Of the last step."""
 
     def add(self, loss: float, norm: float, rows: int, config: TrainingConfig) -> None:
-        """After a backward pass: both numbers are finite, `rows` is the minibatch's length."""
+        """Adds a step: its loss and gradient norm, both finite, and its number of images."""
         self.loss, self.norm = loss, norm
         self.gradients.add(norm, config.optimiser.clip_norm)
-        self.steadiness.add(loss, rows / config.batch_size, config.model.dimensions)
+        self.detector.add(loss, rows / config.batch_size, config.model.dimensions)
 
     def state(self) -> dict[str, Any]:
-        """To be saved."""
+        """The state to save in a checkpoint."""
         return {
-            "steadiness": dataclasses.asdict(self.steadiness),
+            "steadiness": dataclasses.asdict(self.detector),
             "gradients": dataclasses.asdict(self.gradients),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Goes on from what `state` gave."""
-        self.steadiness = Steadiness(**state["steadiness"])
-        self.gradients = Gradients(**state["gradients"])
+        """Restores what `state` returned."""
+        self.detector = DivergenceDetector(**state["steadiness"])
+        self.gradients = GradientNorms(**state["gradients"])
 
     def reset(self) -> None:
-        """Begins the next epoch; the loss keeps its range."""
-        self.gradients = Gradients()
+        """Begins the next epoch: gradient norms start again, the loss's range stays."""
+        self.gradients = GradientNorms()
+
+
+class Finding(NamedTuple):
+    """A warning about a run."""
+
+    code: str
+    """A run reports each code once."""
+    text: str
 
 
 def not_finite(step: int, what: str, kept: str) -> NotFiniteError:
-    """The sentence for an overflow; `what` is not finite, `kept` says which checkpoint there is."""
+    """The error for an overflow: `what` is not finite, `kept` names the remaining checkpoint."""
     return NotFiniteError(
         f"step {step}: {what}; {kept}. Lower optimiser.learning_rate or optimiser.clip_norm, or "
         "set precision = float32."
@@ -67,46 +159,47 @@ def not_finite(step: int, what: str, kept: str) -> NotFiniteError:
 
 
 def diverged(step: int, health: Health, kept: str) -> DivergedError:
-    """The sentence for a loss that jumped and stayed; `kept` says which checkpoint there is."""
-    steadiness, gradients = health.steadiness, health.gradients
+    """The error for a loss that jumped and stayed high; `kept` names the remaining checkpoint."""
+    detector, gradients = health.detector, health.gradients
     return DivergedError(
-        f"step {step}: the loss has exploded: {health.loss:.4g}, after a running mean of "
-        f"{steadiness.mean:.4g}, and more than {steadiness.limit():.3g} above it for "
-        f"{steadiness.beyond} steps; {kept}. Train anew with a lower optimiser.learning_rate, a "
-        f"lower optimiser.clip_norm (norms were {gradients.mean:.3g} on average and "
-        f"{gradients.largest:.3g} at most in this epoch), or more optimiser.warmup_steps."
+        f"step {step}: the loss has diverged: it is {health.loss:.4g}, its running mean was "
+        f"{detector.mean:.4g}, and it has been more than {detector.limit():.3g} above that mean "
+        f"for {detector.beyond} steps; {kept}. Train again with a lower optimiser.learning_rate, a "
+        f"lower optimiser.clip_norm (gradient norms in this epoch: {gradients.mean:.3g} on "
+        f"average, {gradients.largest:.3g} at most), or more optimiser.warmup_steps."
     )
 
 
-def examine(figures: Figures, *, warmed_up: bool) -> list[Finding]:
-    """What the figures of an epoch give to worry about.
+def examine(metrics: EpochMetrics, *, warmed_up: bool) -> list[Finding]:
+    """Warnings about an epoch's metrics: a posterior collapse, or few active units.
 
-    Before the KL's weight has risen (`warmed_up`) a latent says little about what it will be.
+    Returns none before the KL's weight has reached its full value (`warmed_up`), because the
+    latent still changes a lot until then.
     """
-    active, dimensions = figures.active_units, figures.dimensions
+    active, dimensions = metrics.active_units, metrics.dimensions
     if not warmed_up:
         return []
-    # Free bits bound the KL of single dimensions, which a mixture has not.
-    free_bits = ", objective.free_bits" if figures.kl_per_dimension else ""
-    if not active or figures.kl < _LEAST_KL:
+    # Free bits limit the KL of single dimensions, which a mixture prior doesn't provide.
+    free_bits = ", objective.free_bits" if metrics.kl_per_dimension else ""
+    if not active or metrics.kl < _LEAST_KL:
         return [
             Finding(
                 "collapse",
-                f"the posterior has collapsed onto the prior: a KL of {figures.kl:.2g} nats, and "
-                f"{active} of {dimensions} latent dimensions active, so that images don't depend "
-                "on the latent. Train anew with a lower objective.kl_start and a longer "
-                f"objective.kl_warmup{free_bits}, or a lower objective.beta; "
-                "give a Gaussian likelihood a smaller scale or a learned one; a likelihood of your "
-                "own must be a sum over pixels, not a mean.",
+                f"the posterior has collapsed onto the prior: the KL is {metrics.kl:.2g} nats and "
+                f"{active} of {dimensions} latent dimensions are active, so images don't depend "
+                "on the latent. Train again with a lower objective.kl_start and a longer "
+                f"objective.kl_warmup{free_bits}, or a lower objective.beta. A Gaussian likelihood "
+                "needs a smaller or a learned scale. A custom likelihood must be a sum over "
+                "pixels, not a mean.",
             )
         ]
     if active < _FEW_ACTIVE * dimensions:
         return [
             Finding(
                 "few active units",
-                f"only {active} of {dimensions} latent dimensions are active. Early in a run more "
-                f"may follow; if they don't, take a longer objective.kl_warmup{free_bits}, or a "
-                "smaller model.latent_dim.",
+                f"only {active} of {dimensions} latent dimensions are active. More may become "
+                "active later in the run. If they don't, set a longer "
+                f"objective.kl_warmup{free_bits}, or a smaller model.latent_dim.",
             )
         ]
     return []

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, turned into a wish that the loop grants between two steps."""
+"""Collects Ctrl-C and SIGTERM, so that training stops between two steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import FrameType
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM in the list it yields; the second SIGINT acts as ever.
+    """Yields a list that collects SIGINT and SIGTERM; a second SIGINT raises KeyboardInterrupt.
 
     Only the main thread can receive signals; elsewhere the list stays empty.
     """
@@ -19,7 +19,7 @@ def stop_signals() -> Iterator[list[int]]:
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         received.append(number)
-        # A step that hangs must still be stoppable.
+        # A second Ctrl-C must stop a step that hangs.
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""The loss of one minibatch, from what a pass through the networks yields."""
+"""The loss of one minibatch, from the outputs of the networks."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ class Terms(NamedTuple):
     """A minibatch of n images, in nats."""
 
     loss: Tensor
-    """What the step lowers: a scalar."""
+    """The scalar to minimise."""
     log_likelihood: Tensor
     """log p(x|z) [n], averaged over the draws of each image."""
     divergences: Tensor
-    """KL[q(z|x) ‖ p(z)] in parts, as `VAE.divergences` has them, whatever the loss makes of them;
-    without gradients."""
+    """KL[q(z|x) ‖ p(z)] in parts, as `VAE.divergences` returns them, without gradients and without
+    the loss's weights."""
 
 
 def evaluate(config: ObjectiveConfig, vae: VAE, images: Tensor, passed: Pass, beta: float) -> Terms:
-    """The loss of images [n, c, h, w] after `passed`, which holds K draws of each.
+    """The loss of images [n, c, h, w], given their `passed` with K draws of each.
 
-    With K > 1 it is importance-weighted as soon as β has risen to 1: before that the weights
-    would not bound anything, and the draws are averaged.
+    With K > 1 the loss is importance-weighted once β is 1. Until then the draws are averaged,
+    because importance weights give a bound on log p(x) only with β = 1.
     """
     samples = len(passed.latents) // len(images)
     targets = images if samples == 1 else images.repeat_interleave(samples, 0)

@@ -1,4 +1,4 @@
-"""What a run tells while it runs: a progress bar, a line an epoch, metrics.jsonl, TensorBoard."""
+"""The log of a run: a progress bar, a line for each epoch, metrics.jsonl and TensorBoard."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from training.errors import NotFiniteError
-from training.fit.running_sums import Figures
+from training.fit.running_sums import EpochMetrics
 from training.fit.state import State
 from training.text import duration, plain
 from training.workdir import Workdir, disk_error, write_atomic
 
 Value = float | int | Sequence[float] | None
 _REFRESH_SECONDS = 0.5
-_TOLD = (
+_SHOWN = (
     "validation_elbo", "scale", "scale_red", "scale_green", "scale_blue", "gradient_norm",
     "learning_rate",
 )  # fmt: skip
-"""What an epoch's line tells besides the bound, where there is such a figure."""
+"""Metrics in an epoch's line besides the bound; missing ones are left out."""
 
 
-class Report:
-    """Opened for one call of `fit`; a resumed run continues the files of the one before."""
+class RunLog:
+    """Logs one call of `fit`; a resumed run appends to the existing files."""
 
     def __init__(self, workdir: Workdir, console: Console, *, first_step: int, steps: int) -> None:
         self._workdir = workdir
@@ -46,12 +46,12 @@ class Report:
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[metrics]}"),
             console=console,
             disable=not console.is_terminal,
             expand=True,
         )
-        self._task = self._bar.add_task("", total=steps, completed=first_step, epoch="", figures="")
+        self._task = self._bar.add_task("", total=steps, completed=first_step, epoch="", metrics="")
         self._shown = 0.0
         self._images = 0
         self._started = self._since = self._now = time.perf_counter()
@@ -72,7 +72,7 @@ class Report:
             self._note("stopped", str(error))
 
     def step(self, epoch: int, images: int, state: State) -> None:
-        """After each step: twice a second, moves the bar and tells TensorBoard."""
+        """Logs a step: at most twice a second, updates the bar and TensorBoard."""
         self._step = step = state.step
         self._images += images
         self._now = time.perf_counter()
@@ -84,13 +84,15 @@ class Report:
         if self._bar.disable:
             return
         text = (
-            f"{_describe(state.totals.figures())}, |∇| {state.health.norm:.3g}, "
+            f"{_describe(state.sums.metrics())}, |∇| {state.health.norm:.3g}, "
             f"lr {state.learning_rate:.2g}, {self.images_per_second():.0f} images/s"
         )
-        self._bar.update(self._task, completed=step, epoch=str(epoch), figures=text)
+        self._bar.update(self._task, completed=step, epoch=str(epoch), metrics=text)
 
-    def epoch(self, epoch: int, step: int, figures: Figures, others: Mapping[str, Value]) -> None:
-        """After each epoch: a line on the console, one in metrics.jsonl, TensorBoard's scalars.
+    def epoch(
+        self, epoch: int, step: int, metrics: EpochMetrics, others: Mapping[str, Value]
+    ) -> None:
+        """Logs an epoch on the console, in metrics.jsonl and in TensorBoard.
 
         Raises:
             DiskError: the line can't be written.
@@ -98,30 +100,30 @@ class Report:
         line: dict[str, Value] = {
             "epoch": epoch,
             "step": step,
-            "elbo": figures.elbo,
-            "log_likelihood": figures.log_likelihood,
-            "kl": figures.kl,
-            "active_units": figures.active_units,
+            "elbo": metrics.elbo,
+            "log_likelihood": metrics.log_likelihood,
+            "kl": metrics.kl,
+            "active_units": metrics.active_units,
             **others,
             "images_per_second": round(self.images_per_second(), 1),
         }
         self._write(line)
-        kl = [float(f"{value:.4g}") for value in figures.kl_per_dimension]
+        kl = [float(f"{value:.4g}") for value in metrics.kl_per_dimension]
         _append(self._workdir.log, line | {"kl_per_dimension": kl})
         left = duration(self._seconds_left(step))
-        text = f"{_epoch_text(line, figures.dimensions)}, {left} left"
+        text = f"{_epoch_text(line, metrics.dimensions)}, {left} left"
         self._console.print(plain(text), highlight=False, soft_wrap=True)
         if kl:
             self._writer.add_histogram("kl_per_dimension", torch.tensor(kl), step)
         self._images, self._since = 0, time.perf_counter()
 
     def samples(self, pixels: Tensor, step: int) -> None:
-        """Puts images [n, c, h, w] in [0, 1] into TensorBoard."""
+        """Logs images [n, c, h, w] in [0, 1] to TensorBoard."""
         self._writer.add_images("samples", pixels, step)
         self._since = time.perf_counter()
 
     def warn(self, code: str, text: str) -> None:
-        """Says it, on the console and in warnings.jsonl, unless `code` was said in this run.
+        """Prints a warning and appends it to warnings.jsonl, once for each `code` in a run.
 
         Raises:
             DiskError: the line can't be written.
@@ -133,7 +135,7 @@ class Report:
         self._note(code, text)
 
     def images_per_second(self) -> float:
-        """Images trained on in this epoch by the second, up to the last step."""
+        """Training speed of this epoch, up to the last step."""
         return self._images / max(1e-9, self._now - self._since)
 
     def _seconds_left(self, step: int) -> float:
@@ -149,17 +151,17 @@ class Report:
         _append(self._workdir.warnings, {"step": self._step, "code": code, "text": text})
 
 
-def _describe(figures: Figures) -> str:
+def _describe(metrics: EpochMetrics) -> str:
     return (
-        f"ELBO {figures.elbo:.2f} = log p(x|z) {figures.log_likelihood:.2f} − KL {figures.kl:.2f}"
-        f", {figures.active_units} active"
+        f"ELBO {metrics.elbo:.2f} = log p(x|z) {metrics.log_likelihood:.2f} − KL {metrics.kl:.2f}"
+        f", {metrics.active_units} active"
     )
 
 
 def _epoch_text(line: Mapping[str, Value], dimensions: int) -> str:
     extra = "".join(
         f", {name.replace('_', ' ')} {value:.4g}"
-        for name in _TOLD
+        for name in _SHOWN
         if isinstance(value := line.get(name), float | int)
     )
     return (
@@ -182,7 +184,7 @@ def _codes(path: Path) -> set[str]:
 
 
 def _drop_lines_after(path: Path, step: int) -> None:
-    """Removes what a killed run logged after its last checkpoint, and lines that are damaged."""
+    """Removes what a killed run logged after its last checkpoint, and damaged lines."""
     text = path.read_text("utf-8", errors="replace") if path.exists() else ""
     kept = [line for line in text.splitlines(keepends=True) if _is_of_before(line, step)]
     write_atomic(path, lambda file: file.write("".join(kept).encode()))

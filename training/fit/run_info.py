@@ -1,4 +1,4 @@
-"""What a run says of itself: images, network and machine, on the console and in `run.json`."""
+"""Describes a run's images, network and machine, on the console and in `run.json`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.text import plain, printable
 
 
 def announce(console: Console, data: Data, compute: Compute, state: State) -> None:
-    """Sizes, threads and precision on the console, before the first step."""
+    """Prints sizes, threads and precision before the first step."""
     for name in data.skipped:
         console.print(
             plain(f"warning: left out, unreadable: {printable(name)}"),
@@ -42,7 +42,7 @@ def describe(
 ) -> dict[str, object]:
     """The content of `run.json`, for the steps so far."""
     return {
-        # Noted now: later the folder may be gone, and its path must not end up in a bundle.
+        # Stored now, because the folder may be gone later. A bundle must not contain its path.
         "data_id": source_name(state.config.data),
         "fingerprints": dict(data.fingerprints),
         "pictures": data.counts(),

@@ -1,4 +1,4 @@
-"""Running sums over an epoch, from which its figures are computed."""
+"""Running sums over an epoch, from which the epoch's metrics are computed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ACTIVE_VARIANCE = 0.01
 
 
 @dataclass(frozen=True)
-class Figures:
+class EpochMetrics:
     """Means over the images of an epoch, in nats."""
 
     elbo: float
@@ -21,28 +21,33 @@ class Figures:
     kl: float
     """Of the whole latent."""
     kl_per_dimension: tuple[float, ...]
-    """Of each latent value, those of a map in its order; empty where the prior is a mixture, whose
-    KL is no sum over them."""
+    """Of each latent value, in the order of a flattened map; empty for a mixture prior, whose KL
+    is not a sum over dimensions."""
     active_units: int
     dimensions: int
-    """How many values a latent has."""
+    """Number of values of a latent."""
 
 
-class Totals:
-    """Sums over images; they travel with the checkpoint, so that a resumed epoch adds up."""
+class RunningSums:
+    """Sums over images. Checkpoints contain them, so that a resumed epoch is counted in full."""
 
     def __init__(
         self, latent_dimensions: int, device: torch.device, *, divided: bool = True
     ) -> None:
-        """`divided` says whether the KL comes by latent value or whole."""
+        """`divided`: whether the KL arrives per latent value, rather than as one number."""
         self._dimensions, self._divided = latent_dimensions, divided
         # Images, log-likelihood, parts of the KL; means and their squares.
         size = 2 + (latent_dimensions if divided else 1) + 2 * latent_dimensions
         self._sums = torch.zeros(size, dtype=torch.float64, device=device)
 
     def add(self, log_likelihood: Tensor, divergences: Tensor, mean: Tensor) -> None:
-        """log_likelihood [n]; divergences [n, …], the KL in parts as `VAE.divergences` has it;
-        posterior means [n, *latent_shape]."""
+        """Adds a minibatch.
+
+        Args:
+            log_likelihood: [n], in nats.
+            divergences: [n, …], the parts of the KL as `VAE.divergences` returns them.
+            mean: [n, *latent_shape], the posterior means.
+        """
         with torch.no_grad():
             wide = mean.double().flatten(1)
             parts = (
@@ -54,15 +59,15 @@ class Totals:
             )
             self._sums += torch.cat(parts)
 
-    def figures(self) -> Figures:
-        """The means so far; at least one image must have been added."""
+    def metrics(self) -> EpochMetrics:
+        """The means so far; requires at least one image."""
         sums = self._sums.cpu()
         means = sums[1:] / sums[0]
         divergences, moments = means[1:].tensor_split([-2 * self._dimensions])
         first, second = moments.chunk(2)
         variance = second - first.square()
         parts = divergences.tolist()
-        return Figures(
+        return EpochMetrics(
             elbo=float(means[0] - divergences.sum()),
             log_likelihood=float(means[0]),
             kl=sum(parts),
@@ -76,7 +81,9 @@ class Totals:
         self._sums.zero_()
 
     def state(self) -> Tensor:
+        """The sums, to save in a checkpoint."""
         return self._sums.cpu()
 
     def load(self, state: Tensor) -> None:
+        """Restores what `state` returned."""
         self._sums.copy_(state)

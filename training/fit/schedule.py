@@ -1,4 +1,4 @@
-"""What changes while training, each as a function of the step alone and never of the clock."""
+"""Learning rate, β and number of draws as functions of the step alone."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Schedule:
         return step >= self.fitting_steps
 
     def learning_rate(self, step: int) -> float:
-        """The optimiser's; tuning has a cosine of its own, without a warm-up."""
+        """The learning rate of a step; tuning has its own cosine, without a warm-up."""
         if not self.is_tuning(step):
             return learning_rate(self.config.optimiser, step, self.fitting_steps)
         progress = (step - self.fitting_steps) / self.tuning_steps
         return self.config.tuning.learning_rate * _half_cosine(progress)
 
     def beta(self, step: int) -> float:
-        """The KL's weight; `tuning` comes after the warm-up and asks for β = 1."""
+        """The weight of the KL; it is 1 during tuning."""
         return beta(self.config.objective, step, self.fitting_steps)
 
     def samples(self, step: int) -> int:
@@ -67,7 +67,7 @@ def beta(config: ObjectiveConfig, step: int, total: int) -> float:
 
 
 def ema_decay(limit: float, step: int) -> float:
-    """The moving average's decay; lower at first, so that it forgets the untrained weights."""
+    """The decay of the moving average; lower at first, to forget the untrained weights."""
     return min(limit, (1 + step) / (10 + step))
 
 

@@ -1,4 +1,4 @@
-"""Everything that a training step changes: networks, moving average, optimiser, counters."""
+"""What a training step changes: networks, moving average, optimiser and counters."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from training.fit import schedule
 from training.fit.checkpoint import Checkpoint, Weights
 from training.fit.custom_networks import build_vae
 from training.fit.health import Health
-from training.fit.running_sums import Totals
+from training.fit.running_sums import RunningSums
 from training.fit.warm_start import Initial
 
 _SCALE_SPEED = 10.0
-"""A learned scale has a learning rate of its own: it is one number with a long way to go, and a
-small folder of images gives it few steps."""
+"""Factor on the learning rate of a learned scale, which otherwise moves too little in the few steps
+that a small folder of images allows."""
 
 
 class State:
-    """A run between two steps."""
+    """The state of a run between two steps."""
 
     def __init__(
         self, config: TrainingConfig, device: torch.device, initial: Initial | None = None
     ) -> None:
-        """The beginning of a run; `initial` are weights in place of random ones.
+        """Begins a run with random weights, or with those of `initial`.
 
         Raises:
-            ConfigError: `initial` does not fit the network.
+            ConfigError: `initial` does not match the network.
         """
         self.config = config
         self.initial = initial.sha256 if initial else ""
         self.vae = _build(config, device, initial)
         self.ema = _build(config, device, initial).requires_grad_(requires_grad=False).eval()
-        # Listed once: to walk the modules takes a tenth of a small network's step.
+        # Listed once, because walking the modules takes a tenth of a small network's step.
         self.parameters: list[Tensor] = list(self.vae.parameters())
         self._averages: list[Tensor] = list(self.ema.parameters())
         self.optimiser = torch.optim.AdamW(
@@ -47,7 +47,9 @@ class State:
             betas=(config.optimiser.beta1, config.optimiser.beta2),
             fused=True,
         )
-        self.totals = Totals(config.model.latent_dimensions, device, divided=self.vae.prior is None)
+        self.sums = RunningSums(
+            config.model.latent_dimensions, device, divided=self.vae.prior is None
+        )
         self.health = Health()
         self.step = 0
         self.seconds = 0.0
@@ -56,6 +58,8 @@ class State:
         self.best_epoch = 0
         self.best_weights: dict[str, torch.Tensor] = {}
         self.best_step = 0
+        self.saved_step = 0
+        """The step of the last checkpoint; 0: none has been written."""
 
     def set_learning_rate(self, rate: float) -> None:
         """Sets the next step's learning rate."""
@@ -64,17 +68,17 @@ class State:
 
     @property
     def learning_rate(self) -> float:
-        """The last step's."""
+        """The learning rate of the last step."""
         return float(self.optimiser.param_groups[0]["lr"])
 
     def average(self) -> None:
-        """Moves the averaged weights towards the present ones."""
+        """Moves the averaged weights towards the current ones."""
         decay = schedule.ema_decay(self.config.ema, self.step)
         with torch.no_grad():
             torch._foreach_lerp_(self._averages, self.parameters, 1 - decay)
 
     def remember_if_best(self, bound: float, epoch: int) -> None:
-        """Keeps the averaged weights of the epoch with the best validation bound."""
+        """Keeps the averaged weights if this epoch has the best validation bound so far."""
         if bound > self.best_bound:
             self.best_bound, self.best_epoch, self.best_step = bound, epoch, self.step
             self.best_weights = {
@@ -82,19 +86,19 @@ class State:
             }
 
     def is_finite(self) -> bool:
-        """Whether every weight is a number, averaged ones included."""
+        """Whether every weight is finite, averaged weights included."""
         parameters = (*self.vae.parameters(), *self.ema.parameters())
         return bool(torch.stack([tensor.isfinite().all() for tensor in parameters]).all())
 
     def weights(self) -> Weights:
-        """What is exported: the best epoch's weights under early stopping, else the last."""
+        """The weights to export: the best epoch's under early stopping, otherwise the last."""
         kind = "ema" if self.config.ema else "raw"
         if self.best_weights:
             return Weights(self.best_weights, kind, self.best_step)
         return Weights(self.ema.state_dict(), kind, self.step)
 
     def checkpoint(self, fingerprints: Mapping[str, str]) -> Checkpoint:
-        """Everything above, to be written to disk."""
+        """The whole state, to write to disk."""
         return Checkpoint(
             step=self.step,
             seconds=self.seconds,
@@ -102,7 +106,7 @@ class State:
             model=self.vae.state_dict(),
             ema=self.ema.state_dict(),
             optimiser=self.optimiser.state_dict(),
-            totals=self.totals.state(),
+            totals=self.sums.state(),
             health=self.health.state(),
             best_bound=self.best_bound,
             best_epoch=self.best_epoch,
@@ -113,14 +117,20 @@ class State:
             initial=self.initial,
         )
 
+    def kept(self) -> str:
+        """Which checkpoint remains if the run ends now, for error messages."""
+        if self.saved_step:
+            return f"the last good checkpoint, of step {self.saved_step}, is kept"
+        return "no checkpoint is kept"
+
     def load(self, checkpoint: Checkpoint) -> None:
         """Continues from a checkpoint."""
         self.vae.load_state_dict(checkpoint.model)
         self.ema.load_state_dict(checkpoint.ema)
         self.optimiser.load_state_dict(checkpoint.optimiser)
-        self.totals.load(checkpoint.totals)
+        self.sums.load(checkpoint.totals)
         self.health.load(checkpoint.health)
-        self.step = checkpoint.step
+        self.step = self.saved_step = checkpoint.step
         self.seconds, self.cpu_seconds = checkpoint.seconds, checkpoint.cpu_seconds
         self.best_bound, self.best_epoch = checkpoint.best_bound, checkpoint.best_epoch
         self.best_step, self.best_weights = checkpoint.best_step, checkpoint.best_weights
@@ -140,7 +150,7 @@ def _build(config: TrainingConfig, device: torch.device, initial: Initial | None
 def _parameter_groups(vae: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
     named = dict(vae.named_parameters())
     scale = [named.pop("log_scale")] if "log_scale" in named else []
-    # A prior's means and log-variances are where latents lie, which decay would pull to 0.
+    # Weight decay would pull the prior's means and log-variances, and so the latents, to 0.
     prior = {name for name in named if name.startswith("prior.")}
     matrices = [one for name, one in named.items() if one.ndim > 1 and name not in prior]
     vectors = [one for name, one in named.items() if one.ndim <= 1 or name in prior]

@@ -16,7 +16,7 @@ from training.__main__ import main
 from training.check.check import advise, check
 from training.check.inspection import Survey
 from training.errors import DivergedError, InterruptedTrainingError
-from training.fit.fit import Trainer
+from training.fit.trainer import Trainer
 
 
 def arguments(tmp_path: Path, data: Path, *others: str) -> list[str]:
@@ -43,6 +43,7 @@ def test_images_that_can_be_trained_on(tmp_path: Path, capsys: pytest.CaptureFix
     assert told["cost"]["steps"] == 120
     assert told["cost"]["seconds_per_step"] > 0
     assert told["cost"]["memory"]["parameters"] > 50_000
+    assert told["cost"]["memory"]["peak"] > 10**7
     sheet = np.asarray(Image.open(told["sheet"]))
     assert sheet.shape == (8 * 30 + 2, 8 * 30 + 2)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["pictures.png"]
@@ -54,7 +55,7 @@ def test_people_are_told_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[
 
     told = capsys.readouterr().out
     for words in ("train: 400 images", "L (400)", "Likelihood: Bernoulli with sampled",
-                  "Memory: about", "Time: 120 steps of", "pictures.png",
+                  "GiB at peak with", "Time: 120 steps of", "pictures.png",
                   "bernoulli is set, which fits"):  # fmt: skip
         assert words in told
 
@@ -64,7 +65,6 @@ def test_people_are_told_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[
     [
         (["--set", "model.channels=3"], "images are in grey, and the model's are colour"),
         (["--set", "model.likelihood.binarise=none"], "the images are not binary"),
-        (["--set", f"batch_size={10**9}"], "this run would take about"),
     ],
 )
 def test_what_a_run_would_be_refused_for(
@@ -92,11 +92,29 @@ def test_an_explosion_in_the_timed_steps_is_told(
         msg = "the loss is far beyond its range"
         raise DivergedError(msg)
 
-    monkeypatch.setattr(Trainer, "run", exploding)
+    monkeypatch.setattr(Trainer, "steps", exploding)
 
     found = check(runs.config(tmp_path), tmp_path / "out")
 
     assert found.problems == ("the loss is far beyond its range",)
+    assert found.counts["train"] == 400
+
+
+def test_a_run_that_does_not_fit_into_memory_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed allocation names the settings to lower; the rest of the result is kept."""
+
+    def failing(*_: object) -> None:
+        msg = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(Trainer, "steps", failing)
+
+    found = check(runs.config(tmp_path), tmp_path / "out")
+
+    assert "does not fit into memory: lower batch_size (it is 40)" in found.problems[0]
+    assert found.cost is None
     assert found.counts["train"] == 400
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from training.config.data import AugmentConfig
 from training.config.run import TrainingConfig
-from training.data.augment import augment
+from training.data.minibatches import augment
 
 
 def images(count: int, height: int = 5, width: int = 6, channels: int = 2) -> torch.Tensor:

@@ -21,7 +21,7 @@ from model.networks.vae import INITIAL_LOGISTIC_SCALE, VAE
 from model.pixels import Images
 from training.data import memmap
 from training.fit import calibration
-from training.fit.calibration import calibrated_scale, scale_figures, to_likelihood
+from training.fit.calibration import calibrated_scale, scale_metrics, to_likelihood
 
 OPTIMAL = GaussianConfig(scale="optimal")
 
@@ -66,7 +66,7 @@ def test_the_optimal_scale_is_the_error_of_all_images(monkeypatch: pytest.Monkey
     images, model = levels(102, 153, 204), constant(0.4)
 
     whole = calibrated(model, images)
-    monkeypatch.setattr(calibration, "_BATCH", 2)
+    monkeypatch.setattr(calibration, "_CALIBRATION_BATCH", 2)
 
     assert whole == pytest.approx(math.sqrt(0.2 / 3))
     assert calibrated(model, images) == pytest.approx(whole)
@@ -124,9 +124,9 @@ def test_the_manifest_tells_the_likelihood() -> None:
 
 def test_scales_are_figures_of_their_own() -> None:
     """One scale is called so, and those of three channels by their colour."""
-    assert scale_figures(None) == {"scale": None}
-    assert scale_figures(0.5) == scale_figures((0.5,)) == {"scale": 0.5}
-    assert scale_figures((0.1, 0.2, 0.3)) == {
+    assert scale_metrics(None) == {"scale": None}
+    assert scale_metrics(0.5) == scale_metrics((0.5,)) == {"scale": 0.5}
+    assert scale_metrics((0.1, 0.2, 0.3)) == {
         "scale_red": 0.1, "scale_green": 0.2, "scale_blue": 0.3,
     }  # fmt: skip
 

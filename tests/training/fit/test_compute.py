@@ -92,7 +92,7 @@ def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a C++ compiler, compile = true ends before anything is loaded, with what to do."""
     monkeypatch.setenv("CXX", "no-such-compiler")
 
-    with pytest.raises(ConfigError, match=r"no-such-compiler is not there: .*compile = false"):
+    with pytest.raises(ConfigError, match=r"no-such-compiler is missing: .*compile = false"):
         choose_compute(TrainingConfig(device="cpu", threads=1, compile=True))
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.fit.gradients import Gradients
+from training.fit.health import GradientNorms
 
 NORMS = st.lists(st.floats(0, 1e6), min_size=1, max_size=20)
 
@@ -14,7 +14,7 @@ NORMS = st.lists(st.floats(0, 1e6), min_size=1, max_size=20)
 @given(NORMS)
 def test_mean_largest_and_clipped(norms: list[float]) -> None:
     """The figures are those of the norms that were added."""
-    gradients = Gradients()
+    gradients = GradientNorms()
     for norm in norms:
         gradients.add(norm, 200.0)
 
@@ -25,4 +25,4 @@ def test_mean_largest_and_clipped(norms: list[float]) -> None:
 
 def test_nothing_is_nothing() -> None:
     """Before the first step the figures are 0."""
-    assert (Gradients().mean, Gradients().clipped_share) == (0.0, 0.0)
+    assert (GradientNorms().mean, GradientNorms().clipped_share) == (0.0, 0.0)

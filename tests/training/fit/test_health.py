@@ -8,11 +8,11 @@ import pytest
 
 from training.config.run import TrainingConfig
 from training.fit.health import Health, diverged, examine, not_finite
-from training.fit.running_sums import Figures
+from training.fit.running_sums import EpochMetrics
 
 
-def figures(kl: tuple[float, ...], active: int) -> Figures:
-    return Figures(
+def figures(kl: tuple[float, ...], active: int) -> EpochMetrics:
+    return EpochMetrics(
         elbo=-200.0,
         log_likelihood=-200.0,
         kl=sum(kl),
@@ -81,7 +81,7 @@ def test_an_epoch_forgets_its_gradients_and_keeps_the_range() -> None:
     health.reset()
 
     assert health.gradients.steps == 0
-    assert health.steadiness.mean == 540.0
+    assert health.detector.mean == 540.0
 
 
 def test_endings_say_what_to_lower() -> None:

@@ -13,12 +13,12 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.training import runs
-from training.fit.progress import Report
-from training.fit.running_sums import Figures
+from training.fit.progress import RunLog
+from training.fit.running_sums import EpochMetrics
 from training.fit.state import State
 from training.workdir import Workdir
 
-FIGURES = Figures(
+FIGURES = EpochMetrics(
     elbo=-90.0,
     log_likelihood=-65.0,
     kl=25.0,
@@ -29,9 +29,9 @@ FIGURES = Figures(
 
 
 @contextmanager
-def report(workdir: Workdir, told: io.StringIO, *, terminal: bool = False) -> Iterator[Report]:
+def report(workdir: Workdir, told: io.StringIO, *, terminal: bool = False) -> Iterator[RunLog]:
     console = Console(file=told, force_terminal=terminal, width=200)
-    with Report(workdir, console, first_step=0, steps=100) as opened:
+    with RunLog(workdir, console, first_step=0, steps=100) as opened:
         yield opened
 
 
@@ -63,7 +63,7 @@ def test_a_resumed_run_has_each_line_once(tmp_path: Path) -> None:
     lines = [json.dumps({"epoch": epoch, "step": 10 * epoch}) + "\n" for epoch in (1, 2, 3)]
     workdir.log.write_text('{"epoch": 0, "st\n' + "".join(lines) + '{"epoch": 4, "st')
 
-    with Report(workdir, Console(quiet=True), first_step=25, steps=100):
+    with RunLog(workdir, Console(quiet=True), first_step=25, steps=100):
         pass
 
     assert workdir.log.read_text() == "".join(lines[:2])
@@ -86,7 +86,7 @@ def test_the_bar_shows_the_bound(tmp_path: Path) -> None:
     """On a terminal a bar shows the bound, its parts, the gradient and the speed."""
     told = io.StringIO()
     state = State(runs.config(tmp_path, "model.latent_dim=1"), torch.device("cpu"))
-    state.totals.add(torch.tensor([-65.0]), torch.zeros(1, 1), torch.zeros(1, 1))
+    state.sums.add(torch.tensor([-65.0]), torch.zeros(1, 1), torch.zeros(1, 1))
     state.health.norm, state.step = 12.5, 30
     with report(Workdir(tmp_path), told, terminal=True) as opened:
         opened.step(3, 32, state)

@@ -12,8 +12,8 @@ from model import elbo, pixels
 from model.config import BernoulliConfig, GaussianConfig, MlpConfig, ModelConfig
 from model.networks.vae import VAE
 from model.pixels import Images
-from training.fit import validation
-from training.fit.validation import validation_elbo
+from training.fit import calibration
+from training.fit.calibration import validation_elbo
 
 CPU = torch.device("cpu")
 
@@ -39,7 +39,7 @@ def bound(
 def test_it_is_the_elbo(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a posterior of no width the bound needs no noise and can be computed directly."""
     model, images = vae(), binary(7)
-    monkeypatch.setattr(validation, "_BATCH", 3)
+    monkeypatch.setattr(calibration, "_VALIDATION_BATCH", 3)
     with torch.no_grad():
         assert isinstance(model.encoder.body, torch.nn.Sequential)
         head = model.encoder.body[-1]
