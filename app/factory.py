@@ -19,10 +19,9 @@ from app.api.dependencies import Context
 from app.concurrency import Offload
 from app.errors import ServiceError
 from app.http import problems
-from app.http.access_lines import AccessLines
-from app.http.access_log import AccessLog
+from app.http.access_log import AccessLines, AccessLog
 from app.http.body_limit import BodyLimit
-from app.http.head import HeadAsGet
+from app.http.routing import HeadAsGet
 from app.inference.admission import Admission
 from app.inference.batcher import BatchReport
 from app.inference.engine import Engine
@@ -37,7 +36,7 @@ from app.protocols.oip.statistics import Statistics
 from app.protocols.remote_vae import routes as remote_vae
 from app.registry.broadcast import Orders
 from app.registry.registry import Registry
-from app.registry.roots import SHIPPED_DEFAULT, Roots
+from app.registry.repository import SHIPPED_DEFAULT, Roots
 from app.registry.watcher import watch
 from app.server.worker import Worker
 from app.settings import Settings
@@ -110,6 +109,7 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
         lifespan=partial(_lifespan, context, lanes, _following(settings, roots, orders, registry)),
     )
     app.state.context = context
+    app.state.oip_statistics = statistics
     _add_openapi(app, registry)
     _add_handlers(app)
     # The hot routes first, and not by include_router: it matches routers and then routes again.

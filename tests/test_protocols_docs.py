@@ -1,4 +1,4 @@
-"""docs/protocols.md says what is implemented of each protocol: compared with the routes."""
+"""Compares docs/protocols.md with the routes of the application."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ Rows = list[tuple[list[str], list[str], str]]
 
 
 def table(before: str) -> Rows:
-    """The rows of the table behind some words: calls, routes, and what they answer."""
+    """The rows of the table after `before`: calls, routes and responses."""
     lines = SECTION.split(before, 1)[1].lstrip("\n").split("\n\n", 1)[0].splitlines()[2:]
     cells = [line.strip("| ").split(" | ") for line in lines]
     return [(re.findall(r"`(\w+)`", a), re.findall(r"`([^`]+)`", b), c) for a, b, c in cells]
 
 
 CALLS = table("### Calls\n")
-ABSENT = table("What is not there:\n")
+ABSENT = table("Not implemented:\n")
 
 
 def test_the_calls_are_the_routes_of_the_application() -> None:
-    """Every route below /v2 stands in the table, and every route of the table is there."""
+    """The table lists exactly the routes below /v2."""
     routes = [route for route in create_app(Settings()).routes if isinstance(route, APIRoute)]
     there = [
         f"{method} {route.path}"
@@ -49,7 +49,7 @@ def test_the_calls_are_the_routes_of_the_application() -> None:
 
 
 def test_remote_vae_is_the_routes_of_the_application() -> None:
-    """Every route below /remote-vae stands in that protocol's table, and the other way round."""
+    """The table lists exactly the routes below /remote-vae."""
     section = DOCUMENT.split("\n## Remote VAE\n", 1)[1].split("\n## ", 1)[0]
     told = set(re.findall(r"^\| `remote_\w+\([^|]*\)` \| `([^`]+)` \|", section, re.MULTILINE))
     routes = [route for route in create_app(Settings()).routes if isinstance(route, APIRoute)]
@@ -63,7 +63,7 @@ def test_remote_vae_is_the_routes_of_the_application() -> None:
 
 
 def test_the_calls_are_those_of_the_client() -> None:
-    """Every call that goes to the server stands in one of the tables, and the client has it."""
+    """The tables list exactly the calls with which the client contacts the server."""
     told = {name for calls, _, _ in (*CALLS, *ABSENT) for name in calls}
     of_the_client = {
         name
@@ -77,7 +77,7 @@ def test_the_calls_are_those_of_the_client() -> None:
 @pytest.mark.parametrize("route", [route for _, routes, _ in ABSENT for route in routes])
 @in_loop
 async def test_what_is_not_there_is_a_404_of_the_protocol(tmp_path: Path, route: str) -> None:
-    """Traces, logging and shared memory are answered as the protocol has it, by either method."""
+    """GET and POST on traces, logging and shared memory return the protocol's 404."""
     arithmetic_bundle.write(tmp_path)
     path = route.replace("{model}", "arithmetic-encoder").replace("{region}", "r")
     async with serving(tmp_path) as client:
@@ -87,18 +87,18 @@ async def test_what_is_not_there_is_a_404_of_the_protocol(tmp_path: Path, route:
 
 
 def test_the_extensions_are_those_that_are_advertised() -> None:
-    """The document names them, and the one that has to be switched on."""
+    """The document names every extension, including the optional one."""
     sentence = SECTION.split("`GET /v2` advertises", 1)[1].split("\n\n", 1)[0]
     advertised = (*metadata.EXTENSIONS, metadata.REPOSITORY_EXTENSION)
     assert tuple(re.findall(r"`(\w+)`", sentence)) == advertised
 
 
 def test_the_errors_are_those_of_openapi() -> None:
-    """A status of the document's table is told of a route, and one of a route stands in it."""
+    """The document lists exactly the error statuses that OpenAPI gives for the routes."""
     paths = create_app(Settings()).openapi()["paths"]
     routes = {path: paths[path]["post"]["responses"] for path in paths if "post" in paths[path]}
     told = {int(status) for status in re.findall(r"^\| (\d{3}) \|", SECTION, re.MULTILINE)}
-    # That a path takes another method is said by its having no such operation.
+    # OpenAPI has no 405: a path without an operation says the same.
     of_infer = {400, 404, 408, 413, 415, 429, 500, 501, 503, 504}
     of_load = {400, 403, 404, 408, 413, 501, 503}
     assert told == of_infer | of_load | {405}
@@ -113,5 +113,5 @@ def test_the_errors_are_those_of_openapi() -> None:
 
 
 def test_the_models_are_those_that_bundles_are_served_as() -> None:
-    """The document's first table has a row for each."""
+    """The first table has a row for each model of a bundle."""
     assert tuple(re.findall(r"^\| `<bundle>-(\w+)`", SECTION, re.MULTILINE)) == DERIVED_KINDS

@@ -14,8 +14,7 @@ from fastapi import Request, Response
 
 from app.codecs import npy
 from app.errors import NotFoundError
-from app.http.fields import lines
-from app.http.headers import JSON, NPY
+from app.http.headers import JSON, NPY, lines
 from app.inference.engine import Engine
 from model.bundle.bundle import CARD
 from model.bundle.posterior import POSTERIOR, Posterior

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import httpx
 
 from app.factory import create_app
-from app.http.access_lines import LOGGER
+from app.http.access_log import LOGGER
 from app.settings import Settings
 
 T = TypeVar("T")

@@ -62,7 +62,7 @@ def _sample(command: argparse.ArgumentParser) -> None:
 
 
 def _reconstruct(command: argparse.ArgumentParser) -> None:
-    command.add_argument("picture", type=Path, help="PNG, JPEG or WebP")
+    command.add_argument("image", type=Path, help="PNG, JPEG or WebP")
     command.add_argument("output", type=Path, help="a .png")
 
 
@@ -108,7 +108,7 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
 
 def _add_images(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "pictures", type=Path, nargs="+", metavar="PATH", help="image, or folder of images"
+        "images", type=Path, nargs="+", metavar="PATH", help="image, or folder of images"
     )
     command.add_argument(
         "--strict", action="store_true", help="stop at the first file that is no usable image"

@@ -1,39 +1,45 @@
-"""One line of JSON for each request, its id, its count, and the answer when all else failed.
-
-The outermost middleware: what escapes here has passed every exception handler.
-"""
+"""Logs, counts and names each request, and answers when an error escapes every handler."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
+import select
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import BinaryIO
 
+import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.http.access_lines import AccessLines
+from app.http.logs import TIME_FORMAT
 from app.http.problems import CLIENT_CLOSED_REQUEST, error_answer
+
+LOGGER = "vaeserve.access"
+
+WHOLE_BYTES = 4096
+"""Bytes that a pipe takes in one piece (PIPE_BUF on Linux), so workers never mix their lines."""
+
+CUT = "cut"
+"""The key in a request's state for the error code that cut off its response."""
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_LONGEST_PATH = 800  # keeps a line below WHOLE_BYTES
+_QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
 
 logger = logging.getLogger("vaeserve")
 
-CUT = "cut"
-"""Where a request's state has the code of what cut its answer off, if anything did."""
-
-_SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-# So that the line is one that a pipe takes whole.
-_LONGEST_PATH = 800
-_QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
-
 
 class AccessLog:
-    """Takes over or makes `X-Request-ID`, logs and counts each request.
+    """The outermost middleware: accepts or creates `X-Request-ID`, logs and counts each request.
 
     Args:
-        observe: called with route, status and seconds.
-        lines: where the log goes.
+        observe: called with the route, the status and the duration in seconds.
+        lines: writes the log.
     """
 
     def __init__(
@@ -51,7 +57,7 @@ class AccessLog:
         answered = False
         request_id = _request_id(scope)
         scope.setdefault("state", {}).update(request_id=request_id, started=started)
-        # Without an answer, the caller left before a status was known.
+        # This status stays if the client leaves before the response begins.
         status = CLIENT_CLOSED_REQUEST
 
         async def send_with_id(message: Message) -> None:
@@ -65,7 +71,7 @@ class AccessLog:
         try:
             await self._app(scope, receive, send_with_id)
         except asyncio.CancelledError:
-            # Only the server cancels, once the grace period of a shutdown is over.
+            # Only the server cancels, after the grace period of a shutdown.
             if answered:
                 raise
             detail = "the server is stopping and could not finish this request"
@@ -74,15 +80,15 @@ class AccessLog:
         except Exception:
             logger.exception("the server failed", extra={"members": {"request_id": request_id}})
             if answered:
-                raise  # the server below cuts the connection, so that nobody takes it for whole
-            detail = "the server failed; its log has the reason under this request id"
+                raise  # the server closes the connection, so the client sees a cut response
+            detail = "the server failed; its log shows the reason under this request id"
             answer = error_answer(scope, "internal", detail)
             await answer(scope, receive, send_with_id)
         finally:
             self._record(scope, request_id, status, time.perf_counter() - started)
 
     def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
-        # The route's template, not the path: a label must not take whatever a client sends.
+        # The route's template, not the path: clients must not create metric labels.
         route = getattr(scope.get("route"), "path", "unknown")
         self._observe(route, status, seconds)
         level = logging.DEBUG if route in _QUIET_ROUTES and status < 400 else logging.INFO
@@ -110,3 +116,94 @@ def _request_id(scope: Scope) -> str:
 
 def _new_id() -> str:
     return os.urandom(16).hex()
+
+
+def standard_output() -> BinaryIO | None:
+    """Returns the current binary `sys.stdout`, or None if the process has no standard output."""
+    return sys.stdout.buffer if sys.stdout else None
+
+
+class AccessLines:
+    """Writes the access log as lines of JSON, one write for each turn of the event loop.
+
+    The lines look like those of `app.http.logs` and respect the level of `vaeserve.access`. If
+    nobody reads the log, lines are dropped instead of delaying a request; the next written line
+    reports their number as `dropped`.
+
+    Args:
+        worker: the `worker` number in each line; 0 leaves it out.
+        stream: returns the stream to write to.
+    """
+
+    def __init__(
+        self, worker: int = 0, stream: Callable[[], BinaryIO | None] = standard_output
+    ) -> None:
+        self._logger = logging.getLogger(LOGGER)
+        self._own: dict[str, object] = {"worker": worker} if worker else {}
+        self._stream = stream
+        self._lines: list[bytes] = []
+        self._dropped = 0
+        self._second = 0
+        self._time = ""
+
+    def add(self, level: int, members: Mapping[str, object]) -> None:
+        """Adds a line, which is written at the end of this turn of the running event loop."""
+        if not self._logger.isEnabledFor(level):
+            return
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self.flush)
+        line = {
+            "time": self._now(),
+            "level": logging.getLevelName(level).lower(),
+            "logger": LOGGER,
+            "message": "request",
+            **self._own,
+            **members,
+        }
+        if self._dropped and not self._lines:
+            line["dropped"] = self._dropped
+        self._lines.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+
+    def flush(self) -> None:
+        """Writes the waiting lines; a closed or broken stream loses them without an error."""
+        lines, self._lines = self._lines, []
+        before, self._dropped = self._dropped, 0
+        with contextlib.suppress(OSError, ValueError):
+            if stream := self._stream():
+                written = _write(stream, lines)
+                if written < len(lines):
+                    # If nothing was written, the line that reports `before` is lost too.
+                    self._dropped = len(lines) - written + (0 if written else before)
+
+    def _now(self) -> str:
+        now = int(time.time())
+        if now != self._second:
+            self._second = now
+            self._time = time.strftime(TIME_FORMAT, time.localtime(now))
+        return self._time
+
+
+def _write(stream: BinaryIO, lines: Sequence[bytes]) -> int:
+    """Writes lines in groups of at most `WHOLE_BYTES` while the stream takes them without waiting.
+
+    Returns:
+        The number of lines written.
+    """
+    written = 0
+    while written < len(lines) and _is_ready(stream):
+        end, size = written + 1, len(lines[written])
+        while end < len(lines) and size + len(lines[end]) <= WHOLE_BYTES:
+            size += len(lines[end])
+            end += 1
+        stream.write(b"".join(lines[written:end]))
+        stream.flush()
+        written = end
+    return written
+
+
+def _is_ready(stream: BinaryIO) -> bool:
+    """Tells whether a pipe has room for `WHOLE_BYTES`; files and memory streams always do."""
+    try:
+        return bool(select.select((), (stream.fileno(),), (), 0)[1])
+    except (OSError, ValueError):
+        return True

@@ -16,7 +16,7 @@ from app.errors import (
     MalformedRequestError,
     UnsupportedMediaTypeError,
 )
-from app.http.fields import lines
+from app.http.headers import lines
 
 _LONGEST_CONTENT_TYPE = 1024
 # As most clients write it, and as parsing it in full would find it.

@@ -1,14 +1,15 @@
-"""The Accept header → the format of the answer (RFC 9110 §12.5.1)."""
+"""Reads a request's header fields and query, and chooses a response format from Accept."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
+from starlette.types import Scope
 
 from app.errors import NotAcceptableError
-from app.http.fields import lines
 
 JSON = "application/json"
 PNG = "image/png"
@@ -24,7 +25,20 @@ _PARAMETER = re.compile(r'(?:[^;"]|"(?:\\.|[^"\\])*"?)+')
 _RANGE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _QUALITY = re.compile(r"0?\.[0-9]+|[01](?:\.[0-9]*)?")
 
+_NO_QUERY = QueryParams()
+
 _Ranges = tuple[tuple[str, float], ...]
+
+
+def lines(scope: Scope, name: bytes) -> list[str]:
+    """Returns each value of a header field; `name` is in lower case."""
+    # Starlette's mapping decodes every header for each question.
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+def query_of(request: Request) -> QueryParams:
+    """Returns the query parameters, without parsing an empty query."""
+    return request.query_params if request.scope["query_string"] else _NO_QUERY
 
 
 def accept_of(request: Request) -> str | None:

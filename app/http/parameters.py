@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
 from app.errors import InvalidFieldError, MalformedRequestError
-from app.http.fields import query_of
+from app.http.headers import query_of
 from model.bundle.manifest import VERSION_PATTERN
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)

@@ -1,4 +1,4 @@
-"""A FastAPI route whose endpoint takes the request as it is and answers a response."""
+"""Routes verbs without FastAPI's cost for each request, and answers HEAD like GET."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import ServiceError
-from app.http.problems import on_service_error
+from app.http.problems import SENT_METHOD, on_service_error
 
 
 class VerbRoute(APIRoute):
-    """Routed, documented and counted like any other route of FastAPI.
+    """A FastAPI route whose endpoint takes the request and returns the response.
 
-    What FastAPI does for each request between router and endpoint is left out: to resolve
-    parameters, enter three exit stacks and look for exception handlers takes longer than all of
-    a verb's own checks. So the endpoint has the request as its only parameter, and of errors only
-    `ServiceError` is answered here.
+    FastAPI documents it like any other route. For each request it skips the resolution of
+    parameters, three exit stacks and the search for exception handlers, which together take
+    longer than all checks of a verb. It therefore answers only `ServiceError` itself.
     """
 
     endpoint: Callable[[Request], Awaitable[Response]]
@@ -35,3 +34,21 @@ class VerbRoute(APIRoute):
         except ServiceError as error:
             response = await on_service_error(request, error)
         await response(scope, receive, send)
+
+
+class HeadAsGet:
+    """ASGI middleware that routes HEAD as GET (RFC 9110 §9.3.2); the server drops the content."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        # The server reads the method from its own scope to drop the content, so this is a copy.
+        routed = {**scope, "method": "GET", SENT_METHOD: "HEAD"}
+        try:
+            await self._app(routed, receive, send)
+        finally:
+            scope["route"] = routed.get("route")

@@ -20,8 +20,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from app.concurrency import Locks
 from app.errors import ModelUnavailableError, ServiceError, UnknownModelError
-from app.locks import Locks
 
 logger = logging.getLogger(__name__)
 

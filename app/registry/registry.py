@@ -7,9 +7,8 @@ import logging
 from collections.abc import Collection, Coroutine, Sequence
 from pathlib import Path
 
-from app.daemon import in_daemon_thread
+from app.concurrency import Locks, in_daemon_thread
 from app.errors import ModelUnavailableError, ServiceError, UnknownModelError
-from app.locks import Locks
 from app.registry.broadcast import Orders, Wanted
 from app.registry.catalog import Catalog
 from app.registry.repository import Disk, Fetch

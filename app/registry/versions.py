@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from app.daemon import in_daemon_thread
+from app.concurrency import in_daemon_thread
 from app.inference.engine import Engine
 from app.inference.loader import Loaded
 from app.registry.scan import Found

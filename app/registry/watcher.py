@@ -11,7 +11,7 @@ from pathlib import Path
 
 import watchfiles
 
-from app.daemon import in_daemon_thread
+from app.concurrency import in_daemon_thread
 from app.registry.scan import is_name
 
 logger = logging.getLogger(__name__)

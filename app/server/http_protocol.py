@@ -1,15 +1,102 @@
-"""The connection: bounds that uvicorn leaves open, on a request's head and on a stalled reader."""
+"""HTTP/1.1 connections: uvicorn's protocol with the limits that it lacks."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.server.joined_writes import JoinedWrites
-from app.server.parser import PlainParser, plain_head
+
+class PlainParser(httptools.HttpRequestParser):
+    """httptools' parser for a server that speaks HTTP/1.1 alone.
+
+    A server may ignore `Upgrade` (RFC 9110 §7.8), and then the body that follows the head is the
+    request's own. httptools stops behind such a head, and whoever goes on takes the body for the
+    next request. Here the head is parsed a second time without the field, and the body with it.
+
+    Args:
+        protocol: takes the callbacks; those of a message whose head asks for an upgrade come
+            twice, first while `should_upgrade()`.
+        again: makes the parser for the rest of the connection, which has been fed the head that
+            was just parsed, without its `Upgrade` field.
+    """
+
+    def __init__(self, protocol: object, again: Callable[[], PlainParser]) -> None:
+        super().__init__(protocol)
+        # As uvicorn has it: the answer to a request does not depend on what comes behind it.
+        self.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._again = again
+
+    def feed_data(self, data: bytes | bytearray | memoryview[int] | array[int]) -> None:
+        """Parses what was received.
+
+        Raises:
+            httptools.HttpParserError: it is no HTTP.
+        """
+        parser, rest = self, memoryview(data)
+        while True:
+            try:
+                httptools.HttpRequestParser.feed_data(parser, rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                # A parser that has seen `Connection: close` takes nothing more.
+                parser, rest = self._again(), rest[upgrade.args[0] :]
+            else:
+                return
+
+
+def plain_head(
+    method: bytes, url: bytes, version: str, headers: Iterable[tuple[bytes, bytes]]
+) -> bytes:
+    """A request's head without its `Upgrade` field; names are in lower case."""
+    lines = [b"%b %b HTTP/%b" % (method, url, version.encode())]
+    lines += [b"%b: %b" % field for field in headers if field[0] != b"upgrade"]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+_END_OF_HEAD = b"\r\n\r\n"
+
+
+class JoinedWrites:
+    """Wraps a transport for uvicorn, which writes head and body one right after the other.
+
+    uvloop sends each write at once. A small answer would so cost two system calls, and wake its
+    reader for a head without a body. Here what ends like a head waits for the next write, and
+    no longer than to the next turn of the event loop.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 the wrapped transport's attribute
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Sends `data`, or keeps it for the write that follows."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.writelines((head, data))
+        elif data.endswith(_END_OF_HEAD):
+            self._head = data
+            self._loop.call_soon(self._send_head)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Sends what waits and closes the connection."""
+        self._send_head()
+        self._transport.close()
+
+    def _send_head(self) -> None:
+        head, self._head = self._head, b""
+        if head and not self._transport.is_closing():
+            self._transport.write(head)
+
 
 HEAD_SECONDS = 10.0
 HEAD_BYTES = 64 * 1024

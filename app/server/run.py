@@ -1,12 +1,14 @@
-"""`vaeserve serve`: settings → one serving process, or several."""
+"""`vaeserve serve`: reads the settings and starts one serving process, or several."""
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Sequence
 
 from pydantic import ValidationError
@@ -18,6 +20,7 @@ from app.server.memory import map_large_blocks
 from app.server.supervisor import Supervisor
 from app.server.worker import LISTENING
 from app.settings import Settings
+from model.cores import available_cores
 
 logger = logging.getLogger("vaeserve")
 
@@ -37,8 +40,6 @@ def start(arguments: Sequence[str]) -> None:
         # Read when numpy is imported: a process that has threads can't be forked safely.
         os.environ["OPENBLAS_NUM_THREADS"] = "1"
         map_large_blocks()
-        from app.server.worker_count import worker_count
-
         workers = worker_count(settings)
         settings = settings.model_copy(update={"workers": workers})
         if workers == 1:
@@ -85,3 +86,36 @@ def _sentences(error: ValidationError) -> str:
         f"got {item['input']!r}"
         for item in error.errors()
     )
+
+
+MOST_WORKERS = 8
+"""Each holds the models and some 80 MB; beyond this, lanes use the cores that are left."""
+
+_FIGURES_BYTES = 16 * 1024 * 1024
+"""Several times what eight workers need."""
+
+
+def worker_count(settings: Settings) -> int:
+    """`VAE_WORKERS`, or one process for each core that the cgroup gives, at most `MOST_WORKERS`.
+
+    Python runs on one core at a time, so a second process is what a second core does its parsing,
+    PNG and JSON with. One process serves where a GPU does the work, since each would load the
+    models into its memory, where several would find no room to add up their figures, and where the
+    kernel is not Linux: others let processes share a port without giving each connections.
+    """
+    if settings.workers:
+        return settings.workers
+    if sys.platform != "linux":
+        return 1
+    from model.runtime import offers_cuda
+
+    if settings.provider == "cuda" or (settings.provider == "auto" and offers_cuda()):
+        return 1
+    return min(available_cores(), MOST_WORKERS) if _has_temporary_space() else 1
+
+
+def _has_temporary_space() -> bool:
+    try:
+        return shutil.disk_usage(tempfile.gettempdir()).free >= _FIGURES_BYTES
+    except OSError:  # there is no folder that could be written to
+        return False

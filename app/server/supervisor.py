@@ -21,11 +21,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.server.balancer import Balance
-from app.server.child import Child
-from app.server.share import Share
+from app.server.balancer import Balance, Share
 from app.server.signals import Signals
-from app.server.worker import STARTED, Worker
+from app.server.worker import STARTED, Child, Worker
 
 logger = logging.getLogger("vaeserve")
 

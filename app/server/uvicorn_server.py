@@ -14,9 +14,9 @@ import uvicorn
 
 from app.factory import create_app
 from app.server.acceptor import Listener, keep, listen
+from app.server.balancer import Share
 from app.server.http_protocol import BoundedProtocol
 from app.server.memory import trim_now_and_then
-from app.server.share import Share
 from app.server.worker import Worker
 from app.settings import Settings
 

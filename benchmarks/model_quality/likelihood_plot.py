@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Writes the plot; 1 when bundle or image can't be used."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.model_quality.likelihood_plot")
     parser.description = __doc__
-    parser.add_argument("picture", type=Path, help="PNG, JPEG or WebP")
+    parser.add_argument("image", type=Path, help="PNG, JPEG or WebP")
     parser.add_argument("--bundle", type=Path, default=_SHIPPED, help="the bundle's folder")
     parser.add_argument("--samples", type=int, default=100_000, help="the largest K")
     parser.add_argument("--runs", type=int, default=5, help="of each estimate, at least 2")

@@ -149,7 +149,7 @@ def table(entries: Mapping[str, Entry]) -> str:
 
 def samples(entries: Mapping[str, Entry]) -> str:
     """The distances of samples between those of real and of blurred images, as Markdown."""
-    head = ("pictures", "distance", "× blurred", *_SHARES)
+    head = ("images", "distance", "× blurred", *_SHARES)
     rows: list[tuple[str, ...]] = []
     for preset in PRESETS:
         metrics = entries[preset].metrics if preset in entries else {}

@@ -1,4 +1,4 @@
-"""`training.fit.trainer.fit`, as `vaetrain fit` calls it."""
+"""`training.fit.fit.fit`, as `vaetrain fit` calls it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.training.cases import BATCH, BETAS, EPOCHS, LEARNING_RATE, Case
 from model.pixels import Images
 from training.config.run import TrainingConfig
 from training.data.hub import quiet
-from training.fit.trainer import fit
+from training.fit.fit import fit
 
 _runs = itertools.count()
 

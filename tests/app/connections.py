@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.server.inbox import Inbox
+from app.server.balancer import Inbox
 
 Pair = tuple[socket.socket, socket.socket]
 

@@ -12,8 +12,7 @@ import pytest
 
 from app.factory import create_app
 from app.inference.loader import Loaded
-from app.server.balancer import Balance
-from app.server.share import Share
+from app.server.balancer import Balance, Share
 from app.server.worker import Worker
 from app.settings import Settings
 from model.bundle.bundle import Bundle, BundleError

@@ -13,7 +13,7 @@ from training.evaluation.evaluate import evaluate
 from training.evaluation.posterior_means import latents
 from training.evaluation.reference_bounds import reference
 from training.export.graphs import export
-from training.fit.trainer import fit
+from training.fit.fit import fit
 from training.reports.plots import figures
 from training.reports.run_report import report
 from training.workdir import Workdir

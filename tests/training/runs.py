@@ -35,7 +35,7 @@ learning_rate = 5e-3
 warmup_steps = 10
 [evaluation]
 samples = 5
-images = 40
+pictures = 40
 [bundle]
 name = "digits"
 """

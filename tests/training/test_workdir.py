@@ -10,7 +10,7 @@ import pytest
 from tests.limits import file_size_limit
 from tests.training import runs
 from training.errors import ConfigError, DiskError, StageError
-from training.fit.trainer import fit
+from training.fit.fit import fit
 from training.workdir import Workdir, read_json, sole_use, write_atomic, write_json
 
 

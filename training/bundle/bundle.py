@@ -74,7 +74,7 @@ def bundle(folder: Path, overrides: Sequence[str] = (), console: Console | None 
     manifest = _manifest(
         config,
         run=workdir.read_json(
-            workdir.run, "fit", git_commit=object, fingerprints=dict, images=dict
+            workdir.run, "fit", git_commit=object, fingerprints=dict, pictures=dict
         ),
         exported=exported.about,
         measured=_measured(workdir, config),

@@ -23,8 +23,8 @@ from training.data.decoded_cache import Recipe
 from training.data.sources import open_source
 from training.errors import ConfigError, DataError, InterruptedTrainingError, NotFiniteError
 from training.fit.compute import Compute, choose_compute
+from training.fit.fit import Trainer, fitting_memory, prepare
 from training.fit.progress import Report
-from training.fit.trainer import Trainer, fitting_memory, prepare
 from training.fit.warm_start import Initial
 from training.reports.image_grid import tile, write_image
 from training.workdir import Workdir

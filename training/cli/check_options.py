@@ -32,7 +32,7 @@ def add(command: argparse.ArgumentParser) -> None:
     presets = ", ".join(preset_names())
     command.add_argument("data", metavar="DATA", help="hub name, folder or parquet files")
     command.add_argument(
-        "--preset", default="pictures", help=f"one of {presets}, or a TOML file (images)"
+        "--preset", default="pictures", help=f"one of {presets}, or a TOML file (pictures)"
     )
     command.add_argument(
         "--out", type=Path, default=Path("runs/check"), help="folder for the contact sheet"

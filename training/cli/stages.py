@@ -11,7 +11,7 @@ from training.bundle import bundle
 from training.config.run import TrainingConfig
 from training.evaluation import evaluate, posterior_means, reference_bounds, sample_quality
 from training.export import graphs
-from training.fit import trainer
+from training.fit import fit as fitting
 from training.reports import plots, run_report
 
 Stage = Callable[[Path, Sequence[str]], object]
@@ -31,8 +31,8 @@ STAGES: Mapping[str, Stage] = {
 
 
 def fit(config: TrainingConfig, workdir: Path, *, resume: bool = False) -> None:
-    """Trains; see `trainer.fit`."""
-    trainer.fit(config, workdir, resume=resume)
+    """Trains; see `training.fit.fit`."""
+    fitting.fit(config, workdir, resume=resume)
 
 
 def run(config: TrainingConfig, workdir: Path, *, resume: bool = False) -> None:

@@ -23,7 +23,7 @@ from rich.console import Console
 from training.config.overrides import Override, parse_override
 from training.data.dataset import load_data
 from training.errors import ConfigError, InterruptedTrainingError, NotFiniteError
-from training.fit.trainer import fit
+from training.fit.fit import fit
 from training.sweep.plan import identity, require_comparable
 from training.sweep.spec import Range, Settings, Sweep
 from training.sweep.summary import Ended, show, write_summary

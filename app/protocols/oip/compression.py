@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from app.concurrency import INLINE_SIZE, Offload
 from app.errors import BodyTooLargeError, MalformedRequestError, UnsupportedMediaTypeError
-from app.http.fields import lines
+from app.http.headers import lines
 from app.inference.admission import Admission
 
 GZIP, DEFLATE = "gzip", "deflate"

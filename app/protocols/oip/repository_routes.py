@@ -14,7 +14,8 @@ from app.errors import (
 from app.http.body import parse_object, read_content
 from app.http.deadline import Deadline
 from app.http.routing import VerbRoute
-from app.protocols.oip import answers, metadata, openapi
+from app.protocols.oip import metadata, openapi
+from app.protocols.oip.infer import document
 from app.protocols.oip.model_names import bundle_of
 
 router = APIRouter(prefix="/v2/repository", tags=[openapi.TAG], route_class=VerbRoute)
@@ -38,7 +39,7 @@ async def repository_index(request: Request) -> Response:
     if not isinstance(only_ready, bool):
         raise InvalidFieldError("ready must be true or false", field="ready")
     models = context.registry.models.values()
-    return answers.document(metadata.index(models, only_ready=only_ready))
+    return document(metadata.index(models, only_ready=only_ready))
 
 
 @router.post(

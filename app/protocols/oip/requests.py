@@ -14,10 +14,10 @@ from app.errors import (
     NotImplementedByServiceError,
 )
 from app.http.body import parse_object
-from app.http.fields import lines
-from app.protocols.oip import members, tensors
-from app.protocols.oip.members import Members
+from app.http.headers import lines
+from app.protocols.oip import tensors
 from app.protocols.oip.model_names import VARIABLE, Signature, Tensor
+from app.protocols.oip.tensors import Members
 from model.pixels import Floats
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -94,10 +94,10 @@ def parse(
         msg = f"the JSON has at most {limits.json_bytes} bytes; send tensors as binary data"
         raise BodyTooLargeError(msg, field="body", limit=limits.json_bytes)
     document = _document(content[:length], signature.input, limits.rows)
-    _refuse_sequences(parameters := members.object_of(document, "parameters", "the request"))
+    _refuse_sequences(parameters := tensors.object_of(document, "parameters", "the request"))
     return InferRequest(
         rows=_rows(document, memoryview(content)[length:], signature.input, limits.rows),
-        outputs=_outputs(document, members.flag_of(parameters, "binary_data_output"), signature),
+        outputs=_outputs(document, tensors.flag_of(parameters, "binary_data_output"), signature),
         id=_id(document),
         timeout=_timeout(parameters),
     )
@@ -143,7 +143,7 @@ def _rows(document: Members, binary: memoryview, tensor: Tensor, max_rows: int) 
     tensors.check_datatype(tensor.name, given.get("datatype"))
     shape = tensors.check_shape(tensor, given.get("shape"), max_rows)
     where = f"input {tensor.name!r}"
-    parameters = members.object_of(given, "parameters", where)
+    parameters = tensors.object_of(given, "parameters", where)
     _refuse_shared_memory(parameters, where)
     size = parameters.get("binary_data_size")
     if size is None:
@@ -173,7 +173,7 @@ def _input(document: Members, tensor: Tensor) -> Members:
         msg = f"inputs must be a list with one entry, for {tensor.name!r}"
         raise InvalidFieldError(msg, field="inputs")
     for entry in entries:
-        name = members.name_of(entry, "inputs")
+        name = tensors.name_of(entry, "inputs")
         if name != tensor.name:
             msg = f"there is no input {tensors.shown(name)}; the model takes {tensor.name!r}"
             raise InvalidFieldError(msg, field="inputs")
@@ -194,7 +194,7 @@ def _outputs(document: Members, binary: bool, signature: Signature) -> tuple[Wan
         raise InvalidFieldError(msg, field="outputs")
     wanted: dict[str, Wanted] = {}
     for entry in entries:
-        name = members.name_of(entry, "outputs")
+        name = tensors.name_of(entry, "outputs")
         if name not in names or name in wanted:
             problem = "is asked for twice" if name in wanted else "does not exist"
             msg = f"output {tensors.shown(name)} {problem}; the model answers {', '.join(names)}"
@@ -205,12 +205,12 @@ def _outputs(document: Members, binary: bool, signature: Signature) -> tuple[Wan
 
 def _is_binary(entry: Members, name: str, default: bool) -> bool:
     where = f"output {name!r}"
-    parameters = members.object_of(entry, "parameters", where)
+    parameters = tensors.object_of(entry, "parameters", where)
     _refuse_shared_memory(parameters, where)
     if parameters.get("classification") not in (None, 0):
         msg = f"{where} can't be classified: it has no classes; leave out `classification`"
         raise NotImplementedByServiceError(msg, field="classification")
-    return members.flag_of(parameters, "binary_data", default=default)
+    return tensors.flag_of(parameters, "binary_data", default=default)
 
 
 def _refuse_shared_memory(parameters: Members, where: str) -> None:

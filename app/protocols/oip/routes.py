@@ -15,9 +15,10 @@ from app.http.body import read_content
 from app.http.deadline import Deadline
 from app.http.routing import VerbRoute
 from app.inference.engine import Engine
-from app.protocols.oip import answers, compression, metadata, openapi, requests
+from app.protocols.oip import compression, metadata, openapi, requests
 from app.protocols.oip import infer as inference
 from app.protocols.oip.model_names import Derived, derived_of, parse_name, parse_version
+from app.protocols.oip.statistics import statistics_of
 
 router = APIRouter(prefix="/v2", tags=[openapi.TAG], route_class=VerbRoute)
 
@@ -60,7 +61,7 @@ async def infer(request: Request) -> Response:
     derived, engine = _served(request, context)
     signature = derived.signature(engine.manifest)
     with (
-        context.statistics.inference(derived, engine.version) as counted,
+        statistics_of(request).inference(derived, engine.version) as counted,
         ExitStack() as held,
         Deadline(request, context.settings.timeout) as deadline,
         context.service.permit() as permit,
@@ -86,8 +87,8 @@ async def infer(request: Request) -> Response:
         begun = time.perf_counter()
         response = await context.offload(
             sum(output.size for output in outputs.values()),
-            answers.infer,
-            answers.Identity(derived.name, engine.version),
+            inference.response,
+            inference.Identity(derived.name, engine.version),
             asked,
             outputs,
             compression.wanted_encoding(request.scope),
@@ -99,7 +100,7 @@ async def infer(request: Request) -> Response:
 @router.get("/health/live", summary="Is the server alive?")
 async def live(request: Request) -> Response:
     """200 as long as the process turns its event loop."""
-    return answers.document({"live": True})
+    return inference.document({"live": True})
 
 
 @router.get("/health/ready", summary="Is the server ready?", responses=openapi.errors((503,)))
@@ -107,7 +108,7 @@ async def ready(request: Request) -> Response:
     """200 when every required model serves."""
     if problems := context_of(request).problems():
         raise ModelUnavailableError("; ".join(problems), retry_after=1)
-    return answers.document({"ready": True})
+    return inference.document({"ready": True})
 
 
 @router.get("", summary="Describe the server")
@@ -116,7 +117,7 @@ async def server_metadata(request: Request) -> Response:
     """Name, version, and the extensions of the protocol that are there."""
     settings = context_of(request).settings
     described_as = metadata.server(version_of("vaeserve"), repository_api=settings.repository_api)
-    return answers.document(described_as)
+    return inference.document(described_as)
 
 
 @router.get("/models/stats", summary="Statistics of all models")
@@ -130,14 +131,14 @@ async def statistics_of_all(request: Request) -> Response:
         for version in model.versions
         if version.engine is not None
     ]
-    return _statistics(context, served)
+    return _statistics(request, served)
 
 
 @_of_models("/ready", "Is a model ready?", "Is a version of a model ready?")
 async def model_ready(request: Request) -> Response:
     """200 when it serves."""
     derived, _ = _served(request, context_of(request))
-    return answers.document({"name": derived.name, "ready": True})
+    return inference.document({"name": derived.name, "ready": True})
 
 
 @_of_models("", "Describe a model's tensors", "Describe the tensors of a version")
@@ -145,7 +146,7 @@ async def model_metadata(request: Request) -> Response:
     """Its inputs and outputs; -1 is an axis of any length."""
     context = context_of(request)
     derived, engine = _served(request, context)
-    return answers.document(metadata.metadata(derived, engine, _serving(context, derived)))
+    return inference.document(metadata.metadata(derived, engine, _serving(context, derived)))
 
 
 @_of_models("/config", "A model's configuration", "The configuration of a version")
@@ -153,7 +154,7 @@ async def model_config(request: Request) -> Response:
     """As Triton words it, for clients that size their requests by it."""
     context = context_of(request)
     derived, engine = _served(request, context)
-    return answers.document(metadata.config(derived, engine, context.settings.max_n))
+    return inference.document(metadata.config(derived, engine, context.settings.max_n))
 
 
 @_of_models("/stats", "Statistics of a model", "Statistics of a version")
@@ -162,8 +163,8 @@ async def model_statistics(request: Request) -> Response:
     context = context_of(request)
     derived, engine = _served(request, context)
     if "version" in request.path_params:
-        return _statistics(context, [(derived, engine.version)])
-    return _statistics(context, [(derived, number) for number in _serving(context, derived)])
+        return _statistics(request, [(derived, engine.version)])
+    return _statistics(request, [(derived, number) for number in _serving(context, derived)])
 
 
 def _served(request: Request, context: Context) -> tuple[Derived, Engine]:
@@ -180,12 +181,12 @@ def _serving(context: Context, derived: Derived) -> list[int]:
     return [version.number for version in versions if version.engine is not None]
 
 
-def _statistics(context: Context, served: list[tuple[Derived, int]]) -> Response:
+def _statistics(request: Request, served: list[tuple[Derived, int]]) -> Response:
     entries = [
-        context.statistics.of(derived, number).document(derived.name, number)
+        statistics_of(request).of(derived, number).document(derived.name, number)
         for derived, number in served
     ]
-    return answers.document({"model_stats": entries})
+    return inference.document({"model_stats": entries})
 
 
 async def _inflated(content: bytes, encoding: str, context: Context, held: ExitStack) -> bytes:

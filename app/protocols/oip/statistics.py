@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from starlette.requests import Request
+
 from app.inference.batcher import BatchReport
 from app.protocols.oip.model_names import Derived, Kind
 
@@ -141,3 +143,9 @@ class Statistics:
             counted.fail.add(self._clock() - started)
             raise
         counted.success.add(self._clock() - started)
+
+
+def statistics_of(request: Request) -> Statistics:
+    """Returns the statistics that the factory keeps in `app.state.oip_statistics`."""
+    statistics: Statistics = request.app.state.oip_statistics
+    return statistics

@@ -22,6 +22,9 @@ ITEM_BYTES = 4
 LARGEST_AXIS = 1 << 24
 """Above this no axis fits into any body; products of sizes are exact in any case."""
 
+Members = dict[str, object]
+"""A JSON object."""
+
 _WIRE = np.dtype("<f4")
 _LONGEST_SHOWN = 80
 _MOST_SHOWN = 12
@@ -152,3 +155,44 @@ def shown(value: object) -> str:
         value = [*value[:_MOST_SHOWN], "…"]
     text = repr(value)
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+
+
+def name_of(entry: object, where: str) -> str:
+    """Returns the name of an entry in the list `where`.
+
+    Raises:
+        InvalidFieldError: the entry is not an object or has no name.
+    """
+    name = entry.get("name") if isinstance(entry, dict) else None
+    if not isinstance(name, str):
+        msg = f"every entry of {where} must be an object with a name"
+        raise InvalidFieldError(msg, field=where)
+    return name
+
+
+def object_of(members: Members, field: str, where: str) -> Members:
+    """Returns a member that is an object; empty if it is missing or null.
+
+    Raises:
+        InvalidFieldError: it has another type.
+    """
+    value = members.get(field)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        msg = f"{field} of {where} must be an object"
+        raise InvalidFieldError(msg, field=field)
+    return value
+
+
+def flag_of(parameters: Members, name: str, *, default: bool = False) -> bool:
+    """Returns a boolean parameter.
+
+    Raises:
+        InvalidFieldError: it has another type.
+    """
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        msg = f"the parameter {name} must be true or false, got {shown(value)}"
+        raise InvalidFieldError(msg, field=name)
+    return value

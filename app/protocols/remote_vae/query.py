@@ -17,7 +17,7 @@ from starlette.requests import Request
 
 from app.codecs.raw_tensors import DTYPES, Dtype
 from app.errors import InvalidFieldError
-from app.http.fields import query_of
+from app.http.headers import query_of
 from model.bundle.scaling import Scaling
 
 T = TypeVar("T")

@@ -40,7 +40,7 @@ def test_row_groups_are_written_as_they_come(
 ) -> None:
     """What was written is no longer in memory: a row group ends after so many values."""
     monkeypatch.setattr(latent_files, "_GROUP_VALUES", 1)
-    monkeypatch.setattr("app.cli.batches.PICTURES", 2)
+    monkeypatch.setattr("app.cli.batches.IMAGES", 2)
     output = tmp_path / "latents.parquet"
     assert run("encode", folder, "-o", output) == Exit.DONE
     file = parquet.ParquetFile(output)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from app.server.acceptor import MOST_A_TURN, Listener, listen
-from app.server.inbox import Inbox
+from app.server.balancer import Inbox
 from tests.app.connections import connections, lose_first
 from tests.app.loops import in_loop
 

@@ -1,17 +1,17 @@
-"""What a worker tells its supervisor, and what it makes of the answers."""
+"""One of several worker processes: as it sees itself, and as its supervisor sees it."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from app.server.balancer import Balance
-from app.server.share import Share
-from app.server.worker import LISTENING, READY, Worker
+from app.server.balancer import Balance, Share
+from app.server.worker import LISTENING, READY, STARTED, Child, Worker
 from tests.app.loops import in_loop, settle_down
 
 
@@ -157,3 +157,42 @@ async def test_a_replacement_whose_models_failed_is_given_nothing(
         await settle_down()
         assert balance.lightest(2) == 1
         report.cancel()
+
+
+@pytest.fixture(name="pair")
+def _pair() -> Iterator[tuple[Child, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield Child(os.getpid(), ours, 0.0), theirs
+
+
+def test_a_child_is_what_it_says(pair: tuple[Child, socket.socket]) -> None:
+    """It is listening and ready once it has said so, in whatever order and pieces."""
+    child, worker = pair
+    assert child.hear()
+    assert (child.listening, child.ready) == (False, False)
+    worker.send(READY)
+    assert child.hear()
+    assert (child.listening, child.ready) == (False, True)
+    worker.send(LISTENING)
+    assert child.hear()
+    assert (child.listening, child.ready) == (True, True)
+
+
+def test_the_last_words_of_a_child_are_heard(pair: tuple[Child, socket.socket]) -> None:
+    """What it said before it ended counts; then it can say no more, and need not listen."""
+    child, worker = pair
+    worker.send(LISTENING)
+    worker.close()
+    assert child.hear()
+    assert child.listening
+    assert not child.hear()
+    child.tell(STARTED)
+
+
+def test_a_child_that_left_words_unread_has_ended(pair: tuple[Child, socket.socket]) -> None:
+    """An end in the middle of a word to it is an end like any other."""
+    child, worker = pair
+    child.tell(STARTED)
+    worker.close()
+    assert not child.hear()

@@ -11,12 +11,12 @@ from PIL import Image
 
 from model.config import ModelConfig
 from tests.training import runs
-from tests.training.fit.test_trainer import interrupt_at
+from tests.training.fit.test_fit import interrupt_at
 from training.__main__ import main
 from training.check.check import advise, check
 from training.check.inspection import Survey
 from training.errors import DivergedError, InterruptedTrainingError
-from training.fit.trainer import Trainer
+from training.fit.fit import Trainer
 
 
 def arguments(tmp_path: Path, data: Path, *others: str) -> list[str]:

@@ -88,7 +88,7 @@ def test_a_run_that_fits_is_let_through() -> None:
 
 def test_fit_refuses_before_it_starts(tmp_path: Path) -> None:
     """A preset that can't fit leaves no workdir behind, and says so in one sentence."""
-    from training.fit.trainer import fit
+    from training.fit.fit import fit
 
     config = runs.config(tmp_path, f"batch_size={10**9}")
 

@@ -17,7 +17,7 @@ UNDER_A_LIMIT = f"""
 import resource, sys, threading
 import torch
 from training.data import decoded_cache
-from training.fit import trainer
+from training.fit.fit import Trainer
 from training.config.presets import read_config
 from training.data.dataset import load_data
 from training.data.minibatches import Minibatches

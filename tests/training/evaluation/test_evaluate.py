@@ -25,7 +25,7 @@ from training.data.dataset import load_data
 from training.errors import DataError, StageError
 from training.evaluation.evaluate import evaluate, measure, to_test_targets
 from training.export.graphs import Graphs, export, to_onnx
-from training.fit.trainer import fit
+from training.fit.fit import fit
 from training.workdir import Workdir, read_json, write_json
 
 UNIT = LikelihoodSpec(family="gaussian", dimensions=2, scale=1.0)

@@ -31,7 +31,7 @@ from training.evaluation.reference_bounds import reference
 from training.evaluation.sample_quality import DISTANCE, bundle_quality, quality
 from training.export.graphs import export, load_graphs, read_export
 from training.fit.checkpoint import read_weights
-from training.fit.trainer import fit
+from training.fit.fit import fit
 from training.fit.warm_start import read_initial
 from training.reports.plots import figures
 from training.reports.run_report import report

@@ -30,7 +30,7 @@ from training.evaluation.posterior_means import latents
 from training.evaluation.reference_bounds import reference
 from training.export.graphs import export
 from training.fit.checkpoint import read_weights
-from training.fit.trainer import fit
+from training.fit.fit import fit
 from training.fit.warm_start import read_initial
 from training.workdir import Workdir
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.training import runs
-from tests.training.fit.test_trainer import interrupt_at, wait_for
+from tests.training.fit.test_fit import interrupt_at, wait_for
 from training.__main__ import main
 from training.errors import ConfigError, DivergedError, InterruptedTrainingError
 from training.sweep.plan import require_comparable

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from starlette.responses import Response
 
-from app.protocols.oip import answers
+from app.protocols.oip import infer
 from app.protocols.oip.requests import HEADER_LENGTH, InferRequest, Wanted
 from model.pixels import Floats
 from tests.app.protocols.oip.wire import rows
@@ -19,12 +19,12 @@ OUTPUTS: dict[str, Floats] = {
     "mean": np.array([[0.1, -3e38], [1e-45, 2]], np.float32),
     "logvar": np.array([[1, 2], [3, 4]], np.float32).T,
 }
-IDENTITY = answers.Identity("a-encoder", 3)
+IDENTITY = infer.Identity("a-encoder", 3)
 
 
 def answer(*wanted: tuple[str, bool], encoding: str | None = None, **changes: Any) -> Response:
     asked = InferRequest(rows(2), tuple(Wanted(*one) for one in wanted), **changes)
-    return answers.infer(IDENTITY, asked, OUTPUTS, encoding)
+    return infer.response(IDENTITY, asked, OUTPUTS, encoding)
 
 
 def test_json_alone_has_no_header_for_its_length() -> None:

@@ -27,8 +27,8 @@ from training.errors import (
     StageError,
 )
 from training.fit.checkpoint import read_weights
+from training.fit.fit import fit
 from training.fit.state import State
-from training.fit.trainer import fit
 from training.workdir import Workdir, read_json
 
 MID_EPOCH = 25
@@ -332,7 +332,7 @@ def test_a_loss_that_comes_back_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     flooded_after(79, monkeypatch, until=81)
     saved = []
     monkeypatch.setattr(
-        "training.fit.trainer.write_checkpoint", lambda _, checkpoint: saved.append(checkpoint.step)
+        "training.fit.fit.write_checkpoint", lambda _, checkpoint: saved.append(checkpoint.step)
     )
 
     fit(runs.config(tmp_path, "epochs=10"), tmp_path / "run", console=runs.QUIET)

@@ -8,8 +8,8 @@ import tempfile
 
 import pytest
 
-from app.server import worker_count as module
-from app.server.worker_count import MOST_WORKERS, worker_count
+from app.server import run as module
+from app.server.run import MOST_WORKERS, worker_count
 from app.settings import Settings
 
 
@@ -35,7 +35,7 @@ def test_one_where_a_gpu_works(
 ) -> None:
     """Several processes would each load the models into the GPU's memory."""
     monkeypatch.setattr(module, "available_cores", lambda: 4)
-    monkeypatch.setattr(module, "offers_cuda", lambda: offered)
+    monkeypatch.setattr("model.runtime.offers_cuda", lambda: offered)
     assert worker_count(Settings.model_validate({"provider": provider})) == expected
 
 
