@@ -1,1 +1,4 @@
-"""TODO."""
+"""Measures running servers: CPU, memory, start, latency, and whether their responses agree.
+
+May import `load` and `servers`. Begin reading in `comparison`.
+"""

@@ -150,9 +150,7 @@ def mixed(found: Sequence[Mixed]) -> Table:
         *("system", "p99 alone ms", "p99 beside ms", "ratio", "requests/s alone"),
         *("requests/s beside", "large p50 ms", "errors"),
     )
-    return Table(
-        f"Small requests beside large ones: 16 clients of {names} of one client", head, rows
-    )
+    return Table(f"Small requests beside large ones: {names}", head, rows)
 
 
 def starts(found: Sequence[Starts]) -> Table:

@@ -1,1 +1,4 @@
-"""`python -m benchmarks.training`: our training loop beside others', and what pays in a step."""
+"""Measures the training loop beside a bare one, Lightning and pythae.
+
+May import `model`, `training`, `measure` and `report`. Begin reading in `cases`.
+"""

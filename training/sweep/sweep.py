@@ -1,8 +1,10 @@
 """`vaetrain sweep`: trials that differ in some settings, compared by the validation bound.
 
-optuna proposes the settings. Its journal and every trial's workdir are files below one folder, so
-that a sweep which was killed goes on where it was: a trial that was interrupted is resumed from its
-checkpoint, and finished ones are kept.
+optuna proposes the settings and keeps its journal in the sweep's folder, beside the workdir of
+every trial. A sweep that was killed continues there: it resumes the interrupted trial from its
+checkpoint and keeps the finished ones. optuna's retry callback is not used, because it needs a
+database with heartbeats and waits for their grace period. `sole_use` already guarantees that no
+trial of another process is running.
 """
 
 from __future__ import annotations
@@ -11,45 +13,31 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 
 from training.config.overrides import Override, parse_override
-from training.config.run import TrainingConfig
 from training.data.dataset import load_data
 from training.errors import ConfigError, InterruptedTrainingError, NotFiniteError
 from training.fit.fit import fit
 from training.sweep.plan import identity, require_comparable
-from training.sweep.spec import Sweep
-from training.sweep.study import distribution, open_study, sampler
+from training.sweep.spec import Range, Settings, Sweep
 from training.sweep.summary import Ended, show, write_summary
 from training.text import plain
 from training.workdir import Workdir, read_json, read_lines, sole_use, write_json
 
 _FOLDER, _SETTINGS, _REASON = "folder", "settings", "reason"
 """Attributes of a trial: its workdir below `trials/`, what was varied, and why it failed."""
+_IMAGES = "pictures"
+"""Attribute of the study: the fingerprints of the images."""
 
 
-@dataclass(frozen=True)
-class _Run:
-    """One call of `run_sweep`."""
-
-    sweep: Sweep
-    overrides: Sequence[str | Override]
-    folder: Path
-    console: Console
-    study: optuna.Study
-
-    def workdir(self, trial: FrozenTrial | Trial) -> Workdir:
-        return Workdir(self.folder / "trials" / trial.user_attrs[_FOLDER])
-
-    def folders(self) -> set[str]:
-        """Names of all trials' workdirs; one that is made again keeps its own."""
-        trials = self.study.get_trials(deepcopy=False)
-        return {one.user_attrs[_FOLDER] for one in trials if _FOLDER in one.user_attrs}
+class _FailedTrialError(Exception):
+    """A trial failed because of its own settings; others may succeed."""
 
 
 def run_sweep(
@@ -59,147 +47,209 @@ def run_sweep(
     overrides: Sequence[str | Override] = (),
     console: Console | None = None,
 ) -> list[Ended]:
-    """Makes the trials that are missing; returns all that have ended, the best first.
+    """Runs the missing trials and returns all that have ended, the best first.
 
     Raises:
-        ConfigError: settings that no run can have, that can't be compared, or that are not those
-            which the folder's sweep was begun with.
-        InterruptedTrainingError: SIGINT or SIGTERM came; the same call goes on.
-        StageError: the folder is no sweep's, or one is going on there.
-        TrainingError: as for `fit`, where other trials would end so too.
+        ConfigError: the settings are invalid, can't be compared, or differ from those with which
+            the folder's sweep was begun.
+        InterruptedTrainingError: SIGINT or SIGTERM arrived; the same call continues the sweep.
+        StageError: the folder holds something else, or another sweep is running there.
+        TrainingError: as for `fit`, where other trials would fail for the same reason.
     """
     console = console or Console(stderr=True)
     parsed = [parse_override(one) if isinstance(one, str) else one for one in overrides]
     require_comparable(sweep, parsed)
     with sole_use(folder):
         _require_same(sweep, parsed, folder / "sweep.json")
-        run = _Run(sweep, parsed, folder, console, open_study(sweep, folder))
-        _require_images_of_before(run)
-        _prepare(run)
-        while (number := len(_ended(run))) < _wanted(sweep):
-            # Anew for each trial: a sweep that was stopped proposes what it would have anyway.
-            run.study.sampler = sampler(sweep, number)
-            _trial(run, number)
-        ended = _ended(run)
+        trials = _Trials(sweep, parsed, folder, console, _open_study(sweep, folder))
+        trials.run()
+        ended = trials.ended()
         write_summary(folder / "summary.json", sweep, ended)
     show(console, sweep, ended, parsed)
     return ended
 
 
-def _prepare(run: _Run) -> None:
-    """Queues trials that are known before, and again those that were interrupted."""
-    trials, queued = run.study.get_trials(deepcopy=False), run.folders()
-    for number, settings in enumerate(run.sweep.all_trials()):
-        name = f"{number:04}"
-        if name not in queued:
-            attributes = {_FOLDER: name, _SETTINGS: json.dumps(settings)}
-            run.study.enqueue_trial({}, user_attrs=attributes)
-    waiting = {trial.user_attrs.get(_FOLDER) for trial in trials if _is(trial, TrialState.WAITING)}
-    for trial in trials:
-        if not _is(trial, TrialState.RUNNING):
-            continue
-        # Without a folder it had not begun.
-        if _FOLDER in trial.user_attrs and trial.user_attrs[_FOLDER] not in waiting:
-            run.study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
-        # Last: killed in between, the trial is found running once more, and queued already.
-        run.study.tell(trial.number, state=TrialState.FAIL)
+@dataclass(frozen=True)
+class _Trials:
+    """The trials of one sweep, and how each is run."""
 
+    sweep: Sweep
+    overrides: Sequence[Override]
+    folder: Path
+    console: Console
+    study: optuna.Study
 
-def _trial(run: _Run, number: int) -> None:
-    distributions = {key: distribution(one) for key, one in run.sweep.variations().items()}
-    known = bool(run.sweep.all_trials())
-    trial = run.study.ask({} if known else distributions)
-    settings = _settings(trial)
-    trial.set_user_attr(_SETTINGS, json.dumps(settings))
-    if _FOLDER not in trial.user_attrs:
-        trial.set_user_attr(_FOLDER, f"{len(run.folders()):04}")
-    workdir = run.workdir(trial)
-    told = ", ".join(f"{key} = {json.dumps(value)}" for key, value in settings.items())
-    run.console.print(
-        plain(f"trial {number + 1} of {_wanted(run.sweep)}: {told}"),
-        highlight=False,
-        soft_wrap=True,
-    )
-    begun = workdir.checkpoint.exists()
-    try:
-        bound = _bound(run, trial, run.sweep.config(settings, run.overrides), workdir)
-    except optuna.TrialPruned:
-        run.study.tell(trial, state=TrialState.PRUNED)
-        run.console.print("pruned: half of the trials before were better at this epoch")
-    except (ConfigError, NotFiniteError) as error:
-        if begun and isinstance(error, ConfigError):
-            # It can't be resumed as called now; its settings did train.
-            raise
-        # Of these settings: those of other trials may do.
-        trial.set_user_attr(_REASON, str(error))
-        run.study.tell(trial, state=TrialState.FAIL)
-        run.console.print(
-            plain(f"failed: {error}"), style="yellow", highlight=False, soft_wrap=True
+    @property
+    def wanted(self) -> int:
+        """Number of trials that the sweep has when it is finished."""
+        return len(self.sweep.all_trials()) or self.sweep.trials
+
+    def run(self) -> None:
+        """Runs trials until as many have ended as are wanted; errors as for `run_sweep`."""
+        if len(self.ended()) < self.wanted:
+            self._require_same_images()
+        self._queue()
+        while (number := len(self.ended())) < self.wanted:
+            # A new sampler for each trial: a sweep that was stopped proposes the same settings.
+            self.study.sampler = _sampler(self.sweep, number)
+            self.study.optimize(self._objective, n_trials=1, catch=_FailedTrialError)
+
+    def ended(self) -> list[Ended]:
+        """Trials that need not be run again, the best first."""
+        found = [self._ended(trial) for trial in self._by_folder().values() if _is_final(trial)]
+        return sorted(found, key=lambda one: (one.bound is None, -(one.bound or 0.0)))
+
+    def _by_folder(self) -> dict[str, FrozenTrial]:
+        """The latest trial in each workdir; a trial that is run again keeps its workdir."""
+        trials = self.study.get_trials(deepcopy=False)
+        return {one.user_attrs[_FOLDER]: one for one in trials if _FOLDER in one.user_attrs}
+
+    def _workdir(self, trial: FrozenTrial | Trial) -> Workdir:
+        return Workdir(self.folder / "trials" / trial.user_attrs[_FOLDER])
+
+    def _queue(self) -> None:
+        """Queues the trials that are known in advance, and again those that were interrupted."""
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self.study.tell(trial.number, state=TrialState.FAIL)
+        begun = self._by_folder()
+        for number, settings in enumerate(self.sweep.all_trials()):
+            if (name := f"{number:04}") not in begun:
+                attributes = {_FOLDER: name, _SETTINGS: json.dumps(settings)}
+                self.study.enqueue_trial({}, user_attrs=attributes)
+        for trial in begun.values():
+            if trial.state == TrialState.FAIL and not _is_final(trial):
+                self.study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
+
+    def _require_same_images(self) -> None:
+        """Raises a ConfigError if trials that have begun were trained on other images."""
+        begun = [one for one in self._by_folder().values() if self._workdir(one).run.exists()]
+        if not begun:
+            return
+        workdir = self._workdir(begun[0])
+        before = workdir.read_json(workdir.run, "fit", fingerprints=dict)["fingerprints"]
+        settings = json.loads(begun[0].user_attrs[_SETTINGS])
+        if dict(load_data(self.sweep.config(settings, self.overrides)).fingerprints) != before:
+            raise self._other_images()
+
+    def _other_images(self) -> ConfigError:
+        return ConfigError(
+            f"{self.folder}: the trials before were made with other images; set data.source back, "
+            "or take another workdir"
         )
-    except InterruptedTrainingError as error:
-        msg = f"stopped in trial {workdir.folder.name}; the same command goes on"
-        raise InterruptedTrainingError(msg, error.exit_code - 128) from error
-    else:
-        _require_same_images(run, workdir)
-        run.study.tell(trial, bound)
+
+    def _objective(self, trial: Trial) -> float:
+        settings = self._settings(trial)
+        workdir = self._workdir(trial)
+        varied = ", ".join(f"{key} = {json.dumps(value)}" for key, value in settings.items())
+        self._print(f"trial {len(self.ended()) + 1} of {self.wanted}: {varied}")
+        begun = workdir.checkpoint.exists()
+        try:
+            bound = self._bound(trial, settings, workdir)
+        except optuna.TrialPruned:
+            self._print("pruned: half of the earlier trials were better at this epoch")
+            raise
+        except (ConfigError, NotFiniteError) as error:
+            if begun and isinstance(error, ConfigError):
+                # The call can't resume it; its settings did train before.
+                raise
+            trial.set_user_attr(_REASON, str(error))
+            self._print(f"failed: {error}", style="yellow")
+            raise _FailedTrialError from error
+        except InterruptedTrainingError as error:
+            msg = f"stopped in trial {workdir.folder.name}; the same command continues the sweep"
+            raise InterruptedTrainingError(msg, error.exit_code - 128) from error
+        prints = read_json(workdir.run)["fingerprints"]
+        if self.study.user_attrs.get(_IMAGES, prints) != prints:
+            raise self._other_images()
+        self.study.set_user_attr(_IMAGES, prints)
+        return bound
+
+    def _settings(self, trial: Trial) -> Settings:
+        """The settings of a trial; those of a new one are proposed, and its workdir is named."""
+        if _SETTINGS in trial.user_attrs:
+            known: Settings = json.loads(trial.user_attrs[_SETTINGS])
+            return known
+        variations = self.sweep.variations()
+        settings = {key: _suggest(trial, key, one) for key, one in variations.items()}
+        trial.set_user_attr(_SETTINGS, json.dumps(settings))
+        trial.set_user_attr(_FOLDER, f"{len(self._by_folder()):04}")
+        return settings
+
+    def _bound(self, trial: Trial, settings: Settings, workdir: Workdir) -> float:
+        """Trains and returns the objective, in nats."""
+        config = self.sweep.config(settings, self.overrides)
+        reported: set[int] = set()
+
+        def after_epoch() -> None:
+            for epoch, bound in _bounds(workdir):
+                if epoch not in reported:
+                    reported.add(epoch)
+                    trial.report(bound, epoch)
+            if self.sweep.pruning != "none" and trial.should_prune():
+                raise optuna.TrialPruned
+
+        fit(config, workdir.folder, resume=True, console=self.console, after_epoch=after_epoch)
+        bounds = [bound for _, bound in _bounds(workdir)]
+        best = self.sweep.objective == "best_validation_elbo" or config.early_stop
+        return max(bounds) if best else bounds[-1]
+
+    def _ended(self, trial: FrozenTrial) -> Ended:
+        return Ended(
+            name=trial.user_attrs[_FOLDER],
+            settings=json.loads(trial.user_attrs[_SETTINGS]),
+            state=trial.state.name.lower(),
+            bound=trial.value if trial.state == TrialState.COMPLETE else None,
+            epochs=len(read_lines(self._workdir(trial).log)),
+            reason=trial.user_attrs.get(_REASON),
+        )
+
+    def _print(self, text: str, style: str | None = None) -> None:
+        self.console.print(plain(text), style=style, highlight=False, soft_wrap=True)
 
 
-def _bound(run: _Run, trial: Trial, config: TrainingConfig, workdir: Workdir) -> float:
-    reported: set[int] = set()
+def _open_study(sweep: Sweep, folder: Path) -> optuna.Study:
+    """The folder's study, new or continued; all of it is in `journal.log`."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warmup = sweep.pruning_warmup
+    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
+    if sweep.pruning == "median":
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=warmup, n_warmup_steps=warmup + 1)
+    return optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(folder / "journal.log"))),
+        study_name="sweep",
+        direction="maximize",
+        pruner=pruner,
+        load_if_exists=True,
+    )
 
-    def after_epoch() -> None:
-        for epoch, bound in _bounds(workdir):
-            if epoch not in reported:
-                reported.add(epoch)
-                trial.report(bound, epoch)
-        if run.sweep.pruning != "none" and trial.should_prune():
-            raise optuna.TrialPruned
 
-    fit(config, workdir.folder, resume=True, console=run.console, after_epoch=after_epoch)
-    bounds = [bound for _, bound in _bounds(workdir)]
-    best = run.sweep.objective == "best_validation_elbo" or config.early_stop
-    return max(bounds) if best else bounds[-1]
+def _sampler(sweep: Sweep, number: int) -> optuna.samplers.BaseSampler:
+    """Proposes the trial after `number` that have ended, always the same one."""
+    seed = (sweep.seed + number) % 2**32
+    if sweep.search == "tpe":
+        return optuna.samplers.TPESampler(seed=seed)
+    return optuna.samplers.RandomSampler(seed=seed)
+
+
+def _suggest(trial: Trial, key: str, variation: Range | list[object]) -> object:
+    """A value that optuna proposes for one setting."""
+    if isinstance(variation, list):
+        # As JSON: optuna's own choices can't be lists, and compare 1 and true as equal.
+        return json.loads(trial.suggest_categorical(key, [json.dumps(one) for one in variation]))
+    low, high, log = variation.low, variation.high, variation.log
+    if variation.whole:
+        return trial.suggest_int(key, int(low), int(high), log=log, step=variation.step or 1)
+    return trial.suggest_float(key, low, high, log=log)
 
 
 def _bounds(workdir: Workdir) -> list[tuple[int, float]]:
     return [(line["epoch"], line["validation_elbo"]) for line in read_lines(workdir.log)]
 
 
-def _settings(trial: Trial) -> dict[str, Any]:
-    if _SETTINGS in trial.user_attrs:
-        found: dict[str, Any] = json.loads(trial.user_attrs[_SETTINGS])
-        return found
-    return {
-        key: json.loads(value) if isinstance(value, str) else value
-        for key, value in trial.params.items()
-    }
-
-
-def _wanted(sweep: Sweep) -> int:
-    return len(sweep.all_trials()) or sweep.trials
-
-
-def _is(trial: FrozenTrial, *states: TrialState) -> bool:
-    return trial.state in states
-
-
-def _ended(run: _Run) -> list[Ended]:
-    """Trials that need not be made again, the best first."""
-    found = []
-    for trial in run.study.get_trials(deepcopy=False):
-        reason = trial.user_attrs.get(_REASON)
-        if _is(trial, TrialState.COMPLETE, TrialState.PRUNED) or reason:
-            found.append(
-                Ended(
-                    name=trial.user_attrs[_FOLDER],
-                    settings=json.loads(trial.user_attrs[_SETTINGS]),
-                    state=trial.state.name.lower(),
-                    bound=trial.value if _is(trial, TrialState.COMPLETE) else None,
-                    epochs=len(read_lines(run.workdir(trial).log)),
-                    reason=reason,
-                )
-            )
-    return sorted(found, key=lambda one: (one.bound is None, -(one.bound or 0.0)))
+def _is_final(trial: FrozenTrial) -> bool:
+    """Whether a trial need not be run again; a failed one needs a reason of its own."""
+    ended = trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    return ended or _REASON in trial.user_attrs
 
 
 def _require_same(sweep: Sweep, overrides: Sequence[Override], path: Path) -> None:
@@ -213,30 +263,3 @@ def _require_same(sweep: Sweep, overrides: Sequence[Override], path: Path) -> No
         )
         raise ConfigError(msg)
     write_json(path, now)
-
-
-def _require_images_of_before(run: _Run) -> None:
-    """Of all trials that have begun, before any goes on: all have the same source."""
-    trials = run.study.get_trials(deepcopy=False)
-    begun = [one for one in trials if _FOLDER in one.user_attrs and run.workdir(one).run.exists()]
-    if not begun or len(_ended(run)) >= _wanted(run.sweep):
-        return
-    workdir = run.workdir(begun[0])
-    before = workdir.read_json(workdir.run, "fit", fingerprints=dict)["fingerprints"]
-    settings = json.loads(begun[0].user_attrs[_SETTINGS])
-    if dict(load_data(run.sweep.config(settings, run.overrides)).fingerprints) != before:
-        raise _other_images(run)
-
-
-def _require_same_images(run: _Run, workdir: Workdir) -> None:
-    prints = read_json(workdir.run)["fingerprints"]
-    if run.study.user_attrs.setdefault("pictures", prints) != prints:
-        raise _other_images(run)
-    run.study.set_user_attr("pictures", prints)
-
-
-def _other_images(run: _Run) -> ConfigError:
-    return ConfigError(
-        f"{run.folder}: the trials before were made with other images; set data.source back, "
-        "or take another workdir"
-    )
