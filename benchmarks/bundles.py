@@ -55,7 +55,6 @@ from model.noise import Purpose
 from model.pixels import Floats
 from model.runtime import Graph
 from training.bundle.bundle import golden_tolerance
-from training.system import git_commit
 from training.export.graphs import (
     OPSET,
     PARITY_BATCHES,
@@ -65,6 +64,7 @@ from training.export.graphs import (
     to_onnx,
 )
 from training.fit.compute import tool_versions
+from training.system import git_commit
 
 ROOT = Path(__file__).parent / "bundles"
 SEED = 0
