@@ -21,7 +21,7 @@ class Archive:
 
     def __init__(self) -> None:
         self._unsent = _Unsent()
-        self._file = zipfile.ZipFile(self._unsent, "w")
+        self._file = _Zip(self._unsent, "w")
 
     def add(self, name: str, content: bytes) -> bytes:
         """Returns the next bytes of the file: the entry's header and content."""
@@ -34,6 +34,11 @@ class Archive:
         """Returns the directory, which ends the file."""
         self._file.close()
         return self._unsent.take()
+
+
+class _Zip(zipfile.ZipFile):
+    def __del__(self) -> None:
+        """Leaves an abandoned file without an end; `ZipFile` would write its directory."""
 
 
 class _Unsent(io.BytesIO):
