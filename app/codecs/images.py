@@ -43,21 +43,21 @@ def decode(
     preprocessing: Preprocessing,
     max_pixels: int,
 ) -> Fitted:
-    """A PNG, JPEG or WebP file fitted to the model.
+    """Decodes a PNG, JPEG or WebP file and fits it to the model.
 
     Args:
         data: the file.
-        index: the image's position in its request, which an error names.
-        spec: what the model takes.
-        preprocessing: how images are fitted to it.
-        max_pixels: width × height that the file's header may announce.
+        index: the image's position in its request, for errors.
+        spec: the model's input.
+        preprocessing: how images are fitted to the input.
+        max_pixels: the limit of width × height in the file's header.
 
     Raises:
-        ImageTooLargeError: the header announces more; nothing was decoded.
-        InvalidImageError: not such a file, or a broken one.
+        ImageTooLargeError: the header exceeds `max_pixels`; nothing was decoded.
+        InvalidImageError: the file is broken or has another format.
     """
     try:
-        # No name keeps the image as it was decoded, so that `fit` can let go of it.
+        # The decoded image has no name here, so that `fit` can free it.
         return fit(
             read(io.BytesIO(data), max_pixels=max_pixels, formats=FORMATS), spec, preprocessing
         )
@@ -72,7 +72,7 @@ def decode(
 def announced_pixels(data: bytes) -> int:
     """Width × height from the header of a PNG, JPEG or WebP file.
 
-    `UNKNOWN_PIXELS` where a short look does not find it.
+    `UNKNOWN_PIXELS` if the start of the file does not show it.
     """
     if data.startswith(_PNG_SIGNATURE):
         width, height = (int.from_bytes(data[start : start + 4]) for start in (16, 20))
@@ -81,9 +81,9 @@ def announced_pixels(data: bytes) -> int:
 
 
 def decoding_size(data: bytes) -> int:
-    """How many pixels' worth of time decoding takes, about: what to offload it by.
+    """The approximate cost of decoding in pixels, which decides whether a thread decodes it.
 
-    The number of pixels for PNGs; a lot for other files and for PNGs that are large for theirs.
+    The number of pixels for small PNG files; `UNKNOWN_PIXELS` for all others.
     """
     if not data.startswith(_PNG_SIGNATURE) or len(data) > _PLAIN_PNG_BYTES:
         return UNKNOWN_PIXELS
@@ -93,9 +93,9 @@ def decoding_size(data: bytes) -> int:
 def png(image: Images) -> bytes:
     """uint8 [h, w, c], c being 1 or 3, as a PNG file.
 
-    Written here, because Pillow takes several times as long for the small images that models
-    draw, and with ISA-L, whose compression takes half the time of zlib's fastest on small
-    images and a sixth on large ones, for about the same size.
+    Pillow takes several times as long for the small images of most models. ISA-L compresses small
+    images in half the time of zlib's fastest level and large ones in a sixth, to about the same
+    size.
     """
     height, width, channels = image.shape
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
@@ -105,17 +105,17 @@ def png(image: Images) -> bytes:
 
 
 def jpeg(image: Images) -> bytes:
-    """uint8 [h, w, c], c being 1 or 3, as a JPEG file of high quality."""
+    """uint8 [h, w, c], c being 1 or 3, as a JPEG file of quality 95."""
     file = io.BytesIO()
     _pillow(image).save(file, "JPEG", quality=_JPEG_QUALITY)
     return file.getvalue()
 
 
 def _scanlines(rows: NDArray[np.uint8]) -> bytes:
-    """Each row behind its filter's number: none, or the difference from the row above.
+    """Each row after the number of its filter: 0 (none) or 2 (difference from the row above).
 
-    The filter with the smaller mean of absolute differences is taken for all rows (PNG
-    specification, third edition, §12.7); small images gain nothing from one.
+    All rows use the filter with the smaller mean of absolute differences (PNG specification,
+    third edition, §12.7). Small images gain nothing from a filter.
     """
     lines = np.zeros((rows.shape[0], rows.shape[1] + 1), dtype=np.uint8)
     lines[:, 1:] = rows
@@ -172,14 +172,14 @@ def base64_png(image: Images) -> str:
 
 
 def grid(images: Images) -> Images:
-    """Images side by side on one sheet, row by row.
+    """Places images on one sheet, row by row.
 
     Args:
         images: uint8 [n, h, w, c], n being at least 1.
 
     Returns:
         uint8 [H, W, c] with ⌈√n⌉ columns, black gaps of two pixels between the images, and
-        black where the last row is short. One image is itself.
+        black at the end of a short last row. A single image is returned unchanged.
     """
     return _sheet(images, math.ceil(math.sqrt(len(images))))
 

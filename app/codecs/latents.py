@@ -1,4 +1,4 @@
-"""Latents from outside: nested JSON lists or an array, checked to be float32 [n, *shape]."""
+"""Turns nested JSON lists or an array into checked latents, float32 [n, *shape]."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from model.pixels import Floats, finite_rows
 
 FIELD = "latents"
 
-# In JSON; more belongs in a .npy file, of which nothing but the array is built.
+# The limits of JSON for variable shapes; a .npy file takes no memory beside its array.
 _VARYING_VALUES = 1 << 20
 _VARYING_LISTS = 1 << 16
 
 Shape = tuple[int, ...]
-"""Without the batch axis; −1 where an axis may have any length, the same for all rows."""
+"""A shape without the batch axis; −1 for an axis of any length, equal in all rows."""
 
 
 @lru_cache(maxsize=64)
 def json_size(shape: Shape, n: int) -> tuple[int, int]:
-    """How many numbers and how many lists n latents take as JSON, at most."""
+    """Returns the most numbers and the most lists that n latents take as JSON."""
     if VARIES in shape:
         return _VARYING_VALUES, _VARYING_LISTS
     lists = 1 + sum(math.prod(shape[:axis]) for axis in range(1, len(shape)))
@@ -34,8 +34,8 @@ def from_lists(value: object, shape: Shape, max_n: int) -> Floats:
     """Nested lists of numbers, with or without the batch axis, as float32 [n, *shape].
 
     Raises:
-        InvalidFieldError: another nesting, something that is no number, no latents or more than
-            `max_n`, or a value that float32 can't hold.
+        InvalidFieldError: the nesting is wrong, a value is not a finite float32, or the number of
+            latents is 0 or above `max_n`.
     """
     if not isinstance(value, list):
         msg = "must be nested lists of numbers"
@@ -53,8 +53,8 @@ def from_array(array: Floats, shape: Shape, max_n: int) -> Floats:
     """A float32 array, with or without the batch axis, as float32 [n, *shape].
 
     Raises:
-        InvalidFieldError: another shape, no latents or more than `max_n`, or a value that is
-            not finite.
+        InvalidFieldError: the shape is wrong, a value is not finite, or the number of latents
+            is 0 or above `max_n`.
     """
     batch = array[np.newaxis] if _fits(array.shape, shape) else array
     if not batch.ndim or not _fits(batch.shape[1:], shape):
@@ -71,7 +71,7 @@ def _fits(found: Shape, shape: Shape) -> bool:
 
 
 def _as_first(row: object, shape: Shape) -> Shape:
-    """The shape with the lengths that the first row has where they vary."""
+    """Returns the shape, its variable axes replaced by the lengths of the first row."""
     lengths = []
     for wanted in shape:
         found = len(row) if isinstance(row, list) else 0
@@ -91,7 +91,7 @@ def _depth(value: object) -> int:
 def _flatten(value: object, axes: Shape, index: int, shape: Shape, out: list[float]) -> None:
     if not isinstance(value, list) or len(value) != axes[0]:
         found = f"{len(value)} entries" if isinstance(value, list) else _kind(value)
-        msg = f"row {index} has {found} where a list of {axes[0]} belongs"
+        msg = f"row {index} has {found} instead of a list of {axes[0]}"
         raise _error(msg, shape, index)
     if len(axes) > 1:
         for inner in value:
@@ -99,7 +99,7 @@ def _flatten(value: object, axes: Shape, index: int, shape: Shape, out: list[flo
         return
     if not set(map(type, value)) <= {float, int}:
         wrong = next(entry for entry in value if type(entry) not in (float, int))
-        msg = f"row {index} has {_kind(wrong)} where a number belongs"
+        msg = f"row {index} has {_kind(wrong)} instead of a number"
         raise _error(msg, shape, index)
     out.extend(value)
 
@@ -111,10 +111,10 @@ def _kind(value: object) -> str:
 
 def _check_count(n: int, shape: Shape, max_n: int) -> None:
     if n == 0:
-        msg = "are empty: send at least one"
+        msg = "are empty; send at least one"
         raise _error(msg, shape)
     if n > max_n:
-        msg = f"are {n}: at most {max_n} are taken in one request"
+        msg = f"are {n}, but a request may have at most {max_n}"
         raise _error(msg, shape, limit=max_n)
 
 
@@ -124,7 +124,7 @@ def _finite(values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> Float
     finite = finite_rows(latents)
     if not finite.all():
         index = int(np.argmin(finite))
-        msg = f"row {index} has a value that is no finite float32"
+        msg = f"row {index} has a value that is not a finite float32"
         raise _error(msg, latents.shape[1:], index)
     return latents
 

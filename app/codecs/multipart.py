@@ -1,4 +1,4 @@
-"""multipart/form-data (RFC 7578), split in one pass over a body that is all there."""
+"""Splits a complete multipart/form-data body (RFC 7578) in one pass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.errors import InvalidFieldError, MalformedRequestError
 
 _LONGEST_BOUNDARY = 70  # RFC 2046 §5.1.1
 _LONGEST_HEADERS = 4096
-# As most clients write them, and as parsing them in full would find them.
+# The usual notation, for which the full parser would give the same result.
 _PLAIN_HEADERS = re.compile(
     rb"""Content-Disposition: form-data; name="([A-Za-z0-9_]+)"(?:; filename="[^"\\;\r\n]*")?"""
     rb"(?:\r\nContent-Type: [!-~]+)?"
@@ -18,14 +18,15 @@ _PLAIN_HEADERS = re.compile(
 
 
 def parts(content: bytes, boundary: bytes, *, field: str, max_parts: int) -> list[bytes]:
-    """The contents of the parts, all of which must be named `field`.
+    """Returns the contents of the parts, which must all be named `field`.
 
-    The time is linear in the body's size: each delimiter is looked for once, and a boundary
-    inside a part is an error and not searched beyond.
+    The time is linear in the body's size: each delimiter is searched once, and a boundary inside a
+    part is an error that ends the search.
 
     Raises:
-        MalformedRequestError: no or a bad boundary, a cut-off body, or broken part headers.
-        InvalidFieldError: a part of another name, or more than `max_parts` of them.
+        MalformedRequestError: the boundary is missing or invalid, the body is cut off, or a part
+            has broken headers.
+        InvalidFieldError: a part has another name, or the body has more than `max_parts`.
     """
     if not 0 < len(boundary) <= _LONGEST_BOUNDARY:
         msg = f"multipart/form-data needs a boundary of 1 to {_LONGEST_BOUNDARY} characters"
@@ -35,7 +36,7 @@ def parts(content: bytes, boundary: bytes, *, field: str, max_parts: int) -> lis
     position = _after_first(content, delimiter)
     while not content.startswith(b"--", position):
         if len(found) == max_parts:
-            msg = f"at most {max_parts} parts named {field} are taken in one request"
+            msg = f"a request may have at most {max_parts} parts named {field}"
             raise InvalidFieldError(msg, field=field, limit=max_parts)
         start = _after_headers(content, position, len(found), field)
         end = content.find(delimiter, start)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from typing import IO, cast
 
 _REGULAR_FILE = 0o100644 << 16
 
@@ -22,7 +21,7 @@ class Archive:
 
     def __init__(self) -> None:
         self._unsent = _Unsent()
-        self._file = zipfile.ZipFile(cast("IO[bytes]", self._unsent), "w")
+        self._file = _Zip(self._unsent, "w")
 
     def add(self, name: str, content: bytes) -> bytes:
         """Returns the next bytes of the file: the entry's header and content."""
@@ -37,37 +36,28 @@ class Archive:
         return self._unsent.take()
 
 
-class _Unsent:
-    """The end of a file whose earlier bytes have been taken.
+class _Zip(zipfile.ZipFile):
+    def __del__(self) -> None:
+        """Leaves an abandoned file without an end; `ZipFile` would write its directory."""
 
-    Not a `BytesIO`: an archive that is dropped unfinished writes its directory when it is
-    collected, and a `BytesIO` may be closed by then.
-    """
+
+class _Unsent(io.BytesIO):
+    """The end of a file of which all earlier bytes have been taken."""
 
     def __init__(self) -> None:
-        self._content = bytearray()
+        super().__init__()
         self._taken = 0
-        self._position = 0
-
-    def write(self, data: bytes) -> int:
-        self._content[self._position : self._position + len(data)] = data
-        self._position += len(data)
-        return len(data)
 
     def tell(self) -> int:
-        return self._taken + self._position
+        return self._taken + super().tell()
 
-    def seek(self, position: int, whence: int = io.SEEK_SET) -> int:
+    def seek(self, position: int, whence: int = io.SEEK_SET, /) -> int:
         assert whence == io.SEEK_SET  # noqa: S101 zipfile uses no other
-        self._position = position - self._taken
-        return position
-
-    def flush(self) -> None:
-        """Does nothing: the bytes are in memory."""
+        return self._taken + super().seek(position - self._taken)
 
     def take(self) -> bytes:
-        content = bytes(self._content)
+        content = self.getvalue()
         self._taken += len(content)
-        self._content.clear()
-        self._position = 0
+        super().seek(0)
+        self.truncate()
         return content

@@ -1,4 +1,4 @@
-"""A request's body: its media type, its bytes, and JSON parsed within bounds."""
+"""Reads a request's body and media type, and parses JSON within limits."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from app.errors import (
 from app.http.headers import lines
 
 _LONGEST_CONTENT_TYPE = 1024
-# As most clients write it, and as parsing it in full would find it.
+# The usual notation, for which the full parser would give the same result.
 _PLAIN_FORM = re.compile(r"(multipart/form-data); ?boundary=([A-Za-z0-9'()+_,./:=?-]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What the client sent: `media_type` in lower case, empty when it named none."""
+    """A request's body; `media_type` is in lower case, and empty without a Content-Type."""
 
     content: bytes
     media_type: str
@@ -33,28 +33,28 @@ class Body:
 
     @property
     def is_json(self) -> bool:
-        """Whether it is declared as JSON, `application/json` or `application/*+json`."""
+        """True for `application/json` and `application/*+json`."""
         return self.media_type == "application/json" or (
             self.media_type.startswith("application/") and self.media_type.endswith("+json")
         )
 
 
 async def read_body(request: Request, max_json_bytes: int) -> Body:
-    """Reads the whole body; its headers are checked first.
+    """Checks the headers and reads the whole body.
 
-    A JSON parser lets no other thread run until it has seen all of its document, so JSON has a
-    limit of its own; a body without a type counts as JSON.
+    JSON has a lower limit than other bodies, because its parser blocks all other threads. A body
+    without a Content-Type counts as JSON.
 
     Raises:
-        UnsupportedMediaTypeError: it is compressed.
-        MalformedRequestError: Content-Type is given twice, or is far too long.
-        BodyTooLargeError: it is JSON of more than `max_json_bytes`, or above the limit for all.
-        QueueFullError: the bodies of all requests together leave no room for it.
-        ClientDisconnectedError: the client left before it had sent all of it.
+        UnsupportedMediaTypeError: the body is compressed.
+        MalformedRequestError: Content-Type is given twice or is too long.
+        BodyTooLargeError: it is JSON above `max_json_bytes`, or above the limit for all bodies.
+        QueueFullError: all request bodies together would exceed their limit.
+        ClientDisconnectedError: the client left before it had sent the whole body.
     """
     for encoding in lines(request.scope, b"content-encoding"):
         if encoding.strip().lower() not in ("", "identity"):
-            msg = f"Content-Encoding {encoding[:32]} is not taken; send the body uncompressed"
+            msg = f"Content-Encoding {encoding[:32]} is not supported; send the body uncompressed"
             raise UnsupportedMediaTypeError(msg, field="Content-Encoding")
     media_type, boundary = _content_type(request)
     for announced in lines(request.scope, b"content-length"):
@@ -67,14 +67,14 @@ async def read_body(request: Request, max_json_bytes: int) -> Body:
 
 
 async def read_content(request: Request) -> bytes:
-    """The whole body, whatever it is.
+    """Reads the whole body of any type.
 
     Raises:
         BodyTooLargeError: it is above the limit for all bodies.
-        QueueFullError: the bodies of all requests together leave no room for it.
-        ClientDisconnectedError: the client left before it had sent all of it.
+        QueueFullError: all request bodies together would exceed their limit.
+        ClientDisconnectedError: the client left before it had sent the whole body.
     """
-    # Starlette's passes each chunk through three generators.
+    # Request.body() would pass each chunk through three generators.
     chunks: list[bytes] = []
     while True:
         message = await request.receive()
@@ -89,8 +89,8 @@ async def read_content(request: Request) -> bytes:
 def _check_json(body: Body, length: int, limit: int) -> None:
     if length > limit and (body.is_json or not body.media_type):
         msg = (
-            f"a JSON body has at most {limit} bytes; send images as multipart/form-data and "
-            "latents as application/x-npy, which may be longer"
+            f"a JSON body may have at most {limit} bytes; send larger images as "
+            "multipart/form-data and larger latents as application/x-npy"
         )
         raise BodyTooLargeError(msg, field="body", limit=limit)
 
@@ -103,7 +103,7 @@ def _content_type(request: Request) -> tuple[str, bytes]:
     if not values:
         return "", b""
     if len(values[0]) > _LONGEST_CONTENT_TYPE:
-        msg = f"Content-Type has more than {_LONGEST_CONTENT_TYPE} characters"
+        msg = f"Content-Type must have at most {_LONGEST_CONTENT_TYPE} characters"
         raise MalformedRequestError(msg, field="Content-Type", limit=_LONGEST_CONTENT_TYPE)
     if ";" not in values[0]:
         return values[0].strip().lower(), b""
@@ -115,10 +115,10 @@ def _content_type(request: Request) -> tuple[str, bytes]:
 
 
 def unsupported(body: Body, taken: tuple[str, ...]) -> UnsupportedMediaTypeError:
-    """The error for a body of another type than the `taken` ones."""
+    """Returns the error for a body whose type is not one of `taken`."""
     found = "the body has no Content-Type"
     if body.media_type:
-        found = f"Content-Type {body.media_type[:64]} is not taken here"
+        found = f"Content-Type {body.media_type[:64]} is not supported here"
     choice = taken[0] if len(taken) == 1 else f"one of {', '.join(taken)}"
     msg = f"{found}; send {choice}"
     return UnsupportedMediaTypeError(msg, field="Content-Type")
@@ -127,23 +127,23 @@ def unsupported(body: Body, taken: tuple[str, ...]) -> UnsupportedMediaTypeError
 def parse_object(content: bytes, *, max_values: int, max_containers: int) -> dict[str, object]:
     """Parses a JSON object.
 
-    An empty list is two bytes of JSON and 56 of memory, so both kinds of size are counted, by
-    their commas and opening brackets, before anything is built.
+    An empty list takes 2 bytes of JSON but 56 bytes of memory. Commas and opening brackets are
+    therefore counted before the parser builds anything.
 
     Args:
         content: the body.
-        max_values: commas that it may hold.
-        max_containers: opening brackets and braces that it may hold.
+        max_values: the limit of commas.
+        max_containers: the limit of opening brackets and braces.
 
     Raises:
-        MalformedRequestError: no JSON, or no object.
-        InvalidFieldError: more values or lists than that.
+        MalformedRequestError: the body is not JSON, or not an object.
+        InvalidFieldError: it exceeds a limit.
     """
     commas = content.count(b",")
     containers = content.count(b"[") + content.count(b"{")
     if commas > max_values or containers > max_containers:
         msg = (
-            f"the JSON body holds more than {max_values} values or {max_containers} lists and "
+            f"the JSON body has more than {max_values} values or {max_containers} lists and "
             "objects; send fewer"
         )
         raise InvalidFieldError(msg, field="body", limit=max_values)

@@ -1,7 +1,7 @@
-"""Bounds on request bodies: how large one may be, and how much all together may keep in memory.
+"""Limits the size of a request body, and the memory of all bodies together.
 
-The error is raised out of `receive()`, where the application reads the body, so that its own
-exception handlers answer it like any other. Nothing is raised to an application that never reads.
+`receive()` raises the error where the application reads the body, so the application's exception
+handlers answer it. An application that never reads the body sees no error.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _RETRY_AFTER = 1
 
 
 class BodyLimit:
-    """ASGI middleware that bounds each request's body and the bodies of all requests in flight.
+    """ASGI middleware that limits each request's body and the bodies of all requests in progress.
 
-    A body above `max_body_bytes` is refused before it is read where Content-Length announces it,
-    else as soon as it passes the limit (BodyTooLargeError). A chunk that would bring the bytes
-    received by all requests in flight above `max_buffered_bytes` is refused (QueueFullError); a
-    request's bytes count until its answer is complete.
+    A body above `max_body_bytes` raises BodyTooLargeError: before it is read if Content-Length
+    announces its size, else as soon as it exceeds the limit. A chunk that would bring the bodies
+    of all requests in progress above `max_buffered_bytes` raises QueueFullError. A request's bytes
+    count until its response is complete.
 
-    After a refusal the answer goes out at once, and what the client still sends is read and
-    thrown away for a while, because many clients write the whole body before they read, and
-    report a broken pipe when the connection closes on them.
+    After an error the response is sent at once. The middleware then reads and discards the rest of
+    the body for a while, because many clients write the whole body before they read and would
+    report a broken pipe.
     """
 
     def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_buffered_bytes: int) -> None:
@@ -39,7 +39,7 @@ class BodyLimit:
 
     @property
     def buffered_bytes(self) -> int:
-        """Body bytes received by the requests now in flight."""
+        """The body bytes of all requests in progress."""
         return self._buffered_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,13 +53,13 @@ class BodyLimit:
             self._buffered_bytes -= body.counted
 
     def check_length(self, length: int) -> None:
-        """Raises BodyTooLargeError where a body of `length` bytes is above the limit."""
+        """Raises BodyTooLargeError if a body of `length` bytes exceeds the limit."""
         if length > self._max_body_bytes:
             msg = f"the body has more than the {self._max_body_bytes} bytes allowed"
             raise BodyTooLargeError(msg, field="body", limit=self._max_body_bytes)
 
     def count(self, length: int) -> None:
-        """Adds received bytes to the total; raises QueueFullError where they don't fit."""
+        """Adds received bytes to the total; raises QueueFullError if they exceed the limit."""
         if self._buffered_bytes + length > self._max_buffered_bytes:
             msg = "the server holds as many request bodies as it can; try again"
             raise QueueFullError(msg, retry_after=_RETRY_AFTER)
@@ -67,7 +67,7 @@ class BodyLimit:
 
 
 class _Body:
-    """One request's body on its way in."""
+    """The body of one request while it is being received."""
 
     def __init__(self, limit: BodyLimit, scope: Scope, receive: Receive, send: Send) -> None:
         self.counted = 0
@@ -119,7 +119,7 @@ class _Body:
             await self._send(message)
 
     def _closed(self, message: Message) -> Message:
-        # A short announced body left unread is the server's to skip; the connection lives on.
+        # The server skips a short announced body that nobody read, and keeps the connection.
         self._closing = self._refused is not None or self._announced is None
         if not self._closing or not self._scope["http_version"].startswith("1"):
             return message
@@ -128,7 +128,7 @@ class _Body:
 
     async def _drain(self) -> None:
         if self._received == 0 and _expects_continue(self._scope):
-            return  # The client waits for leave to send, and won't get it.
+            return  # The client waits for permission to send, and does not get it.
         drained = 0
         try:
             async with asyncio.timeout(_DRAIN_SECONDS):
@@ -142,7 +142,7 @@ class _Body:
 
 
 def _is_bodiless(scope: Scope) -> bool:
-    """HTTP/1 frames a body with one of two headers; without both there is none."""
+    """An HTTP/1 request without Content-Length and Transfer-Encoding has no body."""
     if not scope["http_version"].startswith("1"):
         return False
     return not any(

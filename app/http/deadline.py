@@ -1,4 +1,4 @@
-"""Ends the work for a request when it is late, or when its caller has left."""
+"""Cancels the work for a request when it is late or its client has left."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from app.errors import (
 )
 
 UNWATCHED_SECONDS = 0.05
-"""Most answers are ready before, and to watch a connection costs as much as a small answer."""
+"""Most responses are ready earlier; watching a connection costs as much as a small response."""
 
 
 class Deadline:
-    """Surrounds what is done for one request, in the task that does it.
+    """A context manager around the work for one request, entered in the task that does it.
 
-    The block is cancelled, and raises one of these:
+    It cancels the block, which then raises one of these errors:
 
-    - BodyTimeoutError: the body had not arrived `seconds` after the request began.
-    - DeadlineExceededError: the answer was not ready by then.
-    - ClientDisconnectedError: the caller closed the connection. It is looked for from
-      `UNWATCHED_SECONDS` on, and only once the body is complete: before that, who reads the body
-      finds it.
+    - BodyTimeoutError: the body did not arrive within `seconds` of the request's start.
+    - DeadlineExceededError: the response was not ready by then.
+    - ClientDisconnectedError: the client closed the connection. The deadline checks for this
+      after `UNWATCHED_SECONDS`, once the body is complete; until then, reading the body
+      reports it.
     """
 
     def __init__(self, request: Request, seconds: float) -> None:
         self._request = request
         self._seconds = seconds
-        # Since the access log saw the request.
+        # The access log sets this time.
         self._due: float = request.scope["state"]["started"] + seconds
         self._reading = True
         self._watcher: asyncio.Task[None] | None = None
         self._error: ServiceError | None = None
 
     def body_is_complete(self) -> None:
-        """From here on the caller is waiting for the answer."""
+        """Marks the body as received; from now on the client waits for the response."""
         self._reading = False
 
     def renew(self) -> None:
-        """Begins the time anew, for the next part of an answer that is sent in parts."""
+        """Restarts the time, for the next part of a streamed response."""
         self._due = time.perf_counter() + self._seconds
 
     def shorten(self, seconds: float) -> None:
-        """Ends the block `seconds` after the request began, where that is earlier."""
+        """Moves the deadline to `seconds` after the request's start, if that is earlier."""
         if seconds < self._seconds:
             self._due -= self._seconds - seconds
             self._seconds = seconds
@@ -76,7 +76,7 @@ class Deadline:
             self._watcher.cancel()
         if self._error is None:
             return
-        # As in `asyncio.timeout`: others may have cancelled too, and that goes first.
+        # As in `asyncio.timeout`: a cancellation by someone else has precedence.
         ours = self._task.uncancel() <= self._cancelling
         if ours and kind is asyncio.CancelledError:
             raise self._error from None
@@ -91,7 +91,7 @@ class Deadline:
         elif self._reading:
             self._look_again(UNWATCHED_SECONDS)
         else:
-            # A timer may fire a little early, and then looks once more.
+            # A timer may fire slightly early, so check again.
             if self._watcher is None:
                 self._watcher = self._loop.create_task(self._watch())
             self._look_again(self._seconds)

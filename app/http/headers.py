@@ -19,7 +19,7 @@ GIF = "image/gif"
 WEBP = "image/webp"
 
 _LONGEST_CACHED = 512
-# Commas and semicolons inside a quoted parameter separate nothing.
+# Commas and semicolons inside a quoted parameter are not separators.
 _ELEMENT = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*"?)+')
 _PARAMETER = re.compile(r'(?:[^;"]|"(?:\\.|[^"\\])*"?)+')
 _RANGE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -42,31 +42,31 @@ def query_of(request: Request) -> QueryParams:
 
 
 def accept_of(request: Request) -> str | None:
-    """The request's Accept header, several lines of it joined to one; None when there is none."""
+    """Returns the Accept header with its lines joined; None if it is missing."""
     found = lines(request.scope, b"accept")
     return ", ".join(found) if found else None
 
 
 def choose(accept: str | None, offered: tuple[str, ...]) -> str:
-    """The offered media type that the client prefers.
+    """Returns the offered media type that the client prefers.
 
     The most specific range that matches a type gives its quality, and 0 excludes it. Equal
-    qualities go to the type offered first, as does a missing header. Parameters other than `q`
-    are ignored: the offered types have none. Elements that are no media range are skipped.
+    qualities and a missing header choose the type offered first. Parameters other than `q` and
+    elements that are not media ranges are ignored.
 
     Args:
         accept: the Accept header's value, or None.
         offered: media types in the server's order of preference; at least one.
 
     Raises:
-        NotAcceptableError: the header excludes everything that is offered.
+        NotAcceptableError: the header excludes every offered type.
     """
     if accept is None or accept == "*/*" or not accept.strip():
         return offered[0]
     prefer = _cached_preference if len(accept) <= _LONGEST_CACHED else _preference
     preferred = prefer(accept, offered)
     if preferred is None:
-        msg = f"the Accept header fits none of the answer's formats: {', '.join(offered)}"
+        msg = f"the Accept header excludes every response format: {', '.join(offered)}"
         raise NotAcceptableError(msg, field="Accept")
     return preferred
 

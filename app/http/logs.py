@@ -1,4 +1,4 @@
-"""The log: each record as one line of JSON on standard output."""
+"""Writes each log record as one line of JSON to standard output."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
 
 
 def log_as_json(level: str, *, worker: int = 0) -> None:
-    """Has all loggers write to standard output from `level` on; may be called again.
+    """Configures all loggers to write records of at least `level`; may be called again.
 
     Args:
-        level: a level's name, in any case.
-        worker: the number that each line names as its `worker`, or 0 for none.
+        level: the name of a level, in upper or lower case.
+        worker: the `worker` number in each line; 0 leaves it out.
     """
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter(worker))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # It counts every batch of file changes, among them those that concern no model.
+    # watchfiles logs every batch of file changes, even those that affect no model.
     logging.getLogger("watchfiles").setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 class JsonFormatter(logging.Formatter):
-    """Each record as one line of JSON, so that no message can forge a second line."""
+    """Formats a record as one line of JSON, so no message can forge a second line."""
 
     def __init__(self, worker: int = 0) -> None:
         super().__init__()
@@ -45,5 +45,5 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = self.formatException(record.exc_info)
         try:
             return orjson.dumps(line, default=str).decode()
-        except orjson.JSONEncodeError:  # a file name may hold what is no Unicode
+        except orjson.JSONEncodeError:  # a file name may contain invalid Unicode
             return json.dumps(line, default=str)

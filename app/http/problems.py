@@ -1,4 +1,4 @@
-"""Errors as HTTP: the one table from code to status, and the JSON shape of each protocol."""
+"""Turns errors into responses: the table from code to status, and each protocol's JSON."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from app.errors import BodyTimeoutError, ServiceError
 MEDIA_TYPE = "application/problem+json"
 
 CLIENT_CLOSED_REQUEST = 499
-"""Nobody reads it; it keeps callers who left apart from failures in logs and metrics."""
+"""No client reads this status; it separates lost clients from failures in logs and metrics."""
 
 SENT_METHOD = "vaeserve.method"
-"""Where a request's scope has the method that was sent, if it is routed as another."""
+"""The key in a request's scope for the method that was sent, if it is routed as another."""
 
 STATUS: dict[str, int] = {
     "malformed_request": 400,
@@ -50,7 +50,7 @@ INFERENCE_PROTOCOL = "/v2"
 """Below this path every error has the shape of the Open Inference Protocol."""
 
 _STATUS_OF_INFERENCE = {409: 400, 422: 400}
-"""The protocol knows only 400 for what is wrong with a request's content."""
+"""The protocol uses 400 for every error in a request's content."""
 
 _CODES_OF_ROUTING = {404: "not_found", 405: "method_not_allowed"}
 
@@ -63,7 +63,7 @@ def problem(
     headers: dict[str, str] | None = None,
     **members: str | float | None,
 ) -> Response:
-    """A problem document; `members` that are None are left out."""
+    """Returns a problem document (RFC 9457) without the `members` that are None."""
     status = STATUS[code]
     document = {
         "type": f"urn:vaeserve:problem:{code}",
@@ -86,8 +86,7 @@ def error_answer(
     headers: dict[str, str] | None = None,
     **members: str | float | None,
 ) -> Response:
-    """The error as the protocol that the request's path belongs to has it: a problem document, or
-    `{"error": detail}`."""
+    """Returns a problem document, or `{"error": detail}` for paths of the inference protocol."""
     path: str = scope["path"]
     if path == INFERENCE_PROTOCOL or path.startswith(INFERENCE_PROTOCOL + "/"):
         status = _STATUS_OF_INFERENCE.get(STATUS[code], STATUS[code])
@@ -99,16 +98,16 @@ def error_answer(
 
 
 def title(code: str) -> str:
-    """The code in words, the same for every occurrence."""
+    """Returns the title of a code, the code in words."""
     return code.replace("_", " ").capitalize()
 
 
 async def on_service_error(request: Request, error: Exception) -> Response:
-    """Answers any error that the service raises on purpose."""
+    """Answers a `ServiceError`."""
     assert isinstance(error, ServiceError)  # noqa: S101 registered for this type
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     if isinstance(error, BodyTimeoutError):
-        headers["Connection"] = "close"  # the rest of the body is not waited for
+        headers["Connection"] = "close"  # the server does not wait for the rest of the body
     return error_answer(
         request.scope,
         error.code,
@@ -121,18 +120,18 @@ async def on_service_error(request: Request, error: Exception) -> Response:
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """Answers what routing refuses: unknown paths and methods."""
+    """Answers unknown paths and methods."""
     assert isinstance(error, HTTPException)  # noqa: S101 registered for this type
     method = request.scope.get(SENT_METHOD, request.method)
     code = _CODES_OF_ROUTING.get(error.status_code, "malformed_request")
     detail = {
-        "not_found": f"there is nothing at {request.url.path}; see /docs",
-        "method_not_allowed": f"{request.url.path} does not take {method}",
+        "not_found": f"{request.url.path} does not exist; see /docs",
+        "method_not_allowed": f"{request.url.path} does not support {method}",
     }.get(code, HTTPStatus(error.status_code).phrase)
     return error_answer(request.scope, code, detail, headers=dict(error.headers or {}))
 
 
 def request_id_of(scope: Scope) -> str | None:
-    """The id that the access log gave to the request."""
+    """Returns the request id that the access log set."""
     value: object = scope.get("state", {}).get("request_id")
     return value if isinstance(value, str) else None

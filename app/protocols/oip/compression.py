@@ -1,4 +1,4 @@
-"""Compressed bodies: inflated within bounds, piece by piece, and deflated on request."""
+"""Decompresses request bodies piece by piece within a limit, and compresses responses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GZIP, DEFLATE = "gzip", "deflate"
 _WINDOW = {GZIP: zlib.MAX_WBITS + 16, DEFLATE: zlib.MAX_WBITS}
 _PIECE_BYTES = 1 << 20
 _FAST = 1
-"""The level for answers: floating-point numbers hardly shrink any further with more effort."""
+"""The compression level; higher levels hardly reduce floating-point numbers any further."""
 
 
 class _Inflater(Protocol):
@@ -33,11 +33,11 @@ class _Inflater(Protocol):
 
 
 def encoding_of(scope: Scope) -> str | None:
-    """How the request's body is compressed; None when it is not.
+    """Returns the encoding of the request's body; None without one.
 
     Raises:
-        MalformedRequestError: Content-Encoding comes twice.
-        UnsupportedMediaTypeError: it is something else than gzip and deflate.
+        MalformedRequestError: Content-Encoding is given twice.
+        UnsupportedMediaTypeError: it is neither gzip nor deflate.
     """
     values = lines(scope, b"content-encoding")
     if len(values) > 1:
@@ -47,15 +47,15 @@ def encoding_of(scope: Scope) -> str | None:
     if encoding in ("", "identity"):
         return None
     if encoding not in _WINDOW:
-        msg = f"Content-Encoding {encoding[:32]!r} is not taken; send {GZIP}, {DEFLATE} or none"
+        msg = f"Content-Encoding {encoding[:32]!r} is not supported; send {GZIP}, {DEFLATE} or none"
         raise UnsupportedMediaTypeError(msg, field="Content-Encoding")
     return encoding
 
 
 def wanted_encoding(scope: Scope) -> str | None:
-    """How to compress the answer: only where the client asks for exactly one of the two.
+    """Returns the encoding for the response, if the client asks for exactly gzip or deflate.
 
-    A list is what libraries send by themselves, even where the client above them does not inflate.
+    Libraries send lists by default, even if their caller does not decompress.
     """
     values = lines(scope, b"accept-encoding")
     wanted = values[0].strip().lower() if len(values) == 1 else ""
@@ -71,31 +71,31 @@ async def inflate(
     held: ExitStack,
     offload: Offload,
 ) -> bytes:
-    """The body as it was before it was compressed.
+    """Returns the decompressed body.
 
     Args:
-        content: as it came.
+        content: the compressed body.
         encoding: gzip or deflate (RFC 1950).
-        limit: bytes that it may inflate to.
-        buffered: counts the bytes of all inflated bodies together, before they are joined.
-        held: gives those bytes back when it is closed.
-        offload: inflates what is long in a thread.
+        limit: the most bytes after decompression.
+        buffered: counts the bytes of all decompressed bodies.
+        held: releases those bytes when it closes.
+        offload: decompresses long bodies in a thread.
 
     Raises:
-        MalformedRequestError: it is not what it is said to be, ends early, or something follows.
-        BodyTooLargeError: it inflates to more than `limit` bytes.
-        QueueFullError: all inflated bodies together leave no room for it.
+        MalformedRequestError: it has another encoding, ends early, or has bytes after its end.
+        BodyTooLargeError: it decompresses to more than `limit` bytes.
+        QueueFullError: all decompressed bodies together would exceed their limit.
     """
     inflater: _Inflater = zlib.decompressobj(_WINDOW[encoding])
     pieces: list[bytes] = []
     total, position, tail, full = 0, 0, b"", False
     step = INLINE_SIZE
-    # What has consumed all of its input may still hold back what did not fit into a full piece.
+    # After all input is consumed, output that did not fit into a full piece may remain.
     while not inflater.eof and (tail or full or position < len(content)):
         if not tail:
             tail = content[position : position + step]
             position += len(tail)
-        # The first piece is short, so that what is small needs no thread.
+        # The first piece is short, so a small body needs no thread.
         piece = await offload(step, _inflate, inflater, tail, step, encoding)
         tail, full = inflater.unconsumed_tail, len(piece) == step
         total += len(piece)

@@ -35,12 +35,12 @@ async def run(
     rows: Floats,
     offload: Offload,
 ) -> dict[str, Floats]:
-    """The outputs by name, float32 [n, …]; large ones are looked through in a thread.
+    """Returns the outputs by name, float32 [n, …]; a thread checks large ones.
 
     Raises:
-        InvalidFieldError: the rows are of a size that the model does not take, or a row's answer
-            has values that are no finite numbers.
-        ServiceError: as the permit and the batchers raise.
+        InvalidFieldError: the model does not support the rows' size, or a row's output has
+            non-finite values.
+        ServiceError: see the permit and the batchers.
     """
     height, width = _size(engine, kind, rows, signature.input.name)
     permit.take(engine, len(rows) * height * width * _STAGES[kind])
@@ -55,7 +55,7 @@ async def run(
 
 
 def _size(engine: Engine, kind: Kind, rows: Floats, name: str) -> tuple[int, int]:
-    """Height and width of the images that go in, or come out."""
+    """Returns the height and width of the images that enter or leave the model."""
     if kind == "decoder":
         return validation.of_latents(engine.manifest, rows.shape[1:], field=name)
     taken = engine.manifest.input.sizes
@@ -77,13 +77,13 @@ def _check_finite(source: str, name: str, output: Floats) -> None:
     if finite.all():
         return
     row = int(np.argmin(finite))
-    msg = f"row {row} of {source!r} makes {name} that are no finite numbers; send smaller values"
+    msg = f"row {row} of {source!r} gives non-finite {name}; send smaller values"
     raise InvalidFieldError(msg, field=source, index=row)
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which model and version answered."""
+    """The model and version that answered."""
 
     name: str
     version: int
@@ -95,7 +95,7 @@ def response(
     outputs: Mapping[str, Floats],
     encoding: str | None,
 ) -> Response:
-    """The response to `request` with its outputs, compressed where `encoding` says how."""
+    """Formats the response to `request`: JSON, then binary outputs, compressed by `encoding`."""
     entries: list[Members] = []
     pieces: list[bytes] = []
     for wanted in request.outputs:
@@ -125,5 +125,5 @@ def response(
 
 
 def document(members: object) -> Response:
-    """Any other answer of the protocol."""
+    """Formats any other response of the protocol as JSON."""
     return Response(orjson.dumps(members), media_type=JSON)

@@ -1,4 +1,4 @@
-"""What the protocol says of the server, its models and its repository."""
+"""Describes the server, its models and its repository in the protocol's terms."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _STATES = {
 
 
 def server(version: str, *, repository_api: bool) -> Members:
-    """The server's metadata; of the extensions, those that are there."""
+    """Returns the server's metadata with its enabled extensions."""
     extensions = [*EXTENSIONS, *([REPOSITORY_EXTENSION] if repository_api else [])]
     return {"name": SERVER, "version": version, "extensions": extensions}
 
 
 def metadata(derived: Derived, engine: Engine, versions: Iterable[int]) -> Members:
-    """A model's metadata; `versions` are those that serve."""
+    """Returns a model's metadata; `versions` are the serving ones."""
     signature = derived.signature(engine.manifest)
     return {
         "name": derived.name,
@@ -50,7 +50,7 @@ def _tensor(tensor: Tensor) -> Members:
 
 
 def config(derived: Derived, engine: Engine, max_rows: int) -> Members:
-    """A model's configuration, as Triton's clients read it; `dims` leave out the batch axis."""
+    """Returns a model's configuration in Triton's form; `dims` leave out the batch axis."""
     signature = derived.signature(engine.manifest)
     parameters = {"value_range": _listed(engine.manifest.input.value_range)}
     if taken := engine.manifest.input.sizes:
@@ -85,7 +85,7 @@ def _configured(tensor: Tensor) -> Members:
 
 
 def index(models: Iterable[Model], *, only_ready: bool) -> list[Members]:
-    """Every version of every model, with its state."""
+    """Returns every version of every model with its state."""
     return [
         {
             "name": derived.name,

@@ -38,7 +38,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a model takes and what it answers, in order."""
+    """A model's input and its outputs, in order."""
 
     input: Tensor
     outputs: tuple[Tensor, ...]
@@ -46,7 +46,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A model of the protocol: the bundle, and what of it is meant."""
+    """A model of the protocol: a bundle and the part of it to run."""
 
     bundle: str
     kind: Kind
@@ -69,39 +69,39 @@ class Derived:
 
 
 def derived_of(bundle: str) -> tuple[Derived, ...]:
-    """The models that a bundle is served as."""
+    """Returns the models that a bundle becomes."""
     return tuple(Derived(bundle, cast("Kind", kind)) for kind in DERIVED_KINDS)
 
 
 def parse_name(name: str) -> Derived:
-    """The model of that name, whether or not there is such a bundle.
+    """Returns the model of that name; its bundle need not exist.
 
     Raises:
-        UnknownModelError: the name ends in none of the kinds.
+        UnknownModelError: the name does not end in a kind.
     """
     bundle, _, kind = name.rpartition("-")
     if not bundle or kind not in DERIVED_KINDS:
         endings = ", ".join(f"-{ending}" for ending in DERIVED_KINDS)
         shown = name if len(name) <= 80 else name[:80] + "…"
-        msg = f"there is no model {shown!r}; each bundle is served under its name with {endings}"
+        msg = f"model {shown!r} does not exist; append one of {endings} to a bundle's name"
         raise UnknownModelError(msg, field="model")
     return Derived(bundle, cast("Kind", kind))
 
 
 def bundle_of(name: str) -> str:
-    """The bundle that a name means: its own, or that of one of its models."""
+    """Returns the bundle for its own name or for the name of one of its models."""
     bundle, _, kind = name.rpartition("-")
     return bundle if bundle and kind in DERIVED_KINDS else name
 
 
 def parse_version(text: str) -> int:
-    """A version as paths have it.
+    """Parses a version from a path.
 
     Raises:
-        UnknownModelError: it is no positive integer, so there is no such version.
+        UnknownModelError: it is not a positive integer.
     """
     if not re.fullmatch(VERSION_PATTERN, text):
         shown = text if len(text) <= 80 else text[:80] + "…"
-        msg = f"there is no version {shown!r}; versions are positive integers"
+        msg = f"version {shown!r} does not exist; versions are positive integers"
         raise UnknownModelError(msg, field="version")
     return int(text)

@@ -1,4 +1,4 @@
-"""The body of an inference request, JSON and the tensor behind it → rows and what is wanted."""
+"""Parses an inference request, JSON and the tensor after it, to rows and requested outputs."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from model.pixels import Floats
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
 _OTHER_VALUES = 1024
-"""Values and lists that a request may have beside its data."""
+"""The limit of values and of lists besides the data."""
 _MOST_LISTS = 1 << 18
-"""Rows of pixels that nested data may have; some megabytes of lists. Flat data needs none."""
+"""The limit of lists in nested data, which take some megabytes; flat data needs one list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An output that is asked for, and whether as bytes."""
+    """A requested output, as binary data or JSON."""
 
     name: str
     binary: bool
@@ -48,17 +48,17 @@ class InferRequest:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request may have: rows, and bytes of JSON."""
+    """The limits of rows and of bytes of JSON in a request."""
 
     rows: int
     json_bytes: int
 
 
 def header_length(scope: Scope) -> int | None:
-    """Bytes of JSON before the tensors; None where all of the body is JSON.
+    """Returns the bytes of JSON before the tensors; None if the whole body is JSON.
 
     Raises:
-        MalformedRequestError: the header is no number, or comes twice.
+        MalformedRequestError: the header is not a number, or is given twice.
     """
     values = lines(scope, HEADER_LENGTH.lower().encode())
     if len(values) > 1:
@@ -76,13 +76,13 @@ def header_length(scope: Scope) -> int | None:
 def parse(
     content: bytes, json_length: int | None, signature: Signature, limits: Limits
 ) -> InferRequest:
-    """Checks a request's body.
+    """Parses and checks a request's body.
 
     Raises:
-        MalformedRequestError: it is no JSON, or sizes do not add up.
-        BodyTooLargeError: its JSON is longer than that may be.
-        InvalidFieldError: a member is missing, unknown, or not what the model takes.
-        NotImplementedByServiceError: it asks for something that is not served.
+        MalformedRequestError: it is not JSON, or its sizes are inconsistent.
+        BodyTooLargeError: its JSON exceeds the limit.
+        InvalidFieldError: a member is missing, unknown, or does not fit the model.
+        NotImplementedByServiceError: it needs a feature that the service does not have.
     """
     if json_length == 0:
         return _raw(content, signature)
@@ -104,7 +104,7 @@ def parse(
 
 
 def _raw(content: bytes, signature: Signature) -> InferRequest:
-    """The body is one row of the only input, and nothing else."""
+    """Reads a body without JSON: one row of the model's input."""
     tensor = signature.input
     known = math.prod(size for size in tensor.shape if size != VARIABLE)
     variable = tensor.shape.count(VARIABLE)
@@ -167,7 +167,7 @@ def _rows(document: Members, binary: memoryview, tensor: Tensor, max_rows: int) 
 
 
 def _input(document: Members, tensor: Tensor) -> Members:
-    """The entry of `inputs` for the only input that there is."""
+    """Returns the entry of `inputs` for the model's only input."""
     entries = document.get("inputs")
     if not isinstance(entries, list) or not entries:
         msg = f"inputs must be a list with one entry, for {tensor.name!r}"
@@ -175,7 +175,7 @@ def _input(document: Members, tensor: Tensor) -> Members:
     for entry in entries:
         name = tensors.name_of(entry, "inputs")
         if name != tensor.name:
-            msg = f"there is no input {tensors.shown(name)}; the model takes {tensor.name!r}"
+            msg = f"input {tensors.shown(name)} does not exist; send {tensor.name!r}"
             raise InvalidFieldError(msg, field="inputs")
     if len(entries) > 1:
         msg = f"input {tensor.name!r} is given {len(entries)} times; send it once"
@@ -221,7 +221,7 @@ def _refuse_shared_memory(parameters: Members, where: str) -> None:
 
 def _refuse_sequences(parameters: Members) -> None:
     if parameters.get("sequence_id") not in (None, 0, ""):
-        msg = "the models keep no state, so there are no sequences; leave out `sequence_id`"
+        msg = "the models are stateless and have no sequences; leave out `sequence_id`"
         raise NotImplementedByServiceError(msg, field="sequence_id")
 
 
@@ -234,7 +234,7 @@ def _id(document: Members) -> str | None:
 
 
 def _timeout(parameters: Members) -> float | None:
-    """Seconds; the protocol has microseconds, and 0 for none."""
+    """Returns seconds; the protocol sends microseconds, and 0 for no timeout."""
     value = parameters.get("timeout")
     if value is None or (type(value) is int and value == 0):
         return None

@@ -1,7 +1,6 @@
-"""What each model of the protocol has done, counted from the reports of its batches.
+"""Counts requests and batches of each model of the protocol, in one process since its start.
 
-As in the metrics, a batch is counted when it has run, whoever's rows were in it. The figures are
-those of one process, since it started.
+A batch counts after it ran, as in the metrics.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ PROGRAMS: dict[str, Kind] = {
 }
 """The program behind each kind of model.
 
-Only the protocol's: `encode_tensors` computes what `encode_floats` does, in a batcher of its own,
-so that what Remote VAE asks for is not counted here.
+`encode_tensors` computes what `encode_floats` does in a separate batcher, so requests of the Remote
+VAE protocol do not count here.
 """
 
 Members = dict[str, object]
@@ -32,7 +31,7 @@ Members = dict[str, object]
 
 @dataclass(slots=True)
 class Duration:
-    """How often something happened, and how long it took in all."""
+    """The number of events and their total duration."""
 
     count: int = 0
     ns: int = 0
@@ -47,7 +46,7 @@ class Duration:
 
 @dataclass(slots=True)
 class ModelStatistics:
-    """The figures of one version of one model."""
+    """The statistics of one version of one model."""
 
     rows: int = 0
     executions: int = 0
@@ -88,7 +87,7 @@ class ModelStatistics:
 
 
 def _batch(size: int, run: Duration) -> Members:
-    # Rows are joined and parted inside the run; there is nothing else to time.
+    # Rows are joined and split during the run, so input and output take no time of their own.
     nothing = {"count": run.count, "ns": 0}
     return {
         "batch_size": size,
@@ -99,7 +98,7 @@ def _batch(size: int, run: Duration) -> Members:
 
 
 class Statistics:
-    """Of all models of one process; used on the event loop only.
+    """The statistics of all models in one process; only the event loop uses them.
 
     Args:
         clock: monotonic seconds.
@@ -117,11 +116,11 @@ class Statistics:
         self._models: dict[tuple[Derived, int], ModelStatistics] = {}
 
     def of(self, derived: Derived, version: int) -> ModelStatistics:
-        """The figures of one version of a model, all 0 at first."""
+        """Returns the statistics of a version of a model, all 0 at first."""
         return self._models.setdefault((derived, version), ModelStatistics())
 
     def observe_batch(self, bundle: str, version: int, program: str, report: BatchReport) -> None:
-        """Counts a batch, where it is one of a model of the protocol."""
+        """Counts a batch that a model of the protocol ran."""
         kind = PROGRAMS.get(program)
         if kind is None or report.failed:
             return
@@ -135,7 +134,7 @@ class Statistics:
 
     @contextmanager
     def inference(self, derived: Derived, version: int) -> Iterator[ModelStatistics]:
-        """Counts the block as a request, failed where it raises."""
+        """Counts the block as a request; an exception counts as a failure."""
         counted, started = self.of(derived, version), self._clock()
         try:
             yield counted

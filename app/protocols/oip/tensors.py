@@ -1,8 +1,8 @@
-"""Tensors as the protocol has them, binary or JSON → float32 arrays.
+"""Reads the protocol's tensors, binary or JSON, as float32 arrays.
 
 Every tensor of this service is FP32: little-endian and row-major as bytes, a list of numbers, flat
-or nested, as JSON. A value that is no finite number is refused, because JSON has none and no
-answer to it would mean anything.
+or nested, as JSON. Non-finite values are errors: JSON cannot express them, and their
+results would be meaningless.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DATATYPE = "FP32"
 ITEM_BYTES = 4
 
 LARGEST_AXIS = 1 << 24
-"""Above this no axis fits into any body; products of sizes are exact in any case."""
+"""No body can hold a longer axis."""
 
 Members = dict[str, object]
 """A JSON object."""
@@ -31,10 +31,10 @@ _MOST_SHOWN = 12
 
 
 def check_datatype(name: str, value: object) -> None:
-    """Holds that a tensor is FP32.
+    """Checks that a tensor is FP32.
 
     Raises:
-        InvalidFieldError: it is not.
+        InvalidFieldError: it has another datatype.
     """
     if value != DATATYPE:
         msg = f"input {name!r} has datatype {shown(value)}; send {DATATYPE}"
@@ -42,11 +42,11 @@ def check_datatype(name: str, value: object) -> None:
 
 
 def check_shape(tensor: Tensor, value: object, max_rows: int) -> Shape:
-    """The shape [n, …] that a request states, checked to be one of the tensor.
+    """Returns the shape [n, …] in a request, checked against the tensor.
 
     Raises:
-        InvalidFieldError: it is no list of integers, has another number of axes or another size,
-            or has no rows or more than `max_rows`.
+        InvalidFieldError: it is not a list of integers, does not fit the tensor, or has no row
+            or more than `max_rows`.
     """
     wanted = (
         f"it must be [n, {', '.join('any' if s == VARIABLE else str(s) for s in tensor.shape)}]"
@@ -74,15 +74,14 @@ def from_binary(name: str, content: memoryview, shape: Shape) -> Floats:
     """Bytes → float32 of that shape.
 
     Raises:
-        InvalidFieldError: another number of bytes than the shape has, or a value that is not
-            finite.
+        InvalidFieldError: the number of bytes does not fit the shape, or a value is not finite.
     """
     wanted = math.prod(shape) * ITEM_BYTES
     if len(content) != wanted:
         msg = f"input {name!r} has {len(content)} bytes, its shape {list(shape)} has {wanted}"
         raise InvalidFieldError(msg, field="binary_data_size", limit=wanted)
     array = np.frombuffer(content, _WIRE).reshape(shape)
-    # Behind JSON of any length the numbers lie at any address; graphs want them aligned.
+    # The JSON before the numbers can have any length; graphs need aligned numbers.
     return _finite(name, np.require(array, np.float32, ("C", "A")))
 
 
@@ -90,8 +89,8 @@ def from_json(name: str, data: object, shape: Shape) -> Floats:
     """A list of numbers, flat or nested as the shape is → float32 of that shape.
 
     Raises:
-        InvalidFieldError: no list, another number of values or another nesting, something that is
-            no number, or a value that float32 can't hold.
+        InvalidFieldError: it is not a list, does not fit the shape, or has a value that is not a
+            finite float32.
     """
     if not isinstance(data, list):
         msg = f"input {name!r} has data that is {_kind(data)}; send a list of numbers"
@@ -119,7 +118,7 @@ def _take(name: str, value: object, count: int, shape: Shape, out: list[float]) 
         raise _wrong_nesting(name, value, count, shape)
     if not set(map(type, value)) <= {float, int}:
         wrong = next(entry for entry in value if type(entry) not in (float, int))
-        msg = f"input {name!r} has {_kind(wrong)} in its data where a number belongs"
+        msg = f"input {name!r} has {_kind(wrong)} in its data instead of a number"
         raise InvalidFieldError(msg, field="data")
     out.extend(cast("list[float]", value))
 
@@ -127,7 +126,7 @@ def _take(name: str, value: object, count: int, shape: Shape, out: list[float]) 
 def _wrong_nesting(name: str, value: object, count: int, shape: Shape) -> InvalidFieldError:
     found = f"{len(value)} values" if isinstance(value, list) else _kind(value)
     msg = (
-        f"input {name!r} has {found} in its data where {count} belong; shape {list(shape)} has "
+        f"input {name!r} has {found} in its data instead of {count}; shape {list(shape)} has "
         f"{math.prod(shape)} values, flat or nested"
     )
     return InvalidFieldError(msg, field="data")
@@ -139,7 +138,7 @@ def _finite(name: str, values: np.ndarray[tuple[int, ...], np.dtype[np.floating]
     finite = finite_rows(array)
     if not finite.all():
         row = int(np.argmin(finite))
-        msg = f"row {row} of input {name!r} has a value that is no finite {DATATYPE} number"
+        msg = f"row {row} of input {name!r} has a value that is not a finite {DATATYPE} number"
         raise InvalidFieldError(msg, field="data", index=row)
     return array
 
@@ -150,7 +149,7 @@ def _kind(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """The value as text, short enough for an error message."""
+    """Returns the value as text, shortened for an error message."""
     if isinstance(value, list) and len(value) > _MOST_SHOWN:
         value = [*value[:_MOST_SHOWN], "…"]
     text = repr(value)

@@ -1,7 +1,7 @@
-"""The query of a Remote VAE request, as diffusers' `remote_utils` sends it.
+"""Parses the query of a Remote VAE request, as diffusers' `remote_utils` sends it.
 
-`requests` makes repeated keys of lists, `True` and `False` of booleans, and leaves out None.
-Clients in the wild send parameters of their own, so unknown ones are ignored.
+`requests` sends a list as repeated keys and a boolean as `True` or `False`, and leaves out None.
+Some clients send further parameters, so unknown ones are ignored.
 """
 
 from __future__ import annotations
@@ -32,42 +32,42 @@ ImageFormat = Literal["jpg", "png"]
 _FORMATS = ("jpg", "png")
 _LONGEST_NUMBER = 32
 _FACTORS = (1e-30, 1e30)
-"""Well inside float32, in which latents are scaled; 0 is none of them."""
+"""The range of |factor|, well inside float32, the type in which latents are scaled."""
 _LONGEST_SHOWN = 40
 _MOST_AXES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeQuery:
-    """What `/remote-vae/decode` is asked."""
+    """The checked parameters of `/remote-vae/decode`."""
 
     shape: tuple[int, ...]
     dtype: Dtype
     scaling: Scaling | None
-    """Of the latents that are sent; None: the model's own."""
+    """The scaling of the sent latents; None means the model's."""
     output_type: OutputType
     image_format: ImageFormat
     partial_postprocess: bool
     size: tuple[int, int] | None
-    """Height and width of the image, which packed latents don't tell."""
+    """Height and width of the image, which packed latents need."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodeQuery:
-    """What `/remote-vae/encode` is asked."""
+    """The checked parameters of `/remote-vae/encode`."""
 
     shape: tuple[int, ...] | None
-    """Of a tensor; None: the body is an image file."""
+    """The shape of a tensor; None means that the body is an image file."""
     dtype: Dtype
     scaling: Scaling
-    """Of the latents that are answered."""
+    """The scaling of the returned latents."""
 
 
 def decode_query(request: Request) -> DecodeQuery:
-    """Reads and checks it.
+    """Reads and checks the query of `/remote-vae/decode`.
 
     Raises:
-        InvalidFieldError: a parameter is missing, given twice, or no value of its kind.
+        InvalidFieldError: a parameter is missing, given twice or invalid.
     """
     query = query_of(request)
     shape = _shape(query)
@@ -76,7 +76,7 @@ def decode_query(request: Request) -> DecodeQuery:
         raise InvalidFieldError(msg, field="shape")
     output_type = _one_of(query, "output_type", ("pil", "pt", "mp4"), "pil")
     if output_type == "mp4":
-        msg = "output_type must be pil or pt; this service has no models of videos"
+        msg = "output_type must be pil or pt; this service has no video models"
         raise InvalidFieldError(msg, field="output_type")
     return DecodeQuery(
         shape=shape,
@@ -90,7 +90,7 @@ def decode_query(request: Request) -> DecodeQuery:
 
 
 def encode_query(request: Request) -> EncodeQuery:
-    """Reads and checks it; errors as for `decode_query`."""
+    """Reads and checks the query of `/remote-vae/encode`; errors as in `decode_query`."""
     query = query_of(request)
     shape = _shape(query)
     dtype = "float32" if shape is None else _dtype(query)
@@ -111,7 +111,7 @@ def _dtype(query: QueryParams) -> Dtype:
 
 
 def _decode_scaling(query: QueryParams) -> Scaling | None:
-    """`do_scaling` without factors asks for the model's own; neither says that there is none."""
+    """`do_scaling` without factors means the model's scaling; neither means none."""
     given = _scaling(query)
     if given is not None and "scaling_factor" in query:
         return given

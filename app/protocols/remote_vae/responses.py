@@ -1,4 +1,4 @@
-"""Remote VAE's answers: bare tensors with their shape and type in headers, or one image."""
+"""Formats responses: bare tensors with shape and type in headers, or one image file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PNG = "image/png"
 def latents(
     engine: Engine, mean: Floats, timing: Timing, scaling: Scaling, dtype: Dtype
 ) -> Response:
-    """Means as served → those that the client scales."""
+    """Formats means in the client's scaling."""
     own = scaling_of(engine.manifest.latent)
     if scaling != own:
         mean = scaling.served(own.trained(mean))
@@ -36,8 +36,7 @@ def latents(
 def pixels(
     engine: Engine, decoded: Floats, timing: Timing, dtype: Dtype, *, denormalised: bool
 ) -> Response:
-    """Pixels in the model's range → [n, c, h, w] in −1 … 1, not clamped; `denormalised`: clamped
-    to 0 … 1."""
+    """Formats pixels [n, c, h, w] in −1 … 1, not clamped; `denormalised` clamps them to 0 … 1."""
     value_range = engine.manifest.input.value_range
     if denormalised:
         decoded = tensors.to_range(decoded, value_range, UNIT_RANGE).clip(0, 1)
@@ -47,12 +46,12 @@ def pixels(
 
 
 def images(engine: Engine, decoded: Images, timing: Timing) -> Response:
-    """uint8 [n, h, w, c] as they are."""
+    """Formats images uint8 [n, h, w, c] as a tensor."""
     return _tensor(engine, decoded, timing, "uint8")
 
 
 def image(engine: Engine, image: Images, timing: Timing, media_type: str) -> Response:
-    """uint8 [h, w, c] as a PNG or JPEG file."""
+    """Formats an image uint8 [h, w, c] as a PNG or JPEG file."""
     content = image_codec.png(image) if media_type == PNG else image_codec.jpeg(image)
     return Response(content, headers=_headers(engine, timing), media_type=media_type)
 
@@ -67,7 +66,7 @@ def _tensor(engine: Engine, tensor: NDArray[Any], timing: Timing, dtype: Dtype) 
 
 
 def _float(dtype: Dtype) -> Dtype:
-    """The type of numbers for who sent that one: the same, if it is one of floats."""
+    """Returns the response's float type: the request's, or float32 for uint8."""
     return "float32" if dtype == "uint8" else dtype
 
 

@@ -1,4 +1,7 @@
-"""Remote VAE's tensors ↔ the model's latents and pixels. Synchronous, and safe in any thread."""
+"""Reads and writes bare tensors, C-ordered little-endian bytes. Synchronous; safe in any thread.
+
+Only the shape and type in the query describe the bytes, so their number is checked first.
+"""
 
 from __future__ import annotations
 
@@ -28,21 +31,21 @@ _BFLOAT16_NAN = np.uint16(0x7FC0)
 _MOST_AXES = 8
 
 REMOTE_RANGE: Range = (-1.0, 1.0)
-"""Of pixels as numbers, as diffusers has them."""
+"""The range of floating-point pixels in diffusers."""
 
 _PATCH = 2
-"""Packed latents hold squares of 2×2 entries in one."""
+"""Packed latents join squares of 2×2 entries."""
 
 
 def latents(data: bytes, query: DecodeQuery, manifest: Manifest, max_n: int) -> Floats:
-    """The body as latents that are served, float32 [n, c, h, w].
+    """Reads the body as latents in the served scaling, float32 [n, c, h, w].
 
-    Packed ones, [n, h/2 · w/2, c · 4] of Flux and its kin, are unpacked.
+    Packed latents [n, h/2 · w/2, c · 4], as Flux uses them, are unpacked.
 
     Raises:
-        InvalidFieldError: the shape is not one of the model's latents, there are more than
+        InvalidFieldError: the shape does not fit the model, the number of latents exceeds
             `max_n`, or a value is not finite.
-        MalformedRequestError: as many bytes did not come.
+        MalformedRequestError: the number of bytes does not fit shape and type.
     """
     shape, packed = query.shape, len(query.shape) == 3
     if packed:
@@ -60,9 +63,9 @@ def latents(data: bytes, query: DecodeQuery, manifest: Manifest, max_n: int) -> 
 
 
 def pixels(data: bytes, query: EncodeQuery, manifest: Manifest, max_n: int) -> Floats:
-    """The body as pixels in the model's range, float32 [n, c, h, w], cropped around the centre.
+    """Reads the body as pixels in the model's range, float32 [n, c, h, w], cropped to the centre.
 
-    Numbers lie in −1 … 1, and those of uint8 in 0 … 255. Errors as for `latents`.
+    Floats lie in −1 … 1, uint8 values in 0 … 255. Errors as in `latents`.
     """
     shape, spec = query.shape or (), manifest.input
     if len(shape) != 4 or shape[1] != spec.channels:
@@ -79,7 +82,7 @@ def pixels(data: bytes, query: EncodeQuery, manifest: Manifest, max_n: int) -> F
 
 
 def to_range(rows: Floats, came: Range, wanted: Range) -> Floats:
-    """Maps the one range to the other; nothing is clamped."""
+    """Maps range `came` to range `wanted` without clamping."""
     if came == wanted:
         return rows
     slope = (wanted[1] - wanted[0]) / (came[1] - came[0])
@@ -88,12 +91,12 @@ def to_range(rows: Floats, came: Range, wanted: Range) -> Floats:
 
 
 def _cropped(manifest: Manifest, height: int, width: int) -> Size:
-    """The size that images are cropped to: the largest that the model takes."""
+    """Returns the largest size that the model accepts and that fits into the image."""
     spec = manifest.input
     if spec.sizes is None:
         if (height, width) == (spec.height, spec.width):
             return height, width
-        msg = f"shape must be [n, {spec.channels}, {spec.height}, {spec.width}], the model's own"
+        msg = f"shape must be [n, {spec.channels}, {spec.height}, {spec.width}], the model's size"
         raise InvalidFieldError(msg, field="shape")
     cropped = height - height % spec.sizes.multiple, width - width % spec.sizes.multiple
     if not all(map(spec.sizes.take, cropped)):
@@ -110,7 +113,7 @@ def _unpacked_shape(query: DecodeQuery, manifest: Manifest) -> tuple[int, int, i
             "width, and a model whose manifest gives latent.factor"
         )
         raise InvalidFieldError(msg, field="shape")
-    # As diffusers' pipelines do: a size that is no multiple counts as the one below.
+    # Sizes are rounded down to a multiple, as in diffusers' pipelines.
     height, width = (length // (factor * _PATCH) for length in query.size)
     n, patches, channels = query.shape
     if patches != height * width or channels % _PATCH**2:
@@ -140,16 +143,16 @@ def _check_finite(rows: Floats) -> None:
     finite = finite_rows(rows)
     if not finite.all():
         index = int(np.argmin(finite))
-        msg = f"row {index} of the body has a value that is no finite float32"
+        msg = f"row {index} of the body has a value that is not a finite float32"
         raise InvalidFieldError(msg, field="body", index=index)
 
 
 def load(data: bytes, shape: Sequence[int], dtype: Dtype) -> Floats:
-    """The tensor as float32 of that shape; uint8 keeps its values 0 … 255.
+    """Returns the tensor as float32 of that shape; uint8 keeps its values 0 … 255.
 
     Raises:
-        InvalidFieldError: the shape has too many axes, or one that is not positive.
-        MalformedRequestError: not as many bytes as shape and type say.
+        InvalidFieldError: the shape has no axis, too many axes, or one that is not positive.
+        MalformedRequestError: the number of bytes does not fit shape and type.
     """
     if not 1 <= len(shape) <= _MOST_AXES or min(shape) < 1:
         msg = f"shape must be 1 … {_MOST_AXES} positive integers, got {list(shape)[:_MOST_AXES]}"
@@ -169,7 +172,7 @@ def load(data: bytes, shape: Sequence[int], dtype: Dtype) -> Floats:
 
 
 def dump(tensor: Floats | NDArray[np.uint8], dtype: Dtype) -> bytes:
-    """The tensor's bytes; floats are rounded to the nearest that the type has, ties to even.
+    """Returns the tensor's bytes; floats are rounded to the nearest, ties to even.
 
     Values beyond float16 become infinite.
     """
@@ -181,7 +184,7 @@ def dump(tensor: Floats | NDArray[np.uint8], dtype: Dtype) -> bytes:
 
 def _to_bfloat16(values: Floats) -> NDArray[np.uint16]:
     bits = np.ascontiguousarray(values).view(np.uint32)
-    # Half of the last bit that stays, less where that bit is 0, so that ties go to even.
+    # Add half of the lowest kept bit, slightly less if that bit is 0, so ties go to even.
     rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
     upper = (rounded >> np.uint32(16)).astype("<u2")
     return np.where(np.isnan(values), _BFLOAT16_NAN, upper)

@@ -1,7 +1,6 @@
-"""The verbs of Remote VAE, without HTTP: pixels as numbers, in the range that the model has.
+"""Runs the verbs of Remote VAE without HTTP, on pixels in the model's range.
 
-As in `app.inference.service`, the permit is the caller's, who holds it until the answer is
-formatted.
+The caller holds the permit until the response is formatted, as in `app.inference.service`.
 """
 
 from __future__ import annotations
@@ -27,29 +26,29 @@ from model.pixels import Floats, finite_rows
 
 
 def has_maps(engine: Engine) -> bool:
-    """Whether the model's latents have a height and a width, as the protocol wants them."""
+    """Tells whether the model's latents have a height and a width, which the protocol needs."""
     return engine.manifest.latent.is_map
 
 
 def choose(registry: Registry, name: str | None, version: int | None = None) -> Engine:
-    """The engine of the named model; else of the default model if it has latent maps, else of the
-    only model that has. Of its versions the given one, else the highest that serves.
+    """Returns the engine of the named model, or of the default model if its latents are maps, or of
+    the only model with latent maps; in the given version, or the highest that serves.
 
     Raises:
-        UnsupportedByModelError: the named model has no latent maps, or none has.
-        InvalidFieldError: no name was given and several have.
+        UnsupportedByModelError: the named model, or every model, has vectors as latents.
+        InvalidFieldError: the name is missing and several models have latent maps.
         ServiceError: as `Registry.engine` raises.
     """
     name = _with_maps(registry) if name is None else name
     engine = registry.engine(name, version)
     if not has_maps(engine):
-        msg = f"the latents of the model {name!r} are vectors; Remote VAE is for latent maps"
+        msg = f"the latents of the model {name!r} are vectors; Remote VAE needs latent maps"
         raise UnsupportedByModelError(msg, field="model")
     return engine
 
 
 def _with_maps(registry: Registry) -> str:
-    """The name of the model that answers where none is named."""
+    """Returns the name of the model for requests that name none."""
     found = {model.name: model.engine for model in registry.models.values() if model.engine}
     maps = [name for name, engine in found.items() if has_maps(engine)]
     default = registry.default_name
@@ -61,9 +60,9 @@ def _with_maps(registry: Registry) -> str:
         msg = f"name one of the models with ?model=: {_names(maps)}"
         raise InvalidFieldError(msg, field="model")
     if len(found) < len(registry.models) or not registry.models:
-        msg = "no model with latent maps serves, or none yet; GET /models says why"
+        msg = "no model with latent maps serves at the moment; GET /models shows the reason"
         raise ModelUnavailableError(msg, field="model", retry_after=5)
-    msg = "the latents of every model here are vectors; Remote VAE is for latent maps"
+    msg = "the latents of every model are vectors; Remote VAE needs latent maps"
     raise UnsupportedByModelError(msg, field="model")
 
 
@@ -71,14 +70,14 @@ async def decode(engine: Engine, permit: Permit, latents: Floats) -> tuple[Float
     """Latents as served [n, c, h, w] → pixels float32 [n, c, h, w], not clamped.
 
     Raises:
-        InvalidFieldError: an image has pixels that are no numbers.
+        InvalidFieldError: an image has non-finite pixels.
         ServiceError: as the permit and the batchers raise.
     """
     size = validation.of_latents(engine.manifest, latents.shape[1:])
     permit.take(engine, len(latents) * math.prod(size))
     timing = Timing()
     pixels, finite = timing.add(await engine.decode_floats(latents)).outputs
-    _check(finite, "decodes to pixels")
+    _check(finite, "decodes to non-finite pixels")
     return pixels, timing
 
 
@@ -86,24 +85,24 @@ async def encode(engine: Engine, permit: Permit, pixels: Floats) -> tuple[Floats
     """Pixels in the model's range [n, c, h, w] → means as served [n, c, h, w].
 
     Raises:
-        InvalidFieldError: a mean has values that are no numbers.
+        InvalidFieldError: a mean has non-finite values.
         ServiceError: as the permit and the batchers raise.
     """
     permit.take(engine, len(pixels) * math.prod(pixels.shape[2:]))
     timing = Timing()
     mean, _ = timing.add(await engine.encode_floats(pixels)).outputs
-    _check(finite_rows(mean), "encodes to values")
+    _check(finite_rows(mean), "encodes to non-finite values")
     return mean, timing
 
 
 def check_mean(mean: Floats) -> Floats:
-    """The mean of an image file, whose pixels lie in their range whatever was sent.
+    """Returns the mean of an image file, whose pixels always lie in their range.
 
     Raises:
-        EngineFailedError: it has values that are no numbers.
+        EngineFailedError: it has non-finite values.
     """
     if not finite_rows(mean).all():
-        msg = "the encoder answered the image with values that are no finite numbers"
+        msg = "the encoder returned non-finite values for the image"
         raise EngineFailedError(msg, index=0)
     return mean
 
@@ -111,7 +110,7 @@ def check_mean(mean: Floats) -> Floats:
 def _check(finite: NDArray[np.bool_], what: str) -> None:
     if not finite.all():
         index = int(np.argmin(finite))
-        msg = f"row {index} {what} that are no finite numbers; send smaller ones"
+        msg = f"row {index} {what}; send smaller values"
         raise InvalidFieldError(msg, field="body", index=index)
 
 

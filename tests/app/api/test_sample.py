@@ -98,7 +98,7 @@ def test_bad_images_are_refused() -> None:
         post(read, **near(image="?"))
     with pytest.raises(InvalidImageError, match="it is empty"):
         post(read, **near(image=""))
-    with pytest.raises(UnsupportedMediaTypeError, match="text/plain is not taken"):
+    with pytest.raises(UnsupportedMediaTypeError, match="text/plain is not supported"):
         post(read, content=b"x", headers={"content-type": "text/plain"})
 
 

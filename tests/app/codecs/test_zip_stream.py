@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import shutil
 import struct
@@ -68,6 +69,14 @@ def test_entries_beyond_four_gigabytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert b"PK\x06\x06" in content
     with zipfile.ZipFile(io.BytesIO(content)) as file:
         assert [file.read(name) for name in file.namelist()[1:]] == [b"near", b"far"]
+
+
+def test_an_archive_can_be_abandoned() -> None:
+    """An archive that nobody closes leaves no error behind."""
+    archive = Archive()
+    archive.add("a", b"first")
+    del archive
+    gc.collect()
 
 
 def test_equal_contents_make_equal_files() -> None:

@@ -110,7 +110,9 @@ def test_json_that_is_too_long(media_type: str, announced: bool) -> None:
         yield b"x"
 
     content = bytes(JSON_LIMIT + 1) if announced else pieces()
-    with pytest.raises(BodyTooLargeError, match="100 bytes; send images as multipart") as error:
+    with pytest.raises(
+        BodyTooLargeError, match="100 bytes; send larger images as multipart"
+    ) as error:
         post(read_body, content=content, headers={"content-type": media_type})
     assert error.value.limit == JSON_LIMIT
 
@@ -144,7 +146,7 @@ def test_unsupported_types_list_the_right_ones() -> None:
     other = unsupported(Body(b"", "text/plain", b""), ("a/b", "c/d"))
     none = unsupported(Body(b"", "", b""), ("a/b", "c/d"))
 
-    assert other.detail == "Content-Type text/plain is not taken here; send one of a/b, c/d"
+    assert other.detail == "Content-Type text/plain is not supported here; send one of a/b, c/d"
     assert none.detail == "the body has no Content-Type; send one of a/b, c/d"
 
 

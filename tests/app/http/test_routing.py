@@ -45,4 +45,4 @@ async def test_head_where_there_is_no_get(
     async with serving(repository) as client:
         assert (await client.head("/sample")).status_code == 405
         assert (await client.put("/sample")).status_code == 405
-    assert details == ["/sample does not take HEAD", "/sample does not take PUT"]
+    assert details == ["/sample does not support HEAD", "/sample does not support PUT"]

@@ -102,7 +102,7 @@ WRONG: dict[str, tuple[dict[str, Any], type[ServiceError], str]] = {
     "inputs as object": ({"inputs": {}}, InvalidFieldError, "list with one entry"),
     "input no object": ({"inputs": [7]}, InvalidFieldError, "object with a name"),
     "input without name": (changed(name=None), InvalidFieldError, "object with a name"),
-    "unknown input": (changed(name="picture"), InvalidFieldError, "no input 'picture'"),
+    "unknown input": (changed(name="picture"), InvalidFieldError, "input 'picture' does not exist"),
     "input twice": ({"inputs": [entry(rows())] * 2}, InvalidFieldError, "2 times"),
     "datatype": (changed(datatype="FP64"), InvalidFieldError, "send FP32"),
     "no shape": (changed(shape=None), InvalidFieldError, "needs a shape"),

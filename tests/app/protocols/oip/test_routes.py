@@ -106,10 +106,10 @@ async def test_answers_are_plain_unless_asked_for(repository: Path) -> None:
 
 
 REFUSED: dict[str, tuple[Send, int, str]] = {
-    "path": (lambda client: client.get("/v2/nothing"), 404, "nothing at /v2/nothing"),
-    "model's path": (lambda client: client.get("/v2/models/a/b/c"), 404, "nothing at"),
-    "method": (lambda client: client.get(INFER), 405, "does not take GET"),
-    "server's method": (lambda client: client.post("/v2"), 405, "does not take POST"),
+    "path": (lambda client: client.get("/v2/nothing"), 404, "/v2/nothing does not exist"),
+    "model's path": (lambda client: client.get("/v2/models/a/b/c"), 404, "does not exist"),
+    "method": (lambda client: client.get(INFER), 405, "does not support GET"),
+    "server's method": (lambda client: client.post("/v2"), 405, "does not support POST"),
     "model": (post(b"{}", "/v2/models/absent-encoder/infer"), 404, "'absent'"),
     "bundle": (post(b"{}", "/v2/models/arithmetic/infer"), 404, "-encoder"),
     "version": (post(b"{}", "/v2/models/arithmetic-encoder/versions/2/infer"), 404, "2"),
@@ -248,7 +248,7 @@ async def test_answers_that_are_no_numbers_are_the_callers_fault(tmp_path: Path)
         for binary in (True, False):
             changed = json.loads(content) | {"parameters": {"binary_data_output": binary}}
             answer = await client.post("/v2/models/squares-decoder/infer", json=changed)
-            check(answer, 400, "row 1 of 'latent' makes pixels")
+            check(answer, 400, "row 1 of 'latent' gives non-finite pixels")
 
 
 @in_loop

@@ -87,7 +87,7 @@ def test_a_model_of_one_size_crops_nothing() -> None:
     query = EncodeQuery((1, 3, 8, 12), "uint8", Scaling())
     found = pixels(bytes([255]) * 288, query, fixed, 1)
     assert (found == 1).all()
-    with pytest.raises(InvalidFieldError, match=r"\[n, 3, 8, 12\], the model's own"):
+    with pytest.raises(InvalidFieldError, match=r"\[n, 3, 8, 12\], the model's size"):
         pixels(bytes(300), EncodeQuery((1, 3, 10, 10), "uint8", Scaling()), fixed, 1)
     np.testing.assert_array_equal(latents(ROWS.tobytes(), asked(ROWS.shape), fixed, 2), ROWS)
 
