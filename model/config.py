@@ -42,7 +42,26 @@ Binarisation = Literal["sample", "threshold", "none"]
 """How images are made binary before they are scored; `none`: they are scored as they are."""
 
 
-class BernoulliConfig(Frozen):
+class LikelihoodOptions(Frozen):
+    """Base of the options of a family of likelihoods, which has no scale unless it says so."""
+
+    @property
+    def learns_scale(self) -> bool:
+        """Whether the scale is trained along with the networks."""
+        return False
+
+    @property
+    def is_optimal(self) -> bool:
+        """Whether the scale follows from images, so that the weights alone make no likelihood."""
+        return False
+
+    @property
+    def fixed_scale(self) -> float | None:
+        """The scale that was chosen."""
+        return None
+
+
+class BernoulliConfig(LikelihoodOptions):
     """p(x|z) = Bernoulli(sigmoid(params)), for pixels in {0, 1}.
 
     Grey pixels are no outcome of a Bernoulli variable, so data that is not binary has to be
@@ -54,7 +73,7 @@ class BernoulliConfig(Frozen):
     binarise: Binarisation = "none"
 
 
-class GaussianConfig(Frozen):
+class GaussianConfig(LikelihoodOptions):
     """p(x|z) = N(params, scale² I) on pixels in [0, 1].
 
     `scale` is the standard deviation of every value, or where it comes from (Rybkin et al. 2021,
@@ -68,12 +87,19 @@ class GaussianConfig(Frozen):
     scale: Annotated[float, Field(ge=SMALLEST_SCALE)] | Literal["learned", "optimal"] = "learned"
 
     @property
+    def learns_scale(self) -> bool:
+        return self.scale == "learned"
+
+    @property
     def is_optimal(self) -> bool:
-        """Whether the scale follows from images, so that the weights alone make no likelihood."""
         return self.scale == "optimal"
 
+    @property
+    def fixed_scale(self) -> float | None:
+        return None if isinstance(self.scale, str) else self.scale
 
-class LogisticConfig(Frozen):
+
+class LogisticConfig(LikelihoodOptions):
     """p(x|z) = the probability that a logistic variable of mean params rounds to x, for pixels of
     `LEVELS` grey levels: a distribution over grey levels where the Gaussian is a density.
 
@@ -83,6 +109,10 @@ class LogisticConfig(Frozen):
     """
 
     family: Literal["logistic"] = "logistic"
+
+    @property
+    def learns_scale(self) -> bool:
+        return True
 
 
 LikelihoodConfig = Annotated[

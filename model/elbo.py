@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.config import LEVELS, Family
+from model.config import Family
+from model.likelihood.families import FAMILIES, Arrays
 
 _LOG_2PI = math.log(2 * math.pi)
 
@@ -49,26 +50,6 @@ def kl_estimate(log_prior: Tensor, logvar: Tensor) -> Tensor:
     return -0.5 * (1 + logvar + _LOG_2PI).flatten(1).sum(1) - log_prior
 
 
-def bernoulli_log_likelihood(targets: Tensor, logits: Tensor) -> Tensor:
-    """log p(x|z) [n] of binary targets [n, …] under logits of the same shape.
-
-    Computed on logits: a float32 sigmoid is exactly 0 or 1 long before the logits end.
-    """
-    terms = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    return -terms.flatten(1).sum(1)
-
-
-def gaussian_log_likelihood(targets: Tensor, mean: Tensor, scale: Tensor | float) -> Tensor:
-    """log N(x; mean, scale² I) [n] of targets [n, …]; `scale` is one standard deviation.
-
-    The density of all values together, so it may exceed 0.
-    """
-    sigma = torch.as_tensor(scale, dtype=mean.dtype, device=mean.device)
-    size = math.prod(targets.shape[1:])
-    squares = ((targets - mean) / sigma).square().flatten(1).sum(1)
-    return -0.5 * squares - size * (sigma.log() + 0.5 * _LOG_2PI)
-
-
 def optimal_scale(targets: Tensor, mean: Tensor, floor: float) -> Tensor:
     """The scale, at least `floor`, under which targets [n, …] are likeliest: their root mean
     squared error, one value for all of them (Rybkin et al. 2021).
@@ -79,48 +60,53 @@ def optimal_scale(targets: Tensor, mean: Tensor, floor: float) -> Tensor:
     return (targets - mean).square().mean().clamp(min=floor**2).sqrt()
 
 
-def logistic_log_likelihood(
-    targets: Tensor, mean: Tensor, scale: Tensor, levels: int = LEVELS
+class _TorchArrays:
+    """`Arrays` in torch, with gradients."""
+
+    expm1 = staticmethod(torch.expm1)
+    square = staticmethod(torch.square)
+    round = staticmethod(torch.round)
+    log_sigmoid = staticmethod(functional.logsigmoid)
+
+    def like(self, value: Tensor | float, array: Tensor) -> Tensor:
+        return torch.as_tensor(value, dtype=array.dtype, device=array.device)
+
+    def log(self, value: Tensor | float) -> Tensor:
+        return torch.as_tensor(value).log()
+
+    def where(self, condition: Tensor, value: Tensor, other: float, /) -> Tensor:
+        return torch.where(condition, value, other)
+
+    def log_bernoulli(self, targets: Tensor, logits: Tensor) -> Tensor:
+        # On logits: a float32 sigmoid is exactly 0 or 1 long before the logits end.
+        return -functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+
+    def sum_per_row(self, terms: Tensor) -> Tensor:
+        return terms.flatten(1).sum(1)
+
+
+TORCH: Arrays = _TorchArrays()
+
+
+def log_likelihood(
+    family: Family,
+    scale: Tensor | None,
+    targets: Tensor,
+    params: Tensor,
+    levels: int | None = None,
 ) -> Tensor:
-    """log p(x|z) [n] of targets [n, c, h, w] of `levels` grey levels, 0, 1/(levels − 1) … 1,
-    under a discretised logistic of mean [n, c, h, w] and scale [c], all on pixels in [0, 1].
-
-    p(x) = S(b) − S(a), S the sigmoid and a and b the ends of the grey level's bin, (x ∓ half a
-    level − mean)/scale; the lowest level's bin has no lower end, the highest's no upper one
-    (Kingma et al. 2016, appendix; Salimans et al. 2017, equation 2). A difference of sigmoids is 0
-    in float32 long before its logarithm ends, so this is
-
-        log(S(b) − S(a)) = log S(b) + log S(−a) + log(1 − exp(a − b)),
-
-    which is exact, and whose terms are finite with finite gradients however far x is from the
-    mean. Computed in grey levels, where bins that touch have one end with the same bits, and the
-    probabilities sum to 1.
-    """
-    last = levels - 1
-    level, width = (targets * last).round(), (scale * last).reshape(-1, 1, 1)
-    middle = mean * last
-    lower, upper = (level - 0.5 - middle) / width, (level + 0.5 - middle) / width
-    below = torch.where(level < last, functional.logsigmoid(upper), 0)
-    above = torch.where(level > 0, functional.logsigmoid(-lower), 0)
-    inside = torch.where((level > 0) & (level < last), (-(-1 / width).expm1()).log(), 0)
-    return (below + above + inside).flatten(1).sum(1)
-
-
-def log_likelihood(family: Family, scale: Tensor | None, targets: Tensor, params: Tensor) -> Tensor:
     """log p(x|z) [n] under the decoder's `params`; `scale` is one value of a Gaussian, [c] of a
     logistic, and None of a Bernoulli.
 
     Raises:
-        ValueError: a likelihood other than a Bernoulli without a scale.
+        ValueError: the family has a scale and none is given.
     """
-    if family == "bernoulli":
-        return bernoulli_log_likelihood(targets, params)
-    if scale is None:
+    likelihood = FAMILIES[family]
+    if scale is None and likelihood.has_scale:
         msg = f"a {family} likelihood needs its scale"
         raise ValueError(msg)
-    if family == "gaussian":
-        return gaussian_log_likelihood(targets, params, scale)
-    return logistic_log_likelihood(targets, params, scale)
+    found: Tensor = likelihood.log_probability(TORCH, targets, params, scale, levels)
+    return found
 
 
 def elbo(log_likelihood: Tensor, divergence: Tensor, beta: float = 1.0) -> Tensor:

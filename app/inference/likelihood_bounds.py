@@ -18,10 +18,10 @@ from app.errors import EngineFailedError, InvalidFieldError, UnsupportedByModelE
 from app.inference.batch import Timing
 from app.inference.engine import Engine
 from model.bundle.manifest import LikelihoodSpec
+from model.likelihood import bounds
 from model.likelihood import estimate as estimates
-from model.likelihood import numpy_likelihood
+from model.likelihood.bounds import Nats
 from model.likelihood.estimate import Binarise, Estimate
-from model.likelihood.numpy_likelihood import Nats
 from model.pixels import Floats, Images
 
 
@@ -65,7 +65,7 @@ class Bounds:
     @property
     def bits_per_dimension(self) -> Nats | None:
         """−bound/(D ln 2) of the importance-weighted bound; None for a density, which has none."""
-        if self.likelihood.is_density:
+        if self.likelihood.likelihood.is_density:
             return None
         bits: Nats = -self.importance_weighted / (self.likelihood.dimensions * math.log(2))
         return bits
@@ -73,7 +73,7 @@ class Bounds:
     @property
     def nats_per_dimension(self) -> Nats | None:
         """−bound/D of a density on pixels in [0, 1], which may be negative; None for others."""
-        if not self.likelihood.is_density:
+        if not self.likelihood.likelihood.is_density:
             return None
         return -self.importance_weighted / self.likelihood.dimensions
 
@@ -90,7 +90,7 @@ def check(
     if spec is None:
         detail = "the model's manifest states no likelihood, so there is no bound on log p(x)"
         raise UnsupportedByModelError(detail, field=field)
-    if spec.family != "bernoulli" and options.binarise is not None:
+    if not spec.likelihood.is_binary and options.binarise is not None:
         detail = f"binarise is for Bernoulli models, this one is {spec.family}"
         raise InvalidFieldError(detail, field="binarise")
     return spec
@@ -139,7 +139,7 @@ async def estimate(
 def _kl(found: Sequence[Estimate], mean: Floats, logvar: Floats) -> Nats:
     """From the draws where the prior is a mixture, else in closed form."""
     estimated = [one.kl for one in found if one.kl is not None]
-    return np.array(estimated) if estimated else numpy_likelihood.kl(mean, logvar)
+    return np.array(estimated) if estimated else bounds.kl(mean, logvar)
 
 
 def _finite(figures: Estimate, row: int) -> Estimate:

@@ -16,7 +16,7 @@ from app.inference.batch import Array, Outputs
 from app.inference.prior import Prior
 from model import pixels
 from model.bundle.scaling import UNSCALED, Scaling
-from model.likelihood import numpy_likelihood
+from model.likelihood import bounds
 from model.pixels import Floats, Images, Range
 from model.runtime import Graph
 
@@ -105,8 +105,8 @@ def reconstructing(
         rows = pixels.to_float(images, value_range)
         mean, logvar = encoder.run(rows, ("mean", "logvar"))
         decoded = decoder.run(mean, ("pixels",))[0]
-        squared_error = numpy_likelihood.squared_error(rows, decoded) / unit
-        kl = (numpy_likelihood.kl(mean, logvar),) if with_kl else ()
+        squared_error = bounds.squared_error(rows, decoded) / unit
+        kl = (bounds.kl(mean, logvar),) if with_kl else ()
         return (*_shown(decoded, value_range), scaling.served(mean), squared_error, *kl)
 
     return run

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.inference.batch import Timing
 from app.inference.likelihood_bounds import Bounds
 from app.inference.sampling import Center
-from model.likelihood.numpy_likelihood import Nats
+from model.likelihood.bounds import Nats
 from model.pixels import Floats, Images
 
 Windows = AsyncGenerator[Images, None]

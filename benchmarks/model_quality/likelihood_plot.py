@@ -26,8 +26,8 @@ from model.bundle.bundle import DECODER, ENCODER, Bundle, BundleError, open_bund
 from model.bundle.reference import SAMPLES
 from model.cores import available_cores
 from model.images.fitting import ImageError, fit, read
-from model.likelihood import estimate, numpy_likelihood
-from model.likelihood.numpy_likelihood import Nats
+from model.likelihood import bounds, estimate
+from model.likelihood.bounds import Nats
 from model.noise import Purpose
 from model.pixels import Floats
 from model.runtime import Graph
@@ -66,7 +66,7 @@ class _Scorer:
             msg = f"{self.bundle.folder}: its manifest states no likelihood"
             raise BundleError(msg)
         params = self.decoder.run(latents, ["params"])[0]
-        return estimate.log_likelihood(spec, self.target, params)
+        return spec.log_probability(self.target, params)
 
 
 def measure(bundle: Bundle, image: bytes, *, samples: int, runs: int) -> Curves:
@@ -81,7 +81,7 @@ def measure(bundle: Bundle, image: bytes, *, samples: int, runs: int) -> Curves:
     with ThreadPoolExecutor(available_cores()) as pool:
         naive = list(pool.map(partial(_naive, scorer, samples), seeds))
         drawn = list(pool.map(partial(_weighted, scorer, samples), seeds))
-    elbo = np.mean([one for _, one in drawn]) - numpy_likelihood.kl(scorer.mean, scorer.logvar)[0]
+    elbo = np.mean([one for _, one in drawn]) - bounds.kl(scorer.mean, scorer.logvar)[0]
     return Curves(
         _running(np.stack(naive)), _running(np.stack([one for one, _ in drawn])), float(elbo)
     )
@@ -148,11 +148,9 @@ def _weighted(scorer: _Scorer, samples: int, seed: int) -> tuple[Nats, float]:
     """log w [K] for z ~ q(z|x), and the mean of log p(x|z)."""
     weights, total = [], 0.0
     for epsilon in _normal(scorer, samples, seed, Purpose.POSTERIOR):
-        latents = numpy_likelihood.reparameterize(scorer.mean, scorer.logvar, epsilon)
+        latents = bounds.reparameterize(scorer.mean, scorer.logvar, epsilon)
         found = scorer.log_likelihood(latents)
-        weights.append(
-            numpy_likelihood.log_importance_weight(found, latents, epsilon, scorer.logvar)
-        )
+        weights.append(bounds.log_importance_weight(found, latents, epsilon, scorer.logvar))
         total += float(found.sum())
     return np.concatenate(weights), total / samples
 

@@ -35,7 +35,6 @@ from model.config import Binarisation as Binarisation
 from model.config import Frozen
 from model.likelihood.spec import LikelihoodSpec as LikelihoodSpec
 from model.likelihood.spec import Scale as Scale
-from model.likelihood.spec import ways_to_binarise as ways_to_binarise
 from model.prior.spec import PriorSpec as PriorSpec
 
 SCHEMA_VERSION = 1
@@ -186,7 +185,7 @@ class Manifest(Frozen):
         if self.likelihood is None:
             msg = "reference: needs a likelihood, whose bounds it holds"
             raise ValueError(msg)
-        wanted = ways_to_binarise(self.likelihood)
+        wanted = self.likelihood.likelihood.binarisations
         if set(self.reference.binarised) != set(wanted):
             msg = (
                 f"reference.binarised must be {', '.join(wanted)} for a {self.likelihood.family} "

@@ -13,7 +13,7 @@ import numpy as np
 
 from model.archive import read_arrays, write_arrays
 from model.bundle.manifest import Binarisation, ReferenceSpec
-from model.likelihood.numpy_likelihood import Nats
+from model.likelihood.bounds import Nats
 
 REFERENCE = "reference.npz"
 LARGEST = 1 << 28

@@ -12,9 +12,8 @@ from typing import Literal
 import numpy as np
 
 from model import noise, pixels
-from model.config import LEVELS
-from model.likelihood import numpy_likelihood
-from model.likelihood.numpy_likelihood import Nats
+from model.likelihood import bounds
+from model.likelihood.bounds import Nats
 from model.likelihood.spec import LikelihoodSpec
 from model.noise import Purpose
 from model.pixels import Floats, Images
@@ -40,7 +39,7 @@ class Estimate:
 
 def binarisation(spec: LikelihoodSpec, wanted: Binarise | None) -> Binarise | None:
     """How images are made binary: as wanted, else as the model was trained; None: not at all."""
-    if spec.family != "bernoulli" or wanted is not None:
+    if not spec.likelihood.is_binary or wanted is not None:
         return wanted
     # Data that was binary already passes a threshold unchanged.
     return "sample" if spec.binarise == "sample" else "threshold"
@@ -61,16 +60,7 @@ def draw(samples: int, seed: int, row: int, mean: Floats, logvar: Floats) -> tup
     shape = (samples, *mean.shape)
     drawn = noise.standard_normal(seed, Purpose.POSTERIOR, row, 1, shape)
     epsilon = drawn.reshape(shape)
-    return numpy_likelihood.reparameterize(mean, logvar, epsilon), epsilon
-
-
-def log_likelihood(spec: LikelihoodSpec, targets: Floats, params: Floats) -> Nats:
-    """log p(x|z) [n] of targets in [0, 1] (binary for a Bernoulli) under the decoder's `params`."""
-    if isinstance(spec.scale, tuple):
-        return numpy_likelihood.logistic(targets, params, spec.scale, spec.levels or LEVELS)
-    if spec.scale is not None:
-        return numpy_likelihood.gaussian(targets, params, spec.scale)
-    return numpy_likelihood.bernoulli(targets, params)
+    return bounds.reparameterize(mean, logvar, epsilon), epsilon
 
 
 def estimate(
@@ -89,19 +79,17 @@ def estimate(
     """
     # What is no number makes figures that are none, which the caller looks for.
     with np.errstate(over="ignore", invalid="ignore"):
-        found = log_likelihood(spec, target, params)
+        found = spec.log_probability(target, params)
         log_prior = None if mixture is None else mixture.log_density(latents)
-        weights = numpy_likelihood.log_importance_weight(
-            found, latents, epsilon, logvar, log_prior
-        )[None]
+        weights = bounds.log_importance_weight(found, latents, epsilon, logvar, log_prior)[None]
         return Estimate(
             float(found.mean()),
-            float(numpy_likelihood.importance_weighted_bound(weights)[0]),
-            float(numpy_likelihood.standard_error(weights)[0]),
-            float(numpy_likelihood.effective_sample_size(weights)[0]),
+            float(bounds.importance_weighted_bound(weights)[0]),
+            float(bounds.standard_error(weights)[0]),
+            float(bounds.effective_sample_size(weights)[0]),
             None if log_prior is None else _kl(log_prior, logvar),
         )
 
 
 def _kl(log_prior: Nats, logvar: Floats) -> float:
-    return float(numpy_likelihood.kl_estimate(log_prior.mean(keepdims=True), logvar[None])[0])
+    return float(bounds.kl_estimate(log_prior.mean(keepdims=True), logvar[None])[0])

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 from model.config import SMALLEST_SCALE, Binarisation, Family, Frozen
+from model.likelihood.families import FAMILIES, NUMPY, Likelihood
+
+Floats = NDArray[np.float32]
 
 _PositiveFloat = Annotated[float, Field(ge=SMALLEST_SCALE)]
 Scale = _PositiveFloat | Annotated[tuple[_PositiveFloat, ...], Field(min_length=1)]
@@ -32,25 +37,18 @@ class LikelihoodSpec(Frozen):
 
     @model_validator(mode="after")
     def _members_fit_the_family(self) -> Self:
-        by_channel = isinstance(self.scale, tuple)
-        if self.family == "gaussian" and (self.scale is None or by_channel or self.levels):
-            msg = "a gaussian likelihood needs a scale, its standard deviation, and no levels"
-            raise ValueError(msg)
-        if self.family == "logistic" and not (by_channel and self.levels):
-            msg = "a logistic likelihood needs levels, and a list of scales, one a channel"
-            raise ValueError(msg)
-        if self.family == "bernoulli" and (self.scale is not None or self.levels is not None):
-            msg = "a bernoulli likelihood has neither scale nor levels; leave them out"
-            raise ValueError(msg)
+        self.likelihood.check(self.scale, self.levels)
         return self
 
     @property
-    def is_density(self) -> bool:
-        """Whether it is a density over continuous values, which has no bits, rather than a
-        probability."""
-        return self.family == "gaussian"
+    def likelihood(self) -> Likelihood:
+        """The family."""
+        return FAMILIES[self.family]
 
-
-def ways_to_binarise(likelihood: LikelihoodSpec) -> tuple[Binarisation, ...]:
-    """How images may be made binary for a likelihood."""
-    return ("sample", "threshold") if likelihood.family == "bernoulli" else ("none",)
+    def log_probability(self, targets: Floats, params: Floats) -> NDArray[np.float64]:
+        """log p(x|z) [n] of targets in [0, 1] (binary for a Bernoulli) under the decoder's
+        `params`, each [n, c, h, w]."""
+        found: NDArray[np.float64] = self.likelihood.log_probability(
+            NUMPY, targets, params, self.scale, self.levels
+        )
+        return found

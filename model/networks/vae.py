@@ -10,24 +10,11 @@ from torch import Tensor, nn
 
 from model import elbo
 from model.bundle.manifest import Scale
-from model.config import (
-    LOGISTIC_SCALE_FLOOR,
-    SCALE_FLOOR,
-    GaussianConfig,
-    LogisticConfig,
-    MixturePriorConfig,
-    ModelConfig,
-)
+from model.config import SCALE_FLOOR, MixturePriorConfig, ModelConfig
+from model.likelihood.families import FAMILIES
 from model.networks.networks import Decoder, Encoder
 from model.prior.learned import MixturePrior
 from model.prior.mixture import Mixture
-
-INITIAL_SCALE = 0.25
-"""Where a learned Gaussian scale starts: about the spread of natural pixels, which a network that
-knows nothing but their mean would leave."""
-
-INITIAL_LOGISTIC_SCALE = INITIAL_SCALE * math.sqrt(3) / math.pi
-"""That of a logistic with the same standard deviation, π/√3 times its scale."""
 
 
 class Pass(NamedTuple):
@@ -67,24 +54,24 @@ class VAE(nn.Module):
     @property
     def is_calibrated_by_data(self) -> bool:
         """Whether the likelihood is a Gaussian of an optimal scale."""
-        likelihood = self.config.likelihood
-        return isinstance(likelihood, GaussianConfig) and likelihood.is_optimal
+        return self.config.likelihood.is_optimal
 
     def scale(self) -> Tensor | None:
         """Standard deviation of a Gaussian likelihood, a scalar, or scales [c] of a logistic; None
         for a Bernoulli and for an optimal scale."""
-        likelihood = self.config.likelihood
         if self.log_scale is not None:
             # A sum rather than a maximum: below a hard floor the gradient would be zero.
-            return _floor(self.config) + self.log_scale.exp()
-        if isinstance(likelihood, GaussianConfig) and not isinstance(likelihood.scale, str):
-            return torch.tensor(likelihood.scale)
-        return None
+            return FAMILIES[self.config.likelihood.family].scale_floor + self.log_scale.exp()
+        fixed = self.config.likelihood.fixed_scale
+        return None if fixed is None else torch.tensor(fixed)
 
     def start_scale(self, scale: Scale) -> None:
         """Lets a learned scale begin there; any other is left as it is."""
         if self.log_scale is not None:
-            above = torch.as_tensor(scale, dtype=torch.float32) - _floor(self.config)
+            above = (
+                torch.as_tensor(scale, dtype=torch.float32)
+                - FAMILIES[self.config.likelihood.family].scale_floor
+            )
             with torch.no_grad():
                 self.log_scale.copy_(above.clamp(min=1e-6).log())
 
@@ -143,16 +130,11 @@ class VAE(nn.Module):
 
 
 def _log_scale(config: ModelConfig) -> nn.Parameter | None:
-    """The logarithm of what a learned scale has above its floor: a scalar of a Gaussian, [c] of a
-    logistic."""
-    if isinstance(config.likelihood, LogisticConfig):
-        above = INITIAL_LOGISTIC_SCALE - _floor(config)
-        return nn.Parameter(torch.full((config.channels,), math.log(above)))
-    if isinstance(config.likelihood, GaussianConfig) and config.likelihood.scale == "learned":
-        return nn.Parameter(torch.tensor(math.log(INITIAL_SCALE - _floor(config))))
-    return None
-
-
-def _floor(config: ModelConfig) -> float:
-    is_logistic = isinstance(config.likelihood, LogisticConfig)
-    return LOGISTIC_SCALE_FLOOR if is_logistic else SCALE_FLOOR
+    """The logarithm of a learned scale's excess over its floor: a scalar, or [c] by channel."""
+    family = FAMILIES[config.likelihood.family]
+    if not config.likelihood.learns_scale:
+        return None
+    start = math.log(family.initial_scale - family.scale_floor)
+    if family.scale_by_channel:
+        return nn.Parameter(torch.full((config.channels,), start))
+    return nn.Parameter(torch.tensor(start))

@@ -13,6 +13,7 @@ from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
 from model import elbo
 from model.config import LEVELS, LOGISTIC_SCALE_FLOOR
+from tests.model import densities
 from tests.model.densities import draw, log_density
 
 seeds = st.integers(0, 2**31)
@@ -45,7 +46,7 @@ def test_bernoulli_log_likelihood(seed: int) -> None:
 
     expected = log_density(Independent(Bernoulli(logits=logits), 3), targets)
 
-    torch.testing.assert_close(elbo.bernoulli_log_likelihood(targets, logits), expected)
+    torch.testing.assert_close(densities.bernoulli(targets, logits), expected)
 
 
 def test_bernoulli_log_likelihood_of_large_logits() -> None:
@@ -53,7 +54,7 @@ def test_bernoulli_log_likelihood_of_large_logits() -> None:
     logits = torch.tensor([[200.0], [200.0], [-200.0]])
     targets = torch.tensor([[1.0], [0.0], [0.0]])
 
-    assert elbo.bernoulli_log_likelihood(targets, logits).tolist() == [0, -200, 0]
+    assert densities.bernoulli(targets, logits).tolist() == [0, -200, 0]
 
 
 @given(seed=seeds, scale=st.floats(1 / 255, 3))
@@ -63,7 +64,7 @@ def test_gaussian_log_likelihood(seed: int, scale: float) -> None:
 
     expected = log_density(Independent(Normal(mean, scale), 3), targets)
 
-    measured = elbo.gaussian_log_likelihood(targets, mean, scale)
+    measured = densities.gaussian(targets, mean, scale)
     torch.testing.assert_close(measured, expected, rtol=1e-4, atol=1e-3)
 
 
@@ -74,7 +75,7 @@ def test_gaussian_scales_of_the_textbooks(scale: float, factor: float) -> None:
     squared_error = (targets - mean).square().flatten(1).sum(1)
     constant = 16 * (math.log(scale) + 0.5 * math.log(2 * math.pi))
 
-    measured = elbo.gaussian_log_likelihood(targets, mean, scale)
+    measured = densities.gaussian(targets, mean, scale)
 
     torch.testing.assert_close(measured, -factor * squared_error - constant)
 
@@ -84,7 +85,7 @@ def test_a_learned_scale_gets_its_gradient() -> None:
     mean, targets = torch.zeros(1, 1, 10, 10), draw(3, 1, 1, 10, 10)
     best = targets.square().mean().sqrt().requires_grad_()
 
-    density = elbo.gaussian_log_likelihood(targets, mean, best).sum()
+    density = densities.gaussian(targets, mean, best).sum()
     (gradient,) = torch.autograd.grad(density, best)
 
     assert gradient.item() == pytest.approx(0, abs=1e-3)
@@ -99,7 +100,7 @@ def test_the_optimal_scale_is_the_root_mean_squared_error() -> None:
     scale = elbo.optimal_scale(targets, mean, 1 / 255)
 
     assert scale.item() == pytest.approx(math.sqrt(0.125))
-    density = elbo.gaussian_log_likelihood(targets, mean, scale).mean().item()
+    density = densities.gaussian(targets, mean, scale).mean().item()
     assert density == pytest.approx(-2 * (math.log(scale) + 0.5 + 0.5 * math.log(2 * math.pi)))
 
 
@@ -108,7 +109,7 @@ def test_the_optimal_scale_hands_on_the_gradient_of_the_log_error() -> None:
     targets, mean = draw(1, 3, 1, 2, 2), draw(2, 3, 1, 2, 2).requires_grad_()
 
     scale = elbo.optimal_scale(targets, mean, 1 / 255)
-    loss = -elbo.gaussian_log_likelihood(targets, mean, scale).mean()
+    loss = -densities.gaussian(targets, mean, scale).mean()
     (gradient,) = torch.autograd.grad(loss, mean)
 
     expected = (mean - targets) / (3 * scale.square())
@@ -121,7 +122,7 @@ def test_the_optimal_scale_has_a_floor() -> None:
     mean = targets.clone().requires_grad_()
 
     scale = elbo.optimal_scale(targets, mean, 1 / 255)
-    density = elbo.gaussian_log_likelihood(targets, mean, scale).sum()
+    density = densities.gaussian(targets, mean, scale).sum()
     (gradient,) = torch.autograd.grad(density, mean)
 
     assert scale.item() == pytest.approx(1 / 255)
@@ -133,7 +134,7 @@ def levels_of(mean: float, scale: float) -> Tensor:
     level = torch.arange(LEVELS, dtype=torch.float32) / (LEVELS - 1)
     targets = level.reshape(-1, 1, 1, 1)
     means = torch.full_like(targets, mean)
-    return elbo.logistic_log_likelihood(targets, means, torch.tensor([scale]))
+    return densities.logistic(targets, means, torch.tensor([scale]))
 
 
 @given(mean=st.floats(-3, 4), scale=st.floats(LOGISTIC_SCALE_FLOOR, 30))
@@ -148,7 +149,7 @@ def test_logistic_bins_by_hand() -> None:
     S(1) − S(−1), and the open ones at the ends 1 − S(1) each."""
     targets = torch.tensor([0.0, 0.5, 1.0]).reshape(3, 1, 1, 1)
 
-    found = elbo.logistic_log_likelihood(
+    found = densities.logistic(
         targets, torch.full_like(targets, 0.5), torch.tensor([0.25]), levels=3
     )
 
@@ -164,7 +165,7 @@ def test_logistic_log_likelihood(seed: int, scale: float) -> None:
     mean = 0.5 + draw(seed + 1, 4, 3, 2, 2, spread=0.1)
     targets = level / (LEVELS - 1)
 
-    found = elbo.logistic_log_likelihood(targets, mean, scales)
+    found = densities.logistic(targets, mean, scales)
 
     width = scales.double().reshape(3, 1, 1) * (LEVELS - 1)
     position = level - mean.double() * (LEVELS - 1)
@@ -183,7 +184,7 @@ def test_logistic_tails_are_finite(mean: float, scale: float) -> None:
     means = torch.full_like(level, mean).requires_grad_()
     scales = torch.tensor([scale], requires_grad=True)
 
-    found = elbo.logistic_log_likelihood(level, means, scales)
+    found = densities.logistic(level, means, scales)
     gradients = torch.autograd.grad(found.sum(), (means, scales))
 
     assert torch.isfinite(found).all()
@@ -198,7 +199,7 @@ def test_a_far_logistic_mean_is_drawn_at_full_strength() -> None:
     scale = torch.tensor([0.01])
     mean.requires_grad_()
 
-    found = elbo.logistic_log_likelihood(targets, mean, scale)
+    found = densities.logistic(targets, mean, scale)
     (gradient,) = torch.autograd.grad(found.sum(), mean)
 
     assert gradient.item() == pytest.approx(-1 / 0.01)
@@ -214,15 +215,15 @@ def test_likelihoods_are_chosen_by_family() -> None:
 
     torch.testing.assert_close(
         elbo.log_likelihood("bernoulli", None, targets, params),
-        elbo.bernoulli_log_likelihood(targets, params),
+        densities.bernoulli(targets, params),
     )
     torch.testing.assert_close(
         elbo.log_likelihood("gaussian", scale, targets, params),
-        elbo.gaussian_log_likelihood(targets, params, 0.5),
+        densities.gaussian(targets, params, 0.5),
     )
     torch.testing.assert_close(
         elbo.log_likelihood("logistic", scale, targets, params),
-        elbo.logistic_log_likelihood(targets, params, scale),
+        densities.logistic(targets, params, scale),
     )
     with pytest.raises(ValueError, match="a logistic likelihood needs its scale"):
         elbo.log_likelihood("logistic", None, targets, params)
@@ -275,7 +276,7 @@ def test_the_bound_is_exact_where_the_posterior_is() -> None:
     noise = draw(5, 50, 1)
     logvar = torch.full((1, 1), math.log(0.5))
     latents = elbo.reparameterize(observed / 2, logvar, noise)
-    likelihood = elbo.gaussian_log_likelihood(observed.expand(50, 1), latents, 1.0)
+    likelihood = densities.gaussian(observed.expand(50, 1), latents, 1.0)
 
     weights = elbo.log_importance_weight(likelihood, latents, noise, logvar)
 
@@ -355,7 +356,7 @@ def _toy(samples: int, mean: Tensor, logvar: Tensor, shift: Tensor) -> tuple[Ten
     latents = elbo.reparameterize(mean, logvar, noise).flatten(0, 1)
     target = torch.full_like(latents, _X)
     weights = (
-        elbo.gaussian_log_likelihood(target, latents + shift, 1.0)
+        densities.gaussian(target, latents + shift, 1.0)
         + elbo.standard_normal_log_density(latents)
         - elbo.path_log_posterior(latents, mean.expand_as(latents), logvar.expand_as(latents))
     )
@@ -420,9 +421,7 @@ def test_the_doubly_reparameterised_gradient_varies_less() -> None:
             mean, logvar, shift = _variables(0.2, 0.8)
             noise = draw(seed, 1, 8, 1)
             latents = elbo.reparameterize(mean, logvar, noise).flatten(0, 1)
-            log_likelihood = elbo.gaussian_log_likelihood(
-                torch.full_like(latents, _X), latents + shift, 1.0
-            )
+            log_likelihood = densities.gaussian(torch.full_like(latents, _X), latents + shift, 1.0)
             if doubly:
                 ratio = elbo.standard_normal_log_density(latents) - elbo.path_log_posterior(
                     latents, mean.expand_as(latents), logvar.expand_as(latents)

@@ -104,7 +104,7 @@ def _config(manifest: Manifest, likelihood: LikelihoodSpec, source: str) -> Trai
     """What decides how the images are read; networks and optimisers have no part in it."""
     # Of the likelihood, only whether images must be binary matters to how they are read.
     family: LikelihoodConfig = GaussianConfig()
-    if likelihood.family == "bernoulli":
+    if likelihood.likelihood.is_binary:
         family = BernoulliConfig(binarise=likelihood.binarise or "none")
     taken = manifest.input
     model = ModelConfig(

@@ -145,7 +145,7 @@ def _limits(manifest: Manifest) -> Iterator[str]:
         "A high likelihood is no proof that an image belongs: foreign data may have higher ones "
         "(Nalisnick et al. 2019). Every bound is a lower one on log p(x)."
     )
-    if manifest.likelihood.family == "bernoulli":
+    if manifest.likelihood.likelihood.is_binary:
         yield "Its bounds are of black and white images; grey ones are made so before."
     else:
         yield "Bounds compare only with those of the same likelihood, size and scale of pixels."

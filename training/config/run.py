@@ -12,7 +12,6 @@ from model.config import (
     BernoulliConfig,
     Binarisation,
     Frozen,
-    GaussianConfig,
     ModelConfig,
     PositiveInt,
 )
@@ -83,7 +82,7 @@ class TrainingConfig(Frozen):
         ]
         likelihood = self.model.likelihood
         # An optimal scale is the root mean squared error of draws of equal weight.
-        is_optimal = isinstance(likelihood, GaussianConfig) and likelihood.is_optimal
+        is_optimal = likelihood.is_optimal
         wrong = {
             "objective.beta = 1": self.objective.beta != 1,
             "objective.free_bits = 0": self.objective.free_bits != 0,

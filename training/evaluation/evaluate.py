@@ -22,7 +22,7 @@ from rich.progress import Progress
 from model import elbo, pixels
 from model.bundle.manifest import LikelihoodSpec, Metric
 from model.cores import available_cores
-from model.likelihood import numpy_likelihood
+from model.likelihood import bounds
 from model.pixels import Floats, Images
 from training.config.run import TrainingConfig
 from training.config.sections import EvaluationConfig
@@ -86,7 +86,7 @@ def _kl_per_dimension(graphs: Graphs, measured: Measured) -> list[float]:
     """Averaged over the images; empty for a mixture, whose KL is no sum over dimensions."""
     if graphs.mixture:
         return []
-    per_dimension = numpy_likelihood.kl_per_dimension(measured.mean, measured.logvar).mean(axis=0)
+    per_dimension = bounds.kl_per_dimension(measured.mean, measured.logvar).mean(axis=0)
     return [float(value) for value in per_dimension.flat]
 
 
@@ -120,7 +120,7 @@ def measure(
     mean, logvar = graphs.encode(targets)
     shown = graphs.decode(mean)
 
-    # torch and not model/likelihood/numpy_likelihood.py's NumPy: K decodings an image make speed
+    # torch and not model/likelihood/bounds.py's NumPy: K decodings an image make speed
     # count here, and tests hold the two to the same figures.
     def of_image(index: int) -> tuple[float, float, float]:
         rng = np.random.Generator(np.random.PCG64([config.importance_seed, index]))
@@ -144,11 +144,9 @@ def measure(
         figures = list(_tracked(pool.map(of_image, range(len(targets))), len(targets), console))
     bound, log_likelihood, log_prior = np.array(figures).T
     divergence = (
-        numpy_likelihood.kl_estimate(log_prior, logvar)
-        if graphs.mixture
-        else numpy_likelihood.kl(mean, logvar)
+        bounds.kl_estimate(log_prior, logvar) if graphs.mixture else bounds.kl(mean, logvar)
     )
-    squared_error = numpy_likelihood.squared_error(targets, shown)
+    squared_error = bounds.squared_error(targets, shown)
     return Measured(mean, logvar, bound, log_likelihood, divergence, squared_error)
 
 

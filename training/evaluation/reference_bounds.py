@@ -15,11 +15,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from model.bundle.manifest import Binarisation, LikelihoodSpec, ReferenceSpec, ways_to_binarise
+from model.bundle.manifest import Binarisation, LikelihoodSpec, ReferenceSpec
 from model.bundle.reference import SAMPLES, write_reference
 from model.cores import available_cores
 from model.likelihood import estimate
-from model.likelihood.numpy_likelihood import Nats
+from model.likelihood.bounds import Nats
 from model.pixels import Images
 from training.config.run import TrainingConfig
 from training.data.dataset import Data, held_out, reload_data, spread_rows
@@ -66,7 +66,7 @@ def measure_reference(
     threads = config.threads or available_cores()
     bounds: dict[Binarisation, Nats] = {
         how: bounds_of(graphs, likelihood, images, how, seed, threads=threads, console=console)
-        for how in ways_to_binarise(likelihood)
+        for how in likelihood.likelihood.binarisations
     }
     spec = ReferenceSpec(
         split=name,

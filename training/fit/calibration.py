@@ -9,14 +9,8 @@ from torch import Tensor
 
 from model import elbo
 from model.bundle.manifest import LikelihoodSpec, Scale
-from model.config import (
-    LEVELS,
-    SCALE_FLOOR,
-    BernoulliConfig,
-    Binarisation,
-    LogisticConfig,
-    ModelConfig,
-)
+from model.config import SCALE_FLOOR, BernoulliConfig, Binarisation, ModelConfig
+from model.likelihood.families import FAMILIES
 from model.networks.vae import VAE
 from model.pixels import Images
 from training.data.dataset import spread_rows
@@ -60,14 +54,14 @@ def scale_metrics(scale: Scale | None) -> dict[str, float | None]:
 
 def to_likelihood(model: ModelConfig, scale: Scale | None) -> LikelihoodSpec:
     """The likelihood as the manifest states it, with the scale that was exported."""
-    likelihood = model.likelihood
-    if isinstance(likelihood, BernoulliConfig):
-        return LikelihoodSpec(
-            family="bernoulli", dimensions=model.dimensions, binarise=likelihood.binarise
-        )
-    levels = LEVELS if isinstance(likelihood, LogisticConfig) else None
+    options = model.likelihood
+    family = FAMILIES[options.family]
     return LikelihoodSpec(
-        family=likelihood.family, dimensions=model.dimensions, scale=scale, levels=levels
+        family=options.family,
+        dimensions=model.dimensions,
+        scale=scale,
+        levels=family.levels,
+        binarise=options.binarise if isinstance(options, BernoulliConfig) else None,
     )
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from model.bundle.manifest import LikelihoodSpec
 from model.config import Binarisation
-from model.likelihood import estimate, numpy_likelihood
+from model.likelihood import estimate
+from tests.model import densities
 
 GREY = np.arange(0, 256, 16, dtype=np.uint8).reshape(1, 4, 4, 1)
 GAUSSIAN = LikelihoodSpec(family="gaussian", dimensions=16, scale=1.0)
@@ -90,9 +91,9 @@ def test_each_family_is_scored_with_its_own_members() -> None:
     coins = LikelihoodSpec(family="bernoulli", dimensions=4, binarise="sample")
 
     for spec, expected in (
-        (GAUSSIAN, numpy_likelihood.gaussian(targets, params, 1.0)),
-        (logistic, numpy_likelihood.logistic(targets, params, (0.1,), 16)),
-        (coins, numpy_likelihood.bernoulli(np.broadcast_to(targets, params.shape), params)),
+        (GAUSSIAN, densities.gaussian_in_numpy(targets, params, 1.0)),
+        (logistic, densities.logistic_in_numpy(targets, params, (0.1,), 16)),
+        (coins, densities.bernoulli_in_numpy(np.broadcast_to(targets, params.shape), params)),
     ):
-        found = estimate.log_likelihood(spec, targets, params)
+        found = spec.log_probability(targets, params)
         np.testing.assert_allclose(found, expected)

@@ -7,7 +7,6 @@ import math
 import pytest
 import torch
 
-from model import elbo
 from model.config import (
     LOGISTIC_SCALE_FLOOR,
     SCALE_FLOOR,
@@ -17,7 +16,9 @@ from model.config import (
     MlpConfig,
     ModelConfig,
 )
-from model.networks.vae import INITIAL_LOGISTIC_SCALE, INITIAL_SCALE, VAE
+from model.likelihood.families import DiscretisedLogistic, Gaussian
+from model.networks.vae import VAE
+from tests.model import densities
 
 NETWORK = MlpConfig(hidden=(8,))
 
@@ -56,7 +57,7 @@ def test_bernoulli_has_no_scale() -> None:
 
     assert vae.scale() is None
     torch.testing.assert_close(
-        vae.log_likelihood(targets, params), elbo.bernoulli_log_likelihood(targets, params)
+        vae.log_likelihood(targets, params), densities.bernoulli(targets, params)
     )
 
 
@@ -71,7 +72,7 @@ def test_fixed_scale(scale: float) -> None:
     assert found.item() == pytest.approx(scale)
     assert "log_scale" not in dict(vae.named_parameters())
     torch.testing.assert_close(
-        vae.log_likelihood(targets, params), elbo.gaussian_log_likelihood(targets, params, scale)
+        vae.log_likelihood(targets, params), densities.gaussian(targets, params, scale)
     )
 
 
@@ -81,7 +82,7 @@ def test_learned_scale_has_a_floor_it_can_leave() -> None:
     assert vae.log_scale is not None
     first = vae.scale()
     assert first is not None
-    assert first.item() == pytest.approx(INITIAL_SCALE)
+    assert first.item() == pytest.approx(Gaussian.initial_scale)
 
     with torch.no_grad():
         vae.log_scale.fill_(-15)
@@ -99,7 +100,7 @@ def test_a_logistic_has_a_scale_a_channel() -> None:
     """Each channel has a scale of its own, trained along, above a tenth of a grey level."""
     vae = VAE(ModelConfig(channels=3, network=NETWORK, likelihood=LogisticConfig()))
     assert vae.log_scale is not None
-    assert vae.scale_value() == pytest.approx((INITIAL_LOGISTIC_SCALE,) * 3)
+    assert vae.scale_value() == pytest.approx((DiscretisedLogistic.initial_scale,) * 3)
     targets, params = torch.rand(2, 3, 28, 28), torch.rand(2, 3, 28, 28)
 
     with torch.no_grad():
@@ -110,15 +111,15 @@ def test_a_logistic_has_a_scale_a_channel() -> None:
     scale = vae.scale()
     assert scale is not None
     assert scale[0].item() == pytest.approx(LOGISTIC_SCALE_FLOOR, rel=1e-4)
-    torch.testing.assert_close(
-        likelihood, elbo.logistic_log_likelihood(targets, params, scale.detach())
-    )
+    torch.testing.assert_close(likelihood, densities.logistic(targets, params, scale.detach()))
     assert (gradient[:2] > 0).all()  # both are below what random pixels scatter by
 
 
 def test_a_logistic_starts_as_wide_as_a_gaussian() -> None:
     """The standard deviation of a logistic is π/√3 times its scale."""
-    assert INITIAL_LOGISTIC_SCALE * math.pi / math.sqrt(3) == pytest.approx(INITIAL_SCALE)
+    assert DiscretisedLogistic.initial_scale * math.pi / math.sqrt(3) == pytest.approx(
+        Gaussian.initial_scale
+    )
 
 
 def test_an_optimal_scale_is_the_batchs() -> None:
@@ -133,9 +134,9 @@ def test_an_optimal_scale_is_the_batchs() -> None:
     assert vae.scale_value() is None
     assert "log_scale" not in dict(vae.named_parameters())
     torch.testing.assert_close(
-        vae.log_likelihood(targets, params), elbo.gaussian_log_likelihood(targets, params, error)
+        vae.log_likelihood(targets, params), densities.gaussian(targets, params, error)
     )
     torch.testing.assert_close(
         vae.log_likelihood(targets, params, torch.tensor(0.5)),
-        elbo.gaussian_log_likelihood(targets, params, 0.5),
+        densities.gaussian(targets, params, 0.5),
     )

@@ -19,8 +19,9 @@ from torch.distributions import (
 )
 
 from model import elbo
-from model.likelihood import numpy_likelihood
+from model.likelihood import bounds
 from model.prior.learned import MixturePrior, mixture_log_density
+from tests.model import densities
 from tests.model.densities import draw, log_density
 
 seeds = st.integers(0, 2**31)
@@ -115,7 +116,7 @@ def test_the_kl_has_the_gradient_of_one_draw() -> None:
 
 def toy(observed: Tensor, latents: Tensor) -> Tensor:
     """log p(x|z) of x ~ N(z, 1)."""
-    return elbo.gaussian_log_likelihood(observed.expand_as(latents), latents, 1.0)
+    return densities.gaussian(observed.expand_as(latents), latents, 1.0)
 
 
 def test_the_bound_is_exact_where_the_posterior_is() -> None:
@@ -131,7 +132,7 @@ def test_the_bound_is_exact_where_the_posterior_is() -> None:
     evidence = log_density(Normal(2.0, math.sqrt(1.25)), observed).item()
 
     weights = elbo.log_importance_weight(toy(observed, latents), latents, noise, logvar, log_prior)
-    served = numpy_likelihood.log_importance_weight(
+    served = bounds.log_importance_weight(
         toy(observed, latents).double().numpy(),
         latents.numpy(),
         noise.numpy(),

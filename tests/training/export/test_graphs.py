@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from model import pixels
 from model.config import ModelConfig
-from model.likelihood import numpy_likelihood
+from model.likelihood import bounds
 from model.networks.vae import VAE
 from model.runtime import Graph
 from tests.training import runs
@@ -150,7 +150,7 @@ def _error_on_training_images(workdir: Workdir) -> float:
     targets = pixels.to_float(np.asarray(reload_data(workdir, workdir.read_config()).train.images))
     mean, logvar = graphs.encoder.run(targets)
     noise = np.random.default_rng(0).standard_normal(mean.shape, dtype=np.float32)
-    latents = numpy_likelihood.reparameterize(mean, logvar, noise)
+    latents = bounds.reparameterize(mean, logvar, noise)
     params = graphs.decoder.run(latents, ["params"])[0]
     return float(np.sqrt(np.square(targets - params).mean()))
 

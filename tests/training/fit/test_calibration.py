@@ -17,7 +17,8 @@ from model.config import (
     MlpConfig,
     ModelConfig,
 )
-from model.networks.vae import INITIAL_LOGISTIC_SCALE, VAE
+from model.likelihood.families import DiscretisedLogistic
+from model.networks.vae import VAE
 from model.pixels import Images
 from training.data import memmap
 from training.fit import calibration
@@ -102,7 +103,7 @@ def test_latents_are_drawn_and_the_draws_are_fixed() -> None:
     [
         (BernoulliConfig(binarise="sample"), None),
         (GaussianConfig(scale=0.5), 0.5),
-        (LogisticConfig(), pytest.approx((INITIAL_LOGISTIC_SCALE,) * 3)),
+        (LogisticConfig(), pytest.approx((DiscretisedLogistic.initial_scale,) * 3)),
     ],
 )
 def test_other_scales_are_the_weights_own(likelihood: Any, scale: Any) -> None:

@@ -16,6 +16,7 @@ from model.config import (
     PriorConfig,
 )
 from model.networks.vae import VAE
+from tests.model import densities
 from training.config.sections import ObjectiveConfig
 from training.fit import objective
 
@@ -58,7 +59,7 @@ def test_the_elbo(beta: float) -> None:
 
     terms = objective.evaluate(ObjectiveConfig(), model, images, passed, beta)
 
-    log_likelihood = elbo.bernoulli_log_likelihood(images, passed.params)
+    log_likelihood = densities.bernoulli(images, passed.params)
     divergence = elbo.kl(passed.mean, passed.logvar)
     torch.testing.assert_close(terms.loss, (beta * divergence - log_likelihood).mean())
     torch.testing.assert_close(terms.log_likelihood, log_likelihood)

@@ -1,54 +1,20 @@
-"""Log-likelihoods, the KL divergence and the importance-weighted bound in NumPy, for serving.
+"""The KL divergence and the importance-weighted bound in NumPy, for serving and evaluation.
 
-Same quantities as `model.elbo`, which a test holds it to. One image's targets [c, h, w]
-broadcast against many decoded rows [K, c, h, w]. Every figure is in nats and a sum over
-the image's or the latent's values. What they take for logits or means is the decoder's second
-output, `params`: never `pixels`, which is clamped.
+`model.elbo` has the same quantities in torch, and a test compares the two. Every value is in nats
+and a sum over an image's or a latent's values.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-
-from model.config import LEVELS
 
 Floats = NDArray[np.float32]
 Nats = NDArray[np.float64]
 
 _LOG_2PI = math.log(2 * math.pi)
-
-
-def bernoulli(targets: Floats, logits: Floats) -> Nats:
-    """Σ x·l − softplus(l): log p(x) [n] of binary targets [n, …] under logits [n, …].
-
-    The stable form max(l, 0) + log1p(exp(−|l|)) of softplus stays finite for any finite logit.
-    """
-    softplus = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
-    return _sum_per_row(targets * logits - softplus)
-
-
-def gaussian(targets: Floats, mean: Floats, scale: float) -> Nats:
-    """log N(x; mean, scale² I) [n] of targets [n, …] in [0, 1]; a density, so it may exceed 0."""
-    squares = _sum_per_row(np.square((targets - mean) / np.float32(scale)))
-    size = math.prod(mean.shape[1:])
-    return -0.5 * squares - size * (math.log(scale) + 0.5 * _LOG_2PI)
-
-
-def logistic(targets: Floats, mean: Floats, scale: Sequence[float], levels: int = LEVELS) -> Nats:
-    """log p(x|z) [n] of targets [n, c, h, w] of `levels` grey levels in [0, 1] under a discretised
-    logistic with one scale a channel; `elbo.logistic_log_likelihood` says how it is computed."""
-    last = np.float32(levels - 1)
-    width = np.asarray(scale, dtype=np.float32).reshape(-1, 1, 1) * last
-    level, middle = np.rint(targets * last), mean * last
-    lower, upper = (level - 0.5 - middle) / width, (level + 0.5 - middle) / width
-    below = np.where(level < last, _log_sigmoid(upper), 0)
-    above = np.where(level > 0, _log_sigmoid(-lower), 0)
-    inside = np.where((level > 0) & (level < last), np.log(-np.expm1(-1 / width)), 0)
-    return _sum_per_row(below + above + inside)
 
 
 def kl_per_dimension(mean: Floats, logvar: Floats) -> Nats:
@@ -140,10 +106,6 @@ def _scaled_weights(log_weights: Nats) -> tuple[Nats, Nats]:
     peak: Nats = log_weights.max(axis=1, keepdims=True)
     weights: Nats = np.exp(log_weights - peak)
     return weights, peak[:, 0]
-
-
-def _log_sigmoid(logits: Floats) -> Floats:
-    return np.asarray(np.minimum(logits, 0) - np.log1p(np.exp(-np.abs(logits))), np.float32)
 
 
 def _sum_per_row(terms: NDArray[np.floating]) -> Nats:

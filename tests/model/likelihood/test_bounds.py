@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from model import elbo
 from model.config import LOGISTIC_SCALE_FLOOR
-from model.likelihood import numpy_likelihood
+from model.likelihood import bounds
+from tests.model import densities
 
 seeds = st.integers(0, 2**31)
 shapes = st.sampled_from([(3, 1, 4, 4), (2, 3, 2, 5), (1, 6)])
@@ -28,9 +29,9 @@ def test_bernoulli_equals_torch(seed: int, shape: tuple[int, ...], spread: float
     logits = draw(seed, *shape, spread=spread)
     targets = (draw(seed + 1, *shape) > 0).astype(np.float32)
 
-    expected = elbo.bernoulli_log_likelihood(torch.from_numpy(targets), torch.from_numpy(logits))
+    expected = densities.bernoulli(torch.from_numpy(targets), torch.from_numpy(logits))
 
-    measured = numpy_likelihood.bernoulli(targets, logits)
+    measured = densities.bernoulli_in_numpy(targets, logits)
     np.testing.assert_allclose(measured, expected.numpy(), rtol=1e-5, atol=1e-5)
 
 
@@ -39,11 +40,11 @@ def test_gaussian_equals_torch(seed: int, shape: tuple[int, ...], scale: float) 
     """The Gaussian log-likelihood is `elbo`'s."""
     mean, targets = draw(seed, *shape), draw(seed + 1, *shape)
 
-    expected = elbo.gaussian_log_likelihood(
+    expected = densities.gaussian(
         torch.from_numpy(targets).double(), torch.from_numpy(mean).double(), scale
     )
 
-    measured = numpy_likelihood.gaussian(targets, mean, scale)
+    measured = densities.gaussian_in_numpy(targets, mean, scale)
     np.testing.assert_allclose(measured, expected.numpy(), rtol=1e-5, atol=1e-3)
 
 
@@ -56,11 +57,11 @@ def test_logistic_equals_torch(seed: int, scale: float, spread: float) -> None:
     targets = (levels / 255).astype(np.float32)
     scales = (scale, 0.5, 2 * scale)
 
-    expected = elbo.logistic_log_likelihood(
+    expected = densities.logistic(
         torch.from_numpy(targets), torch.from_numpy(mean), torch.tensor(scales)
     )
 
-    measured = numpy_likelihood.logistic(targets, mean, scales)
+    measured = densities.logistic_in_numpy(targets, mean, scales)
     np.testing.assert_allclose(measured, expected.numpy(), rtol=1e-5, atol=1e-4)
 
 
@@ -69,7 +70,7 @@ def test_a_logistic_pixel_has_one_of_its_levels(mean: float, scale: float) -> No
     """The probabilities of the 256 levels sum to 1 within 1e-5, whatever mean and scale."""
     targets = (np.arange(256, dtype=np.float32) / np.float32(255)).reshape(-1, 1, 1, 1)
 
-    found = numpy_likelihood.logistic(targets, np.full_like(targets, mean), (scale,))
+    found = densities.logistic_in_numpy(targets, np.full_like(targets, mean), (scale,))
 
     assert np.exp(found).sum() == pytest.approx(1, abs=1e-5)
 
@@ -80,10 +81,10 @@ def test_kl_equals_torch(seed: int, spread: float) -> None:
     mean, logvar = draw(seed, 3, 7, spread=spread), draw(seed + 1, 3, 7, spread=spread)
     wide = torch.from_numpy(mean).double(), torch.from_numpy(logvar).double()
 
-    measured = numpy_likelihood.kl_per_dimension(mean, logvar)
+    measured = bounds.kl_per_dimension(mean, logvar)
 
     np.testing.assert_allclose(measured, elbo.kl_per_dimension(*wide).numpy(), rtol=1e-9)
-    np.testing.assert_allclose(numpy_likelihood.kl(mean, logvar), elbo.kl(*wide).numpy(), rtol=1e-9)
+    np.testing.assert_allclose(bounds.kl(mean, logvar), elbo.kl(*wide).numpy(), rtol=1e-9)
 
 
 @given(seed=seeds)
@@ -93,8 +94,8 @@ def test_importance_weights_equal_torch(seed: int) -> None:
     log_likelihood = draw(seed + 3, 5).astype(np.float64)
     tensors = [torch.from_numpy(array) for array in (mean, logvar, noise)]
 
-    latents = numpy_likelihood.reparameterize(mean, logvar, noise)
-    weights = numpy_likelihood.log_importance_weight(log_likelihood, latents, noise, logvar)
+    latents = bounds.reparameterize(mean, logvar, noise)
+    weights = bounds.log_importance_weight(log_likelihood, latents, noise, logvar)
 
     expected_latents = elbo.reparameterize(*tensors)
     expected = elbo.log_importance_weight(
@@ -112,9 +113,7 @@ def test_importance_weighted_bound_equals_torch(seed: int, shift: float) -> None
 
     expected = elbo.importance_weighted_bound(torch.from_numpy(weights))
 
-    np.testing.assert_allclose(
-        numpy_likelihood.importance_weighted_bound(weights), expected.numpy()
-    )
+    np.testing.assert_allclose(bounds.importance_weighted_bound(weights), expected.numpy())
 
 
 def test_squared_error_is_a_sum_over_the_image() -> None:
@@ -122,7 +121,7 @@ def test_squared_error_is_a_sum_over_the_image() -> None:
     targets = np.zeros((2, 1, 2, 2), dtype=np.float32)
     shown = np.full((2, 1, 2, 2), 0.5, dtype=np.float32)
 
-    assert numpy_likelihood.squared_error(targets, shown).tolist() == [1.0, 1.0]
+    assert bounds.squared_error(targets, shown).tolist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("logit", [-1e4, 1e4])
@@ -130,40 +129,40 @@ def test_bernoulli_is_finite_for_extreme_logits(logit: float) -> None:
     """A wrong pixel costs exactly its logit, even where the sigmoid is 0 or 1."""
     targets = np.full((1, 1), float(logit < 0), dtype=np.float32)
 
-    assert numpy_likelihood.bernoulli(targets, np.full((1, 1), logit, dtype=np.float32)) == [-1e4]
+    assert densities.bernoulli_in_numpy(targets, np.full((1, 1), logit, dtype=np.float32)) == [-1e4]
 
 
 def test_equal_weights_all_count() -> None:
     """K equal weights, wherever they lie, have the size K and a bound without error."""
     weights = np.full((1, 8), -1e4)
 
-    assert numpy_likelihood.effective_sample_size(weights) == pytest.approx([8])
-    assert numpy_likelihood.standard_error(weights) == pytest.approx([0])
+    assert bounds.effective_sample_size(weights) == pytest.approx([8])
+    assert bounds.standard_error(weights) == pytest.approx([0])
 
 
 def test_one_weight_that_outweighs_all_counts_alone() -> None:
     """Of weights of which one carries the sum, the size is 1 and the error nearly 1."""
     weights = np.array([[0.0, -1e3, -1e3, -1e3]])
 
-    assert numpy_likelihood.effective_sample_size(weights) == pytest.approx([1])
+    assert bounds.effective_sample_size(weights) == pytest.approx([1])
     # w = (1, 0, 0, 0): mean ¼, standard deviation ½, over √4.
-    assert numpy_likelihood.standard_error(weights) == pytest.approx([1])
+    assert bounds.standard_error(weights) == pytest.approx([1])
 
 
 def test_size_and_error_by_hand() -> None:
     """Weights 1 and 3 have the size 16/10 and the error √2/(2 √2)."""
     weights = np.log([[1.0, 3.0]])
 
-    assert numpy_likelihood.effective_sample_size(weights) == pytest.approx([1.6])
-    assert numpy_likelihood.standard_error(weights) == pytest.approx([0.5])
+    assert bounds.effective_sample_size(weights) == pytest.approx([1.6])
+    assert bounds.standard_error(weights) == pytest.approx([0.5])
 
 
 def test_a_single_weight_tells_nothing_of_its_error() -> None:
     """With K = 1 the size is 1 and the error unknown."""
     weights = np.array([[-3.0], [5.0]])
 
-    assert numpy_likelihood.effective_sample_size(weights).tolist() == [1, 1]
-    assert np.isnan(numpy_likelihood.standard_error(weights)).all()
+    assert bounds.effective_sample_size(weights).tolist() == [1, 1]
+    assert np.isnan(bounds.standard_error(weights)).all()
 
 
 @given(seed=seeds, shift=st.floats(-1e5, 1e5))
@@ -172,8 +171,8 @@ def test_size_and_error_are_two_sides_of_one(seed: int, shift: float) -> None:
     weights = draw(seed, 3, 9, spread=3).astype(np.float64) + shift
 
     size, error = (
-        numpy_likelihood.effective_sample_size(weights),
-        numpy_likelihood.standard_error(weights),
+        bounds.effective_sample_size(weights),
+        bounds.standard_error(weights),
     )
 
     assert ((size >= 1 - 1e-9) & (size <= 9 + 1e-9)).all()
@@ -184,6 +183,6 @@ def test_the_error_is_that_of_repeated_runs() -> None:
     """Over 2,000 runs the bound scatters by what each run says of itself, to 5 %."""
     weights = draw(0, 2000, 500).astype(np.float64)
 
-    scatter = numpy_likelihood.importance_weighted_bound(weights).std(ddof=1)
+    scatter = bounds.importance_weighted_bound(weights).std(ddof=1)
 
-    assert numpy_likelihood.standard_error(weights).mean() == pytest.approx(scatter, rel=0.05)
+    assert bounds.standard_error(weights).mean() == pytest.approx(scatter, rel=0.05)
