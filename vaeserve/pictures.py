@@ -28,17 +28,17 @@ def check(pictures: Pictures) -> None:
         TypeError: an array of another type, or a single file instead of a list.
     """
     if isinstance(pictures, str | bytes | Path):
-        msg = f"pictures are a list or an array, not one {type(pictures).__name__}"
+        msg = f"images are a list or an array, not one {type(pictures).__name__}"
         raise TypeError(msg)
     if isinstance(pictures, np.ndarray):
         if pictures.dtype != np.uint8:
-            msg = f"pictures are uint8 in 0 … 255, not {pictures.dtype}"
+            msg = f"images are uint8 in 0 … 255, not {pictures.dtype}"
             raise TypeError(msg)
         if pictures.ndim != 4 or pictures.shape[3] not in (1, 3):
-            msg = f"pictures are [n, h, w, c] with c of 1 or 3, not {list(pictures.shape)}"
+            msg = f"images are [n, h, w, c] with c of 1 or 3, not {list(pictures.shape)}"
             raise ValueError(msg)
     if not len(pictures):
-        msg = "there is no picture; give at least one"
+        msg = "there is no image; give at least one"
         raise ValueError(msg)
 
 

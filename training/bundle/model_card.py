@@ -60,7 +60,7 @@ def _shapes(manifest: Manifest) -> list[tuple[str, str]]:
         size = f"{taken.sizes.min} … {taken.sizes.max} pixels a side"
     latent = " × ".join(map(str, manifest.latent.shape))
     rows = [
-        ("pictures", f"{colours}, {size}"),
+        ("images", f"{colours}, {size}"),
         ("latent", f"{latent} values, prior {_prior(manifest.prior)}"),
     ]
     return [*rows, ("likelihood", _likelihood(manifest.likelihood))]
@@ -88,7 +88,7 @@ def _likelihood(likelihood: LikelihoodSpec | None) -> str:
 def _data(manifest: Manifest) -> list[tuple[str, str]]:
     data = manifest.data
     rows = (
-        ("pictures", data.id),
+        ("images", data.id),
         ("revision", data.revision),
         ("licence", data.licence),
         ("split", data.split),
@@ -113,7 +113,7 @@ def _figures(manifest: Manifest) -> Iterator[str]:
     if not manifest.metrics:
         yield "Nothing was measured."
         return
-    head = ("figure", "value", "± standard error", "pictures", "K", "what")
+    head = ("figure", "value", "± standard error", "images", "K", "what")
     yield _table(head, [_figure(name, metric) for name, metric in manifest.metrics.items()])
     yield "Log-likelihoods are in nats; K is the number of importance samples of each image."
     if manifest.kl_per_dimension:

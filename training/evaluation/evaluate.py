@@ -186,7 +186,7 @@ def _tracked(
 ) -> Iterator[tuple[float, float, float]]:
     shown = console or Console(stderr=True)
     with Progress(console=shown, disable=not shown.is_terminal) as progress:
-        yield from progress.track(items, total=total, description="pictures")
+        yield from progress.track(items, total=total, description="images")
 
 
 def _print(metrics: dict[str, Metric], console: Console) -> None:

@@ -105,7 +105,7 @@ def test_unreadable_images_are_all_named(tmp_path: Path) -> None:
     message = str(caught.value)
     assert "2 of 4 images can't be read" in message
     assert "data.skip_unreadable = true" in message
-    assert "image-001.png: " in message
+    assert "picture-001.png: " in message
     assert "text.png: not an image" in message
 
 

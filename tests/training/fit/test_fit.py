@@ -236,7 +236,7 @@ def test_a_tuned_run_resumes_with_the_same_bits(
 
 def test_a_run_is_not_overwritten(finished: Workdir, tmp_path: Path) -> None:
     """A workdir that holds a run is refused, with both ways out."""
-    with pytest.raises(StageError, match="continue it with --resume, or take another workdir"):
+    with pytest.raises(StageError, match="continue it with --resume, or use another workdir"):
         fit(runs.config(tmp_path), finished.folder, console=runs.QUIET)
 
 
