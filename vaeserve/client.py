@@ -1,80 +1,53 @@
-"""Clients of the service, with numpy in and out: `Client`, and `AsyncClient` for asyncio.
-
-    with Client("http://localhost:8000") as service:
-        images = service.sample(16, seed=7).images
-
-Both have the same verbs, those of `vaeserve.verbs.Verbs`: sample, encode, decode, reconstruct,
-score, interpolate, interpolate_file, models, describe, stored_latents and card. They talk HTTP and
-nothing else.
-"""
+"""`Client`: the client of a service."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import Self, TypeVar, Unpack
 
 import httpx
+from numpy.typing import ArrayLike
 
-from vaeserve.async_client import AsyncClient
-from vaeserve.errors import AnswerError, ClientError, DeadlineError, ProblemError, UnreachableError
-from vaeserve.retries import Retries
-from vaeserve.steps import LOCAL, Outcome, Pause, Reply, Send, Steps
-from vaeserve.verbs import Verbs
+from vaeserve import results
+from vaeserve.calls import (
+    LOCAL,
+    AnimationOptions,
+    Call,
+    ImagesSuffix,
+    InterpolateOptions,
+    Options,
+    ReconstructOptions,
+    Reply,
+    Request,
+    SampleOptions,
+    ScoreOptions,
+    Verbs,
+    WalkSuffix,
+)
+from vaeserve.errors import ProblemError
+from vaeserve.images import ImagesLike
+from vaeserve.retries import Deadline, Retries
 
-__all__ = [
-    "AnswerError",
-    "AsyncClient",
-    "Client",
-    "ClientError",
-    "DeadlineError",
-    "ProblemError",
-    "Retries",
-    "UnreachableError",
-]
-
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class _Verb(Generic[P, T]):
-    """A verb as a method of `Client`, with the signature and the words of its steps."""
-
-    def __init__(self, steps: Callable[Concatenate[Verbs, P], Steps[T]]) -> None:
-        self._steps = steps
-        self.__doc__ = steps.__doc__
-
-    @overload
-    def __get__(self, client: None, owner: type[Client]) -> Self: ...
-    @overload
-    def __get__(self, client: Client, owner: type[Client]) -> Callable[P, T]: ...
-    def __get__(self, client: Client | None, owner: type[Client]) -> Self | Callable[P, T]:
-        if client is None:
-            return self
-        taken = client
-
-        def verb(*args: P.args, **options: P.kwargs) -> T:
-            return taken.take(self._steps(taken.verbs, *args, **options))
-
-        verb.__doc__ = self.__doc__
-        return verb
-
-
 class Client:
-    """A client of one service; safe to share between threads, closed with its connections.
+    """A client of one service; threads may share it.
 
     Args:
-        url: of the service, with a path if it is not at the root.
-        model: for calls that name none: a name, or name/version; empty takes the service's own.
-        deadline: seconds that one call may take, with all its parts, pauses and repetitions.
-        retries: how requests are repeated that met 429, 503 or a broken connection.
+        url: of the service, with its path if it is not at the root.
+        model: for calls that name no model: `name` or `name/version`; the service's default
+            model by default.
+        deadline: seconds that one call may take, with all its requests, pauses and repetitions.
+        retries: how requests are repeated after 429, 503 or a broken connection.
         headers: sent with every request, such as Authorization.
-        transport: what takes requests to the service; a connection unless given.
-        clock, sleep: seconds, monotonic, and how to wait for them.
+        transport: takes the requests to the service; a network connection by default.
+        clock: monotonic time in seconds.
+        sleep: waits for some seconds.
 
     Raises:
-        ClientError: every call; one of its four kinds in `vaeserve.errors`.
+        ClientError: every call, if the service refuses or does not respond.
         ValueError, TypeError, OSError: every call, about arguments and files, before it sends.
     """
 
@@ -90,56 +63,154 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.verbs = Verbs(model=model, deadline=deadline, retries=retries, clock=clock)
+        self._verbs = Verbs(model)
+        self._deadline = deadline
+        self._retries = retries or Retries()
         self._clock = clock
         self._sleep = sleep
         self._http = httpx.Client(base_url=url, headers=headers, transport=transport)
 
-    sample = _Verb(Verbs.sample)
-    encode = _Verb(Verbs.encode)
-    decode = _Verb(Verbs.decode)
-    reconstruct = _Verb(Verbs.reconstruct)
-    score = _Verb(Verbs.score)
-    interpolate = _Verb(Verbs.interpolate)
-    interpolate_file = _Verb(Verbs.interpolate_file)
-    models = _Verb(Verbs.models)
-    describe = _Verb(Verbs.describe)
-    stored_latents = _Verb(Verbs.stored_latents)
-    card = _Verb(Verbs.card)
+    def sample(
+        self, n: int = 1, *, latents: bool = False, **options: Unpack[SampleOptions]
+    ) -> results.Samples:
+        """Draws n images from the prior, or around an image or a latent.
 
-    def take(self, steps: Steps[T]) -> T:
-        """Takes a verb's steps, and returns its result."""
-        outcome: Outcome = None
-        try:
-            while True:
-                step = steps.send(outcome)
-                outcome = None
-                if isinstance(step, Pause):
-                    self._sleep(step.seconds)
-                else:
-                    outcome = self._send(step)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+        Row i depends on the seed and i alone, however many images are drawn.
 
-    def _send(self, send: Send) -> Outcome:
-        until = self._clock() + send.timeout
-        request = send.call.request(self._http, send.timeout)
-        try:
-            answer = self._http.send(request, stream=True)
+        Args:
+            n: number of images.
+            latents: whether to return the latents as well, which the service does for fewer images.
+            options: `seed`, 0 … 2^53 − 1, drawn by the service by default; `temperature`, 0 … 10;
+                `height` and `width`, for a model that takes many sizes; `latents_near`, an image to
+                draw around, or a latent as an array of floats [*latent_shape], with its `radius`;
+                `model`.
+        """
+        return self._ask(self._verbs.sample(n, options, latents=latents))
+
+    def sample_file(
+        self, suffix: ImagesSuffix, n: int = 1, **options: Unpack[SampleOptions]
+    ) -> results.File:
+        """Draws images into a file: `png` (a grid), `npy` (uint8 [n, h, w, c]) or `zip` (PNGs)."""
+        return self._ask(self._verbs.sample_file(suffix, n, options))
+
+    def encode(self, images: ImagesLike, **options: Unpack[Options]) -> results.Encodings:
+        """Returns the posterior of each image."""
+        return self._ask(self._verbs.encode(images, options))
+
+    def decode(self, latents: ArrayLike, **options: Unpack[Options]) -> results.Decodings:
+        """Returns the image of each latent, float32 [n, *latent_shape]."""
+        return self._ask(self._verbs.decode(latents, options))
+
+    def decode_file(
+        self, suffix: ImagesSuffix, latents: ArrayLike, **options: Unpack[Options]
+    ) -> results.File:
+        """Decodes latents into a file, in one request: `png`, `npy` or `zip`."""
+        return self._ask(self._verbs.decode_file(suffix, latents, options))
+
+    def reconstruct(
+        self, images: ImagesLike, **options: Unpack[ReconstructOptions]
+    ) -> results.Reconstructions:
+        """Encodes images and decodes the means.
+
+        Args:
+            images: see `vaeserve.images.rows_of`.
+            options: `elbo_samples`, to estimate bounds on log p(x) as well; `binarise`, `sample` or
+                `threshold`; `seed`, with which all images go in one request; `model`.
+        """
+        return self._ask(self._verbs.reconstruct(images, options))
+
+    def reconstruct_file(
+        self, suffix: ImagesSuffix, images: ImagesLike, **options: Unpack[ReconstructOptions]
+    ) -> results.File:
+        """Reconstructs images into a file, in one request: `png`, `npy` or `zip`."""
+        return self._ask(self._verbs.reconstruct_file(suffix, images, options))
+
+    def score(self, images: ImagesLike, **options: Unpack[ScoreOptions]) -> results.Scores:
+        """Estimates how likely the model finds each image.
+
+        Args:
+            images: see `vaeserve.images.rows_of`.
+            options: `samples`, the number of importance samples; `binarise`, `sample` or
+                `threshold`; `seed`, with which all images go in one request; `model`.
+        """
+        return self._ask(self._verbs.score(images, options))
+
+    def interpolate(
+        self, images: ImagesLike | None = None, **options: Unpack[InterpolateOptions]
+    ) -> results.Interpolation:
+        """Returns the images between two images, two latents or the first draws of two seeds.
+
+        Args:
+            images: the two ends, unless `latents` or `seeds` is given.
+            options: `latents`, [2, *latent_shape]; `seeds`, two integers; `steps`, the number of
+                images; `path`, `spherical` or `linear`; `model`.
+        """
+        return self._ask(self._verbs.interpolate(images, options))
+
+    def interpolate_file(
+        self,
+        suffix: WalkSuffix,
+        images: ImagesLike | None = None,
+        **options: Unpack[AnimationOptions],
+    ) -> results.File:
+        """Interpolates into a file: `png` (one row), `npy`, or an animation as `gif` or `webp`.
+
+        Args:
+            suffix: which file.
+            images: the two ends, unless `latents` or `seeds` is given.
+            options: those of `interpolate`; for an animation, `milliseconds` per image, and
+                `bounce` to go back as well.
+        """
+        return self._ask(self._verbs.interpolate_file(suffix, images, options))
+
+    def models(self) -> results.Models:
+        """Returns all models and the states of their versions."""
+        return self._ask(self._verbs.models())
+
+    def describe(self, name: str) -> results.Model:
+        """Returns one model, with the manifest of the version that serves."""
+        return self._ask(self._verbs.describe(name))
+
+    def stored_latents(self, name: str) -> results.StoredLatents:
+        """Returns the posterior means that a model's bundle keeps; `name` may be name/version."""
+        return self._ask(self._verbs.stored_latents(name))
+
+    def card(self, name: str) -> str:
+        """Returns a page of Markdown about a model; `name` may be name/version."""
+        return self._ask(self._verbs.card(name))
+
+    def _ask(self, call: Call[T]) -> T:
+        deadline = Deadline(self._deadline, self._clock)
+        while not call.finished:
+            request = call.request()
             try:
-                content = bytearray()
-                for piece in answer.iter_bytes():
-                    content += piece
-                    # Each piece may take its time; all of them may not.
-                    if self._clock() > until:
-                        msg = "the answer took too long"
-                        return httpx.ReadTimeout(msg, request=request)
-            finally:
-                answer.close()
-        except httpx.RequestError as error:
-            return error
-        return Reply(answer.status_code, answer.headers, bytes(content))
+                call.answered(self._send(request, deadline))
+            except ProblemError as problem:
+                call.refused(problem)
+        return call.result()
+
+    def _send(self, request: Request, deadline: Deadline) -> Reply:
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return self._exchange(request, deadline).checked()
+            except (ProblemError, httpx.RequestError) as error:
+                pause = self._retries.pause(attempt, error, deadline)
+            self._sleep(pause)
+
+    def _exchange(self, request: Request, deadline: Deadline) -> Reply:
+        built = request.build(self._http, deadline.check())
+        response = self._http.send(built, stream=True)
+        try:
+            content = bytearray()
+            for piece in response.iter_bytes():
+                content += piece
+                # The timeout of httpx limits each piece, not all of them.
+                deadline.check()
+        finally:
+            response.close()
+        return Reply(response.status_code, response.headers, bytes(content))
 
     def close(self) -> None:
         """Closes the connections."""
@@ -148,10 +219,5 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -1,122 +1,89 @@
-"""What a client raises: the service's refusals, and everything that keeps an answer away."""
+"""The errors that a client raises."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
-from vaeserve.steps import Reply
-
-_TRY_AGAIN = frozenset({429, 503})
+_MAY_PASS = frozenset({429, 503})
 
 
 class ClientError(Exception):
-    """Base of everything that a client raises about the service."""
+    """Base class of all errors that a client raises about the service."""
 
 
 class UnreachableError(ClientError):
-    """No answer came: nothing listens, or the connection broke before its end."""
+    """No response: nothing listens at the address, or the connection broke."""
 
 
 class DeadlineError(ClientError, TimeoutError):
-    """The deadline passed before there was an answer."""
+    """The deadline passed before the response was complete."""
 
 
-class AnswerError(ClientError):
-    """An answer that is not what the service sends."""
+class ResponseError(ClientError):
+    """The response is not one that vaeserve sends."""
 
 
+@dataclass(eq=False)
 class ProblemError(ClientError):
-    """The service refused or failed: its problem document (RFC 9457).
+    """The service refused the request or failed: its problem document (RFC 9457).
 
     Args:
-        status: of the answer.
-        code: the service's word for the error; empty where the answer was no problem document,
-            such as a proxy's page.
-        detail: one sentence: what was wrong, and what would be right.
-        field: the member, parameter or header it is about.
-        index: position of the picture or row it is about, from 0, among all of the call.
-        bound: the limit that was passed.
-        request_id: what the service's log has it under.
-        retry_after: seconds after which the service wants to be asked again.
+        status: HTTP status of the response.
+        code: short name of the error; empty if the response is not a problem document, such as a
+            proxy's page.
+        detail: one sentence that says what was wrong and what would be right.
+        field: the JSON member, query parameter or header that is wrong.
+        index: position of the image or row that is wrong, from 0, among all of the call.
+        limit: the limit that was exceeded.
+        request_id: identifies the request in the service's log.
+        retry_after: seconds after which the service expects the next attempt.
     """
 
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        detail: str,
-        *,
-        field: str | None = None,
-        index: int | None = None,
-        bound: float | None = None,
-        request_id: str | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(f"{code or 'HTTP'} ({status}): {detail}")
-        self.status = status
-        self.code = code
-        self.detail = detail
-        self.field = field
-        self.index = index
-        self.bound = bound
-        self.request_id = request_id
-        self.retry_after = retry_after
+    status: int
+    code: str
+    detail: str
+    field: str | None = None
+    index: int | None = None
+    limit: float | None = None
+    request_id: str | None = None
+    retry_after: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.code or 'HTTP'} ({self.status}): {self.detail}"
 
     @property
     def may_pass(self) -> bool:
-        """Whether the same request may succeed later: 429 and 503."""
-        return self.status in _TRY_AGAIN
-
-    def behind(self, rows: int) -> ProblemError:
-        """The same about a request that had `rows` rows of its call before it."""
-        if self.index is None or not rows:
-            return self
-        return ProblemError(
-            self.status,
-            self.code,
-            self.detail,
-            field=self.field,
-            index=self.index + rows,
-            bound=self.bound,
-            request_id=self.request_id,
-            retry_after=self.retry_after,
-        )
+        """Whether the same request may succeed later (429 and 503)."""
+        return self.status in _MAY_PASS
 
 
-def problem_of(reply: Reply) -> ProblemError:
-    """The error that an answer with another status than 200 stands for."""
-    members = _members(reply.content)
-    code, detail = members.get("code"), members.get("detail")
-    request_id = members.get("request_id") or reply.headers.get("X-Request-ID")
-    if not isinstance(code, str) or not isinstance(detail, str):
-        code, detail, members = "", f"the answer is no problem document: {_start(reply)}", {}
+def problem_of(status: int, headers: Mapping[str, str], content: bytes) -> ProblemError:
+    """Reads a response whose status is 400 or above."""
+    members = _members(content)
+    if not (isinstance(members.get("code"), str) and isinstance(members.get("detail"), str)):
+        start = " ".join(content[:200].decode("utf-8", "replace").split())[:80]
+        detail = f"the response is not a problem document: {start or 'it is empty'}"
+        members = {"code": "", "detail": detail}
+    after = headers.get("Retry-After", "")
     return ProblemError(
-        reply.status,
-        code,
-        detail,
+        status,
+        members["code"],
+        members["detail"],
         field=members.get("field"),
         index=members.get("index"),
-        bound=members.get("bound"),
-        request_id=request_id,
-        retry_after=_seconds(reply.headers.get("Retry-After", "")),
+        limit=members.get("bound"),
+        request_id=members.get("request_id") or headers.get("X-Request-ID"),
+        # The service sends seconds; a proxy's date is ignored.
+        retry_after=float(after) if after.isascii() and after.isdigit() else None,
     )
 
 
 def _members(content: bytes) -> dict[str, Any]:
     try:
-        document = orjson.loads(content)
-    except orjson.JSONDecodeError:
+        document = json.loads(content)
+    except ValueError:
         return {}
     return document if isinstance(document, dict) else {}
-
-
-def _start(reply: Reply) -> str:
-    text = " ".join(reply.content[:200].decode("utf-8", "replace").split())
-    return text[:80] or "it is empty"
-
-
-def _seconds(text: str) -> float | None:
-    """Retry-After in seconds; the service sends no dates, and those of others are ignored."""
-    return float(text) if text.isascii() and text.isdigit() else None

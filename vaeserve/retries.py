@@ -1,4 +1,4 @@
-"""How long a call may take, and how often its requests are sent again."""
+"""The deadline of a call, and the pauses between its attempts."""
 
 from __future__ import annotations
 
@@ -8,103 +8,95 @@ from dataclasses import dataclass
 
 import httpx
 
-from vaeserve.errors import (
-    AnswerError,
-    ClientError,
-    DeadlineError,
-    ProblemError,
-    UnreachableError,
-    problem_of,
-)
-from vaeserve.steps import Call, Outcome, Pause, Reply, Send, Steps
+from vaeserve.errors import ClientError, DeadlineError, ProblemError, UnreachableError
 
-# Whatever broke the connection, no verb changes anything, so each may be asked again.
+# A request may be repeated even if the service has received it: no verb changes anything.
 _BROKEN = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout, httpx.ProxyError)
+
+
+class Deadline:
+    """The time of one call, with all its requests, pauses and repetitions.
+
+    Args:
+        seconds: from now on.
+        clock: monotonic time in seconds.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._until = clock() + seconds
+
+    def left(self) -> float:
+        """Seconds until the deadline; negative after it."""
+        return self._until - self._clock()
+
+    def check(self) -> float:
+        """Returns the seconds until the deadline.
+
+        Raises:
+            DeadlineError: the deadline has passed.
+        """
+        if (left := self.left()) <= 0:
+            raise self.passed()
+        return left
+
+    def passed(self) -> DeadlineError:
+        """The error to raise if the deadline has passed."""
+        return DeadlineError(f"no response within the deadline of {self._seconds:g} s")
 
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How a request that met a full queue, a starting server or a broken connection is repeated.
+    """How a request is repeated after 429, 503 or a broken connection.
 
-    The k-th pause is random between half and all of min(longest, first · 2^(k−1)) seconds, and
-    never shorter than the answer's Retry-After.
+    The pause after attempt k is random between half and all of min(longest, first · 2^(k−1))
+    seconds, and never shorter than the response's `Retry-After`.
+
+    Args:
+        attempts: how often a request is sent at most.
+        first: upper limit of the first pause, in seconds.
+        longest: upper limit of every pause, in seconds.
     """
 
     attempts: int = 6
     first: float = 0.2
     longest: float = 10.0
 
-    def pause(self, attempt: int) -> float:
-        """Seconds to wait after the attempt of this number, from 1 on."""
-        ceiling = min(self.longest, self.first * 2.0 ** (attempt - 1))
-        return ceiling * random.uniform(0.5, 1.0)  # noqa: S311 not for secrets
+    def pause(
+        self, attempt: int, error: ProblemError | httpx.RequestError, deadline: Deadline
+    ) -> float:
+        """Returns the seconds to wait before the next attempt.
 
-
-class Patience:
-    """The deadline of one call, over all its requests, pauses and repetitions.
-
-    Args:
-        seconds: from now on.
-        retries: of each request.
-        clock: seconds, monotonic.
-    """
-
-    def __init__(self, seconds: float, retries: Retries, clock: Callable[[], float]) -> None:
-        self._seconds = seconds
-        self._clock = clock
-        self._until = clock() + seconds
-        self._retries = retries
-
-    def reply(self, call: Call) -> Steps[Reply]:
-        """Sends a request until there is an answer with status 200.
+        Args:
+            attempt: number of the attempt that failed, from 1.
+            error: why it failed.
+            deadline: of the call.
 
         Raises:
-            ProblemError: the service's refusal; of 429 and 503, the last one.
-            UnreachableError: no answer came, as often as it was tried.
-            DeadlineError: time ran out while waiting for an answer.
-            AnswerError: a status that the service does not answer with.
+            ClientError: another attempt would not help, or would come too late.
         """
-        attempt = 0
-        while True:
-            attempt += 1
-            left = self._left()
-            if left <= 0:
-                raise self._late()
-            outcome = yield Send(call, left)
-            if isinstance(outcome, Reply) and outcome.status == httpx.codes.OK:
-                return outcome
-            failure = self._failure(outcome)
-            wait = self._retries.pause(attempt)
-            if isinstance(failure, ProblemError):
-                wait = max(wait, failure.retry_after or 0.0)
-            if attempt == self._retries.attempts or wait >= self._left():
-                raise failure
-            yield Pause(wait)
-
-    def _failure(self, outcome: Outcome) -> ClientError:
-        """Why there is no answer yet, where trying again may help; else it is raised."""
-        if isinstance(outcome, Reply):
-            if outcome.status < httpx.codes.BAD_REQUEST:
-                msg = f"status {outcome.status} is not one that the service answers with"
-                raise AnswerError(msg)
-            problem = problem_of(outcome)
-            if not problem.may_pass:
-                raise problem
-            return problem
-        if outcome is None:
-            msg = "a request was taken for a pause"
-            raise TypeError(msg)
-        text = str(outcome) or type(outcome).__name__
-        if isinstance(outcome, httpx.TimeoutException) and not isinstance(outcome, _BROKEN):
-            raise self._late() from outcome
-        failure = UnreachableError(f"no answer came: {text}")
-        failure.__cause__ = outcome
-        if not isinstance(outcome, _BROKEN):
+        failure = _failure(error, deadline)
+        ceiling = min(self.longest, self.first * 2.0 ** (attempt - 1))
+        wait = ceiling * random.uniform(0.5, 1.0)  # noqa: S311 not a secret
+        if isinstance(failure, ProblemError):
+            wait = max(wait, failure.retry_after or 0.0)
+        if attempt >= self.attempts or wait >= deadline.left():
             raise failure
-        return failure
+        return wait
 
-    def _left(self) -> float:
-        return self._until - self._clock()
 
-    def _late(self) -> DeadlineError:
-        return DeadlineError(f"no answer within the deadline of {self._seconds:g} s")
+def _failure(error: ProblemError | httpx.RequestError, deadline: Deadline) -> ClientError:
+    """Returns the error to raise after the last attempt; raises it if this was the last."""
+    if isinstance(error, ProblemError):
+        if not error.may_pass:
+            raise error
+        return error
+    broken = isinstance(error, _BROKEN)
+    if isinstance(error, httpx.TimeoutException) and not broken:
+        raise deadline.passed() from error
+    failure = UnreachableError(f"no response: {str(error) or type(error).__name__}")
+    failure.__cause__ = error
+    if not broken:
+        raise failure
+    return failure

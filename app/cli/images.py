@@ -13,13 +13,11 @@ from app.cli.progress import note
 from app.cli.service import client_of
 from vaeserve.errors import ProblemError
 
-MediaType = Literal["image/png", "image/gif", "image/webp", "application/x-npy"]
-
-_MEDIA_TYPES: dict[str, MediaType] = {
-    ".png": "image/png",
-    ".gif": "image/gif",
-    ".webp": "image/webp",
-    ".npy": "application/x-npy",
+_SUFFIXES: dict[str, Literal["png", "gif", "webp", "npy"]] = {
+    ".png": "png",
+    ".gif": "gif",
+    ".webp": "webp",
+    ".npy": "npy",
 }
 
 
@@ -31,9 +29,9 @@ def sample(options: argparse.Namespace) -> Exit:
     from app.codecs import images, npy
 
     if ending == ".npy":
-        output.write(options.output, npy.dump(drawn.images))
+        output.write(options.output, npy.dump(drawn.images.array))
     else:
-        output.write(options.output, images.png(images.grid(drawn.images)))
+        output.write(options.output, images.png(images.grid(drawn.images.array)))
     whose = f"{drawn.model}/{drawn.version}"
     note(f"{options.output}: {options.n} images of {whose}, seed {drawn.seed}")
     return Exit.DONE
@@ -58,7 +56,7 @@ def reconstruct(options: argparse.Namespace) -> Exit:
 
 def interpolate(options: argparse.Namespace) -> Exit:
     """Writes the way from one image or seed to another."""
-    ending = output.check_ending(options.output, tuple(_MEDIA_TYPES))
+    ending = output.check_ending(options.output, tuple(_SUFFIXES))
     given: dict[str, Any] = {"seeds": tuple(options.seeds)} if options.seeds else {}
     if bool(options.ends) == bool(given) or len(options.ends or (0, 1)) != 2:
         msg = "interpolate takes two images, or --seeds with two seeds"
@@ -70,8 +68,8 @@ def interpolate(options: argparse.Namespace) -> Exit:
         raise UsageError(msg)
     with client_of(options) as client:
         try:
-            content = client.interpolate_file(
-                _MEDIA_TYPES[ending],
+            made = client.interpolate_file(
+                _SUFFIXES[ending],
                 options.ends or None,
                 steps=options.steps,
                 path=options.path,
@@ -81,7 +79,7 @@ def interpolate(options: argparse.Namespace) -> Exit:
             )
         except ProblemError as problem:
             raise _named(problem, options.ends) from problem
-    output.write(options.output, content)
+    output.write(options.output, made.content)
     note(f"{options.output}: {options.steps or 8} images")
     return Exit.DONE
 

@@ -23,7 +23,7 @@ def models(options: argparse.Namespace) -> Exit:
         print(_line(model))  # noqa: T201 the result
         for version in model.versions:
             reason = f": {version.reason}" if version.reason else ""
-            print(f"  {version.number}  {version.state}{reason}")  # noqa: T201 the result
+            print(f"  {version.version}  {version.state}{reason}")  # noqa: T201 the result
     return Exit.DONE
 
 

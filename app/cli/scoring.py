@@ -79,29 +79,28 @@ def _rows(batches: Batches[Scores], paths: Sequence[Path], about: dict[str, Any]
 
 
 def _about(scores: Scores) -> dict[str, Any]:
-    bounds = scores.bounds
     return {
         "model": scores.model,
         "version": scores.version,
-        "likelihood": bounds.likelihood,
-        "binarised": bounds.binarised,
-        "samples": bounds.samples,
-        "dimensions": bounds.dimensions,
-        "unit": bounds.unit,
+        "likelihood": scores.likelihood,
+        "binarised": scores.binarised,
+        "samples": scores.samples,
+        "dimensions": scores.dimensions,
+        "unit": scores.unit,
     }
 
 
 def _row(path: Path, scores: Scores, index: int) -> Row:
-    bounds, bits, percentile = scores.bounds, scores.bits_per_dimension, scores.percentile
+    bits, percentile = scores.bits_per_dimension, scores.percentile
     error = float(scores.standard_error[index])
     return Row(
         path=shown(path),
-        importance_weighted=float(bounds.importance_weighted[index]),
+        importance_weighted=float(scores.importance_weighted[index]),
         standard_error=error if error == error else None,
         effective_sample_size=float(scores.effective_sample_size[index]),
-        elbo=float(bounds.elbo[index]),
-        reconstruction=float(bounds.reconstruction[index]),
-        kl=float(bounds.kl[index]),
+        elbo=float(scores.elbo[index]),
+        reconstruction=float(scores.reconstruction[index]),
+        kl=float(scores.kl[index]),
         bits_per_dimension=float(bits[index]) if bits is not None else None,
         percentile=float(percentile[index]) if percentile is not None else None,
     )

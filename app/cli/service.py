@@ -10,7 +10,7 @@ import httpx
 from pydantic import ValidationError
 
 from app.cli.exits import UsageError
-from vaeserve.client import Client, Retries
+from vaeserve import Client, Retries
 
 
 def client_of(options: argparse.Namespace) -> Client:

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from vaeserve.client import Client, Retries
+from vaeserve import Client, Retries
 
 Line = httpx.Response | Exception
 Answerer = Callable[[httpx.Request], Line]

@@ -92,7 +92,7 @@ def test_exit_codes_tell_what_happened(url: str, folder: Path, tmp_path: Path) -
     assert len(output.read_text().splitlines()) == 1 + 5
     nobody = run("models", "--url", "http://127.0.0.1:9", "--timeout", "0.5")
     assert nobody.returncode == Exit.NO_ANSWER
-    assert "no answer came" in nobody.stderr
+    assert "no response" in nobody.stderr
     assert "Traceback" not in nobody.stderr
 
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
+import os
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +20,20 @@ import pytest
 from PIL import Image
 
 from app.cli.connect import InProcess
+from app.factory import create_app
 from app.settings import Settings
 from model.pixels import Images
 from tests import arithmetic_bundle
 from tests.app.scripted import Script, Time, client
 from tests.app.serving import loaded, running
-from vaeserve.client import AnswerError, AsyncClient, Client, ProblemError
+from vaeserve import AsyncClient, Client, ProblemError, ResponseError
+from vaeserve.calls import (
+    AnimationOptions,
+    Options,
+    ReconstructOptions,
+    SampleOptions,
+    ScoreOptions,
+)
 
 
 class Counting(InProcess):
@@ -152,30 +165,30 @@ def test_the_index_of_a_bad_image_is_its_place_in_the_call(repository: Path) -> 
         assert (caught.value.code, caught.value.index) == ("invalid_picture", 3)
 
 
-def test_rows_of_a_seed_do_not_depend_on_splitting(repository: Path) -> None:
-    """More samples than one request gives are those that one request would give."""
+def test_long_draws_are_streamed(repository: Path) -> None:
+    """A stream of more images than other answers hold has the same rows."""
     with service(repository) as (made, _):
         whole = made.sample(10, seed=7, temperature=0.5, latents=True)
         assert made.sample(10, seed=7, temperature=0.5).latents is None
     with service(repository, max_n=4) as (made, _):
-        split = made.sample(10, seed=7, temperature=0.5, latents=True)
+        streamed = made.sample(10, seed=7, temperature=0.5)
         unseeded = made.sample(10)
-    assert split.seed == 7
-    np.testing.assert_array_equal(split.images, whole.images)
-    np.testing.assert_array_equal(split.latents, whole.latents)
+        with pytest.raises(ProblemError, match="1 … 4"):
+            made.sample(10, latents=True)
+    assert streamed.seed == 7
+    np.testing.assert_array_equal(streamed.images, whole.images)
     assert unseeded.images.shape == (10, 4, 4, 1)
 
 
 def test_samples_have_the_size_that_is_asked_for(maps: Path) -> None:
-    """Of a model of many sizes, in one request or in several, with the same rows."""
+    """Of a model of many sizes, streamed or not, with the same rows."""
     with service(maps) as (made, _):
         whole = made.sample(10, seed=7, temperature=0.5, height=16, width=4, latents=True)
         assert made.sample(2).images.shape == (2, 8, 12, 3)
     with service(maps, max_n=4) as (made, _):
-        split = made.sample(10, seed=7, temperature=0.5, height=16, width=4, latents=True)
+        streamed = made.sample(10, seed=7, temperature=0.5, height=16, width=4)
     assert whole.images.shape == (10, 16, 4, 3)
-    np.testing.assert_array_equal(split.images, whole.images)
-    np.testing.assert_array_equal(split.latents, whole.latents)
+    np.testing.assert_array_equal(streamed.images, whole.images)
 
 
 def test_seeded_bounds_are_not_split(repository: Path) -> None:
@@ -205,19 +218,23 @@ def test_parts_of_two_versions_are_not_joined() -> None:
         )
         for version in (1, 2)
     ]
-    with client(Script(*answers), Time()) as made, pytest.raises(AnswerError, match=r"m/1 .* m/2"):
+    with (
+        client(Script(*answers), Time()) as made,
+        pytest.raises(ResponseError, match=r"m/1 .* m/2"),
+    ):
         made.encode(grey(*range(65)))
 
 
 @pytest.mark.parametrize(
     ("images", "words"),
     [
-        (np.zeros((1, 4, 4), np.uint8), "n, h, w, c"),
+        (np.zeros((1, 1, 4, 4, 1), np.uint8), "n, h, w, c"),
         (np.zeros((1, 4, 4, 2), np.uint8), "c of 1 or 3"),
-        (np.zeros((1, 4, 4, 1), np.float32), "uint8"),
+        (np.full((1, 4, 4, 1), 2, np.float32), "0 … 1"),
+        (np.zeros((1, 4, 4, 1), np.int64), "uint8 or float"),
         (np.zeros((0, 4, 4, 1), np.uint8), "no image"),
         ([], "no image"),
-        ("a.png", "not one str"),
+        ([3], "not int"),
     ],
 )
 def test_what_are_no_images_is_not_sent(images: Any, words: str) -> None:
@@ -271,15 +288,15 @@ def test_images_are_scored(repository: Path) -> None:
         scores = made.score(grey(0, 255), samples=32, seed=9)
         again = made.score(grey(0, 255), samples=32, seed=9)
         unseeded = made.score(grey(0, 255))
-    bounds = scores.bounds
-    np.testing.assert_array_equal(bounds.importance_weighted, again.bounds.importance_weighted)
+    bounds = scores
+    np.testing.assert_array_equal(bounds.importance_weighted, again.importance_weighted)
     np.testing.assert_allclose(bounds.kl, [0, 1], atol=1e-6)
     assert (bounds.samples, bounds.seed.tolist(), bounds.dimensions) == (32, [9, 9], 16)
     assert scores.bits_per_dimension is None
     assert scores.nats_per_dimension is not None
     np.testing.assert_allclose(scores.nats_per_dimension, -bounds.importance_weighted / 16)
     assert (scores.standard_error > 0).all()
-    assert unseeded.bounds.samples == 64
+    assert unseeded.samples == 64
 
 
 def test_interpolations_go_from_one_end_to_the_other(repository: Path) -> None:
@@ -295,18 +312,22 @@ def test_interpolations_go_from_one_end_to_the_other(repository: Path) -> None:
         drawn = made.sample(seed=3, latents=True).latents
         assert drawn is not None
         np.testing.assert_array_equal(made.interpolate(seeds=(3, 4)).latents[0], drawn[0])
-        file = made.interpolate_file("image/gif", grey(0, 255), steps=4, bounce=True)
-    with Image.open(io.BytesIO(file)) as image:
+        file = made.interpolate_file("gif", grey(0, 255), steps=4, bounce=True)
+    with Image.open(io.BytesIO(file.content)) as image:
         assert (image.format, image.size) == ("GIF", (4, 4))
 
 
 def test_ends_of_an_interpolation_are_sent_as_they_are_given() -> None:
     """Images go as files with options in the query, latents and seeds as JSON."""
-    script = Script(httpx.Response(200, content=b"GIF89a"))
+    script = Script(
+        httpx.Response(
+            200, content=b"GIF89a", headers={"X-VAE-Model": "m/1", "Content-Type": "image/gif"}
+        )
+    )
     with client(script, Time()) as made:
-        made.interpolate_file("image/gif", grey(1, 2), steps=5, bounce=True)
-        made.interpolate_file("image/png", seeds=(1, 2), path="linear")
-        made.interpolate_file("image/webp", latents=np.zeros((2, 2), np.float32))
+        made.interpolate_file("gif", grey(1, 2), steps=5, bounce=True)
+        made.interpolate_file("png", seeds=(1, 2), path="linear")
+        made.interpolate_file("webp", latents=np.zeros((2, 2), np.float32))
         with pytest.raises(ValueError, match="two ends"):
             made.interpolate(grey(1))
         with pytest.raises(ValueError, match="two ends"):
@@ -316,13 +337,14 @@ def test_ends_of_an_interpolation_are_sent_as_they_are_given() -> None:
     assert files.headers["content-type"].startswith("multipart/form-data")
     assert files.headers["accept"] == "image/gif"
     assert seeds.content == b'{"path":"linear","seeds":[1,2]}'
-    assert latents.content == b'{"latents":[[0.0,0.0],[0.0,0.0]]}'
+    sent = np.load(io.BytesIO(latents.content))
+    assert (sent.shape, latents.headers["content-type"]) == ((2, 2), "application/x-npy")
 
 
 def test_awaited_verbs_are_the_same(repository: Path) -> None:
     """The asyncio client gives what the other gives, calls side by side."""
 
-    async def ask() -> tuple[Images, list[float]]:
+    async def ask() -> tuple[Any, list[float]]:
         async with running(repository) as app:
             await loaded(app)
             transport = httpx.ASGITransport(app)
@@ -339,12 +361,104 @@ def test_awaited_verbs_are_the_same(repository: Path) -> None:
 
 
 def test_both_clients_have_the_same_verbs() -> None:
-    """A verb of one is a verb of the other, with the same words about it."""
-    first, second = (
-        {name for name in vars(one) if hasattr(getattr(one, name), "_steps")}
-        for one in (Client, AsyncClient)
+    """A method of one is a method of the other, with the same parameters."""
+    methods = [
+        {name for name in vars(one) if not name.startswith("_")} for one in (Client, AsyncClient)
+    ]
+    assert methods[0] == methods[1]
+    for name in methods[0]:
+        first, second = (inspect.signature(getattr(one, name)) for one in (Client, AsyncClient))
+        assert first.parameters == second.parameters
+
+
+def test_every_option_of_the_service_is_an_option_of_the_client() -> None:
+    """The verbs and options of the OpenAPI document are those of the client, and no others."""
+    paths = create_app(Settings()).openapi()["paths"]
+    ours = {
+        "sample": set(SampleOptions.__annotations__) | {"n"},
+        "encode": set(Options.__annotations__),
+        "decode": set(Options.__annotations__),
+        "reconstruct": set(ReconstructOptions.__annotations__),
+        "score": set(ScoreOptions.__annotations__),
+        "interpolate": set(AnimationOptions.__annotations__),
+    }
+    native = {
+        path[1:]
+        for path, routes in paths.items()
+        if "VAE" in routes.get("post", {}).get("tags", [])
+    }
+    assert set(ours) == native
+    for verb, options in ours.items():
+        served = {item["name"] for item in paths[f"/{verb}"]["post"]["parameters"]}
+        bodies = {"latents_near", "latents", "seeds"}
+        assert options - bodies == (served - {"version"})
+
+
+def test_arrays_and_files_of_every_kind_are_one_image(repository: Path, tmp_path: Path) -> None:
+    """Paths, bytes, file objects, Pillow images and arrays of bytes or floats encode alike."""
+    path = tmp_path / "grey.png"
+    path.write_bytes(png(51))
+    level = np.full((4, 4), 51, np.uint8)
+    forms = [
+        path,
+        str(path),
+        png(51),
+        io.BytesIO(png(51)),
+        Image.fromarray(level),
+        level,
+        level / 255,
+    ]
+    with service(repository) as (made, _):
+        for form in (*forms, level[..., None], level[None], forms[:2]):
+            np.testing.assert_allclose(made.encode(form).mean[0], [0.2, 0.2], atol=1e-6)  # type: ignore[arg-type]
+
+
+def test_results_are_short_in_a_notebook(repository: Path) -> None:
+    """A result's text has shapes in place of arrays, and images show as a PNG."""
+    with service(repository) as (made, _):
+        drawn = made.sample(3, seed=7, latents=True)
+    assert len(repr(drawn)) < 300
+    assert "uint8 [3, 4, 4, 1]" in repr(drawn)
+    shown = drawn.images._repr_png_()
+    assert shown is not None
+    assert shown.startswith(b"\x89PNG")
+    assert np.asarray(drawn.images).shape == (3, 4, 4, 1)
+
+
+def test_it_draws_around_images_and_latents(repository: Path) -> None:
+    """`latents_near` is an image or a latent, at a radius."""
+    with service(repository) as (made, _):
+        image = made.sample(2, seed=1, latents_near=grey(51), radius=0.5)
+        latent = made.sample(2, seed=1, latents_near=np.array([0.2, 0.2], np.float32), radius=0.5)
+    assert image.latents_near is not None
+    assert latent.latents_near is not None
+    assert (image.latents_near.unit, latent.latents_near.unit) == ("posterior", "prior")
+    np.testing.assert_allclose(image.latents_near.center, [0.2, 0.2], atol=1e-6)
+
+
+def test_the_wheel_works_beside_a_project_with_an_app_of_its_own(tmp_path: Path) -> None:
+    """The package `vaeserve` of the wheel imports nothing of the service, whose `app` is hidden."""
+    builder = (
+        "from hatchling.build import build_wheel; print(build_wheel(__import__('sys').argv[1]))"
     )
-    assert first == second
-    assert {"sample", "encode", "decode", "reconstruct", "score", "interpolate", "models"} <= first
-    for name in first:
-        assert getattr(Client, name).__doc__ == getattr(AsyncClient, name).__doc__ is not None
+    root = Path(__file__).parents[2]
+    built = subprocess.run(
+        [sys.executable, "-c", builder, str(tmp_path)],
+        cwd=root, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    wheel = tmp_path / built.stdout.split()[-1]
+    project, installed = tmp_path / "project", tmp_path / "installed"
+    zipfile.ZipFile(wheel).extractall(installed)
+    (project / "app").mkdir(parents=True)
+    (project / "app" / "__init__.py").write_text("mine = True\n")
+    code = (
+        "import app, vaeserve; from vaeserve import Client, AsyncClient; "
+        "assert app.mine; Client('http://127.0.0.1:9').close(); print(vaeserve.__file__)"
+    )
+    path = os.pathsep.join([str(project), str(installed)])
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert str(installed) in ran.stdout

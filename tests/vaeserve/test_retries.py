@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from tests.app.scripted import Line, Script, Time, client, no_models, problem
-from vaeserve.client import (
-    AnswerError,
+from vaeserve import (
     AsyncClient,
     DeadlineError,
     ProblemError,
+    ResponseError,
     Retries,
     UnreachableError,
 )
@@ -74,7 +74,7 @@ def test_what_will_not_pass_is_raised_at_once(status: int, code: str) -> None:
         service.models()
     error = caught.value
     assert (error.status, error.code, error.detail) == (status, code, f"it is {code}")
-    assert (error.field, error.index, error.bound, error.request_id) == ("n", 3, 9, "r1")
+    assert (error.field, error.index, error.limit, error.request_id) == ("n", 3, 9, "r1")
     assert len(script.requests) == 1
     assert not time.pauses
 
@@ -119,7 +119,7 @@ def test_an_answer_that_dribbles_ends_at_the_deadline() -> None:
         service._http = httpx.Client(base_url="http://test", transport=transport)
         with pytest.raises(DeadlineError):
             service.models()
-    assert time.now == 100 + 60 + 10
+    assert time.now == 100 + 60
 
 
 def test_other_pages_are_not_taken_for_answers() -> None:
@@ -127,7 +127,7 @@ def test_other_pages_are_not_taken_for_answers() -> None:
     time = Time()
     pages = [httpx.Response(200, text="<html>"), httpx.Response(302, text="elsewhere")]
     for page in pages:
-        with client(Script(page), time) as service, pytest.raises(AnswerError):
+        with client(Script(page), time) as service, pytest.raises(ResponseError):
             service.models()
     page = httpx.Response(404, text="<h1>nothing here</h1>")
     with client(Script(page), time) as service, pytest.raises(ProblemError, match="nothing here"):

@@ -11,7 +11,7 @@ import pytest
 from tests import arithmetic_bundle
 from tests.app.loops import in_loop
 from tests.app.serving import client_of, loaded, running, serving
-from vaeserve.client import AsyncClient
+from vaeserve import AsyncClient
 
 MEANS = np.array([[0.5, -1.0], [0.25, 3.0], [0.0, 0.125]], np.float32)
 LABELS = np.array([1, -1, 0])
