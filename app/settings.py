@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from model.limits import MAX_PIXELS
+from model.pixels import MAX_PIXELS
 
 MiB = 1024 * 1024
 

@@ -18,6 +18,8 @@ Floats = NDArray[np.float32]
 Range = tuple[float, float]
 
 UNIT_RANGE: Range = (0.0, 1.0)
+MAX_PIXELS = 89_000_000
+"""Pixels of the largest image: Pillow warns above about this, and refuses twice the size."""
 
 
 def to_float(images: Images, value_range: Range = UNIT_RANGE) -> Floats:

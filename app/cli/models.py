@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from typing import Any
 
 import orjson
 
 from app.cli.exits import Exit
 from app.cli.service import client_of
-from vaeserve.results import Model
+from vaeserve.results import Model, Models
 
 
 def models(options: argparse.Namespace) -> Exit:
@@ -17,7 +18,7 @@ def models(options: argparse.Namespace) -> Exit:
     with client_of(options) as client:
         found = client.models()
     if options.json:
-        print(orjson.dumps(asdict(found), option=orjson.OPT_INDENT_2).decode())  # noqa: T201
+        print(orjson.dumps(_document(found), option=orjson.OPT_INDENT_2).decode())  # noqa: T201
         return Exit.DONE
     for model in found.models:
         print(_line(model))  # noqa: T201 the result
@@ -25,6 +26,16 @@ def models(options: argparse.Namespace) -> Exit:
             reason = f": {version.reason}" if version.reason else ""
             print(f"  {version.version}  {version.state}{reason}")  # noqa: T201 the result
     return Exit.DONE
+
+
+def _document(found: Models) -> dict[str, Any]:
+    """The models as JSON, in which the number of a version is called `number`."""
+    document = asdict(found)
+    for model in document["models"]:
+        model["versions"] = [
+            {"number": version.pop("version"), **version} for version in model["versions"]
+        ]
+    return document
 
 
 def _line(model: Model) -> str:

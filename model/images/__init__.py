@@ -1,1 +1,6 @@
-"""TODO."""
+"""Image files → the uint8 arrays that a model takes, the same in training and in serving.
+
+The room may import `bundle` and the modules at the top of model. Begin with `fitting`; `containers`
+checks untrusted files before a decoder runs, and `plain_png` hands small PNG files to Pillow's
+decoder directly (docs/decisions/0005 has the figures).
+"""

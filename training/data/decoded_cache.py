@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from model.bundle.manifest import InputSpec, Preprocessing
 from model.cores import available_cores
 from model.images import fitting
-from model.limits import MAX_PIXELS
-from model.pixels import Images
+from model.pixels import MAX_PIXELS, Images
 from training.data.sources import Source
 from training.data.splitting import Keys
 from training.errors import DataError, TrainingError

@@ -86,6 +86,7 @@ def test_models_are_listed(run: Run, capsys: pytest.CaptureFixture[str]) -> None
     assert run("models", "--json") == Exit.DONE
     (model,) = json.loads(capsys.readouterr().out)["models"]
     assert (model["name"], model["serving"]) == ("arithmetic", 1)
+    assert model["versions"] == [{"number": 1, "state": "ready", "reason": ""}]
 
 
 def test_without_a_model_there_is_no_answer(

@@ -14,7 +14,7 @@ from PIL import Image
 
 from model.bundle.manifest import InputSpec, Preprocessing
 from model.images import fitting
-from model.limits import MAX_PIXELS
+from model.pixels import MAX_PIXELS
 from tests.limits import file_size_limit
 from tests.training import runs
 from training.config.data import DataConfig
