@@ -194,7 +194,7 @@ def encoded_images(members: dict[str, object], max_pictures: int) -> list[bytes]
 
 def _listed(encoded: object, index: int) -> bytes:
     if not isinstance(encoded, str):
-        msg = f"{_IMAGES} must be a list of strings in base64; entry {index} is none"
+        msg = f"{_IMAGES} must be a list of strings in base64; entry {index} is not a string"
         raise InvalidFieldError(msg, field=_IMAGES, index=index)
     return from_base64(encoded, index)
 

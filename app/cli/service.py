@@ -53,7 +53,7 @@ def _remote(options: argparse.Namespace) -> Client:
     try:
         url = httpx.URL(options.url)
     except httpx.InvalidURL as error:
-        msg = f"--url {options.url!r} is none: {error}"
+        msg = f"--url {options.url!r} is not a valid URL: {error}"
         raise UsageError(msg) from error
     if url.scheme not in ("http", "https") or not url.host:
         msg = f"--url must be like http://localhost:8000, got {options.url!r}"

@@ -289,7 +289,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "output": ({"outputs": [triton.InferRequestedOutput("score")]}, "does not exist"),
     "timeout": ({"timeout": 1}, r"\[504\].*1e-06 s"),
     "version": ({"model_version": "2"}, r"\[404\].*no version 2"),
-    "no version": ({"model_version": "one"}, r"\[404\].*no version 'one'"),
+    "no version": ({"model_version": "one"}, r"\[404\].*version 'one' does not exist"),
     "model": ({"model_name": "arithmetic"}, r"\[404\].*-encoder"),
 }
 
@@ -326,7 +326,7 @@ async def test_every_call_of_the_asynchronous_client(live: tuple[Server, int]) -
         with pytest.raises(InferenceServerException, match="overrides"):
             await client.load_model("other", config=json.dumps({"backend": "x"}))
         for call in ABSENT.values():
-            with pytest.raises(InferenceServerException, match=r"\[404\] there is nothing"):
+            with pytest.raises(InferenceServerException, match=r"\[404\] .* does not exist"):
                 await call(client)
         for name in REFUSED:
             changes, words = REFUSED[name]

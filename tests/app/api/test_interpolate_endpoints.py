@@ -79,7 +79,7 @@ def test_two_seeds_come_in_json() -> None:
         ({"json": {"images": [ONE]}}, "images", "exactly two, the ends, got 1"),
         ({"json": {"images": [ONE, TWO, ONE]}}, "images", "at most 2"),
         ({"json": {"images": ONE}}, "images", "a list of images"),
-        ({"json": {"images": [1, 2]}}, "images", "entry 0 is none"),
+        ({"json": {"images": [1, 2]}}, "images", "entry 0 is not a string"),
         ({"files": files(b"one")}, "images", "got 1"),
         ({"files": files(b"1", b"2", b"3")}, "images", "at most 2"),
         ({"files": files(b"1", b"2", name="picture")}, "picture", "unknown part"),

@@ -151,7 +151,7 @@ def wrapped(content: bytes, **headers: str) -> dict[str, Any]:
         ("/", {"json": {"images": "b25l"}}, InvalidFieldError, "images must be a list"),
         ("/", {"json": {"images": []}}, InvalidFieldError, "at least one"),
         ("/", {"json": {"images": ["b25l"] * 4}}, InvalidFieldError, "at most 3"),
-        ("/", {"json": {"images": ["b25l", 5]}}, InvalidFieldError, "entry 1 is none"),
+        ("/", {"json": {"images": ["b25l", 5]}}, InvalidFieldError, "entry 1 is not a string"),
         (
             "/",
             {"json": {"image": "b25l"}},
