@@ -1,5 +1,5 @@
-"""Measures the service beside others, its models and its training; `python -m benchmarks` runs it.
+"""Measures the service beside other servers, its models and its training.
 
-May import everything of the project; nothing of the project imports it. Begin reading in `run`,
-which calls the rooms in order: load, servers, measure, report.
+May import every package of the project, and none of them imports it. Begin reading in `run`, which
+`python -m benchmarks` calls and which uses the rooms servers, load, measure and report.
 """

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: this service beside others and beside what it can't beat, in one run."""
+"""`python -m benchmarks`: this service beside other servers and beside upper limits, in one run."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import estimate, plans, run
-from benchmarks.bench import Bench
+from benchmarks import plans, run
 from benchmarks.exported import EXPORTED, find_bundle
 from benchmarks.load.wrk import LoadError, require_wrk
 from benchmarks.measure.agreement import AgreementError
 from benchmarks.peers.environments import EnvironmentMissingError
 from benchmarks.peers.systems import systems
-from benchmarks.plans import PARTS, Effort, Selection
+from benchmarks.plans import PARTS, Bench, Effort, Selection
 from benchmarks.report import report, result, targets
 from benchmarks.report.result import Result
 from benchmarks.servers import ours
-from benchmarks.servers.ours import ServerError, System
+from benchmarks.servers.ours import OURS, ServerError, System
 from model.bundle.bundle import Bundle, BundleError
 
 _FOLDER = Path(__file__).parent
@@ -28,10 +27,10 @@ _FAILURES = (BundleError, LoadError, ServerError, AgreementError, EnvironmentMis
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the tables and writes the JSON, anew after each part of the run.
+    """Prints the tables, and writes the JSON after each part of the run.
 
-    1 when the service could not be measured, under any load, or a request failed; a bar that is
-    missed is no failure of the run, and neither is a rival that fails.
+    Returns 1 if the service could not be measured under a load, or if a request failed. Missed
+    targets and rivals that fail do not count as failures.
     """
     options = _parser().parse_args(arguments)
     written: list[Path] = []
@@ -49,15 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         measured = run.measure(bundles, bench, missing, keep)
     except _FAILURES as error:
         print(f"benchmarks: {error}", file=sys.stderr)
-        print(*(f"what was measured before is in {path}" for path in written), file=sys.stderr)
+        print(*(f"earlier parts are in {path}" for path in written), file=sys.stderr)
         return 1
     print(report.render(measured, targets.verdicts(measured)))
     print(*(f"\nwritten to {path}" for path in written))
     if measured.errors:
         print(f"benchmarks: {measured.errors} requests failed", file=sys.stderr)
-    lost = measured.unanswered(targets.OURS)
+    lost = measured.unanswered(OURS)
     if lost:
-        print(f"benchmarks: the service gave no answer under {lost} loads", file=sys.stderr)
+        print(f"benchmarks: the service sent no response under {lost} loads", file=sys.stderr)
     return 1 if measured.errors or lost else 0
 
 
@@ -73,7 +72,7 @@ def _bench(options: argparse.Namespace) -> tuple[Bench, dict[str, str]]:
     rivals, missing = _rivals(peers=options.peers)
     effort = _effort(options)
     if options.workers:
-        # Who names them wants to see them everywhere.
+        # Numbers of workers that were asked for are measured under every load.
         effort = replace(effort, workers=tuple(options.workers), workers_at=())
     return Bench(effort, selection, rivals, run.progress_on_stderr()), missing
 
@@ -94,13 +93,15 @@ def _rivals(*, peers: bool) -> tuple[Callable[[Bundle], list[System]], dict[str,
     def everybody(bundle: Bundle) -> list[System]:
         return [*naive(bundle), ours.naive_torch(bundle), *systems(bundle)]
 
-    return everybody, {"Triton": "it comes as a container only, which this bench can't install"}
+    return everybody, {
+        "Triton": "it is distributed only as a container, which this benchmark can't install"
+    }
 
 
 def _minutes(effort: Effort, bundles: Collection[str], *, peers: bool) -> int:
-    """Rivals are those that `_rivals` gives; of the peers, Ray Serve is the restless one."""
+    """For the rivals of `_rivals`; Ray Serve is the restless one among the peers."""
     rivals, restless = (6, 1) if peers else (2, 0)
-    return math.ceil(estimate.minutes(effort, bundles, rivals, restless))
+    return math.ceil(plans.minutes(effort, bundles, rivals, restless))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -120,20 +121,28 @@ def _parser() -> argparse.ArgumentParser:
         metavar="BUNDLE",
         help="heavy, small (both), or folders of other bundles",
     )
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="workloads with this in the name")
-    parser.add_argument("--connections", nargs="+", type=int, metavar="N")
-    parser.add_argument("--systems", nargs="+", metavar="NAME", help="rivals with this in the name")
     parser.add_argument(
-        "--workers", nargs="+", type=int, metavar="N", help="the service with N workers, too"
+        "--only", nargs="+", metavar="NAME", help="workloads whose name contains this"
     )
-    parser.add_argument("--parts", nargs="+", choices=PARTS, help="parts of the run")
-    parser.add_argument("--rounds", type=int, help="for every load")
-    parser.add_argument("--seconds", type=float, help="of every load in every round")
+    parser.add_argument("--connections", nargs="+", type=int, metavar="N", help="numbers of them")
+    parser.add_argument(
+        "--systems", nargs="+", metavar="NAME", help="rivals whose name contains this"
+    )
+    parser.add_argument(
+        "--workers",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="also measure the service with N workers",
+    )
+    parser.add_argument("--parts", nargs="+", choices=PARTS, help="parts to measure")
+    parser.add_argument("--rounds", type=int, help="rounds of every load")
+    parser.add_argument("--seconds", type=float, help="seconds of every load in every round")
     parser.add_argument(
         "--results",
         type=Path,
         default=_FOLDER / "results",
-        help="folder that the JSON is written to",
+        help="folder for the JSON",
     )
     return parser
 

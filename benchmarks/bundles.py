@@ -1,14 +1,15 @@
-"""The two models that are measured: `python -m benchmarks.bundles` exports them.
+"""The two models to measure: `python -m benchmarks.bundles` exports them.
 
 Their weights are random, drawn from a fixed seed, because speed does not depend on what a network
-has learned; they are real bundles all the same, exported and checked as trained ones are.
+has learned. They are exported and checked as trained bundles are.
 
-- `heavy`: convolutional, about a million parameters and 39 MFLOP an image in either direction,
-  for which the network is most of a request's cost.
-- `small`: fully connected, about 1 MFLOP, for which everything else is.
+- `heavy`: convolutional, about a million parameters and 39 MFLOP an image in either direction. The
+  network is most of a request's cost.
+- `small`: fully connected, about 1 MFLOP. Everything else is most of a request's cost.
 
-The last layer of each network is scaled so that images have blacks, whites and greys, mostly
-black as handwritten digits are: images of one grey would compress to nothing and always agree.
+The last layer of each network is scaled so that images have black, white and grey pixels, most of
+them black, as in handwritten digits. Images of a single grey would compress to almost nothing, and
+servers could not disagree about them.
 """
 
 from __future__ import annotations
@@ -71,11 +72,11 @@ SEED = 0
 
 _LIKELIHOOD = BernoulliConfig(binarise="sample")
 _GOLDEN_ROWS = 8
-_LOGIT_CENTRE, _LOGIT_SPREAD = -3.0, 3.0
+_LOGIT_CENTRE, _LOGIT_DEVIATION = -3.0, 3.0
 
 
 def models() -> dict[str, ModelConfig]:
-    """By name, what is measured: 28×28 grey images, 32 latent dimensions."""
+    """The models by name: 28×28 grey images, 32 latent dimensions."""
     return {
         "heavy": ModelConfig(
             network=ConvConfig(widths=(32, 72), blocks=2, hidden=64), likelihood=_LIKELIHOOD
@@ -86,7 +87,7 @@ def models() -> dict[str, ModelConfig]:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a network computes for one image, a multiply-add counting as two."""
+    """Operations for one image, where a multiply-add counts as two."""
 
     encoder_flops: int
     decoder_flops: int
@@ -94,7 +95,7 @@ class Size:
 
 
 def size(config: ModelConfig) -> Size:
-    """Counts what torch runs; activations are not counted."""
+    """Counts the operations that torch runs, without activations."""
     vae = VAE(config)
     return Size(
         _flops(vae.encoder, torch.zeros(1, *config.image_shape)),
@@ -104,28 +105,28 @@ def size(config: ModelConfig) -> Size:
 
 
 def provide(name: str, root: Path = ROOT) -> Bundle:
-    """`<root>/<name>/1`: what is there, when this code would export the same; else exported anew.
+    """Opens `<root>/<name>/1`; exports it first if it is missing or outdated.
 
     Raises:
         BundleError: the disk refuses.
-        KeyError: there is no such model.
+        KeyError: the name is unknown.
         ParityError: torch and onnxruntime disagree.
     """
     config = models()[name]
     folder = root / name / "1"
     recipe = _recipe(config)
     try:
-        there = open_bundle(folder)
+        present = open_bundle(folder)
     except BundleError:
-        there = None
-    if there and there.manifest.data.fingerprint == recipe:
-        return there
+        present = None
+    if present and present.manifest.data.fingerprint == recipe:
+        return present
     shutil.rmtree(folder, ignore_errors=True)
     return _export(name, config, root, recipe)
 
 
 def synthetic_images(count: int, shape: tuple[int, int, int]) -> Floats:
-    """Bright strokes on black, float32 [count, c, h, w] in [0, 1]: three soft spots each."""
+    """Three soft bright spots on black, float32 [count, c, h, w] in [0, 1]."""
     _, height, width = shape
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     places = noise.uniform(SEED, Purpose.PRIOR, 0, count, (3, 2)) * 0.6 + 0.2
@@ -157,22 +158,24 @@ def _random(config: ModelConfig, images: Floats, latents: Floats) -> VAE:
         torch.manual_seed(SEED)
         vae = VAE(config).eval()
         for layer in vae.modules():
-            # Residual blocks start as nothing, which a graph optimiser might one day leave out.
+            # Residual blocks start at zero, and a graph optimiser might leave them out.
             if isinstance(layer, nn.Conv2d) and not layer.weight.any():
                 layer.reset_parameters()
         encode, decode = torch.from_numpy(images), torch.from_numpy(latents)
         encoding, decoding = (list(one.body.children()) for one in (vae.encoder, vae.decoder))
         _calibrate(encoding[-1], lambda: vae.encoder.body(encode), 0.0, 1.0)
-        # Behind the decoder's last layer there is only a change of shape.
-        _calibrate(decoding[-2], lambda: vae.decoder.body(decode), _LOGIT_CENTRE, _LOGIT_SPREAD)
+        # After the decoder's last layer only the shape changes.
+        _calibrate(decoding[-2], lambda: vae.decoder.body(decode), _LOGIT_CENTRE, _LOGIT_DEVIATION)
     return vae
 
 
-def _calibrate(layer: nn.Module, run: Callable[[], Tensor], centre: float, spread: float) -> None:
-    """Gives the outputs of a last layer this mean, and this standard deviation over rows."""
+def _calibrate(
+    layer: nn.Module, run: Callable[[], Tensor], centre: float, deviation: float
+) -> None:
+    """Scales a last layer so that its outputs have this mean, and standard deviation over rows."""
     weight, bias = (layer.get_parameter(name) for name in ("weight", "bias"))
     outputs = run()
-    factor = spread / (outputs - outputs.mean(dim=0)).std()
+    factor = deviation / (outputs - outputs.mean(dim=0)).std()
     weight.mul_(factor)
     bias.mul_(factor).add_(centre - factor * outputs.mean())
 
@@ -214,11 +217,9 @@ def _manifest(name: str, config: ModelConfig, recipe: str, golden: bytes) -> Man
 
 
 def _recipe(config: ModelConfig) -> str:
-    """A hash of everything that shapes the graphs."""
-    facts = (
-        *(config.model_dump_json(), tool_versions()["torch"], OPSET, SEED),
-        *(_LOGIT_CENTRE, _LOGIT_SPREAD),
-    )
+    """A hash of everything that determines the graphs."""
+    logits = (_LOGIT_CENTRE, _LOGIT_DEVIATION)
+    facts = (config.model_dump_json(), tool_versions()["torch"], OPSET, SEED, *logits)
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
@@ -229,10 +230,12 @@ def _flops(module: nn.Module, row: Tensor) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exports them, and prints what they compute."""
+    """Exports the models, and prints their sizes."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bundles", description=__doc__)
     parser.add_argument("--into", type=Path, default=ROOT, help="folder of the bundles")
-    parser.add_argument("--model", action="append", choices=models(), help="which of them (both)")
+    parser.add_argument(
+        "--model", action="append", choices=models(), help="the model to export (both)"
+    )
     options = parser.parse_args(arguments)
     for name in options.model or models():
         config = models()[name]

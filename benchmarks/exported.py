@@ -1,4 +1,4 @@
-"""The bundles that are measured, exported first where they are missing."""
+"""The bundles to measure: the two with random weights, the shipped one, or a folder."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from pathlib import Path
 from model.bundle.bundle import Bundle, BundleError, open_bundle
 
 EXPORTED = ("heavy", "small")
+SHIPPED = Path(__file__).parents[1] / "model" / "bundles" / "mnist" / "3"
 
 _FOLDER = Path(__file__).parent / "bundles"
 
 
 def find_bundle(named: str) -> tuple[str, Bundle]:
-    """`heavy` and `small`, exported first where they are missing, or a bundle's folder.
+    """Opens `heavy` or `small`, which are exported if they are missing, or a bundle's folder.
 
     Raises:
-        BundleError: there is no bundle in the folder, or it is damaged; or exporting failed.
+        BundleError: the folder has no valid bundle, or the export failed.
     """
     if named not in EXPORTED:
         bundle = open_bundle(Path(named))
         return bundle.manifest.name, bundle
-    # In a process of its own: torch is large, and its threads have no place in this one.
+    # In a separate process, because torch's threads and memory would disturb the measurements.
     command = [sys.executable, "-m", "benchmarks.bundles", "--model", named]
     exported = subprocess.run(command, check=False)
     if exported.returncode:

@@ -1,14 +1,13 @@
-"""An open-loop client: requests leave when they are due, whether or not others were answered.
+"""An open-loop client: requests are sent when they are due, whatever the state of earlier ones.
 
-A closed loop such as `wrk` waits for an answer before it asks again, so a server that stalls is
-asked less, and the wait of everybody who would have come meanwhile goes uncounted ("coordinated
-omission"). Here a request's latency counts from the moment it was due. If no connection is idle
-then, another one is opened.
+A closed loop such as `wrk` sends a request only after a response. A server that stalls then gets
+fewer requests, and the wait of the requests that were not sent is not counted ("coordinated
+omission"). Here latency counts from when a request was due, and a new connection is opened if none
+is idle.
 
-The same client is a closed loop when it is given connections in place of a rate: what it gets out
-of a server is what it and the server can do together, which on shared cores is less than what a
-cheaper client gets. `python -m benchmarks.load.arrivals`, a process of its own, prints one line of
-JSON.
+Given connections instead of a rate, the client is a closed loop. Its throughput is that of client
+and server together, which on shared cores is lower than with a cheaper client.
+`python -m benchmarks.load.arrivals` runs it in a separate process and prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ import orjson
 
 T = TypeVar("T")
 
-MOST_CONNECTIONS = 1000
-"""Above it a request that is due waits for a connection to become idle; its clock runs."""
+MAX_CONNECTIONS = 1000
+"""At this limit a request that is due waits for an idle connection, and its latency counts."""
 
 _RECEIVED = 65536
 _ALREADY_OPEN = 16
@@ -43,17 +42,17 @@ _CONNECT_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """What was seen of one fixed rate, or of one closed loop."""
+    """The outcome of one fixed rate, or of one closed loop."""
 
     requests: int
-    """That were due; of a closed loop, that came to an end."""
+    """Requests that were due; in a closed loop, requests that were completed."""
     errors: int
-    """Answers other than 200, broken connections, and what was unanswered 10 s after the end; of a
-    closed loop, what is under way at its end counts nowhere."""
+    """Responses other than 200, broken connections, and requests without a response 10 s after the
+    end. A closed loop does not count the requests that are under way at its end."""
     seconds: float
     p50: float | None
-    """Milliseconds from when it was due to the whole answer, as are `p99` and `longest`; None
-    where nothing was answered."""
+    """Milliseconds from when a request was due to the end of its response, as are `p99` and
+    `longest`; None without a response."""
     p99: float | None
     longest: float | None
     connections: int
@@ -62,12 +61,12 @@ class Arrivals:
 
     @property
     def answers_per_second(self) -> float:
-        """Answers of 200 over the whole time."""
+        """Responses with status 200 over the whole time."""
         return (self.requests - self.errors) / self.seconds
 
 
 class _Connection:
-    """One connection with at most one request under way."""
+    """A connection with at most one request under way."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.socket = socket.create_connection(address, timeout=_CONNECT_SECONDS)
@@ -81,33 +80,33 @@ class _Connection:
         self.parser = httptools.HttpResponseParser(self)
 
     def on_message_complete(self) -> None:
-        """Called by the parser, which knows of this answer only until it returns."""
+        """Called by the parser, whose state describes this response only until it returns."""
         self.busy = False
         self.status = self.parser.get_status_code()
         self.reusable = self.parser.should_keep_alive()
 
     def send(self, request: bytes, due: float) -> None:
-        """A request of this size fits the socket's buffer, so that this does not wait."""
+        """Sends a request that fits into the socket's buffer, so this does not block."""
         self.due, self.busy = due, True
         self.socket.sendall(request)
 
     def receive(self) -> bool:
-        """Whether an answer has become whole.
+        """Reads what has arrived, and returns whether it completes a response.
 
         Raises:
             OSError: the connection broke.
-            httptools.HttpParserError: that was not HTTP.
+            httptools.HttpParserError: the data is not HTTP.
         """
+        expected = self.busy
         data = self.socket.recv(_RECEIVED)
         if not data:
-            msg = "closed by the server"
-            raise ConnectionError(msg)
+            raise ConnectionError("the server closed the connection")
         self.parser.feed_data(data)
-        return not self.busy
+        return expected and not self.busy
 
 
 class Client:
-    """Sends one request again and again, at a fixed rate or in a closed loop.
+    """Sends one request repeatedly, at a fixed rate or in a closed loop.
 
     Args:
         address: host and port.
@@ -125,10 +124,10 @@ class Client:
         self._latencies: list[float] = []
 
     def at_rate(self, rate: float, seconds: float) -> Arrivals:
-        """`rate` requests a second for so long, until all are answered or 10 s are over.
+        """Sends `rate` requests a second, then waits up to 10 s for missing responses.
 
         Raises:
-            OSError: the server takes no connections at all.
+            OSError: the server accepts no connections.
         """
         count = max(1, round(rate * seconds))
         self._open_beforehand(_ALREADY_OPEN)
@@ -136,19 +135,19 @@ class Client:
         sent, last = 0, started + count / rate + _GRACE_SECONDS
         while self._finished < count and (now := time.perf_counter()) < last:
             while sent < count and (due := started + sent / rate) <= now:
-                if not self._idle and len(self._open) >= MOST_CONNECTIONS:
+                if not self._idle and len(self._open) >= MAX_CONNECTIONS:
                     break
                 self._send(due)
                 sent += 1
             wanted = started + sent / rate if sent < count else last
             self._wait(max(0.0, wanted - time.perf_counter()))
-        return self._ended(cpu, started, count)
+        return self._end(cpu, started, count)
 
     def in_turn(self, connections: int, seconds: float) -> Arrivals:
-        """The next request leaves when an answer comes, so that always so many are under way.
+        """Keeps `connections` requests under way: each response is followed by the next request.
 
         Raises:
-            OSError: the server takes no connections at all.
+            OSError: the server accepts no connections.
         """
         self._open_beforehand(connections)
         cpu, started = time.process_time(), time.perf_counter()
@@ -159,18 +158,28 @@ class Client:
                 sent += 1
                 now = time.perf_counter()
             self._wait(max(0.0, last - now))
-        return self._ended(cpu, started, self._finished)
+        return self._end(cpu, started, self._finished)
 
     def _open_beforehand(self, connections: int) -> None:
-        for _ in range(connections):
-            self._idle.append(self._connect())
+        self._idle.extend(self._connect() for _ in range(connections))
 
-    def _ended(self, cpu: float, started: float, count: int) -> Arrivals:
+    def _end(self, cpu: float, started: float, count: int) -> Arrivals:
         used, elapsed = time.process_time() - cpu, time.perf_counter() - started
         for connection in self._open.values():
             connection.socket.close()
         self._poll.close()
-        return self._summary(used, elapsed, count)
+        ordered: list[float | None] = [seconds * 1e3 for seconds in sorted(self._latencies)]
+        ordered = ordered or [None]
+        return Arrivals(
+            requests=count,
+            errors=count - len(self._latencies),
+            seconds=elapsed,
+            p50=percentile(ordered, 50),
+            p99=percentile(ordered, 99),
+            longest=ordered[-1],
+            connections=self._most,
+            client_cpu=used / max(1, count) * 1e6,
+        )
 
     def _connect(self) -> _Connection:
         connection = _Connection(self._address)
@@ -182,7 +191,7 @@ class Client:
 
     def _send(self, due: float) -> None:
         try:
-            # The one used last: its path through the server is the warmest, as with real pools.
+            # The most recently used one, whose path through the server is warm, as in real pools.
             connection = self._idle.pop() if self._idle else self._connect()
         except OSError:
             self._finished += 1
@@ -193,7 +202,7 @@ class Client:
             self._drop(connection)
 
     def _wait(self, seconds: float) -> None:
-        # Under load an answer is there already, and one call to the kernel tells which.
+        # Under load a response has usually arrived, and this one system call finds it.
         events = self._poll.poll(0)
         # epoll rounds to milliseconds, select doesn't; an epoll descriptor can be selected.
         if not events and select.select([self._poll], [], [], seconds)[0]:
@@ -202,13 +211,11 @@ class Client:
             self._receive(self._open[descriptor])
 
     def _receive(self, connection: _Connection) -> None:
-        asked = connection.busy
         try:
-            whole = connection.receive()
+            if not connection.receive():
+                return
         except (OSError, httptools.HttpParserError):
             self._drop(connection)
-            return
-        if not (asked and whole):
             return
         self._finished += 1
         if connection.status == http.client.OK:
@@ -225,24 +232,16 @@ class Client:
         del self._open[connection.descriptor]
         connection.socket.close()
 
-    def _summary(self, used: float, elapsed: float, count: int) -> Arrivals:
-        ordered: list[float | None] = [seconds * 1e3 for seconds in sorted(self._latencies)]
-        ordered = ordered or [None]
-        return Arrivals(
-            requests=count,
-            errors=count - len(self._latencies),
-            seconds=elapsed,
-            p50=percentile(ordered, 50),
-            p99=percentile(ordered, 99),
-            longest=ordered[-1],
-            connections=self._most,
-            client_cpu=used / max(1, count) * 1e6,
-        )
-
 
 def percentile(ordered: Sequence[T], percent: float) -> T:
-    """The smallest value that so many percent of them do not exceed (nearest rank)."""
+    """The smallest value that `percent` of the values do not exceed (nearest rank)."""
     return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """The host and port of a URL."""
+    parts = urlsplit(url)
+    return parts.hostname or "127.0.0.1", parts.port or 80
 
 
 def request_bytes(url: str, method: str, headers: Sequence[str], body: bytes) -> bytes:
@@ -254,7 +253,7 @@ def request_bytes(url: str, method: str, headers: Sequence[str], body: bytes) ->
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """One rate, or one closed loop, against one server."""
+    """Sends at one fixed rate, or runs one closed loop, against one server."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load.arrivals", description=__doc__)
     parser.add_argument("url")
     pace = parser.add_mutually_exclusive_group(required=True)
@@ -267,9 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     body = options.body.read_bytes() if options.body else b""
     request = request_bytes(options.url, options.method, options.header, body)
-    parts = urlsplit(options.url)
-    address = (parts.hostname or "127.0.0.1", parts.port or 80)
-    client = Client(address, request)
+    client = Client(address_of(options.url), request)
     seen = (
         client.at_rate(options.rate, options.seconds)
         if options.rate

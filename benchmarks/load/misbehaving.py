@@ -1,7 +1,7 @@
-"""Clients who misbehave: they leave in the middle, ask for too much, or send what is no request.
+"""Misbehaving clients: they leave early, request too much, or send invalid requests.
 
-Each kind has a thread of its own and a new connection for every request. What they are answered
-does not matter, as long as it is none of the service's own failures.
+Each kind has its own thread, and a new connection for every request. Any response is fine unless it
+is a failure of the service itself.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ import socket
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from dataclasses import dataclass, replace
 
 from benchmarks.load import workloads
-from benchmarks.load.arrivals import request_bytes
+from benchmarks.load.arrivals import address_of, request_bytes
 from benchmarks.load.workloads import Workload
 from model.pixels import Images
 
 LARGE = 4096
 MANY_IMAGES = 64
 
-_PATIENCE_SECONDS = 60.0
+_TIMEOUT_SECONDS = 60.0
 _PAUSE_SECONDS = 0.02
 
 
@@ -33,65 +32,54 @@ class Kind:
     name: str
     workload: Workload
     sent: float = 1.0
-    """The part of the request that is sent before the client leaves; at 1 all of it."""
+    """The part of the request that is sent before the client leaves, up to 1."""
     stays: bool = False
-    """Whether it waits for the answer."""
+    """Whether the client waits for the response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one kind, or all, met with."""
+    """The responses to one kind of client, or to all."""
 
     requests: int = 0
     answers: int = 0
-    """Any status; most clients left before."""
+    """Responses with any status; most clients leave earlier."""
     failures: int = 0
-    """Statuses from 500 on but 503 and 504, answers that broke off, and connections that were
-    refused."""
+    """Statuses from 500 on except 503 and 504, incomplete responses, and refused connections."""
     late: int = 0
-    """Answers of 504: the service ended what took longer than its deadline, as it should."""
-
-    def __add__(self, other: Seen) -> Seen:
-        return Seen(
-            self.requests + other.requests,
-            self.answers + other.answers,
-            self.failures + other.failures,
-            self.late + other.late,
-        )
+    """Responses with status 504: the service ended a request at its deadline, as it should."""
 
 
 def kinds(image: Images) -> tuple[Kind, ...]:
-    """Everything that they do; `image` uint8 [h, w, c] is what is uploaded."""
+    """All ways to misbehave; `image` uint8 [h, w, c] is what they upload."""
     large = workloads.sample(n=LARGE)
     form = workloads.reconstruct_multipart(image, images=MANY_IMAGES)
-    raw = workloads.reconstruct(image)
+    raw, json = workloads.reconstruct(image), workloads.sample()
     noise = bytes(range(256)) * 16
     return (
-        Kind("asks for much and leaves", large),
+        Kind("requests much and leaves", large),
         Kind("leaves in the middle of a form", form, sent=0.5),
         Kind("leaves in the middle of a head", raw, sent=0.05),
-        Kind("asks for much", large, stays=True),
+        Kind("requests much", large, stays=True),
         Kind("sends many images", form, stays=True),
-        Kind("sends no JSON", _with(workloads.sample(), b'{"n": [' + noise), stays=True),
-        Kind("sends no image", _with(raw, raw.body[:60] + noise), stays=True),
-        Kind("sends no form", _with(form, noise), stays=True),
+        Kind("sends invalid JSON", replace(json, body=b'{"n": [' + noise), stays=True),
+        Kind("sends an invalid image", replace(raw, body=raw.body[:60] + noise), stays=True),
+        Kind("sends an invalid form", replace(form, body=noise), stays=True),
     )
 
 
 def misbehave(url: str, these: Sequence[Kind], seconds: float) -> Seen:
-    """Each kind again and again for so long, all at once; each finishes what it has begun."""
-    parts = urlsplit(url)
-    address = (parts.hostname or "127.0.0.1", parts.port or 80)
+    """Repeats each kind for `seconds`, all at once; each client completes its last request."""
     until = time.perf_counter() + seconds
     with ThreadPoolExecutor(len(these)) as pool:
-        running = [pool.submit(_again_and_again, address, url, one, until) for one in these]
-    return sum((one.result() for one in running), Seen())
+        running = [pool.submit(_repeat, url, one, until) for one in these]
+    return _sum([one.result() for one in running])
 
 
 def once(address: tuple[str, int], request: bytes, kind: Kind) -> Seen:
-    """One client, come and gone."""
+    """Sends one request as a client of this kind."""
     try:
-        with socket.create_connection(address, timeout=_PATIENCE_SECONDS) as connection:
+        with socket.create_connection(address, timeout=_TIMEOUT_SECONDS) as connection:
             connection.sendall(request[: max(1, round(len(request) * kind.sent))])
             if not kind.stays:
                 return Seen(requests=1)
@@ -105,17 +93,22 @@ def once(address: tuple[str, int], request: bytes, kind: Kind) -> Seen:
     return Seen(requests=1, answers=1, failures=int(not (refused or late)), late=int(late))
 
 
-def _again_and_again(address: tuple[str, int], url: str, kind: Kind, until: float) -> Seen:
+def _repeat(url: str, kind: Kind, until: float) -> Seen:
     one = kind.workload
     lines = [*(f"{name}: {value}" for name, value in one.headers.items()), "Connection: close"]
     request = request_bytes(url + one.path, one.method, lines, one.body)
-    seen = Seen()
+    seen = []
     while time.perf_counter() < until:
-        seen += once(address, request, kind)
-        # Without it those who don't wait would be a flood, which is another load.
+        seen.append(once(address_of(url), request, kind))
+        # Without a pause the clients that leave would be a flood, which is another load.
         time.sleep(_PAUSE_SECONDS)
-    return seen
+    return _sum(seen)
 
 
-def _with(workload: Workload, body: bytes) -> Workload:
-    return Workload(workload.name, workload.path, workload.content_type, body, workload.accept)
+def _sum(seen: Sequence[Seen]) -> Seen:
+    return Seen(
+        requests=sum(one.requests for one in seen),
+        answers=sum(one.answers for one in seen),
+        failures=sum(one.failures for one in seen),
+        late=sum(one.late for one in seen),
+    )

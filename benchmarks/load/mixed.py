@@ -1,15 +1,16 @@
-"""Small requests beside a large one: do those who ask for one image wait for thousands?"""
+"""Small requests beside a large one: whether a caller of one image waits for thousands."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from benchmarks.load import wrk
 from benchmarks.load.workloads import Workload
-from benchmarks.load.wrk import Load, LoadError
-from benchmarks.measure.statistics import Spread, paired_ratios, spread
+from benchmarks.load.wrk import Load
+from benchmarks.measure.statistics import Statistics, paired_ratios
 from benchmarks.servers.ours import Server
 
 SMALL_CONNECTIONS = 16
@@ -20,75 +21,43 @@ _HEAD_START = 0.5
 class Mixed:
     """16 clients of a small request, alone and beside one client of a large one.
 
-    Latencies in milliseconds.
+    Latencies are in milliseconds.
     """
 
     system: str
     small: str
     large: str
-    p99_alone: Spread
-    p99_beside: Spread
-    p99_ratio: Spread
+    p99_alone: Statistics
+    p99_beside: Statistics
+    p99_ratio: Statistics
     """Beside over alone, round by round."""
-    requests_per_second_alone: Spread
-    requests_per_second_beside: Spread
-    large_p50: Spread
+    requests_per_second_alone: Statistics
+    requests_per_second_beside: Statistics
+    large_p50: Statistics
     """Of the large requests."""
     errors: int
 
 
 def mixed(
-    servers: Sequence[Server],
-    small: Workload,
-    large: Workload,
-    *,
-    rounds: int,
-    seconds: float,
-    progress: Callable[[str], None] = lambda text: None,
-) -> list[Mixed]:
-    """Alone and beside take turns in each round.
+    server: Server, small: Workload, large: Workload, *, rounds: int, seconds: float
+) -> Mixed:
+    """Measures the small requests alone, then beside the large one, in each round.
 
     Raises:
-        LoadError: the load generator failed, or no large request was answered.
+        LoadError: the load generator failed, or no large request got a response.
     """
-    found = []
-    for server in servers:
-        adapted = server.system.adapt(small), server.system.adapt(large)
-        if adapted[0] is None or adapted[1] is None:
-            continue
-        progress(f"{small.name} beside {large.name}, {server.system.name}")
-        runs = [_round(server.url, adapted[0], adapted[1], seconds) for _ in range(rounds)]
-        found.append(_summary(server.system.name, small, large, runs))
-    return found
+    runs = [_round(server.url, small, large, seconds) for _ in range(rounds)]
+    return _summary(server.system.name, small, large, runs)
 
 
 def _round(url: str, small: Workload, large: Workload, seconds: float) -> tuple[Load, Load, Load]:
     alone = wrk.run(url, small, connections=SMALL_CONNECTIONS, seconds=seconds)
-    beside, big = _together(url, small, large, seconds)
-    return alone, beside, big
-
-
-def _together(url: str, small: Workload, large: Workload, seconds: float) -> tuple[Load, Load]:
-    seen: list[Load] = []
-    failed: list[LoadError] = []
-
-    def ask_for_many() -> None:
-        try:
-            # Longer than the others, so that none of these ever runs alone.
-            seen.append(wrk.run(url, large, connections=1, seconds=seconds + 2))
-        except LoadError as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=ask_for_many)
-    thread.start()
-    thread.join(_HEAD_START)
-    try:
+    with ThreadPoolExecutor(1) as pool:
+        # The large requests start earlier and last longer, so the small ones never run alone.
+        big = pool.submit(wrk.run, url, large, connections=1, seconds=seconds + 2)
+        time.sleep(_HEAD_START)
         beside = wrk.run(url, small, connections=SMALL_CONNECTIONS, seconds=seconds)
-    finally:
-        thread.join()
-    if failed:
-        raise failed[0]
-    return beside, seen[0]
+        return alone, beside, big.result()
 
 
 def _summary(
@@ -100,11 +69,11 @@ def _summary(
         system=system,
         small=small.name,
         large=large.name,
-        p99_alone=spread(p99_alone),
-        p99_beside=spread(p99_beside),
+        p99_alone=Statistics.of(p99_alone),
+        p99_beside=Statistics.of(p99_beside),
         p99_ratio=paired_ratios(p99_beside, p99_alone),
-        requests_per_second_alone=spread([one.requests_per_second for one in alone]),
-        requests_per_second_beside=spread([one.requests_per_second for one in beside]),
-        large_p50=spread([one.p50 for one in big]),
+        requests_per_second_alone=Statistics.of([one.requests_per_second for one in alone]),
+        requests_per_second_beside=Statistics.of([one.requests_per_second for one in beside]),
+        large_p50=Statistics.of([one.p50 for one in big]),
         errors=sum(one.errors for run in runs for one in run),
     )

@@ -1,8 +1,8 @@
-"""How fast the Open Inference Protocol answers, asked by Triton's own asynchronous client.
+"""Throughput and latency of the Open Inference Protocol with Triton's asynchronous client.
 
-As `perf_analyzer` asks: so many requests are in flight at any time, each for one row, each sent
-when the one before it is answered; at growing numbers of requests in flight. The client is Python
-in one process, and at its limit when it takes a whole core: then the figures are its own.
+As in `perf_analyzer`, a fixed number of requests is in flight at any time, each for one row, and
+each response is followed by the next request. The client is a single Python process. When it uses a
+whole core, it limits the throughput itself.
 
     python -m benchmarks.load.oip
     python -m benchmarks.load.oip --kind decoder --json --concurrency 1 64
@@ -22,18 +22,18 @@ import tritonclient.http.aio as client
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.exported import SHIPPED
 from benchmarks.servers.ours import running, vaeserve
 from model.bundle.bundle import Bundle, open_bundle
 from model.bundle.manifest import DERIVED_KINDS
 
-SHIPPED = Path(__file__).parents[2] / "model" / "bundles" / "mnist" / "3"
 CONCURRENCY = (1, 4, 16, 64)
 _WARM_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked: one row of a model, as JSON or as bytes, both ways."""
+    """A request for one row of a model, with tensors as JSON or as bytes in both directions."""
 
     bundle: Bundle
     kind: str
@@ -44,7 +44,7 @@ class Load:
         return f"{self.bundle.manifest.name}-{self.kind}"
 
     def inputs(self) -> list[client.InferInput]:
-        """The only input with a row of noise."""
+        """The model's input with a row of noise."""
         manifest = self.bundle.manifest
         decoder = self.kind == "decoder"
         graph = manifest.decoder if decoder else manifest.encoder
@@ -54,14 +54,14 @@ class Load:
         return [made]
 
     def outputs(self) -> list[client.InferRequestedOutput] | None:
-        """All of them as bytes, or one as JSON."""
+        """All outputs as bytes, or one as JSON."""
         name = "mean" if self.kind == "encoder" else "pixels"
         return None if self.binary else [client.InferRequestedOutput(name, binary_data=False)]
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """Of one number of requests in flight; latencies in milliseconds."""
+class Metrics:
+    """The metrics of one number of requests in flight; latencies in milliseconds."""
 
     concurrency: int
     requests: int
@@ -69,20 +69,20 @@ class Figures:
     p50: float
     p99: float
     client_cores: float
-    """CPU time of the client per second: near 1 it is what limits."""
+    """CPU time of the client per second; near 1 the client is the limit."""
 
 
-def figures(
+def metrics(
     concurrency: int, latencies: Sequence[float], seconds: float, cpu_seconds: float
-) -> Figures:
-    """Sums up latencies in seconds."""
+) -> Metrics:
+    """Summarises latencies in seconds."""
     p50, p99 = np.percentile(latencies, (50, 99)) * 1000
     rate = len(latencies) / seconds
-    return Figures(concurrency, len(latencies), rate, float(p50), float(p99), cpu_seconds / seconds)
+    return Metrics(concurrency, len(latencies), rate, float(p50), float(p99), cpu_seconds / seconds)
 
 
-async def measure(port: int, load: Load, concurrency: int, seconds: float) -> Figures:
-    """Keeps `concurrency` requests in flight for so long, after a second that does not count.
+async def measure(port: int, load: Load, concurrency: int, seconds: float) -> Metrics:
+    """Keeps `concurrency` requests in flight for `seconds`, after a warm-up of a second.
 
     Raises:
         tritonclient.utils.InferenceServerException: a request was refused.
@@ -91,12 +91,8 @@ async def measure(port: int, load: Load, concurrency: int, seconds: float) -> Fi
         await _ask(server, load, concurrency, min(seconds, _WARM_SECONDS))
         started, worked = time.perf_counter(), time.process_time()
         latencies = await _ask(server, load, concurrency, seconds)
-        return figures(
-            concurrency,
-            latencies,
-            time.perf_counter() - started,
-            time.process_time() - worked,
-        )
+        elapsed, used = time.perf_counter() - started, time.process_time() - worked
+        return metrics(concurrency, latencies, elapsed, used)
 
 
 async def _ask(
@@ -115,8 +111,8 @@ async def _ask(
     return latencies
 
 
-def table(load: Load, workers: int, rows: Sequence[Figures]) -> Table:
-    """The figures to print."""
+def table(load: Load, workers: int, rows: Sequence[Metrics]) -> Table:
+    """The metrics as a table."""
     form = "bytes" if load.binary else "JSON"
     plural = "" if workers == 1 else "s"
     shown = Table(title=f"{load.model}, one row as {form}, {workers} worker{plural}")
@@ -135,7 +131,7 @@ def table(load: Load, workers: int, rows: Sequence[Figures]) -> Table:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Starts the service, asks it, and prints a table."""
+    """Starts the service, sends the requests, and prints a table."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.load.oip",
         description=__doc__,
@@ -143,10 +139,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--bundle", type=Path, default=SHIPPED, help="folder of a bundle")
     parser.add_argument("--kind", choices=DERIVED_KINDS, default="encoder")
-    parser.add_argument("--json", action="store_true", help="tensors as JSON in place of bytes")
+    parser.add_argument("--json", action="store_true", help="tensors as JSON instead of bytes")
     parser.add_argument("--concurrency", type=int, nargs="+", default=CONCURRENCY)
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each concurrency")
-    parser.add_argument("--workers", type=int, default=1, help="of the service")
+    parser.add_argument("--seconds", type=float, default=5.0, help="seconds of each concurrency")
+    parser.add_argument("--workers", type=int, default=1, help="workers of the service")
     options = parser.parse_args(arguments)
     load = Load(open_bundle(options.bundle), options.kind, not options.json)
     with running(vaeserve(load.bundle, workers=options.workers)) as server:

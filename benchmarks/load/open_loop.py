@@ -1,15 +1,15 @@
-"""Latency at a fixed rate of arrivals, at parts of the capacity that was measured just before.
+"""Latency at fixed arrival rates, which are parts of the capacity that was measured just before.
 
-Client and server share the machine's cores, so capacity is what this client gets out of the server
-when it is a closed loop. `wrk` takes less for a request and leaves the server more; what it gets is
-kept beside it.
+Client and server share the machine's cores, so capacity is the throughput that this client reaches
+as a closed loop. `wrk` costs less for a request and leaves the server more; its throughput is
+recorded too.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter
@@ -18,7 +18,7 @@ from benchmarks.load.arrivals import Arrivals
 from benchmarks.load.workloads import Workload
 from benchmarks.load.wrk import LoadError, finished
 from benchmarks.measure.comparison import load
-from benchmarks.measure.statistics import Spread, spread
+from benchmarks.measure.statistics import Statistics
 from benchmarks.servers.ours import Server
 
 PARTS = (0.3, 0.6, 0.9)
@@ -33,72 +33,53 @@ class OpenLoop:
     system: str
     workload: str
     part: float
-    """Rate over capacity, which is what the same client gets as a closed loop over 64 connections
-    in the same round, in requests/s."""
-    rate: Spread
+    """Rate over capacity. Capacity is what the same client reaches as a closed loop over 64
+    connections in the same round, in requests/s."""
+    rate: Statistics
     """Requests/s that were due."""
-    p50: Spread
-    p99: Spread
-    service_time: Spread
+    p50: Statistics
+    p99: Statistics
+    service_time: Statistics
     """p50 at one connection in the same round."""
-    p99_over_service_time: Spread
+    p99_over_service_time: Statistics
     requests: int
     errors: int
-    client_cpu: Spread
-    """Microseconds of CPU that the client itself took for each request."""
-    capacity: Spread | None = None
+    client_cpu: Statistics
+    """Microseconds of the client's own CPU for each request."""
+    capacity: Statistics | None = None
     """Requests/s; None in results from when it was measured with `wrk`, as is the next."""
-    wrk_capacity: Spread | None = None
-    """Requests/s that `wrk` gets over as many connections in the same round."""
+    wrk_capacity: Statistics | None = None
+    """Requests/s that `wrk` reaches over as many connections in the same round."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Capacity:
-    """What one round found before it sent at fixed rates."""
+class _Level:
+    """One server at one part of its capacity, in one round."""
 
-    service_time: float
-    own: float
-    wrk: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
     rate: float
-    capacity: _Capacity
+    service_time: float
+    capacity: float
+    wrk_capacity: float
     p50: float
     p99: float
     arrivals: Arrivals
 
 
-def open_loop(
-    servers: Sequence[Server],
-    workload: Workload,
-    *,
-    rounds: int,
-    seconds: float,
-    progress: Callable[[str], None] = lambda text: None,
-) -> list[OpenLoop]:
-    """Each round takes every server's capacity and service time, then sends at parts of it.
+def open_loop(server: Server, workload: Workload, *, rounds: int, seconds: float) -> list[OpenLoop]:
+    """Measures the server's capacity and service time in each round, then sends at parts of it.
 
     Raises:
-        LoadError: a load generator failed, or a server answered nothing at all.
+        LoadError: a load generator failed, or the server sent no response at all.
     """
-    asked = [(server, server.system.adapt(workload)) for server in servers]
-    found: list[OpenLoop] = []
-    for server, adapted in asked:
-        if adapted is None:
-            continue
-        progress(f"{workload.name} at fixed rates, {server.system.name}")
-        levels = [_round(server, adapted, seconds) for _ in range(rounds)]
-        found.extend(
-            _summary(server.system.name, workload.name, part, [level[at] for level in levels])
-            for at, part in enumerate(PARTS)
-        )
-    return found
+    levels = zip(*(_round(server, workload, seconds) for _ in range(rounds)), strict=True)
+    return [
+        _summary(server.system.name, workload.name, part, seen)
+        for part, seen in zip(PARTS, levels, strict=True)
+    ]
 
 
 def arrivals(url: str, workload: Workload, *, rate: float, seconds: float) -> Arrivals:
-    """One run of the client at a fixed rate, in a process of its own.
+    """Runs the client at a fixed rate, in a separate process.
 
     Raises:
         LoadError: it failed.
@@ -107,7 +88,7 @@ def arrivals(url: str, workload: Workload, *, rate: float, seconds: float) -> Ar
 
 
 def closed_loop(url: str, workload: Workload, *, connections: int, seconds: float) -> Arrivals:
-    """One run of the client as a closed loop, in a process of its own.
+    """Runs the client as a closed loop, in a separate process.
 
     Raises:
         LoadError: it failed.
@@ -116,11 +97,6 @@ def closed_loop(url: str, workload: Workload, *, connections: int, seconds: floa
 
 
 def _client(url: str, workload: Workload, pace: Sequence[str], seconds: float) -> Arrivals:
-    """The client's run in a process of its own, with these arguments.
-
-    Raises:
-        LoadError: it failed.
-    """
     with tempfile.NamedTemporaryFile(suffix=".body") as body:
         body.write(workload.body)
         body.flush()
@@ -133,50 +109,41 @@ def _client(url: str, workload: Workload, pace: Sequence[str], seconds: float) -
             command += ["--header", f"{name}: {value}"]
         ended = finished("the open-loop client", command, seconds + _GRACE_SECONDS)
     if ended.returncode:
-        msg = f"the open-loop client failed: {ended.stderr.strip()[-500:]}"
-        raise LoadError(msg)
+        raise LoadError(f"the open-loop client failed: {ended.stderr.strip()[-500:]}")
     return TypeAdapter(Arrivals).validate_json(ended.stdout)
 
 
-def _round(server: Server, workload: Workload, seconds: float) -> list[_Seen]:
-    capacity = _capacity(server, workload, seconds)
-    return [_level(server, workload, capacity, part, seconds) for part in PARTS]
-
-
-def _capacity(server: Server, workload: Workload, seconds: float) -> _Capacity:
+def _round(server: Server, workload: Workload, seconds: float) -> list[_Level]:
+    name = server.system.name
     service_time = load(server, workload, 1, 1).p50
     by_wrk = load(server, workload, CAPACITY_CONNECTIONS, seconds).requests_per_second
     own = closed_loop(server.url, workload, connections=CAPACITY_CONNECTIONS, seconds=seconds)
-    if not own.answers_per_second or not service_time:
-        msg = f"{server.system.name} answered nothing over {CAPACITY_CONNECTIONS} connections"
-        raise LoadError(msg)
-    return _Capacity(service_time, own.answers_per_second, by_wrk)
+    capacity = own.answers_per_second
+    if not capacity or not service_time:
+        raise LoadError(f"{name} sent no response over {CAPACITY_CONNECTIONS} connections")
+    levels = []
+    for part in PARTS:
+        rate = capacity * part
+        seen = arrivals(server.url, workload, rate=rate, seconds=seconds)
+        if seen.p50 is None or seen.p99 is None:
+            raise LoadError(f"{name} sent no response with status 200 at {rate:.0f} requests/s")
+        levels.append(_Level(rate, service_time, capacity, by_wrk, seen.p50, seen.p99, seen))
+    return levels
 
 
-def _level(
-    server: Server, workload: Workload, capacity: _Capacity, part: float, seconds: float
-) -> _Seen:
-    rate = capacity.own * part
-    seen = arrivals(server.url, workload, rate=rate, seconds=seconds)
-    if seen.p50 is None or seen.p99 is None:
-        msg = f"{server.system.name} answered none of {rate:.0f} requests/s with 200"
-        raise LoadError(msg)
-    return _Seen(rate, capacity, seen.p50, seen.p99, seen)
-
-
-def _summary(system: str, workload: str, part: float, seen: Sequence[_Seen]) -> OpenLoop:
+def _summary(system: str, workload: str, part: float, seen: Sequence[_Level]) -> OpenLoop:
     return OpenLoop(
         system=system,
         workload=workload,
         part=part,
-        rate=spread([one.rate for one in seen]),
-        p50=spread([one.p50 for one in seen]),
-        p99=spread([one.p99 for one in seen]),
-        service_time=spread([one.capacity.service_time for one in seen]),
-        p99_over_service_time=spread([one.p99 / one.capacity.service_time for one in seen]),
+        rate=Statistics.of([one.rate for one in seen]),
+        p50=Statistics.of([one.p50 for one in seen]),
+        p99=Statistics.of([one.p99 for one in seen]),
+        service_time=Statistics.of([one.service_time for one in seen]),
+        p99_over_service_time=Statistics.of([one.p99 / one.service_time for one in seen]),
         requests=sum(one.arrivals.requests for one in seen),
         errors=sum(one.arrivals.errors for one in seen),
-        client_cpu=spread([one.arrivals.client_cpu for one in seen]),
-        capacity=spread([one.capacity.own for one in seen]),
-        wrk_capacity=spread([one.capacity.wrk for one in seen]),
+        client_cpu=Statistics.of([one.arrivals.client_cpu for one in seen]),
+        capacity=Statistics.of([one.capacity for one in seen]),
+        wrk_capacity=Statistics.of([one.wrk_capacity for one in seen]),
     )

@@ -1,17 +1,14 @@
-"""`python -m benchmarks.load.reload`: does a request fail, or memory grow, while a model is
-reloaded?
+"""`python -m benchmarks.load.reload`: whether requests fail or memory grows while a model reloads.
 
-An open-loop client asks 200 times a second. Meanwhile the bundle in the repository is replaced
-again and again, in turn by renaming a copy into its place and by writing its files anew where they
-are, and each time it is waited for until every answer comes from what was put there. Where the
-service loads on demand over HTTP, every second time it is asked to. The same load without reloads
-is measured before.
+An open-loop client sends 200 requests a second. Meanwhile the bundle in the repository is replaced
+repeatedly, in turn by renaming a copy into its place and by rewriting its files in place. Each
+replacement ends when every response comes from the new bundle. Every second reload is requested
+over HTTP if the service allows that. The same load without reloads is measured first.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
 import shutil
 import sys
 import tempfile
@@ -35,40 +32,41 @@ from model.bundle.bundle import MANIFEST, Bundle, BundleError, open_bundle
 
 _MB = 1e6
 _IN_A_ROW = 12
-"""So many connections in a row must be told of the new bundle, whichever workers they come to."""
-_PATIENCE_SECONDS = 60.0
+"""So many connections in a row must see the new bundle, which then serves in all workers."""
+_TIMEOUT_SECONDS = 60.0
 _SETTLE_SECONDS = 2.0
 _WARM_RELOADS = 5
-_TOLD_EVERY = 10
+_REPORT_EVERY = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """A load with reloads, and the same load without."""
+    """A load with reloads, and the same load without them."""
 
     reloads: int
     asked: int
-    """Of them, those that were asked for over HTTP; the others were found by watching."""
+    """Reloads that were requested over HTTP; the service found the others by watching."""
     seconds: float
-    """That a reload took, from the new bundle's being there to its answering everywhere; mean."""
+    """The mean time from when a new bundle is written to when it serves everywhere."""
     rate: float
     quiet: Arrivals
     busy: Arrivals
     pss_before: int
-    """Bytes, after a few reloads: allocators have their arenas by then."""
+    """Bytes after a few reloads, when allocators have created their arenas."""
     pss_after: int
 
     @property
     def failed(self) -> int:
+        """Failed requests of both loads."""
         return self.quiet.errors + self.busy.errors
 
 
 class Repository:
-    """A folder with one bundle that can be replaced by its like.
+    """A folder with one bundle that can be replaced by a copy.
 
     Args:
         root: an empty folder.
-        bundle: what is served; its copies differ in the manifest's `card`.
+        bundle: the bundle to serve; its copies differ in the manifest's `card`.
     """
 
     def __init__(self, root: Path, bundle: Bundle) -> None:
@@ -79,7 +77,7 @@ class Repository:
         self.bundle = open_bundle(self._folder)
 
     def rename_into_place(self, card: str) -> None:
-        """A copy beside it takes its place at once."""
+        """Renames a copy of the bundle into its place."""
         new, old = self._root / ".new", self._root / ".old"
         shutil.copytree(self._folder, new)
         self._write_manifest(new, card)
@@ -88,7 +86,7 @@ class Repository:
         shutil.rmtree(old)
 
     def write_in_place(self, card: str) -> None:
-        """Each file is written anew where it is, and the manifest comes last."""
+        """Rewrites each file in place, the manifest last."""
         for name in self._files:
             path = self._folder / name
             content = path.read_bytes()
@@ -102,7 +100,7 @@ class Repository:
 
 
 def measure(bundle: Bundle, *, reloads: int, rate: float, seconds: float) -> Reloaded:
-    """The quiet load, then the same with reloads spread over it.
+    """Measures the load without reloads, then the same load with reloads spread over it.
 
     Raises:
         LoadError, ServerError: a part failed.
@@ -137,15 +135,15 @@ def _reload_all(
     seconds: float,
     progress: Callable[[str], None],
 ) -> list[tuple[bool, float]]:
-    """Reloads at equal distances; for each whether it was asked for, and the seconds it took."""
+    """Reloads at equal intervals; for each, whether it was requested, and the seconds it took."""
     started, seen = time.perf_counter(), []
     for number in range(reloads):
         time.sleep(max(0.0, started + number * seconds / reloads - time.perf_counter()))
         seen.append(_reload(server, repository, f"reload {number}", number))
-        if number % _TOLD_EVERY == _TOLD_EVERY - 1:
+        if number % _REPORT_EVERY == _REPORT_EVERY - 1:
             progress(f"{number + 1} reloads, PSS {memory(server.pid).pss / _MB:.1f} MB")
         if busy.done():
-            progress(f"the load ended after {number + 1} reloads; give it more --seconds")
+            progress(f"the load ended after {number + 1} reloads; use more --seconds")
     return seen
 
 
@@ -157,48 +155,36 @@ def _reload(server: Server, repository: Repository, card: str, number: int) -> t
     row = 0
     while row < _IN_A_ROW:
         row = row + 1 if _card(server, repository.name) == card else 0
-        if time.perf_counter() - started > _PATIENCE_SECONDS:
-            msg = f"{card} did not serve within {_PATIENCE_SECONDS:g} s"
-            raise ServerError(msg)
+        if time.perf_counter() - started > _TIMEOUT_SECONDS:
+            raise ServerError(f"{card} did not serve within {_TIMEOUT_SECONDS:g} s")
         time.sleep(0.01)
     return asked, time.perf_counter() - started
 
 
 def _load(server: Server, name: str) -> bool:
-    """Whether the service loads on demand; it has loaded then.
+    """Requests the load; returns False if the service does not load on demand.
 
     Raises:
-        ServerError: it refused.
+        ServerError: the service refused.
     """
-    status, content = _ask(server, "POST", f"/v2/repository/models/{name}/load")
+    status, content = server.request("POST", f"/v2/repository/models/{name}/load")
     if status not in (200, 404):
-        msg = f"the load was answered with {status}: {content[:200]!r}"
-        raise ServerError(msg)
+        raise ServerError(f"the load failed with status {status}: {content[:200]!r}")
     return status == 200
 
 
 def _card(server: Server, name: str) -> object:
-    return orjson.loads(_ask(server, "GET", f"/models/{name}")[1])["manifest"]["card"]
-
-
-def _ask(server: Server, method: str, path: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=_PATIENCE_SECONDS)
-    try:
-        connection.request(method, path)
-        response = connection.getresponse()
-        return response.status, response.read()
-    finally:
-        connection.close()
+    return orjson.loads(server.request("GET", f"/models/{name}")[1])["manifest"]["card"]
 
 
 def summary(one: Reloaded) -> str:
-    """The whole run in a paragraph."""
+    """Describes the run in a paragraph."""
     quiet, busy = one.quiet, one.busy
     return (
         f"{busy.requests} requests at {one.rate:g}/s over {busy.seconds:.0f} s with "
-        f"{one.reloads} reloads ({one.asked} on demand, the others found by watching; "
-        f"{one.seconds * 1e3:.0f} ms each until all workers had it): {busy.errors} failed; p50 "
-        f"{_ms(busy.p50)}, p99 {_ms(busy.p99)}, longest {_ms(busy.longest)} ms. The same load "
+        f"{one.reloads} reloads ({one.asked} on demand, the others by watching; "
+        f"{one.seconds * 1e3:.0f} ms each until it served in all workers): {busy.errors} failed; "
+        f"p50 {_ms(busy.p50)}, p99 {_ms(busy.p99)}, longest {_ms(busy.longest)} ms. The same load "
         f"without reloads: {quiet.errors} failed; p50 {_ms(quiet.p50)}, p99 {_ms(quiet.p99)}, "
         f"longest {_ms(quiet.longest)} ms. PSS {one.pss_before / _MB:.1f} MB before the reloads, "
         f"{one.pss_after / _MB:.1f} MB after."
@@ -210,11 +196,13 @@ def _ms(value: float | None) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the figures; 1 when a request failed."""
+    """Prints the result; returns 1 if a request failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load.reload", description=__doc__)
     parser.add_argument("--reloads", type=int, default=50)
     parser.add_argument("--rate", type=float, default=200, help="requests a second")
-    parser.add_argument("--seconds", type=float, default=60, help="of each of the two loads")
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="seconds of each of the two loads"
+    )
     parser.add_argument("--bundle", default="small", help="heavy, small, or a bundle's folder")
     options = parser.parse_args(arguments)
     try:

@@ -1,10 +1,9 @@
-"""`python -m benchmarks.load.soak --minutes 10`: does the service fail, or grow, under lasting
-load?
+"""`python -m benchmarks.load.soak --minutes 10`: whether the service fails or grows under lasting
+load.
 
-Many clients ask for everything at once. Of three slices of ten seconds one has nobody else, one has
-clients who misbehave (`benchmarks.load.misbehaving`) beside them, and one 256 more connections that
-flood it. All connections are opened anew in each slice and broken off at its end, in the middle of
-requests.
+Many clients send every kind of request at once, in slices of ten seconds. In turn a slice has these
+clients alone, misbehaving clients beside them (`benchmarks.load.misbehaving`), or a flood over 256
+more connections. Every slice opens new connections, and closes them in the middle of requests.
 """
 
 from __future__ import annotations
@@ -24,8 +23,7 @@ import orjson
 
 from benchmarks import plans
 from benchmarks.exported import find_bundle
-from benchmarks.load import misbehaving as rude
-from benchmarks.load import workloads, wrk
+from benchmarks.load import misbehaving, workloads, wrk
 from benchmarks.load.misbehaving import Kind, Seen
 from benchmarks.load.workloads import Workload
 from benchmarks.load.wrk import LoadError
@@ -39,10 +37,10 @@ from model.pixels import Images
 
 FLOOD = 256
 GROWTH_LIMIT = 0.05
-"""Of the resident memory; below it, growth is what allocators do."""
+"""A part of the resident memory; allocators cause smaller growth."""
 
 _SLICE_SECONDS = 10
-_TURNS, _RUDE_TURN, _FLOOD_TURN = 3, 1, 2
+_TURNS, _MISBEHAVING_TURN, _FLOOD_TURN = 3, 1, 2
 _FEW = 4
 _MB = 1e6
 _RESULTS = Path(__file__).parents[1] / "results"
@@ -50,13 +48,15 @@ _RESULTS = Path(__file__).parents[1] / "results"
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Ten seconds of it, or up to a minute more until those who misbehave have finished what they
-    had begun, and the server's state right after."""
+    """Ten seconds of load, and the server's state right after.
+
+    It takes up to a minute more until the misbehaving clients have completed their requests.
+    """
 
     flood: bool
     requests: int
     errors: int
-    """Of those who behave: whatever the others do, none of their requests may fail."""
+    """Failed requests of the ordinary clients; none may fail."""
     slowest_p99: float
     """Milliseconds, the largest among the workloads."""
     cpu: float
@@ -65,14 +65,14 @@ class Slice:
     rss: int
     descriptors: int
     """Open files and sockets of all its processes."""
-    rude: int = 0
-    """Requests of those who misbehave."""
+    misbehaving: int = 0
+    """Requests of misbehaving clients."""
     failures: int = 0
-    """What of them was answered by a failure of the service's own."""
+    """Those of them that met a failure of the service itself."""
     late: int = 0
-    """What of them was answered by 504, at the end of the service's deadline."""
+    """Those of them that met the service's deadline (504)."""
     seconds: float = _SLICE_SECONDS
-    """How long it lasted; results from when it was not kept say ten."""
+    """How long it lasted; ten in older results, which did not record it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +91,14 @@ class Soak:
 
     @property
     def requests(self) -> int:
-        """Requests that were answered."""
+        """Requests with a response."""
         return sum(one.requests for one in self.slices)
 
     @property
     def growth(self) -> float:
-        """Bytes of PSS that the last quarter's median lies above the second quarter's.
+        """The median PSS of the last quarter minus that of the second quarter, in bytes.
 
-        The first quarter is left out: buffers and caches still fill.
+        The first quarter does not count, because buffers and caches still fill.
         """
         quarter = max(1, len(self.slices) // 4)
         after_start = self.slices[quarter : 2 * quarter] or self.slices
@@ -108,12 +108,12 @@ class Soak:
 
     @property
     def grows(self) -> bool:
-        """Whether that is more than a twentieth of it."""
+        """Whether the growth exceeds a twentieth of the PSS."""
         return self.growth > GROWTH_LIMIT * statistics.median(one.pss for one in self.slices)
 
 
 def clients(image: Images) -> dict[Workload, int]:
-    """How many connections ask for what, all at once."""
+    """The workloads of the ordinary clients, with their numbers of connections."""
     every = plans.every_workload(image)
     return {
         every["/sample n=1"]: 16,
@@ -133,21 +133,21 @@ def run_slice(
     flood: bool = False,
     kinds: Sequence[Kind] = (),
 ) -> Slice:
-    """Every client for so many whole seconds, at once.
+    """Runs all clients at once for whole `seconds`.
 
     Raises:
         LoadError: the load generator failed.
     """
     loads = list(asked.items()) + ([(workloads.sample(), FLOOD)] if flood else [])
     before, started = cpu_seconds(server.pid), time.perf_counter()
-    with ThreadPoolExecutor(len(loads) + 1) as pool:
+    with ThreadPoolExecutor(len(loads)) as pool:
         # A slice may end before a large request does.
         waiting = [
             pool.submit(wrk.run, server.url, one, connections=number, seconds=seconds, least=0)
             for one, number in loads
         ]
-        misbehaving = pool.submit(rude.misbehave, server.url, kinds, seconds) if kinds else None
-    seen, met = [one.result() for one in waiting], misbehaving.result() if misbehaving else Seen()
+        met = misbehaving.misbehave(server.url, kinds, seconds) if kinds else Seen()
+    seen = [one.result() for one in waiting]
     elapsed, resident = time.perf_counter() - started, memory(server.pid)
     return Slice(
         flood=flood,
@@ -158,7 +158,7 @@ def run_slice(
         pss=resident.pss,
         rss=resident.rss,
         descriptors=sum(_descriptors(pid) for pid in tree(server.pid)),
-        rude=met.requests,
+        misbehaving=met.requests,
         failures=met.failures,
         late=met.late,
         seconds=elapsed,
@@ -166,11 +166,11 @@ def run_slice(
 
 
 def line(number: int, one: Slice) -> str:
-    """One slice in words."""
+    """Describes a slice in one line."""
     beside = f" + {FLOOD} connections" if one.flood else ""
-    if one.rude:
-        beside = f" + {one.rude} rude requests, {one.failures} of them failures"
-        beside += f", {one.late} late"
+    if one.misbehaving:
+        beside = f" + {one.misbehaving} requests of misbehaving clients, {one.failures} of them "
+        beside += f"failures, {one.late} late"
     return (
         f"slice {number}: {one.requests} requests, {one.errors} errors, p99 up to "
         f"{one.slowest_p99:.0f} ms, {one.cpu:.2f} cores, PSS {one.pss / _MB:.1f} MB, "
@@ -179,16 +179,17 @@ def line(number: int, one: Slice) -> str:
 
 
 def summary(soaked: Soak) -> str:
-    """The whole run in a paragraph."""
+    """Describes the run in a paragraph."""
     minutes = sum(one.seconds for one in soaked.slices) / 60
     floods = sum(one.flood for one in soaked.slices)
+    misbehaving = sum(one.misbehaving for one in soaked.slices)
     pss = [one.pss / _MB for one in soaked.slices]
     few = soaked.slices[:: max(1, len(soaked.slices) // _FEW)]
     over_time = ", ".join(f"{one.pss / _MB:.0f}" for one in few)
     return (
         f"{minutes:.0f} minutes with the {soaked.bundle} model ({soaked.settings}): "
         f"{soaked.requests} requests, {soaked.errors} errors, {floods} floods of {FLOOD} "
-        f"connections, {sum(one.rude for one in soaked.slices)} requests of clients who misbehave. "
+        f"connections, {misbehaving} requests of misbehaving clients. "
         f"PSS went from {pss[0]:.1f} to {pss[-1]:.1f} MB (at equal distances "
         f"{over_time}, at most {max(pss):.1f}); the last quarter's median lies "
         f"{soaked.growth / _MB:+.1f} MB from the second quarter's. Descriptors between slices: "
@@ -198,15 +199,15 @@ def summary(soaked: Soak) -> str:
 
 
 def dumps(soaked: Soak) -> bytes:
-    """As JSON."""
+    """The run as JSON."""
     return orjson.dumps(asdict(soaked), option=orjson.OPT_INDENT_2) + b"\n"
 
 
 def read(path: Path) -> Soak:
-    """What `dumps` gave.
+    """Reads a file with the bytes of `dumps`.
 
     Raises:
-        ResultError: it is no such file.
+        ResultError: the file is not a result of this version.
     """
     return parse(path, Soak, "python -m benchmarks.load.soak")
 
@@ -215,15 +216,15 @@ def _descriptors(pid: int) -> int:
     try:
         return len(os.listdir(f"/proc/{pid}/fd"))
     except (FileNotFoundError, PermissionError):
-        return 0  # it has just ended
+        return 0  # the process has just ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints a line for each slice; 1 when requests failed or memory grew."""
+    """Prints a line for each slice; returns 1 if requests failed or memory grew."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--bundle", default="heavy", help="heavy, small, or a bundle's folder")
-    parser.add_argument("--workers", type=int, help="of the service (its default)")
+    parser.add_argument("--workers", type=int, help="workers of the service (its default)")
     parser.add_argument("--results", type=Path, default=_RESULTS, help="folder for the JSON")
     options = parser.parse_args(arguments)
     progress = progress_on_stderr()
@@ -232,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wrk.require_wrk()
         name, bundle = find_bundle(options.bundle)
         image = workloads.golden_image(bundle)
-        asked, kinds = clients(image), rude.kinds(image)
+        asked, kinds = clients(image), misbehaving.kinds(image)
         system = vaeserve(bundle, workers=options.workers)
         machine = describe()
         with running(system) as server:
@@ -243,7 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     asked,
                     seconds=_SLICE_SECONDS,
                     flood=turn == _FLOOD_TURN,
-                    kinds=kinds if turn == _RUDE_TURN else (),
+                    kinds=kinds if turn == _MISBEHAVING_TURN else (),
                 )
                 slices.append(one)
                 progress(line(number + 1, one))

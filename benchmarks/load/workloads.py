@@ -1,4 +1,4 @@
-"""What is asked of every server, as this service takes it; `System.adapt` translates."""
+"""The requests to every server, in this service's form; `System.adapt` translates them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ JSON = "application/json"
 
 Verb = Literal["sample", "encode", "reconstruct"]
 
-_BOUNDARY = "picture-4f1c2e"
+_BOUNDARY = "image-4f1c2e"
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One HTTP request, sent again and again."""
+    """One HTTP request, which is sent repeatedly."""
 
     name: str
     path: str
@@ -34,9 +34,9 @@ class Workload:
     method: str = "POST"
     verb: Verb = "sample"
     n: int = 1
-    """Images in an answer, or uploaded."""
+    """Images in a response or an upload."""
     image: bytes = b""
-    """The PNG file that is uploaded, whatever it is wrapped in."""
+    """The uploaded PNG file, without its form."""
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -44,9 +44,9 @@ class Workload:
 
 
 def sample(seed: int | None = None, *, n: int = 1) -> Workload:
-    """n images from the prior; without a seed each answer is another one.
+    """n images from the prior; without a seed every response differs.
 
-    One comes as PNG, several as uint8 [n, h, w, c] in an `.npy` file.
+    One image is sent as PNG, several as uint8 [n, h, w, c] in an `.npy` file.
     """
     body = b'{"n":%d}' % n if seed is None else b'{"n":%d,"seed":%d}' % (n, seed)
     accept = PNG if n == 1 else NPY
@@ -60,9 +60,9 @@ def reconstruct(image: Images) -> Workload:
 
 
 def reconstruct_multipart(image: Images, *, images: int = 1) -> Workload:
-    """The same in parts `images` of a form, as `curl -F` and browsers send it.
+    """The same image in parts `images` of a form, as `curl -F` and browsers send it.
 
-    One reconstruction comes as PNG, several in an `.npy` file.
+    One reconstruction is sent as PNG, several as an `.npy` file.
     """
     file = to_png(image)
     part = (
@@ -83,7 +83,7 @@ def reconstruct_multipart(image: Images, *, images: int = 1) -> Workload:
 
 
 def encode(image: Images) -> Workload:
-    """One image as a raw PNG body; its posterior's mean and log-variance come as JSON."""
+    """One image as a raw PNG body; the response is its posterior's mean and logvar as JSON."""
     file = to_png(image)
     return Workload("/encode", "/encode", PNG, file, JSON, verb="encode", image=file)
 

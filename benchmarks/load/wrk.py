@@ -1,4 +1,4 @@
-"""The load generator `wrk`, in a process of its own: closed loop, one request a connection."""
+"""The load generator `wrk` in a separate process: a closed loop with one request a connection."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _ERRORS = ("connect", "read", "write", "status", "timeout")
 
 
 class LoadError(Exception):
-    """`wrk` is missing, failed, or said something unknown."""
+    """A load generator is missing, failed, or printed unexpected output."""
 
 
 class NoAnswerError(LoadError):
-    """There were fewer answers in that time than there should have been."""
+    """The server sent fewer responses than expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one run of `wrk` saw; latencies in milliseconds."""
+    """The result of one run of `wrk`; latencies in milliseconds."""
 
     requests: int
     seconds: float
@@ -42,15 +42,14 @@ class Load:
 
 
 def require_wrk() -> str:
-    """The program's path.
+    """Returns the path of `wrk`.
 
     Raises:
-        LoadError: it is not installed.
+        LoadError: `wrk` is not installed.
     """
     path = shutil.which("wrk")
     if path is None:
-        msg = "wrk is not installed; on Debian and Ubuntu: apt-get install wrk"
-        raise LoadError(msg)
+        raise LoadError("wrk is not installed; on Debian and Ubuntu: apt-get install wrk")
     return path
 
 
@@ -58,8 +57,8 @@ def run(url: str, workload: Workload, *, connections: int, seconds: float, least
     """Sends the workload over `connections` connections for whole `seconds`, at least 1.
 
     Raises:
-        LoadError: `wrk` is missing, failed, does not end, or said something unknown.
-        NoAnswerError: it saw fewer than `least` answers.
+        LoadError: `wrk` is missing, failed, did not end, or printed unexpected output.
+        NoAnswerError: the server sent fewer than `least` responses.
     """
     with tempfile.NamedTemporaryFile(suffix=".body") as body:
         body.write(workload.body)
@@ -72,17 +71,15 @@ def run(url: str, workload: Workload, *, connections: int, seconds: float, least
         ]
         ended = finished("wrk", command, seconds + _GRACE_SECONDS)
     if ended.returncode:
-        msg = f"wrk failed: {ended.stderr.strip() or ended.stdout.strip()}"
-        raise LoadError(msg)
+        raise LoadError(f"wrk failed: {ended.stderr.strip() or ended.stdout.strip()}")
     load = parse(ended.stdout)
     if load.requests < least:
-        msg = f"{url}{workload.path}: {load.requests} answers in {seconds:g} s"
-        raise NoAnswerError(msg)
+        raise NoAnswerError(f"{url}{workload.path}: {load.requests} responses in {seconds:g} s")
     return load
 
 
 def finished(what: str, command: Sequence[str], limit: float) -> subprocess.CompletedProcess[str]:
-    """A load generator's process with all that it printed, once it has ended.
+    """Runs a load generator and returns its exit status and output.
 
     Raises:
         LoadError: `what` had not ended after `limit` seconds, and was killed.
@@ -90,20 +87,18 @@ def finished(what: str, command: Sequence[str], limit: float) -> subprocess.Comp
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
     except subprocess.TimeoutExpired as error:
-        msg = f"{what} had not ended after {limit:g} s"
-        raise LoadError(msg) from error
+        raise LoadError(f"{what} had not ended after {limit:g} s") from error
 
 
 def parse(output: str) -> Load:
     """Reads the line that `wrk.lua` writes.
 
     Raises:
-        LoadError: there is no such line.
+        LoadError: the line is missing.
     """
     match = _FIGURES.search(output)
     if match is None:
-        msg = f"wrk printed no line of figures: {output.strip()[-200:]!r}"
-        raise LoadError(msg)
+        raise LoadError(f"wrk did not print the line of figures: {output.strip()[-200:]!r}")
     figures = {
         name: float(value) for name, _, value in (pair.partition("=") for pair in match[1].split())
     }

@@ -11,7 +11,7 @@ from benchmarks.load import wrk
 from benchmarks.load.workloads import Workload
 from benchmarks.measure.engine_alone import Engine
 from benchmarks.measure.processes import cpu_seconds
-from benchmarks.measure.statistics import Spread, paired_differences, paired_ratios, spread
+from benchmarks.measure.statistics import Statistics, paired_differences, paired_ratios
 from benchmarks.servers.ours import Server
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ _ENGINE_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A workload over so many connections, every contestant measured `rounds` times."""
+    """A workload at a number of connections; each contestant is measured `rounds` times."""
 
     workload: Workload
     connections: int
@@ -39,20 +39,20 @@ class Run:
     cpu: float
     """Microseconds of user and system time of the contestant's processes, for each request."""
     p50: float | None = None
-    """Milliseconds, as is `p99`; None where nobody waits for an answer."""
+    """Milliseconds, as is `p99`; None for the engine alone, which has no clients."""
     p99: float | None = None
     errors: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """Something to measure: a running server, or the network without one."""
+    """What is measured: a running server, or the network without one."""
 
     name: str
     run: Callable[[Workload, int, float], Run | None]
-    """(workload, connections, seconds) → what was seen; None where it can't be asked that."""
+    """(workload, connections, seconds) → the run; None if the contestant lacks the workload."""
     runs_network: bool = True
-    """Whether the network's own cost is a part of its cost, so that there is something beyond."""
+    """Whether the network's own cost is a part of its cost, which can be subtracted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +62,28 @@ class Cell:
     system: str
     workload: str
     images: int
-    """Images in each request or answer."""
+    """Images in each request or response."""
     connections: int
     requests: int
-    requests_per_second: Spread
-    cpu: Spread
-    beyond_engine: Spread | None
-    """CPU of each request less what the engine alone takes for it, round by round."""
-    p50: Spread | None
-    p99: Spread | None
-    p99_over_p50: Spread | None
+    requests_per_second: Statistics
+    cpu: Statistics
+    beyond_engine: Statistics | None
+    """CPU of a request minus that of the engine alone, round by round."""
+    p50: Statistics | None
+    p99: Statistics | None
+    p99_over_p50: Statistics | None
     errors: int
-    ours_over: Spread | None
+    ours_over: Statistics | None
     """The first contestant's requests/s over this one's, round by round; None for the first."""
-    our_p50_over: Spread | None
-    """The same of p50."""
+    our_p50_over: Statistics | None
+    """The same ratio of p50."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A load that could not be measured: a contestant gave no answer, or too few, in time.
+    """A load that could not be measured: a contestant sent no response, or too few, in time.
 
-    Where it is the first one, nobody is measured under this load.
+    If it is the first contestant, no contestant is measured under this load.
     """
 
     system: str
@@ -95,7 +95,7 @@ class Unanswered:
 def server_contestant(server: Server, *, runs_network: bool = True) -> Contestant:
     """A running server, under the load generator.
 
-    Its `run` raises NoAnswerError where it is too slow for a load, LoadError once it is gone.
+    Its `run` raises NoAnswerError if the server is too slow, and LoadError if it has ended.
     """
 
     def run(workload: Workload, connections: int, seconds: float) -> Run | None:
@@ -106,7 +106,7 @@ def server_contestant(server: Server, *, runs_network: bool = True) -> Contestan
 
 
 def engine_contestant(engine: Engine, best_batch: int) -> Contestant:
-    """The network's own share: row by row for single images, else at its best batch size."""
+    """The network alone: row by row for single images, else at its best batch size."""
 
     def run(workload: Workload, connections: int, seconds: float) -> Run:
         batch = 1 if workload.n == 1 else best_batch
@@ -126,12 +126,13 @@ def compare(
     keep: Callable[[Sequence[Cell]], None] = lambda cells: None,
     lose: Callable[[Unanswered], None] = lambda unanswered: None,
 ) -> list[Cell]:
-    """Measures the contestants in turn, A B C, C B A, A B C …; the first is compared with each.
+    """Measures the contestants in turn, A B C, C B A, A B C …; compares the first with each.
 
-    No one always goes first, since what a load leaves behind weighs on the next one. Before the
-    first load of each workload everybody gets `warm_up` seconds of it. `keep` is given the cells of
-    each load when it has been measured, and `lose` before it each contestant who got no answer
-    through in one of the rounds. Thousands of images may take longer; that is no reason to stop.
+    The order alternates because a load leaves a machine in a state that affects the next one.
+    Before the first load of a workload each contestant gets `warm_up` seconds of it. After each
+    load `lose` is called with each contestant that sent no response in one of the rounds, then
+    `keep` with the cells. A missing response does not end the comparison, because thousands of
+    images may take longer than `seconds`.
 
     Raises:
         wrk.LoadError: the load generator is missing or failed.
@@ -148,7 +149,7 @@ def compare(
 
         measured, unanswered = _measured(contestants, one, seconds)
         for slow in unanswered:
-            progress(f"not measured: {slow.system} did not answer in {seconds:g} s")
+            progress(f"not measured: {slow.system} sent no response in {seconds:g} s")
             lose(slow)
         keep(measured)
         cells.extend(measured)
@@ -173,40 +174,34 @@ def _measured(
 
 
 def in_turn(items: Sequence[T], number: int, measure: Callable[[T], M]) -> list[M]:
-    """Measures in order, or backwards in rounds of odd number; the answers are in order."""
+    """Measures in order, or backwards if the round's number is odd; the results are in order."""
     order = range(len(items))
     found = {at: measure(items[at]) for at in (reversed(order) if number % 2 else order)}
     return [found[at] for at in order]
 
 
 def load(server: Server, workload: Workload, connections: int, seconds: float) -> Run:
-    """One run of the load generator against one server, which takes the workload as it is."""
+    """Runs the load generator once against a server, with the workload as it is."""
     before = cpu_seconds(server.pid)
     seen = wrk.run(server.url, workload, connections=connections, seconds=seconds)
     used = cpu_seconds(server.pid) - before
-    return Run(
-        requests=seen.requests,
-        requests_per_second=seen.requests_per_second,
-        cpu=used / seen.requests * 1e6,
-        p50=seen.p50,
-        p99=seen.p99,
-        errors=seen.errors,
-    )
+    cpu = used / seen.requests * 1e6
+    return Run(seen.requests, seen.requests_per_second, cpu, seen.p50, seen.p99, seen.errors)
 
 
 def _cells(
     contestants: Sequence[Contestant], one: Load, rounds: list[list[Run | None]]
 ) -> Iterator[Cell]:
-    taken = {
+    complete = {
         contestant.name: [run for run in runs if run is not None] if None not in runs else []
         for contestant, runs in zip(contestants, zip(*rounds, strict=True), strict=True)
     }
-    ours = taken[contestants[0].name]
+    ours = complete[contestants[0].name]
     if not ours:
         return
     for contestant in contestants:
-        if runs := taken[contestant.name]:
-            engine = taken.get(ENGINE) if contestant.runs_network else None
+        if runs := complete[contestant.name]:
+            engine = complete.get(ENGINE) if contestant.runs_network else None
             yield _cell(contestant.name, one, runs, engine, None if runs is ours else ours)
 
 
@@ -220,7 +215,6 @@ def _cell(
     p50, p99 = _known(run.p50 for run in runs), _known(run.p99 for run in runs)
     cpu = [run.cpu for run in runs]
     rates = [run.requests_per_second for run in runs]
-    our_rates = [run.requests_per_second for run in ours or ()]
     our_p50 = _known(run.p50 for run in ours or ())
     return Cell(
         system=name,
@@ -228,14 +222,14 @@ def _cell(
         images=one.workload.n,
         connections=one.connections,
         requests=sum(run.requests for run in runs),
-        requests_per_second=spread(rates),
-        cpu=spread(cpu),
+        requests_per_second=Statistics.of(rates),
+        cpu=Statistics.of(cpu),
         beyond_engine=paired_differences(cpu, [run.cpu for run in engine]) if engine else None,
-        p50=spread(p50) if p50 else None,
-        p99=spread(p99) if p99 else None,
+        p50=Statistics.of(p50) if p50 else None,
+        p99=Statistics.of(p99) if p99 else None,
         p99_over_p50=paired_ratios(p99, p50) if p50 else None,
         errors=sum(run.errors for run in runs),
-        ours_over=paired_ratios(our_rates, rates) if ours else None,
+        ours_over=paired_ratios([run.requests_per_second for run in ours], rates) if ours else None,
         our_p50_over=paired_ratios(our_p50, p50) if p50 and our_p50 else None,
     )
 

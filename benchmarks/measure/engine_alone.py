@@ -1,4 +1,4 @@
-"""A ceiling: the bundle's graphs in onnxruntime sessions as they are served, and nothing else."""
+"""An upper limit: the bundle's graphs in onnxruntime sessions, without a server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.load.workloads import Verb
-from benchmarks.measure.statistics import Spread, spread
+from benchmarks.measure.statistics import Statistics
 from model import noise
 from model.bundle.bundle import DECODER, ENCODER, Bundle
 from model.noise import Purpose
@@ -18,9 +18,9 @@ from model.runtime import Graph
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SET_UPS = ((1, 1), (1, 2), (2, 1))
-"""(sessions, threads of each); several sessions run at once, in threads of this process."""
+"""(sessions, threads of each); several sessions run concurrently, in threads of this process."""
 SIDE_BY_SIDE = (2, 1)
-"""The set-up that a server's own cost is measured against."""
+"""The set-up whose cost is subtracted from a server's."""
 
 Step = Callable[[], object]
 
@@ -33,8 +33,8 @@ class Ceiling:
     sessions: int
     threads: int
     batch: int
-    images_per_second: Spread
-    cpu: Spread
+    images_per_second: Statistics
+    cpu: Statistics
     """Microseconds of CPU time for each image."""
 
 
@@ -49,15 +49,14 @@ def ceilings(
             (sessions, threads): [Graph(content, threads=threads) for _ in range(sessions)]
             for sessions, threads in SET_UPS
         }
+        name = file.removesuffix(".onnx")
         for batch in batches:
-            found.extend(
-                _at_batch(file.removesuffix(".onnx"), graphs, rows[:batch], rounds, seconds)
-            )
+            found += _at_batch(name, graphs, rows[:batch], rounds, seconds)
     return found
 
 
 def best_batch(found: Sequence[Ceiling], graph: str) -> int:
-    """The batch size at which two sessions side by side make the most images."""
+    """The batch size at which two concurrent sessions compute the most images."""
     side_by_side = [
         one for one in found if one.graph == graph and (one.sessions, one.threads) == SIDE_BY_SIDE
     ]
@@ -65,10 +64,7 @@ def best_batch(found: Sequence[Ceiling], graph: str) -> int:
 
 
 class Engine:
-    """What the network itself costs a server: sessions of one thread, side by side.
-
-    Each has a graph of its own, as two servers without anything around them would.
-    """
+    """The network's own cost: concurrent sessions of one thread, each with its own graphs."""
 
     def __init__(self, bundle: Bundle) -> None:
         sessions, threads = SIDE_BY_SIDE
@@ -81,7 +77,7 @@ class Engine:
     def measure(self, verb: Verb, batch: int, seconds: float) -> tuple[float, float]:
         """Images/s of both sessions together, and CPU microseconds an image.
 
-        A batch above one is for `sample` alone.
+        Only `sample` supports a batch above one.
         """
         latents = self._latents[:batch]
         pairs = zip(self._encoders, self._decoders, strict=True)
@@ -125,17 +121,17 @@ def _at_batch(
             sessions=sessions,
             threads=threads,
             batch=len(rows),
-            images_per_second=spread([rate for rate, _ in measured]),
-            cpu=spread([cpu for _, cpu in measured]),
+            images_per_second=Statistics.of([rate for rate, _ in measured]),
+            cpu=Statistics.of([cpu for _, cpu in measured]),
         )
         for (sessions, threads), measured in zip(steps, zip(*runs, strict=True), strict=True)
     ]
 
 
 def run_for(steps: Sequence[Step], images: int, seconds: float) -> tuple[float, float]:
-    """Takes every step at once, again and again: images/s, and CPU microseconds an image.
+    """Repeats all steps concurrently; returns images/s, and CPU microseconds an image.
 
-    `images` is how many one step makes.
+    `images` is the number of images that one step computes.
     """
     counts = [0] * len(steps)
     cpu_before, started = time.process_time(), time.perf_counter()

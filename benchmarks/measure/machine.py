@@ -1,4 +1,4 @@
-"""Where and with what a result was measured."""
+"""The machine and the software of a measurement, and what else ran meanwhile."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PACKAGES = (
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Processor, cores that may be used, versions, commit, and the load before the first run."""
+    """Processor, usable cores, versions, commit, and the load before the first run."""
 
     processor: str
     cores: int
@@ -30,16 +30,22 @@ class Machine:
     commit: str
     date: str
     load_average: float
-    """Of the last minute: above zero, something else was running too."""
+    """Of the last minute: above zero if other processes were running."""
 
     @property
     def stamp(self) -> str:
-        """The date, in the way in which it stands in the names of files."""
+        """The date as file names contain it."""
         return self.date.replace(":", "").replace("+0000", "Z")
+
+    @property
+    def versions(self) -> str:
+        """The versions of Python and of the packages, in one line."""
+        packages = (f"{name} {number}" for name, number in self.packages.items())
+        return ", ".join((f"Python {self.python}", *packages))
 
 
 def describe() -> Machine:
-    """This machine, now."""
+    """Describes this machine now."""
     return Machine(
         processor=_processor(Path("/proc/cpuinfo")),
         cores=available_cores(),
@@ -53,23 +59,26 @@ def describe() -> Machine:
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """What else the machine did during a run, in percent of one core."""
+    """Other activity of the machine during a run, in percent of one core."""
 
     others: float
-    """CPU time of processes that are not of the run."""
+    """CPU time of processes that do not belong to the run."""
     stolen: float
-    """Time that the hypervisor gave to somebody else."""
+    """Time that the hypervisor gave to other machines."""
 
 
 class Watch:
-    """Measures the disturbance from its making on. Processes of the run count once they ended."""
+    """Measures the disturbance from its creation on.
+
+    Children of this process count as part of the run only after they have ended.
+    """
 
     def __init__(self, stat: Path = Path("/proc/stat")) -> None:
         self._stat = stat
         self._before = self._now()
 
     def disturbance(self) -> Disturbance:
-        """Since the watch was made."""
+        """The disturbance since the watch was created."""
         elapsed, busy, stolen, own = (
             now - before for now, before in zip(self._now(), self._before, strict=True)
         )

@@ -1,4 +1,4 @@
-"""A ceiling: reading and writing one PNG file, without a server."""
+"""An upper limit: reading and writing one PNG file, without a server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from app.codecs import images
 from benchmarks.load.workloads import from_png, to_png
-from benchmarks.measure.statistics import Spread, spread
+from benchmarks.measure.statistics import Statistics
 from model.bundle.bundle import Bundle
 from model.pixels import Images
 
@@ -26,14 +26,14 @@ class Coding:
     """One way to read or write an image."""
 
     name: str
-    cpu: Spread
+    cpu: Statistics
     """Microseconds of CPU time for each image."""
     bytes: int
     """The file's size."""
 
 
 def codings(bundle: Bundle, image: Images, *, rounds: int, seconds: float) -> list[Coding]:
-    """Ours beside Pillow's, taking turns, on one image uint8 [h, w, c] of the model's size."""
+    """Compares our codec with Pillow's on an image uint8 [h, w, c] of the model's size."""
     file = to_png(image)
     manifest = bundle.manifest
     ours = partial(
@@ -56,7 +56,7 @@ def codings(bundle: Bundle, image: Images, *, rounds: int, seconds: float) -> li
     steps: dict[str, Callable[[], object]] = {**encoders, **decoders}
     runs = [{name: _cpu(step, seconds) for name, step in steps.items()} for _ in range(rounds)]
     return [
-        Coding(name, spread([run[name] for run in runs]), sizes.get(name, len(file)))
+        Coding(name, Statistics.of([run[name] for run in runs]), sizes.get(name, len(file)))
         for name in steps
     ]
 

@@ -1,19 +1,35 @@
-"""Is every start as fast as the others?
+"""Repeated starts of one server: start time, memory, idle CPU, and whether all are equally fast.
 
-Connections may fall unevenly on processes or threads, and then a server is slow for as long as they
-live, though on another start it is not. So the same server is started many times, and asked each
-time over new connections.
+Connections may fall unevenly on processes or threads. The server is then slow as long as they
+live, though another start is not, so throughput is measured over new connections in each start.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.load.workloads import Workload
 from benchmarks.measure.comparison import load
-from benchmarks.servers.ours import System, running
+from benchmarks.measure.processes import cpu_seconds, memory
+from benchmarks.measure.statistics import Statistics
+from benchmarks.servers.ours import Server, System, running
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a server costs at rest, over several starts."""
+
+    system: str
+    seconds_to_ready: Statistics
+    seconds_to_first_answer: Statistics
+    idle_cpu: Statistics
+    """Percent of one core."""
+    pss: Statistics
+    """Bytes after the first response, without other servers of this bench."""
+    rss: Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,34 +44,50 @@ class Starts:
 
     @property
     def lowest_over_median(self) -> float:
-        """1 when all are alike; ½ when a start lost half."""
+        """1 if all starts are equally fast; 0.5 if one start is half as fast as the median."""
         return min(self.requests_per_second) / statistics.median(self.requests_per_second)
 
 
+def footprint(system: System, workload: Workload, *, starts: int, idle: float) -> Footprint:
+    """Starts the server `starts` times, sends one request, and watches it for `idle` seconds.
+
+    Raises:
+        ServerError: the server does not start, or its status is not 200.
+    """
+    members = zip(*(_at_rest(system, workload, idle) for _ in range(starts)), strict=True)
+    return Footprint(system.name, *(Statistics.of(values) for values in members))
+
+
+def _at_rest(system: System, workload: Workload, idle: float) -> tuple[float, ...]:
+    """The members of a footprint from one start."""
+    with running(system) as server:
+        started = time.perf_counter()
+        server.ask(workload)
+        first_answer = server.seconds_to_ready + time.perf_counter() - started
+        idle_cpu, resident = _idle_cpu(server, idle), memory(server.pid)
+        return server.seconds_to_ready, first_answer, idle_cpu, resident.pss, resident.rss
+
+
+def _idle_cpu(server: Server, seconds: float) -> float:
+    before, started = cpu_seconds(server.pid), time.perf_counter()
+    time.sleep(seconds)
+    return (cpu_seconds(server.pid) - before) / (time.perf_counter() - started) * 100
+
+
 def starts(
-    system: System,
-    workload: Workload,
-    connections: Sequence[int],
-    *,
-    count: int,
-    seconds: float,
-    progress: Callable[[str], None] = lambda text: None,
+    system: System, workload: Workload, connections: Sequence[int], *, count: int, seconds: float
 ) -> list[Starts]:
-    """Starts the system `count` times, each under all numbers of connections in turn.
+    """Starts the system `count` times and loads it with each number of connections in turn.
 
     Raises:
         LoadError: the load generator failed.
         ServerError: a start failed.
     """
-    adapted = system.adapt(workload)
-    if adapted is None:
-        return []
-    progress(f"{count} starts of {system.name}")
     rounds = []
     for _ in range(count):
         with running(system) as server:
-            load(server, adapted, max(connections), 1)  # the first second is slower than the next
-            rounds.append([load(server, adapted, number, seconds) for number in connections])
+            load(server, workload, max(connections), 1)  # the first second is slower than the rest
+            rounds.append([load(server, workload, number, seconds) for number in connections])
     return [
         Starts(
             system=system.name,

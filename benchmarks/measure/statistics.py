@@ -8,49 +8,50 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """The median of repeated measurements, the smallest and the largest of them."""
+class Statistics:
+    """The median, the lowest and the highest of repeated measurements, and their number."""
 
     median: float
     low: float
     high: float
     count: int
 
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Statistics:
+        """Summarises measurements.
 
-def spread(values: Sequence[float]) -> Spread:
-    """Summarises at least one measurement.
+        Raises:
+            ValueError: `values` is empty.
+        """
+        if not values:
+            raise ValueError("statistics need at least one measurement")
+        return cls(statistics.median(values), min(values), max(values), len(values))
+
+    def scaled(self, factor: float) -> Statistics:
+        """The same measurements in another unit; `factor` is positive."""
+        return Statistics(self.median * factor, self.low * factor, self.high * factor, self.count)
+
+
+def paired_ratios(values: Sequence[float], baseline: Sequence[float]) -> Statistics:
+    """Summarises values[i] / baseline[i].
+
+    The two measurements of a pair follow each other, so a disturbance of the machine affects both
+    and cancels in their ratio. It would not cancel in a ratio of two medians.
 
     Raises:
-        ValueError: there is none.
-    """
-    if not values:
-        msg = "a spread needs at least one measurement"
-        raise ValueError(msg)
-    return Spread(statistics.median(values), min(values), max(values), len(values))
-
-
-def paired_ratios(values: Sequence[float], baseline: Sequence[float]) -> Spread:
-    """values[i] / baseline[i], summarised.
-
-    Both of a pair are measured one right after the other, so that what else the machine does
-    weighs on both alike; a ratio of the two medians would lose that.
-
-    Raises:
-        ValueError: the lengths differ, there is no pair, or a baseline is not positive.
+        ValueError: the lengths differ, both are empty, or a baseline is not positive.
     """
     if len(values) != len(baseline):
-        msg = f"pairs need equal lengths, got {len(values)} and {len(baseline)}"
-        raise ValueError(msg)
+        raise ValueError(f"pairs need equal lengths, got {len(values)} and {len(baseline)}")
     if any(below <= 0 for below in baseline):
-        msg = f"every baseline must be positive, got {min(baseline)}"
-        raise ValueError(msg)
-    return spread([value / below for value, below in zip(values, baseline, strict=True)])
+        raise ValueError(f"every baseline must be positive, got {min(baseline)}")
+    return Statistics.of([value / below for value, below in zip(values, baseline, strict=True)])
 
 
-def paired_differences(values: Sequence[float], baseline: Sequence[float]) -> Spread:
-    """values[i] − baseline[i], summarised; as `paired_ratios` and for its reason.
+def paired_differences(values: Sequence[float], baseline: Sequence[float]) -> Statistics:
+    """Summarises values[i] − baseline[i], in pairs for the reason that `paired_ratios` gives.
 
     Raises:
-        ValueError: the lengths differ, or there is no pair.
+        ValueError: the lengths differ, or both are empty.
     """
-    return spread([value - below for value, below in zip(values, baseline, strict=True)])
+    return Statistics.of([value - below for value, below in zip(values, baseline, strict=True)])

@@ -1,4 +1,4 @@
-"""Measures what models are worth: bounds on log p(x), outlier detection, models of other libraries.
+"""Measures the quality of models: bounds on log p(x), outlier detection, and published results.
 
 May import `model`, `training` and `measure`. Begin reading in `models`.
 """

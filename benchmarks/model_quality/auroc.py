@@ -13,23 +13,25 @@ Scores = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Auroc:
-    """Probability that a foreign image has a higher score than a usual one, ties counting
-    half: 1 tells all apart, 0.5 is no better than a coin, below it the scores are reversed."""
+    """The probability that a foreign image has a higher score than a usual one; ties count half.
+
+    1 separates all images, 0.5 is chance, and below 0.5 the scores are reversed.
+    """
 
     value: float
     standard_error: float
-    """0 where the two sets do not overlap, which says no more than that."""
+    """0 if the two sets do not overlap."""
 
 
 def auroc(usual: Scores, foreign: Scores) -> Auroc:
-    """Of independent scores [n] and [m], n and m at least 2.
+    """Computes the area from independent scores [n] and [m], n and m at least 2.
 
     The standard error is that of DeLong, DeLong & Clarke-Pearson (1988), "Comparing the areas
     under two or more correlated receiver operating characteristic curves: a nonparametric
-    approach", for one curve: from how often each image is placed right among the others.
+    approach", for one curve: from the placement of each image among the others.
 
     Raises:
-        ValueError: fewer than two scores on a side.
+        ValueError: a side has fewer than two scores.
     """
     if min(len(usual), len(foreign)) < 2:
         msg = f"needs two scores of each, got {len(usual)} usual and {len(foreign)} foreign"

@@ -1,4 +1,4 @@
-"""Images that a model of digits was trained on the like of, and images that it was not."""
+"""Images of digits, like those of a model's training, and foreign images."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _MAX_PIXELS = 1_000_000
 def sets(
     digits: Path, others: Path, reference: ReferenceSpec | None, spec: InputSpec, count: int
 ) -> Mapping[str, list[bytes]]:
-    """By name, `count` image files each: the digits, and what is foreign to them.
+    """Sets of `count` image files by name: the digits, and images that are foreign to them.
 
-    All digits are test images, no one is in two sets, and none is in the bundle's reference.
+    All digits are test images. None is in two sets, and none is in the bundle's reference.
 
     Args:
         digits: a folder that `--data` takes, with a test split.
-        others: the same, of other images; sent as they are, for the service to fit.
-        reference: what the bundle compares with.
-        spec: what the model takes.
-        count: how many images of each.
+        others: a folder of other images, which the service fits to the model's size.
+        reference: the bundle's reference, if it has one.
+        spec: the model's input.
+        count: images of each set.
 
     Raises:
-        DataError: a folder can't be read, or has too few images.
+        DataError: a folder is unreadable, or has too few images.
     """
     files = _test_files(digits)
     known = {int(row) for row in spread_rows(len(files), reference.n)} if reference else set()
@@ -58,8 +58,7 @@ def sets(
     found["uniform noise"] = [png(image) for image in rng.integers(0, 256, shape, np.uint8)]
     foreign = _test_files(others)
     if len(foreign) < count:
-        msg = f"{others}: {len(foreign)} test images are fewer than {count}"
-        raise DataError(msg)
+        raise DataError(f"{others}: {len(foreign)} test images are fewer than {count}")
     found["photographs"] = [foreign[row] for row in spread_rows(len(foreign), count)]
     return found
 
@@ -73,8 +72,7 @@ def _test_files(folder: Path) -> Sequence[bytes]:
     config = DataConfig(source=str(folder))
     sources = open_source(config)
     if config.test_split not in sources:
-        msg = f"{folder}: has no split {config.test_split!r}"
-        raise DataError(msg)
+        raise DataError(f"{folder}: has no split {config.test_split!r}")
     source = sources[config.test_split]
     return [content for _, content in source.images() if isinstance(content, bytes)]
 
@@ -84,12 +82,12 @@ def _pixels(file: bytes, spec: InputSpec) -> Images:
 
 
 def _upper_half(image: Images) -> Images:
-    """The lower half black: not a digit, and simpler than one."""
+    """The image with its lower half black, which is simpler than a digit."""
     halved = image.copy()
     halved[image.shape[0] // 2 :] = 0
     return halved
 
 
 def _shuffled(image: Images, rng: np.random.Generator) -> Images:
-    """The same grey levels, each image's in an order of its own."""
+    """The same pixels in a random order."""
     return rng.permutation(image.reshape(-1)).reshape(image.shape)

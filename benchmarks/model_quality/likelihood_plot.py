@@ -1,9 +1,9 @@
-"""Two estimates of log p(x) of one image as their samples grow: `python -m
+"""Two estimates of log p(x) of one image over their number of samples: `python -m
 benchmarks.model_quality.likelihood_plot --help`.
 
-The naive one draws z from the prior, log mean p(x|z); the importance-weighted one draws it from
-the encoder's posterior and weights it. Both are from the bundle's graphs, several runs of each.
-Draws the plot of docs/likelihoods.md and prints its figures.
+The naive estimate, log mean p(x|z), draws z from the prior. The importance-weighted one draws z
+from the encoder's posterior and weights it. Both use the bundle's graphs, in several runs. The
+command draws the plot of docs/likelihoods.md and prints its values.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from benchmarks.exported import SHIPPED
 from model import noise
 from model.bundle.bundle import DECODER, ENCODER, Bundle, BundleError, open_bundle
 from model.bundle.reference import SAMPLES
@@ -32,7 +33,6 @@ from model.noise import Purpose
 from model.pixels import Floats
 from model.runtime import Graph
 
-_SHIPPED = Path(__file__).parents[2] / "model" / "bundles" / "mnist" / "3"
 _MAX_PIXELS = 1_000_000
 _ROWS = 1000
 _SEED = 0
@@ -47,12 +47,12 @@ class Curves:
     naive: Nats
     weighted: Nats
     elbo: float
-    """Of all samples of the posterior."""
+    """The ELBO over all samples of the posterior."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Scorer:
-    """One image's binary values, its posterior, and the graph that draws are decoded by."""
+    """One image's binary values, its posterior, and the graph that decodes draws."""
 
     bundle: Bundle
     decoder: Graph
@@ -63,18 +63,17 @@ class _Scorer:
     def log_likelihood(self, latents: Floats) -> Nats:
         spec = self.bundle.manifest.likelihood
         if spec is None:
-            msg = f"{self.bundle.folder}: its manifest states no likelihood"
-            raise BundleError(msg)
+            raise BundleError(f"{self.bundle.folder}: its manifest states no likelihood")
         params = self.decoder.run(latents, ["params"])[0]
         return spec.log_probability(self.target, params)
 
 
 def measure(bundle: Bundle, image: bytes, *, samples: int, runs: int) -> Curves:
-    """Both estimates of an image file, made binary as the model was trained.
+    """Computes both estimates for an image file, binarised as in training.
 
     Raises:
         BundleError: the bundle has no likelihood.
-        ImageError: the file is no image.
+        ImageError: the file is not an image.
     """
     scorer = _scorer(bundle, image)
     seeds = range(1, runs + 1)
@@ -88,7 +87,7 @@ def measure(bundle: Bundle, image: bytes, *, samples: int, runs: int) -> Curves:
 
 
 def draw(curves: Curves) -> Figure:
-    """Every run as a line over the number of samples."""
+    """Draws every run as a line over the number of samples."""
     figure = Figure(figsize=(9, 4.5), dpi=120, layout="constrained")
     axes = figure.subplots()
     counts = np.arange(1, curves.naive.shape[1] + 1)
@@ -97,11 +96,8 @@ def draw(curves: Curves) -> Figure:
         (curves.weighted, _INK, "importance-weighted: z from the encoder"),
         (curves.naive, _SECOND_INK, "naive: z from the prior"),
     ):
-        for number, run in enumerate(values):
-            axes.plot(
-                counts[shown], run[shown], color=colour, linewidth=1, alpha=0.8,
-                label="" if number else label,
-            )  # fmt: skip
+        lines = axes.plot(counts[shown], values[:, shown].T, color=colour, linewidth=1, alpha=0.8)
+        lines[0].set_label(label)
     axes.axhline(curves.elbo, color="grey", linewidth=1, linestyle="--", label="ELBO")
     axes.axvline(SAMPLES, color="grey", linewidth=1, linestyle=":", label=f"K = {SAMPLES}")
     axes.set(
@@ -169,14 +165,14 @@ def _running(log_weights: NDArray[np.float64]) -> Nats:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes the plot; 1 when bundle or image can't be used."""
+    """Writes the plot; returns 1 if the bundle or the image is unusable."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.model_quality.likelihood_plot")
     parser.description = __doc__
     parser.add_argument("image", type=Path, help="PNG, JPEG or WebP")
-    parser.add_argument("--bundle", type=Path, default=_SHIPPED, help="the bundle's folder")
+    parser.add_argument("--bundle", type=Path, default=SHIPPED, help="the bundle's folder")
     parser.add_argument("--samples", type=int, default=100_000, help="the largest K")
-    parser.add_argument("--runs", type=int, default=5, help="of each estimate, at least 2")
-    parser.add_argument("-o", "--output", type=Path, help="where the plot goes; none without it")
+    parser.add_argument("--runs", type=int, default=5, help="runs of each estimate, at least 2")
+    parser.add_argument("-o", "--output", type=Path, help="file for the plot (no plot)")
     options = parser.parse_args(arguments)
     try:
         bundle, image = open_bundle(options.bundle), options.image.read_bytes()

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.model_quality.models [BUNDLE …] --machine "…"`: the tables of models in
+"""`python -m benchmarks.model_quality.models [BUNDLE …] --machine "…"`: writes the tables of
 docs/models.md.
 
-What stands there between `<!-- table -->` or `<!-- samples -->` and `<!-- end -->` comes from the
-published figures below and from `docs/results/models.json`. Bundles that are named have the figures
-of their manifests added to that first. A test compares it with the bundles that ship.
+The tables are between `<!-- table -->` or `<!-- samples -->` and `<!-- end -->`. They come from the
+published results below and from `docs/results/models.json`, to which the command first adds the
+metrics of the given bundles. A test compares that file with the bundles that ship.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
+from benchmarks.report.tables import Table
 from model.bundle.bundle import BundleError, read_manifest
 from model.bundle.manifest import Manifest, Metric
 from model.config import Frozen
@@ -27,129 +28,98 @@ RECORD = DOCS / "results" / "models.json"
 DOCUMENT = DOCS / "models.md"
 
 PRESETS = ("mnist-fast", "mnist", "mnist-best", "cifar10")
-"""In the order of the table; those that were not measured have a row that says so."""
+"""In the order of the table, which says if one was not measured."""
 
-FIGURES = (
+METRICS = (
     *("bound", "elbo", "kl", "active_units", "bits_per_dimension"),
     *("sample_frechet_distance", "sample_frechet_floor", "sample_frechet_blurred"),
     *("sample_frechet_ratio", "sample_precision", "sample_recall"),
     *("sample_density", "sample_coverage"),
 )
-"""Those of a manifest's figures that are kept."""
+"""The metrics of a manifest that are recorded."""
 
 _SECTION = re.compile(r"(<!-- (table|samples) -->\n).*?(<!-- end -->)", re.DOTALL)
 _SHARES = ("precision", "recall", "density", "coverage")
+_NO_SHARES = ("",) * len(_SHARES)
 _MINUS = "−"
 
 
 class Entry(Frozen):
-    """The figures of one model."""
+    """The metrics of one model."""
 
     bundle: str
     """`name/version`."""
     objective: str
     epochs: int
-    """Those of tuning included."""
+    """Including those of tuning."""
     minutes: Annotated[float, Field(ge=0)]
-    """Of training alone, by the clock."""
+    """Wall time of training alone."""
     cpu_minutes: Annotated[float, Field(ge=0)] | None = None
-    """Of training alone, processor time; None where it was not measured."""
+    """CPU time of training alone; None if it was not measured."""
     machine: str
-    """What it was trained on, for people."""
+    """A description of the machine it was trained on."""
     metrics: Mapping[str, Metric]
 
 
-class Published(Frozen):
-    """A published figure on dynamically binarised MNIST, one Gaussian layer, prior N(0, I)."""
-
-    model: str
-    bound: str
-    elbo: str
-    epochs: str
-    source: str
-
-
 PUBLISHED = (
-    Published(
-        model="VAE, MLP 200-200, K = 1",
-        bound="−86.76",
-        elbo="",
-        epochs="3,280",
-        source="Burda et al. 2016",
-    ),
-    Published(
-        model="IWAE, the same, K = 5",
-        bound="−85.54",
-        elbo="",
-        epochs="3,280",
-        source="Burda et al. 2016",
-    ),
-    Published(
-        model="IWAE, the same, K = 50",
-        bound="−84.78",
-        elbo="",
-        epochs="3,280",
-        source="Burda et al. 2016",
-    ),
-    Published(
-        model="VAE, MLP 300-300",
-        bound="−84.45",
-        elbo="",
-        epochs="",
-        source="baseline of Norouzi et al. 2020 (Exemplar VAE)",
-    ),
-    Published(
-        model="ResNet, diagonal posterior",
-        bound="−81.08 ± 0.08",
-        elbo="−84.08",
-        epochs="",
-        source="baseline of Kingma et al. 2016 (IAF), 5 runs",
+    ("VAE, MLP 200-200, K = 1", "−86.76", "", "3,280", "Burda et al. 2016"),
+    ("IWAE, the same, K = 5", "−85.54", "", "3,280", "Burda et al. 2016"),
+    ("IWAE, the same, K = 50", "−84.78", "", "3,280", "Burda et al. 2016"),
+    ("VAE, MLP 300-300", "−84.45", "", "", "baseline of Norouzi et al. 2020 (Exemplar VAE)"),
+    (
+        *("ResNet, diagonal posterior", "−81.08 ± 0.08", "−84.08", ""),
+        "baseline of Kingma et al. 2016 (IAF), 5 runs",
     ),
 )
-"""Test binarisations and numbers of importance samples differ between papers."""
+"""(model, bound, ELBO, epochs, source) as published, on dynamically binarised MNIST, with one
+Gaussian layer and the prior N(0, I). Test binarisations and numbers of importance samples differ
+between papers."""
+
+
+class _Tuning(BaseModel):
+    epochs: int = 0
+    samples: int = 0
+
+
+class _Objective(BaseModel):
+    """The members of a manifest's `objective` that the tables show."""
+
+    name: str
+    epochs: int
+    seconds: float
+    cpu_seconds: float | None = None
+    tuning: _Tuning | None = None
 
 
 def entry_of(manifest: Manifest, machine: str) -> Entry:
-    """The figures of a bundle, as its manifest has them."""
-    objective = manifest.objective
+    """The entry of a bundle, from its manifest."""
+    objective = _Objective.model_validate(manifest.objective)
+    tuning, cpu = objective.tuning, objective.cpu_seconds
+    tuned = f", tuned by importance, K = {tuning.samples}" if tuning else ""
     return Entry(
         bundle=f"{manifest.name}/{manifest.version}",
-        objective=_trained_with(objective),
-        epochs=_number(objective, "epochs") + _tuning(objective).get("epochs", 0),
-        minutes=round(_number(objective, "seconds") / 60, 1),
-        cpu_minutes=(
-            round(_number(objective, "cpu_seconds") / 60, 1) if "cpu_seconds" in objective else None
-        ),
+        objective=f"{objective.name}{tuned}",
+        epochs=objective.epochs + (tuning.epochs if tuning else 0),
+        minutes=round(int(objective.seconds) / 60, 1),
+        cpu_minutes=None if cpu is None else round(int(cpu) / 60, 1),
         machine=machine,
-        metrics={name: manifest.metrics[name] for name in FIGURES if name in manifest.metrics},
+        metrics={name: manifest.metrics[name] for name in METRICS if name in manifest.metrics},
     )
 
 
 def table(entries: Mapping[str, Entry]) -> str:
-    """Ours by preset, then the published ones, as Markdown."""
-    head = (
-        "model",
-        "bound",
-        "ELBO",
-        "KL",
-        "active",
-        "samples",
-        "n, K",
-        "epochs",
-        "minutes (CPU)",
-        "on",
-    )
-    ours = [_row(preset, entries.get(preset)) for preset in PRESETS]
-    theirs = [
-        (one.model, one.bound, one.elbo, "", "", "", "", one.epochs, "", one.source)
-        for one in PUBLISHED
+    """Our models by preset, then the published ones, as Markdown."""
+    rows = [_row(preset, entries.get(preset)) for preset in PRESETS]
+    rows += [
+        (model, bound, elbo, "", "", "", "", epochs, "", source)
+        for model, bound, elbo, epochs, source in PUBLISHED
     ]
-    return _markdown(head, [*ours, *theirs])
+    head = ("model", "bound", "ELBO", "KL", "active", "samples", "n, K", "epochs")
+    return _markdown((*head, "minutes (CPU)", "on"), rows)
 
 
 def samples(entries: Mapping[str, Entry]) -> str:
-    """The distances of samples between those of real and of blurred images, as Markdown."""
-    head = ("images", "distance", "× blurred", *_SHARES)
+    """The distances of samples, real images and blurred images, as Markdown."""
     rows: list[tuple[str, ...]] = []
     for preset in PRESETS:
         metrics = entries[preset].metrics if preset in entries else {}
@@ -158,27 +128,26 @@ def samples(entries: Mapping[str, Entry]) -> str:
         blurred = metrics["sample_frechet_blurred"].value
         if not rows:
             floor = metrics["sample_frechet_floor"].value
-            rows += [_anchor("real test images, the floor", floor, blurred)]
-            rows += [_anchor("test images, blurred", blurred, blurred)]
+            rows.append((*_distance("real test images, the floor", floor, blurred), *_NO_SHARES))
+            rows.append((*_distance("test images, blurred", blurred, blurred), *_NO_SHARES))
         distance = metrics["sample_frechet_distance"].value
         shares = [f"{metrics[f'sample_{name}'].value:.2f}" for name in _SHARES]
-        rows.append(
-            (*_anchor(f"samples of `{entries[preset].bundle}`", distance, blurred)[:3], *shares)
-        )
-    return _markdown(head, rows)
+        name = f"samples of `{entries[preset].bundle}`"
+        rows.append((*_distance(name, distance, blurred), *shares))
+    return _markdown(("images", "distance", "× blurred", *_SHARES), rows)
 
 
-def _anchor(name: str, distance: float, blurred: float) -> tuple[str, ...]:
-    return (name, f"{distance:.1f}", f"{distance / blurred:.2f}", *[""] * len(_SHARES))
+def _distance(name: str, distance: float, blurred: float) -> tuple[str, ...]:
+    return name, f"{distance:.1f}", f"{distance / blurred:.2f}"
 
 
 def _markdown(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    ruler = ("---",) * len(head)
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ruler, *rows))
+    named = [dict(zip(head, row, strict=True)) for row in rows]
+    return Table("", named, texts=len(head)).markdown()
 
 
 def drawn(text: str, entries: Mapping[str, Entry]) -> str:
-    """The document with its tables drawn anew."""
+    """The document with its tables replaced."""
     tables = {"table": table, "samples": samples}
     return _SECTION.sub(
         lambda match: f"{match[1]}\n{tables[match[2]](entries)}\n\n{match[3]}", text
@@ -186,7 +155,7 @@ def drawn(text: str, entries: Mapping[str, Entry]) -> str:
 
 
 def read_record(path: Path = RECORD) -> dict[str, Entry]:
-    """By preset."""
+    """Reads the entries by preset."""
     record: TypeAdapter[dict[str, Entry]] = TypeAdapter(dict[str, Entry])
     return record.validate_json(path.read_bytes())
 
@@ -197,12 +166,12 @@ def _row(preset: str, entry: Entry | None) -> tuple[str, ...]:
     metrics = entry.metrics
     bound = metrics["bound"]
     bits = metrics.get("bits_per_dimension")
-    figure = _nats(bound)
+    shown = _nats(bound)
     if preset == "cifar10" and bits:
-        figure += f" ({bits.value:.3f} bits/dim)"
+        shown += f" ({bits.value:.3f} bits/dim)"
     return (
         f"**`{preset}`** ({entry.objective})",
-        figure,
+        shown,
         _nats(metrics["elbo"]),
         f"{metrics['kl'].value:.2f}",
         f"{metrics['active_units'].value:.0f}",
@@ -226,32 +195,14 @@ def _samples(metrics: Mapping[str, Metric]) -> str:
     return f"{distance:.1f}, {ratio:.2f} × blurred"
 
 
-def _trained_with(objective: Mapping[str, object]) -> str:
-    """The objective in words, with that of the last epochs where it was another."""
-    tuning = _tuning(objective)
-    tuned = f", tuned by importance, K = {tuning['samples']}" if tuning else ""
-    return f"{objective['name']}{tuned}"
-
-
-def _tuning(objective: Mapping[str, object]) -> Mapping[str, int]:
-    found = objective.get("tuning")
-    return found if isinstance(found, dict) else {}
-
-
-def _number(members: Mapping[str, object], name: str) -> int:
-    value = members[name]
-    if not isinstance(value, int | float):
-        msg = f"objective.{name} is {value!r}, it should be a number"
-        raise TypeError(msg)
-    return int(value)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Adds what is named to the record, and draws the table; 2 for a bundle that can't be read."""
+    """Adds the bundles to the record and writes the tables; returns 2 for an unreadable bundle."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundles", nargs="*", type=Path, help="folders ROOT/NAME/VERSION")
-    parser.add_argument("--machine", default="", help="what they were trained on, for people")
-    parser.add_argument("--preset", help="of the one bundle, if it is not the bundle's name")
+    parser.add_argument(
+        "--machine", default="", help="a description of the machine they were trained on"
+    )
+    parser.add_argument("--preset", help="the preset of a single bundle (its name)")
     options = parser.parse_args(arguments)
     entries = read_record()
     for folder in options.bundles:

@@ -1,8 +1,8 @@
-"""How well `/score` tells foreign images: `python -m benchmarks.model_quality.outliers --help`.
+"""How well `/score` detects foreign images: `python -m benchmarks.model_quality.outliers --help`.
 
-The whole service answers, in this process: images are fitted, made binary and scored as any
-caller's are. Each figure of the answer is taken as a score of its own, turned so that it should
-be higher for what is foreign. Prints a table of the areas under the ROC curve.
+The whole service runs in this process and fits, binarises and scores the images as those of any
+caller. Each value of the response is one score, with the sign that should make it higher for
+foreign images. The command prints a table of the areas under the ROC curve.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ import numpy as np
 
 from app.factory import create_app
 from app.settings import Settings
+from benchmarks.exported import SHIPPED
 from benchmarks.measure import machine
 from benchmarks.model_quality.auroc import Scores, auroc
 from benchmarks.model_quality.foreign import USUAL, blank, sets
 from model.bundle.bundle import BundleError, open_bundle
 from training.errors import TrainingError
 
-SHIPPED = Path(__file__).parents[2] / "model" / "bundles" / "mnist" / "3"
-FIGURES: Mapping[str, int] = {
+METRICS: Mapping[str, int] = {
     "importance_weighted": -1,
     "elbo": -1,
     "reconstruction": -1,
     "kl": 1,
     "percentile": -1,
 }
-"""Figures of `/score`, and the sign that makes what is foreign high."""
+"""The values of `/score`, with the sign that makes those of foreign images high."""
 
 _AT_ONCE = 50
 _POLL_SECONDS = 0.05
@@ -42,7 +42,7 @@ Figures = Mapping[str, Scores]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the table; 1 when images, bundle or service fail."""
+    """Prints the table; returns 1 if images, bundle or service fail."""
     options = _parser().parse_args(arguments)
     try:
         bundle = open_bundle(options.bundle)
@@ -77,13 +77,13 @@ async def _score_set(client: httpx.AsyncClient, name: str, files: Sequence[bytes
     answers: list[dict[str, Any]] = []
     for start in range(0, len(files), _AT_ONCE):
         part = [("images", ("", file, "image/png")) for file in files[start : start + _AT_ONCE]]
-        # Another seed for each request, as row i of one seed is row i of every request.
+        # Each request needs another seed, because row i of a seed is the same in every request.
         answer = await client.post(f"/score?seed={start}", files=part, timeout=None)
         answers.append(answer.raise_for_status().json())
     print(f"{name}: {len(files)} scored", file=sys.stderr)
     return {
         figure: np.concatenate([answer[figure] for answer in answers]).astype(np.float64)
-        for figure in FIGURES
+        for figure in METRICS
         if answers[0][figure] is not None
     }
 
@@ -96,7 +96,7 @@ def _render(scored: Mapping[str, Figures]) -> str:
         "| figure | " + " | ".join(name for name in scored if _is_set(name)) + " |",
         "| --- |" + " --- |" * sum(map(_is_set, scored)),
     ]
-    shown = {figure: sign for figure, sign in FIGURES.items() if figure in usual}
+    shown = {figure: sign for figure, sign in METRICS.items() if figure in usual}
     for figure, sign in shown.items():
         cells = []
         for name in filter(_is_set, scored):
@@ -127,9 +127,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.model_quality.outliers", description=__doc__
     )
     parser.add_argument("--digits", type=Path, required=True, help="folder of MNIST, as for --data")
-    parser.add_argument("--others", type=Path, required=True, help="folder of photographs, as well")
+    parser.add_argument(
+        "--others", type=Path, required=True, help="folder of photographs, as for --data"
+    )
     parser.add_argument("--bundle", type=Path, default=SHIPPED, help="the bundle's folder")
-    parser.add_argument("--count", type=int, default=1000, help="images of each kind")
+    parser.add_argument("--count", type=int, default=1000, help="images of each set")
     return parser
 
 

@@ -1,1 +1,5 @@
-"""The other model servers that this one is compared with, each in an environment of its own."""
+"""The other model servers of the comparison, each in its own Python environment.
+
+May import `servers.ours`, `servers.baseline` and `load.workloads`; the modules that run inside a
+peer's environment import `servers.baseline` alone. Begin reading in `systems`.
+"""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.peers install`: the environments of the servers to compare with."""
+"""`python -m benchmarks.peers install`: installs the environments of the other model servers."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from benchmarks.peers import environments
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Installs or locks; 1 when pip failed."""
+    """Installs or locks; returns 1 if pip failed."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.peers",
         description=__doc__,
-        epilog="Options that are not known here go to pip.",
+        epilog="Unknown options are passed to pip.",
     )
     parser.add_argument(
         "action",
         choices=("install", "lock"),
-        help="install what is pinned, where it is not yet; or resolve the pins anew",
+        help="install: the pinned versions, unless they are installed; lock: write new pins",
     )
     # No `choices`: before Python 3.14 argparse would check the empty default against them.
-    parser.add_argument("peers", nargs="*", help=f"of {', '.join(environments.WANTED)} (all)")
+    parser.add_argument("peers", nargs="*", help=f"{', '.join(environments.WANTED)} (all)")
     options, pip_options = parser.parse_known_args(arguments)
     if unknown := set(options.peers) - environments.WANTED.keys():
-        there = ", ".join(environments.WANTED)
-        parser.error(f"no such peer: {', '.join(sorted(unknown))}; there are {there}")
+        known = ", ".join(environments.WANTED)
+        parser.error(f"unknown peer: {', '.join(sorted(unknown))}; the peers are {known}")
     try:
         for peer in options.peers or environments.WANTED:
             if options.action == "lock":

@@ -14,7 +14,7 @@ from benchmarks.servers.baseline import Floats, OnnxNetworks, Shapes, answer
 
 
 class Arguments(BaseModel):
-    """What the command line says."""
+    """The arguments of the command line."""
 
     bundle: str
     workers: int
@@ -31,7 +31,7 @@ _ARGUMENTS = bentoml.use_arguments(Arguments)
 class Vae:
     """All verbs of one bundle; `async` routes run on the event loop, others in a thread.
 
-    A Starlette response goes out as it is; BentoML knows no type for it.
+    BentoML sends a Starlette response unchanged, and has no type for it.
     """
 
     def __init__(self) -> None:
@@ -46,17 +46,17 @@ class Vae:
 
     @bentoml.api(route="/reconstruct")
     async def reconstruct(self, image: bytes, /) -> Any:  # noqa: ANN401
-        """A raw image's reconstruction."""
+        """The reconstruction of a raw image."""
         return self._reconstruct(self.shapes.read_image(image))
 
     @bentoml.api(route="/reconstruct-upload")
     async def reconstruct_upload(self, images: Image) -> Any:  # noqa: ANN401
-        """A form's image's reconstruction; BentoML reads no bytes from a form."""
+        """The reconstruction of a form's image; BentoML can't read bytes from a form."""
         return self._reconstruct(self.shapes.rows(images))
 
     @bentoml.api(route="/encode")
     async def encode(self, image: bytes, /) -> dict[str, list[list[float]]]:
-        """A raw image's posterior."""
+        """The posterior of a raw image."""
         mean, logvar = self.networks.encode(self.shapes.read_image(image))
         return {"mean": mean.tolist(), "logvar": logvar.tolist()}
 

@@ -1,4 +1,4 @@
-"""An environment for each peer, made from the versions that `requirements/<peer>.txt` pins."""
+"""An environment for each peer, with the versions that `requirements/<peer>.txt` pins."""
 
 from __future__ import annotations
 
@@ -16,36 +16,33 @@ ROOT = Path(__file__).parents[1] / "environments"
 REQUIREMENTS = Path(__file__).parent / "requirements"
 _INSTALLED = "installed.txt"
 
-# The engine and the image library are the same everywhere, so that only the serving differs.
+# All peers have the same engine and image library, so that they differ only in serving.
 _COMMON = ("numpy==2.4.6", "onnxruntime==1.32.0", "pillow==13.0.0")
 WANTED = {
-    # LitServe takes uploads only with python-multipart.
+    # LitServe needs python-multipart for uploads.
     "litserve": ("litserve==0.2.19", "python-multipart==0.0.34", *_COMMON),
-    # On asyncio's own loop all connections go to one of BentoML's workers.
+    # On asyncio's own loop one of BentoML's workers gets all connections.
     "bentoml": ("bentoml==1.4.39", "uvloop==0.23.0", "httptools==0.9.0", *_COMMON),
     # Newer uvloops crash its parallel workers.
     "mlserver": ("mlserver==1.7.1", "uvloop==0.21.0", *_COMMON),
     "ray": ("ray[serve]==2.60.0", "python-multipart==0.0.34", *_COMMON),
-    # Not servers but trainers, for `python -m benchmarks.training`; `model` needs pydantic.
+    # Trainers for `python -m benchmarks.training`; `model` needs pydantic.
     "trainers": (
-        "pythae==0.1.2",
-        "lightning==2.6.6",
-        "torch==2.13.0",
-        "numpy==2.4.6",
+        *("pythae==0.1.2", "lightning==2.6.6", "torch==2.13.0", "numpy==2.4.6"),
         "pydantic==2.14.3",
     ),
 }
 
 
 class EnvironmentMissingError(ServerError):
-    """A peer is not installed, or from other versions than are pinned now."""
+    """A peer is not installed, or its versions differ from the pinned ones."""
 
 
 def program(peer: str, name: str = "python") -> str:
     """The path of a program in a peer's environment.
 
     Raises:
-        EnvironmentMissingError: there is no environment, or it is not the pinned one.
+        EnvironmentMissingError: the environment is missing or outdated.
     """
     if not is_current(peer):
         msg = f"{peer} is not installed as pinned; run: python -m benchmarks.peers install {peer}"
@@ -54,16 +51,16 @@ def program(peer: str, name: str = "python") -> str:
 
 
 def is_current(peer: str) -> bool:
-    """Whether the environment is there and made from what is pinned now."""
+    """Whether the environment exists and has the pinned versions."""
     stamp = ROOT / peer / _INSTALLED
     return stamp.exists() and stamp.read_text() == _pinned(peer).read_text()
 
 
 def install(peer: str, pip_options: Sequence[str] = ()) -> None:
-    """Makes the environment anew.
+    """Creates the environment, and replaces an existing one.
 
     Raises:
-        subprocess.CalledProcessError: pip failed; it has said why.
+        subprocess.CalledProcessError: pip failed and printed the reason.
     """
     folder = ROOT / peer
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
@@ -74,10 +71,10 @@ def install(peer: str, pip_options: Sequence[str] = ()) -> None:
 
 
 def lock(peer: str, pip_options: Sequence[str] = ()) -> None:
-    """Resolves what a peer needs, without installing it, and writes its pins.
+    """Resolves a peer's requirements without installing them, and writes its pins.
 
     Raises:
-        subprocess.CalledProcessError: pip found no solution; it has said why.
+        subprocess.CalledProcessError: pip found no solution and printed the reason.
     """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
@@ -90,9 +87,9 @@ def lock(peer: str, pip_options: Sequence[str] = ()) -> None:
 
 
 def pins_of(report: dict[str, list[dict[str, dict[str, str]]]]) -> list[str]:
-    """`name==version`, sorted, of a report of `pip install --report`.
+    """`name==version`, sorted, from a report of `pip install --report`.
 
-    Local version suffixes (`+cpu`) are left out: they name a build and not a release.
+    Local version suffixes (`+cpu`) are removed: they name a build and not a release.
     """
     packages = [item["metadata"] for item in report["install"]]
     return sorted(

@@ -1,11 +1,10 @@
 """A bundle behind LitServe: one `LitAPI` for all verbs, batched by LitServe.
 
-One for each verb would be four: every `LitAPI` has worker processes of its own, and batching
-workers poll their queue a thousand times a second, so that those of the verbs nobody asks take
-more than half a core from the one that is asked.
+Every `LitAPI` has its own worker processes, and batching workers poll their queue a thousand times
+a second. With a `LitAPI` for each verb the idle ones would use more than half a core.
 """
 
-# LitServe hands annotations to FastAPI as it finds them: no `from __future__ import annotations`.
+# LitServe passes annotations to FastAPI unresolved: no `from __future__ import annotations`.
 import argparse
 import base64
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ Verb = Literal["sample", "reconstruct", "encode"]
 
 
 class Asked(BaseModel):
-    """A JSON body: `n` and `seed` to sample, else an image file in base64."""
+    """A JSON body: `n` and `seed` for samples, else an image file in base64."""
 
     verb: Verb
     n: int = 1
@@ -36,7 +35,7 @@ class Asked(BaseModel):
 
 @dataclass(frozen=True)
 class Rows:
-    """One request's part of a batch: what its network takes, then what came out of it."""
+    """One request's part of a batch: the inputs of its network, later the outputs."""
 
     verb: Verb
     values: tuple[Floats, ...]
@@ -50,12 +49,12 @@ class Vae(ls.LitAPI):
         self._bundle = bundle
 
     def setup(self, device: str) -> None:
-        """Runs in each worker."""
+        """Loads the bundle in each worker."""
         self.networks = OnnxNetworks(self._bundle, threads=1)
         self.shapes = Shapes(self._bundle)
 
     def decode_request(self, request: Request) -> Rows:
-        """Latents to sample from, or an image; of a form, or of a JSON body."""
+        """Latents or an image, from a form or a JSON body."""
         if isinstance(request, FormData):
             file = request["images"].file.read()
             return Rows(request["verb"], (self.shapes.read_image(file),))
@@ -65,7 +64,7 @@ class Vae(ls.LitAPI):
         return Rows(asked.verb, (self.shapes.read_image(base64.b64decode(asked.image)),))
 
     def batch(self, inputs: list[Rows]) -> list[Rows]:
-        """Requests of several verbs may come together."""
+        """A batch may contain requests of several verbs."""
         return inputs
 
     def predict(self, batch: list[Rows]) -> list[Rows]:
@@ -88,11 +87,11 @@ class Vae(ls.LitAPI):
         return (mean, logvar) if verb == "encode" else (self.networks.decode(mean),)
 
     def unbatch(self, output: list[Rows]) -> list[Rows]:
-        """They were never joined."""
+        """The requests were never joined."""
         return output
 
     def encode_response(self, output: Rows) -> Response:
-        """An image as PNG, several as `.npy`, a posterior as JSON."""
+        """One image as PNG, several as `.npy`, a posterior as JSON."""
         if output.verb == "encode":
             mean, logvar = output.values
             return JSONResponse({"mean": mean.tolist(), "logvar": logvar.tolist()})

@@ -1,7 +1,7 @@
 """A bundle behind MLServer: a model for each verb, in the Open Inference Protocol (V2) over JSON.
 
-Images travel as base64, which the protocol's JSON has for bytes. What is answered is one
-element for each row that was asked, so that MLServer can join and split requests.
+Images are sent as base64, the protocol's encoding of bytes in JSON. An output has one element for
+each row of the inputs, so that MLServer can join and split requests.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from benchmarks.servers.baseline import Floats, OnnxNetworks, Shapes, answer
 
 
 class _Verb(MLModel):
-    """The bundle's folder is the model's `uri`."""
+    """A model whose `uri` is the bundle's folder."""
 
     async def load(self) -> bool:
-        """Runs in each worker."""
+        """Loads the bundle in each worker."""
         bundle = Path(self.settings.parameters.uri)
         self.networks = OnnxNetworks(bundle, threads=1)
         self.shapes = Shapes(bundle)
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """One request, or several joined by MLServer."""
+        """Computes one request, or several that MLServer has joined."""
         return InferenceResponse(model_name=self.name, outputs=self.outputs(payload))
 
     @abstractmethod
@@ -42,10 +42,10 @@ class _Verb(MLModel):
 
 
 class Sample(_Verb):
-    """Inputs `n` and `seed`, INT64 [rows] (-1 for no seed) → output `pictures`, BYTES [rows]."""
+    """Inputs `n` and `seed`, INT64 [rows] (-1 for no seed) → output `images`, BYTES [rows]."""
 
     def outputs(self, payload: InferenceRequest) -> list[ResponseOutput]:
-        """Each element a PNG or an `.npy`."""
+        """Each element is a PNG or an `.npy` file."""
         counts, seeds = (
             NumpyCodec.decode_input(one).reshape(-1).tolist() for one in payload.inputs
         )
@@ -58,10 +58,10 @@ class Sample(_Verb):
 
 
 class Reconstruct(_Verb):
-    """Input `image`, BYTES [rows] → output `pictures`, BYTES [rows]."""
+    """Input `image`, BYTES [rows] → output `images`, BYTES [rows]."""
 
     def outputs(self, payload: InferenceRequest) -> list[ResponseOutput]:
-        """Each element a PNG."""
+        """Each element is a PNG file."""
         mean, _ = self.networks.encode(self.read_images(payload))
         pixels = self.networks.decode(mean)
         return _files([pixels[row : row + 1] for row in range(len(pixels))])
@@ -80,4 +80,4 @@ class Encode(_Verb):
 
 
 def _files(images: list[Floats]) -> list[ResponseOutput]:
-    return [Base64Codec.encode_output("pictures", [answer(rows)[0] for rows in images])]
+    return [Base64Codec.encode_output("images", [answer(rows)[0] for rows in images])]

@@ -1,4 +1,4 @@
-"""Starts MLServer over a folder of settings that it writes first; MLServer reads nothing else."""
+"""Starts MLServer on a folder of settings, the only configuration that it reads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VERBS = {"sample": "Sample", "reconstruct": "Reconstruct", "encode": "Encode"}
 
 
 def main() -> None:
-    """Writes the settings and becomes MLServer."""
+    """Writes the settings and replaces this process by MLServer."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def write_settings(folder: Path, options: argparse.Namespace) -> None:
-    """`settings.json` of the server, and `model-settings.json` of each model."""
+    """Writes `settings.json` of the server, and `model-settings.json` of each model."""
     server = {
         "host": "127.0.0.1",
         "http_port": options.port,

@@ -1,7 +1,7 @@
 """A bundle behind Ray Serve: one FastAPI deployment for all verbs, a replica for each core."""
 
-# Ray Serve pickles the routes where the class is decorated, with what they name by then: all that
-# they use stands above it, and no `from __future__ import annotations`.
+# Ray Serve pickles the routes when the class is decorated: everything that they use must be defined
+# above it, without `from __future__ import annotations`.
 import argparse
 import signal
 import threading
@@ -48,7 +48,7 @@ class Vae:
 
     @app.get("/readyz")
     async def ready(self) -> dict[str, str]:
-        """Answers once a replica is there."""
+        """Responds once a replica runs."""
         return {"status": "ready"}
 
     @app.post("/sample")

@@ -1,9 +1,9 @@
-"""The peers, set up as their documentation says, and then by what was fastest on two cores.
+"""The peers, set up as their documentation says, with the settings that were fastest on two cores.
 
-Everywhere: as many workers as cores, one onnxruntime thread in each with spinning off, no access
-log, no metrics. Figures are of short runs of `/sample` n=1 at 64 connections with the heavy bundle
-(`benchmarks/bundles.py`), made to choose between settings on a machine that did other things too:
-those of different peers are not to be compared with each other.
+All have as many workers as cores, each with one onnxruntime thread without spinning, no access log
+and no metrics. The figures come from short runs of `/sample` n=1 at 64 connections with the heavy
+bundle (`benchmarks/bundles.py`) on a busy machine. They served to choose settings and do not
+compare the peers with each other.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _IMPORTABLE = {"PYTHONPATH": str(PROJECT)}
 
 
 def systems(bundle: Bundle) -> list[System]:
-    """All of them.
+    """All peers.
 
     Raises:
-        EnvironmentMissingError: one is not installed.
+        EnvironmentMissingError: a peer is not installed.
     """
     return [litserve(bundle), bentoml(bundle), mlserver(bundle), ray_serve(bundle)]
 
@@ -29,9 +29,9 @@ def systems(bundle: Bundle) -> list[System]:
 def litserve(bundle: Bundle) -> System:
     """LitServe, batching: 507 requests/s, at 3.9 ms of CPU a request.
 
-    As many API servers as workers, as one is full before two workers are (375), and two workers
-    rather than one (405). Batches of up to 64 (468), which leave a worker without work, and longer
-    timeouts won nothing; without batching a request cost a quarter more.
+    It has as many API servers as workers, because a single one is the bottleneck (375 requests/s),
+    and one worker for each core (405 with one worker). Batches of up to 64 leave a worker idle
+    (468), and longer timeouts do not help. Without batching a request costs a quarter more.
     """
     command = [program("litserve"), "-m", "benchmarks.peers.litserve_server"]
     cores = available_cores()
@@ -43,7 +43,7 @@ def litserve(bundle: Bundle) -> System:
         f"{counted(cores, 'worker')}, {counted(cores, 'API server')}, fast_queue, max_batch_size "
         "16, batch_timeout 2 ms; one route, JSON with the image in base64 or a form, answers in "
         "PNG and .npy",
-        lambda port: [*command, "--port", f"{port}"],
+        command,
         ready_path="/health",
         adapt=to_litserve,
     )
@@ -52,9 +52,9 @@ def litserve(bundle: Bundle) -> System:
 def bentoml(bundle: Bundle) -> System:
     """BentoML, not batching: 840 to 890 requests/s on a quieter machine, at 2.3 ms of CPU.
 
-    `async` APIs, which run on the event loop: with `def` ones in a thread a request costs an
-    eighth more. Through a batchable API it costs twice as much, and some fail. Without uvloop all
-    connections go to one of the workers (220).
+    Its APIs are `async` and run on the event loop: `def` APIs run in a thread and cost an eighth
+    more. A batchable API costs twice as much, and some requests fail. Without uvloop one worker
+    gets all connections (220).
     """
     command = [program("bentoml", "bentoml"), "serve", "benchmarks.peers.bentoml_service:Vae"]
     command += ["--host", "127.0.0.1", "--working-dir", str(PROJECT)]
@@ -64,7 +64,7 @@ def bentoml(bundle: Bundle) -> System:
         "BentoML",
         f"{counted(cores, 'worker')}, uvloop, httptools, async APIs, raw bodies and Starlette "
         "responses, no batching, no metrics, no access log",
-        lambda port: [*command, "--port", f"{port}"],
+        command,
         adapt=forms_apart,
         environment={"BENTOML_DO_NOT_TRACK": "True"},
     )
@@ -73,10 +73,10 @@ def bentoml(bundle: Bundle) -> System:
 def mlserver(bundle: Bundle) -> System:
     """MLServer, batching: 470 requests/s and more, at 2.8 ms of CPU a request.
 
-    Batches of 16, so that neither of the two parallel workers is left without: with 64 they had
-    half a core less to do. Gathered for up to 10 ms, which a lone caller waits, and at 64
-    connections nobody; below 3 ms batches stay small and a request costs a tenth more. Without
-    batching it costs twice as much, and without parallel workers there is one core only.
+    Batches of 16 keep both parallel workers busy: with 64 half a core was idle. A batch gathers for
+    up to 10 ms, which delays a single caller but not 64 connections. Below 3 ms batches stay small
+    and a request costs a tenth more. Without batching it costs twice as much, and without parallel
+    workers only one core is used.
     """
     command = [program("mlserver"), "-m", "benchmarks.peers.mlserver_start"]
     command += ["--mlserver", program("mlserver", "mlserver"), "--bundle", str(bundle.folder)]
@@ -87,7 +87,7 @@ def mlserver(bundle: Bundle) -> System:
         f"{counted(cores, 'parallel worker')}, max_batch_size 16, max_batch_time 10 ms, a model "
         "for each verb, Open Inference Protocol in JSON with files in base64, no gzip, no "
         "metrics; no forms",
-        lambda port: [*command, "--port", f"{port}"],
+        command,
         ready_path="/v2/health/ready",
         adapt=to_mlserver,
         answer=from_mlserver,
@@ -98,13 +98,13 @@ def mlserver(bundle: Bundle) -> System:
 def ray_serve(bundle: Bundle) -> System:
     """Ray Serve, not batching: 450 to 500 requests/s, at 3.9 ms of CPU a request.
 
-    Behind the HAProxy that it brings: through its own proxy it was 53. One thread for HAProxy, as
-    two replicas fill both cores. With more ongoing requests than 32 in a replica none is answered
-    sooner, and those whose callers have left are worked off all the same.
+    It runs behind the HAProxy that it includes (53 with its own proxy). HAProxy has one thread,
+    because two replicas fill both cores. More than 32 ongoing requests in a replica do not speed
+    anything up, and a replica completes those whose callers have left.
     """
     command = [program("ray"), "-m", "benchmarks.peers.ray_server"]
     cores = available_cores()
-    # It costs a request little beside a replica, and takes its time from one.
+    # The proxy needs much less CPU than a replica, and shares its cores.
     proxy_threads = max(1, cores // 2)
     command += ["--bundle", str(bundle.folder), "--replicas", f"{cores}"]
     command += ["--max-ongoing-requests", "32"]
@@ -114,7 +114,7 @@ def ray_serve(bundle: Bundle) -> System:
         f"{counted(proxy_threads, 'thread')}, "
         "RAY_SERVE_THROUGHPUT_OPTIMIZED, max_ongoing_requests 32, no batching, no metrics, no "
         "access log, no dashboard",
-        lambda port: [*command, "--port", f"{port}"],
+        command,
         adapt=forms_apart,
         environment={
             **_IMPORTABLE,

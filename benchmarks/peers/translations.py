@@ -1,4 +1,4 @@
-"""This service's requests in the peers' own forms, and their answers back."""
+"""Translates this service's requests for the peers, and their responses back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.load.workloads import JSON, Workload
 
 
 def to_litserve(workload: Workload) -> Workload | None:
-    """One route for all verbs, which takes JSON, or a form with the verb as a part."""
+    """For one route with all verbs, which takes JSON, or a form with the verb as a part."""
     if _is_form(workload):
         boundary = workload.content_type.partition("boundary=")[2].encode()
         head = b'--%s\r\nContent-Disposition: form-data; name="verb"\r\n\r\n' % boundary
@@ -23,12 +23,12 @@ def to_litserve(workload: Workload) -> Workload | None:
     if workload.verb == "sample":
         asked |= orjson.loads(workload.body)
     else:
-        asked["picture"] = base64.b64encode(workload.image).decode()
+        asked["image"] = base64.b64encode(workload.image).decode()
     return replace(workload, path="/predict", content_type=JSON, body=orjson.dumps(asked))
 
 
 def to_mlserver(workload: Workload) -> Workload | None:
-    """The Open Inference Protocol's `infer`, which knows no forms."""
+    """For the Open Inference Protocol's `infer`, which has no forms."""
     if _is_form(workload):
         return None
     if workload.verb == "sample":
@@ -39,7 +39,7 @@ def to_mlserver(workload: Workload) -> Workload | None:
         ]
     else:
         image = base64.b64encode(workload.image).decode()
-        inputs = [_input("picture", "BYTES", image, content_type="base64")]
+        inputs = [_input("image", "BYTES", image, content_type="base64")]
     return replace(
         workload,
         path=f"/v2/models/{workload.verb}/infer",
@@ -50,11 +50,11 @@ def to_mlserver(workload: Workload) -> Workload | None:
 
 
 def from_mlserver(workload: Workload, content: bytes) -> bytes:
-    """The image, or the posterior as this service writes it."""
+    """The image, or the posterior in this service's JSON."""
     outputs = {one["name"]: one for one in orjson.loads(content)["outputs"]}
     if workload.verb == "encode":
         return orjson.dumps({name: _nested(outputs[name]) for name in ("mean", "logvar")})
-    return base64.b64decode(outputs["pictures"]["data"][0])
+    return base64.b64decode(outputs["images"]["data"][0])
 
 
 def _is_form(workload: Workload) -> bool:

@@ -1,40 +1,67 @@
-"""Figures as tables of text, for the terminal and for documents alike."""
+"""Measured values as tables of text, for the terminal and for documents."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.load.mixed import Mixed
 from benchmarks.load.open_loop import OpenLoop
 from benchmarks.measure.comparison import Cell, Unanswered
 from benchmarks.measure.engine_alone import SET_UPS, Ceiling
-from benchmarks.measure.footprint import Footprint
 from benchmarks.measure.png_alone import Coding
-from benchmarks.measure.starts import Starts
-from benchmarks.measure.statistics import Spread
+from benchmarks.measure.starts import Footprint, Starts
+from benchmarks.measure.statistics import Statistics
 from benchmarks.report.result import BundleResult
 from benchmarks.report.targets import Verdict
 
+NOT_MEASURED = "Not measured."
 _MB = 1e6
-_NOTHING = "–"
-_COST = 16
-"""Connections at which a request's CPU is compared, and at more of them the rate."""
+_MISSING = "–"
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows as long as the head; the first `texts` columns say what the others measure."""
+    """Rows with the same columns; the first `texts` columns hold words, the others numbers."""
 
     title: str
-    head: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
+    rows: Sequence[Mapping[str, str]]
     texts: int = 1
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        """The names of the columns; empty if the table has no rows."""
+        return tuple(self.rows[0]) if self.rows else ()
+
+    def markdown(self) -> str:
+        """The table as Markdown, words to the left and numbers to the right."""
+        if not self.rows:
+            return NOT_MEASURED
+        ruler = ["---" if column < self.texts else "--:" for column in range(len(self.head))]
+        cells = (self.head, ruler, *(row.values() for row in self.rows))
+        return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+    def text(self) -> str:
+        """The table in columns of equal width, words to the left and numbers to the right."""
+        if not self.rows:
+            return NOT_MEASURED
+        lines = [self.head, *(tuple(row.values()) for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+
+        def line(row: tuple[str, ...]) -> str:
+            cells = [
+                cell.ljust(width) if column < self.texts else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            return "  ".join(cells).rstrip()
+
+        ruler = "  ".join("-" * width for width in widths)
+        return "\n".join([line(lines[0]), ruler, *map(line, lines[1:])])
 
 
 def of_bundle(figures: BundleResult) -> Iterator[Table]:
-    """All tables of one bundle, some perhaps without rows."""
+    """All tables of one bundle; a table of a part that was not measured has no rows."""
     yield loads(figures.cells)
     yield unanswered(figures.unanswered)
     yield open_loops(figures.open_loops)
@@ -49,204 +76,175 @@ def of_bundle(figures: BundleResult) -> Iterator[Table]:
 def loads(cells: Sequence[Cell]) -> Table:
     """Every system under every load."""
     rows = [
-        (
-            one.workload,
-            one.system,
-            str(one.connections),
-            spread(one.cpu, 0),
-            spread(one.beyond_engine, 0),
-            spread(one.requests_per_second, 0),
-            spread(one.ours_over, 2),
-            median(one.p50, 2),
-            median(one.p99, 2),
-            str(one.errors),
-        )
+        {
+            "workload": one.workload,
+            "system": one.system,
+            "conn.": str(one.connections),
+            "CPU µs a request": interval(one.cpu, 0),
+            "beyond the engine's": interval(one.beyond_engine, 0),
+            "requests/s": interval(one.requests_per_second, 0),
+            "ours over it": interval(one.ours_over, 2),
+            "p50 ms": median(one.p50, 2),
+            "p99 ms": median(one.p99, 2),
+            "errors": str(one.errors),
+        }
         for one in cells
     ]
-    head = (
-        *("workload", "system", "conn.", "CPU µs a request", "beyond the engine's"),
-        *("requests/s", "ours over it", "p50 ms", "p99 ms", "errors"),
-    )
-    return Table("All loads", head, rows, texts=2)
+    return Table("All loads", rows, texts=2)
 
 
 def unanswered(found: Sequence[Unanswered]) -> Table:
-    """Who was too slow for which load."""
-    rows = [(one.workload, one.system, str(one.connections), f"{one.seconds:g}") for one in found]
-    head = ("workload", "system", "conn.", "seconds without an answer")
-    return Table("Loads without a response in one of the rounds", head, rows, texts=2)
+    """The systems that sent no response under a load."""
+    rows = [
+        {
+            "workload": one.workload,
+            "system": one.system,
+            "conn.": str(one.connections),
+            "seconds without a response": f"{one.seconds:g}",
+        }
+        for one in found
+    ]
+    return Table("Loads without a response in one of the rounds", rows, texts=2)
 
 
 def summary(cells: Sequence[Cell]) -> Table:
-    """The first figures of the two verbs that people ask for most, a row for each system."""
-    chosen = (("/sample n=1", 16), ("/sample n=1", 64), ("/reconstruct", 16), ("/reconstruct", 64))
+    """The two most common verbs: CPU at 16 connections, requests/s at 64, a row for each system."""
     found = {(one.system, one.workload, one.connections): one for one in cells}
     rows = []
     for system in dict.fromkeys(one.system for one in cells):
-        row = [system]
-        for workload, connections in chosen:
-            cell = found.get((system, workload, connections))
-            if connections == _COST:
-                row.append(median(cell.cpu, 0) if cell else _NOTHING)
-                row.append(median(cell.beyond_engine, 0) if cell else _NOTHING)
-            else:
-                row.append(median(cell.requests_per_second, 0) if cell else _NOTHING)
-                row.append(spread(cell.ours_over, 2) if cell else _NOTHING)
-        rows.append(tuple(row))
-    head = ["system"]
-    for workload, connections in chosen:
-        head += (
-            [f"{workload}, CPU µs", "beyond the engine's"]
-            if connections == _COST
-            else [f"{workload}, requests/s", "ours over it"]
-        )
-    return Table("At a glance", tuple(head), rows)
+        row = {"system": system}
+        for verb in ("/sample n=1", "/reconstruct"):
+            cost, rate = (found.get((system, verb, number)) for number in (16, 64))
+            row[f"{verb}, CPU µs"] = median(cost.cpu if cost else None, 0)
+            row[f"{verb}, beyond the engine's"] = median(cost.beyond_engine if cost else None, 0)
+            row[f"{verb}, requests/s"] = median(rate.requests_per_second if rate else None, 0)
+            row[f"{verb}, ours over it"] = interval(rate.ours_over if rate else None, 2)
+        rows.append(row)
+    return Table("At a glance", rows)
 
 
 def open_loops(levels: Sequence[OpenLoop]) -> Table:
-    """Fixed rates of arrivals."""
+    """Latency at fixed arrival rates."""
     rows = [
-        (
-            one.system,
-            one.workload,
-            f"{one.part:.0%}",
-            median(one.rate, 0),
-            spread(one.p50, 2),
-            spread(one.p99, 2),
-            median(one.service_time, 2),
-            spread(one.p99_over_service_time, 1),
-            f"{one.errors} of {one.requests}",
-            median(one.client_cpu, 0),
-            median(one.capacity, 0),
-            median(one.wrk_capacity, 0),
-        )
+        {
+            "system": one.system,
+            "workload": one.workload,
+            "of capacity": f"{one.part:.0%}",
+            "requests/s": median(one.rate, 0),
+            "p50 ms": interval(one.p50, 2),
+            "p99 ms": interval(one.p99, 2),
+            "service time ms": median(one.service_time, 2),
+            "p99 over it": interval(one.p99_over_service_time, 1),
+            "errors": f"{one.errors} of {one.requests}",
+            "client's CPU µs": median(one.client_cpu, 0),
+            "capacity": median(one.capacity, 0),
+            "by wrk": median(one.wrk_capacity, 0),
+        }
         for one in levels
     ]
-    head = (
-        *("system", "workload", "of capacity", "requests/s", "p50 ms", "p99 ms"),
-        *("service time ms", "p99 over it", "errors", "client's CPU µs"),
-        *("capacity", "by wrk"),
-    )
-    return Table("Fixed arrival rates, latency from when a request was due", head, rows, texts=2)
+    return Table("Fixed arrival rates, latency from when a request was due", rows, texts=2)
 
 
 def mixed(found: Sequence[Mixed]) -> Table:
     """Small requests beside a large one."""
     rows = [
-        (
-            one.system,
-            spread(one.p99_alone, 1),
-            spread(one.p99_beside, 1),
-            spread(one.p99_ratio, 2),
-            median(one.requests_per_second_alone, 0),
-            median(one.requests_per_second_beside, 0),
-            median(one.large_p50, 0),
-            str(one.errors),
-        )
+        {
+            "system": one.system,
+            "p99 alone ms": interval(one.p99_alone, 1),
+            "p99 beside ms": interval(one.p99_beside, 1),
+            "ratio": interval(one.p99_ratio, 2),
+            "requests/s alone": median(one.requests_per_second_alone, 0),
+            "requests/s beside": median(one.requests_per_second_beside, 0),
+            "large p50 ms": median(one.large_p50, 0),
+            "errors": str(one.errors),
+        }
         for one in found
     ]
     names = f"16 clients of {found[0].small}, one of {found[0].large}" if found else ""
-    head = (
-        *("system", "p99 alone ms", "p99 beside ms", "ratio", "requests/s alone"),
-        *("requests/s beside", "large p50 ms", "errors"),
-    )
-    return Table(f"Small requests beside large ones: {names}", head, rows)
+    return Table(f"Small requests beside large ones: {names}", rows)
 
 
 def starts(found: Sequence[Starts]) -> Table:
-    """How alike starts are."""
+    """How much the throughput of several starts differs."""
     rows = [
-        (
-            one.system,
-            one.workload,
-            str(one.connections),
-            str(len(one.requests_per_second)),
-            f"{min(one.requests_per_second):.0f}",
-            f"{statistics.median(one.requests_per_second):.0f}",
-            f"{max(one.requests_per_second):.0f}",
-            f"{one.lowest_over_median:.2f}",
-        )
+        {
+            "system": one.system,
+            "workload": one.workload,
+            "conn.": str(one.connections),
+            "starts": str(len(one.requests_per_second)),
+            "lowest requests/s": f"{min(one.requests_per_second):.0f}",
+            "median": f"{statistics.median(one.requests_per_second):.0f}",
+            "highest": f"{max(one.requests_per_second):.0f}",
+            "lowest over median": f"{one.lowest_over_median:.2f}",
+        }
         for one in found
     ]
-    head = (
-        *("system", "workload", "conn.", "starts", "lowest requests/s", "median", "highest"),
-        "lowest over median",
-    )
-    return Table("Repeated starts", head, rows, texts=2)
+    return Table("Repeated starts", rows, texts=2)
 
 
-def at_rest(footprints: Sequence[Footprint], loaded_pss: dict[str, int]) -> Table:
+def at_rest(footprints: Sequence[Footprint], loaded_pss: Mapping[str, int]) -> Table:
     """Start, memory and idle CPU."""
+    loaded = {system: f"{pss / _MB:.0f}" for system, pss in loaded_pss.items()}
     rows = [
-        (
-            one.system,
-            spread(one.seconds_to_ready, 2),
-            spread(one.seconds_to_first_answer, 2),
-            spread(one.idle_cpu, 2),
-            f"{one.pss.median / _MB:.0f}",
-            f"{one.rss.median / _MB:.0f}",
-            f"{loaded_pss[one.system] / _MB:.0f}" if one.system in loaded_pss else _NOTHING,
-        )
+        {
+            "system": one.system,
+            "ready s": interval(one.seconds_to_ready, 2),
+            "first answer s": interval(one.seconds_to_first_answer, 2),
+            "idle CPU %": interval(one.idle_cpu, 2),
+            "PSS MB": f"{one.pss.median / _MB:.0f}",
+            "RSS MB": f"{one.rss.median / _MB:.0f}",
+            "PSS MB after the loads": loaded.get(one.system, _MISSING),
+        }
         for one in footprints
     ]
-    head = (
-        *("system", "ready s", "first answer s", "idle CPU %", "PSS MB", "RSS MB"),
-        "PSS MB after the loads",
-    )
-    return Table("Start, memory and idle CPU", head, rows)
+    return Table("Start, memory and idle CPU", rows)
 
 
 def engine(ceilings: Sequence[Ceiling], graph: str) -> Table:
     """onnxruntime alone, by batch size and set-up."""
     found = {(one.batch, one.sessions, one.threads): one for one in ceilings if one.graph == graph}
-    rows = [
-        (
-            f"batch {batch}",
-            *(
-                f"{one.images_per_second.median:.0f} ({one.cpu.median:.0f} µs)"
-                for one in (found[batch, *set_up] for set_up in SET_UPS)
-            ),
-        )
-        for batch in sorted({batch for batch, _, _ in found})
-    ]
-    head = (
-        graph,
-        *(f"{sessions} session{'s' * (sessions > 1)} × {threads}" for sessions, threads in SET_UPS),
-    )
-    return Table(f"onnxruntime alone: {graph}, images/s (CPU of an image)", head, rows)
+    rows = []
+    for batch in sorted({batch for batch, _, _ in found}):
+        row = {graph: f"batch {batch}"}
+        for sessions, threads in SET_UPS:
+            one = found[batch, sessions, threads]
+            shown = f"{one.images_per_second.median:.0f} ({one.cpu.median:.0f} µs)"
+            row[f"{sessions} session{'s' * (sessions > 1)} × {threads}"] = shown
+        rows.append(row)
+    return Table(f"onnxruntime alone: {graph}, images/s (CPU of an image)", rows)
 
 
 def pngs(codings: Sequence[Coding]) -> Table:
     """PNG files without a server."""
-    rows = [(one.name, spread(one.cpu, 1), str(one.bytes)) for one in codings]
-    return Table("PNG alone", ("", "CPU µs", "bytes"), rows)
-
-
-def bars(verdicts: Sequence[Verdict]) -> Table:
-    """What the service is held to."""
     rows = [
-        (
-            one.bundle,
-            one.what,
-            f"{one.sign} {one.limit:g} {one.unit}".rstrip(),
-            f"{one.aim:g}" if one.aim is not None else "",
-            spread(one.measured, 2 if one.measured.median < 100 else 0),
-            ("met, aim too" if one.aim_met else "met") if one.met else "MISSED",
-        )
+        {"": one.name, "CPU µs": interval(one.cpu, 1), "bytes": str(one.bytes)} for one in codings
+    ]
+    return Table("PNG alone", rows)
+
+
+def targets(verdicts: Sequence[Verdict]) -> Table:
+    """The targets of the service, and whether it met them."""
+    rows = [
+        {
+            "bundle": one.bundle,
+            "what": one.what,
+            "target": f"{one.sign} {one.limit:g} {one.unit}".rstrip(),
+            "aim": f"{one.aim:g}" if one.aim is not None else "",
+            "measured": interval(one.measured, 2 if one.measured.median < 100 else 0),
+            "verdict": ("met, aim too" if one.aim_met else "met") if one.met else "MISSED",
+        }
         for one in verdicts
     ]
-    return Table("Bars", ("bundle", "what", "bar", "aim", "measured", "verdict"), rows, texts=2)
+    return Table("Targets", rows, texts=2)
 
 
-def spread(value: Spread | None, digits: int) -> str:
-    """Median [lowest … highest]; the median alone of a single measurement."""
-    if value is None:
-        return _NOTHING
-    if value.count == 1:
-        return f"{value.median:.{digits}f}"
+def interval(value: Statistics | None, digits: int) -> str:
+    """Median [lowest … highest]; the median alone if there was a single measurement."""
+    if value is None or value.count == 1:
+        return median(value, digits)
     return f"{value.median:.{digits}f} [{value.low:.{digits}f} … {value.high:.{digits}f}]"
 
 
-def median(value: Spread | None, digits: int) -> str:
-    """The median alone."""
-    return _NOTHING if value is None else f"{value.median:.{digits}f}"
+def median(value: Statistics | None, digits: int) -> str:
+    """The median alone, or a dash."""
+    return _MISSING if value is None else f"{value.median:.{digits}f}"

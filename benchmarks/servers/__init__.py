@@ -1,4 +1,4 @@
-"""The servers that are measured: this service, naive ones, and a route that does nothing.
+"""The servers to measure: this service, naive ones, and a FastAPI route without any work.
 
-May import `load.workloads`, `measure.descendants` and the model. Begin reading in `ours`.
+May import `load.workloads`, `measure.processes` and the model. Begin reading in `ours`.
 """

@@ -1,7 +1,7 @@
-"""The model's side of every server that this one is compared with: onnxruntime and Pillow.
+"""The model side of every other server in the comparison: onnxruntime and Pillow.
 
-Written once, so that what differs between them is the serving. Nothing of `app` or `model` is
-imported: the peers' environments have neither's dependencies.
+All of them share it, so that they differ only in serving. It imports nothing of `app` or `model`,
+because the peers' environments lack their dependencies.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# Read when onnxruntime is imported: its official builds otherwise report usage.
+# onnxruntime reads it on import; its official builds report usage otherwise.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 Floats = NDArray[np.float32]
@@ -41,7 +41,7 @@ class OnnxNetworks:
 
     Args:
         bundle: the bundle's folder.
-        threads: of each session, spinning off; None leaves onnxruntime its defaults.
+        threads: of each session, without spinning; None for onnxruntime's defaults.
     """
 
     def __init__(self, bundle: Path, threads: int | None) -> None:
@@ -69,7 +69,7 @@ class OnnxNetworks:
 
 
 class Shapes:
-    """What a bundle's manifest says of its images and latents."""
+    """The shapes of a bundle's images and latents, by its manifest."""
 
     def __init__(self, bundle: Path) -> None:
         manifest = json.loads((bundle / "manifest.json").read_bytes())
@@ -97,7 +97,7 @@ class Shapes:
 
 
 def answer(pixels: Floats) -> tuple[bytes, str]:
-    """Pixels [n, c, h, w] as a body and its type: a PNG of one image, else uint8 `.npy`."""
+    """Pixels [n, c, h, w] as a body and its media type: one image as PNG, several as `.npy`."""
     images = to_images(pixels)
     return (png(images[0]), PNG) if len(images) == 1 else (npy(images), NPY)
 
@@ -108,7 +108,7 @@ def to_images(pixels: Floats) -> Images:
 
 
 def png(image: Images) -> bytes:
-    """uint8 [h, w, c] as a PNG of Pillow's default level."""
+    """uint8 [h, w, c] as a PNG of Pillow's default compression."""
     file = io.BytesIO()
     Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(file, "PNG")
     return file.getvalue()

@@ -1,8 +1,8 @@
-"""A ceiling: what a FastAPI route costs that does nothing.
+"""An upper limit: a FastAPI route without any work.
 
-It takes the same body as `/sample`, `{"n": 1}`, through pydantic, and answers with 400 fixed
-bytes, about a small PNG's size; uvicorn with uvloop and httptools, without an access log. Each
-of its processes has a listening socket of its own, as the service's have.
+It parses the body of `/sample`, `{"n": 1}`, with pydantic and responds with 400 fixed bytes, about
+the size of a small PNG. It runs on uvicorn with uvloop and httptools, without an access log. Each
+process has its own listening socket, as in the service.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ def create_app() -> FastAPI:
     return app
 
 
-def bare(processes: int = 1) -> System:
-    """The route, in as many processes as the service that it is compared with."""
+def floor(processes: int = 1) -> System:
+    """The route in a number of processes, which should be the service's."""
     plural = "" if processes == 1 else "es"
-    return System(
-        name=NAME,
-        settings=f"POST with a pydantic body → 400 fixed bytes, {processes} process{plural}",
-        command=lambda port: [
-            *(sys.executable, "-m", "benchmarks.servers.fastapi_floor"),
-            *("--port", str(port), "--workers", str(processes)),
-        ],
-        adapt=_adapt,
-    )
+    settings = f"POST with a pydantic body → 400 fixed bytes, {processes} process{plural}"
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.servers.fastapi_floor",
+        "--workers",
+        f"{processes}",
+    ]
+    return System(NAME, settings, command, adapt=_adapt)
 
 
 def _adapt(workload: Workload) -> Workload | None:
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def serve(port: int) -> None:
-    """Serves on a socket of this process's own, until it is told to stop."""
+    """Serves on this process's own socket until a signal stops it."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.bind(("127.0.0.1", port))

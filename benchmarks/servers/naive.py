@@ -1,8 +1,8 @@
-"""What one writes without this service: FastAPI around a model, and a run for each request.
+"""A simple server without this project: FastAPI around a model, one run for each request.
 
-Done as FastAPI's documentation says, with uvicorn's uvloop and httptools. By default all that
-blocks runs in the thread pool, as in `def` routes, with onnxruntime's default threads, in one
-worker that writes an access log. The options tune it.
+It follows FastAPI's documentation, on uvicorn with uvloop and httptools. By default blocking work
+runs in the thread pool, as in `def` routes, with onnxruntime's default threads, in one worker that
+writes an access log. The options tune it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _OPTIONS = "NAIVE_OPTIONS"
 
 
 class SampleRequest(BaseModel):
-    """Only as much of the real service's options as the comparison needs."""
+    """The options of the real service that the comparison needs."""
 
     n: int = Field(1, ge=1, le=4096)
     seed: int | None = None
@@ -41,7 +41,7 @@ class EncodeAnswer(BaseModel):
 
 
 def create_app(networks: Networks, shapes: Shapes, *, inline: bool) -> FastAPI:
-    """The application; `inline` runs everything on the event loop instead of in the pool."""
+    """The application; `inline` runs everything on the event loop instead of the thread pool."""
     app = FastAPI()
 
     async def call(work: Callable[[], T]) -> T:
@@ -87,7 +87,7 @@ def _images(pixels: Floats) -> Response:
 
 
 def worker() -> FastAPI:
-    """What each worker serves, by the command line of the process that started it."""
+    """The application of a worker, by the command line of the process that started it."""
     options = json.loads(os.environ[_OPTIONS])
     bundle, threads = Path(options["bundle"]), options["threads"]
     if options["engine"] == "torch":
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--engine", choices=("onnxruntime", "torch"), default="onnxruntime")
     parser.add_argument("--routes", choices=("pool", "inline"), default="pool")
-    parser.add_argument("--threads", type=int, help="the engine's; its own default without")
+    parser.add_argument("--threads", type=int, help="threads of the engine (its own default)")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--no-access-log", action="store_true")
     options = parser.parse_args()

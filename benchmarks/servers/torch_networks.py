@@ -1,4 +1,4 @@
-"""The same weights run by torch: what one serves who does not export."""
+"""The same weights run by torch, for a server without exported graphs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class TorchNetworks:
     """A bundle's networks, with the weights of its graphs.
 
     Args:
-        bundle: the bundle's folder; its manifest has to describe the network.
-        threads: inside one operation; None leaves torch its default.
+        bundle: the bundle's folder, whose manifest describes the network.
+        threads: inside one operation; None for torch's default.
 
     Raises:
-        ValueError: the manifest describes no network, or the graphs' weights are not its.
+        ValueError: the manifest describes no network, or the graphs lack its weights.
     """
 
     def __init__(self, bundle: Path, threads: int | None) -> None:
@@ -46,10 +46,10 @@ class TorchNetworks:
 
 
 def vae_of(folder: Path) -> VAE:
-    """The VAE that a bundle was exported from; export keeps the names of the weights.
+    """Rebuilds the VAE that a bundle was exported from; exports keep the names of weights.
 
     Raises:
-        ValueError: the manifest describes no network, or the graphs' weights are not its.
+        ValueError: the manifest describes no network, or the graphs lack its weights.
     """
     bundle = open_bundle(folder)
     vae = VAE(_config(bundle.manifest)).eval()
@@ -57,16 +57,14 @@ def vae_of(folder: Path) -> VAE:
         found = graph_weights(bundle.read(file))
         wanted = network.state_dict()
         if missing := wanted.keys() - found.keys():
-            msg = f"{folder / file}: has no weights named {', '.join(sorted(missing))}"
-            raise ValueError(msg)
+            raise ValueError(f"{folder / file}: has no weights named {', '.join(sorted(missing))}")
         network.load_state_dict({name: found[name] for name in wanted})
     return vae
 
 
 def _config(manifest: Manifest) -> ModelConfig:
     if not manifest.network:
-        msg = f"{manifest.name}: the manifest describes no network to rebuild in torch"
-        raise ValueError(msg)
+        raise ValueError(f"{manifest.name}: the manifest describes no network to rebuild in torch")
     shape = manifest.latent.shape
     binary = manifest.likelihood is not None and manifest.likelihood.family == "bernoulli"
     return ModelConfig(
@@ -76,6 +74,6 @@ def _config(manifest: Manifest) -> ModelConfig:
         latent_dim=math.prod(shape),
         latent_map=(shape[0], shape[1], shape[2]) if len(shape) == 3 else None,
         network=_NETWORK.validate_python(manifest.network),
-        # Only whether pixels are a sigmoid depends on it.
+        # It only decides whether pixels are a sigmoid.
         likelihood=BernoulliConfig() if binary else GaussianConfig(scale=1.0),
     )

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.training`: loops in turns, then steps in turns, and their tables."""
+"""`python -m benchmarks.training`: compares training loops, then kinds of steps."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ import numpy as np
 import torch
 
 from benchmarks.measure.machine import Machine, Watch, describe
-from benchmarks.measure.statistics import paired_ratios, spread
+from benchmarks.measure.statistics import Statistics, paired_ratios
 from benchmarks.peers import environments
 from benchmarks.peers.environments import EnvironmentMissingError
-from benchmarks.report import report
 from benchmarks.training import cases, our_loop, result
 from benchmarks.training.cases import CASES, Taken
 from benchmarks.training.result import OURS, Loop, Step, TrainingResult
@@ -28,14 +27,14 @@ from benchmarks.training.steps import VARIANTS, Variant
 from benchmarks.training.worker import LOOPS
 from training.system import git_commit
 
-_DOCS = Path(__file__).parents[2] / "docs" / "results" / "bench-train.json"
 _ROOT = Path(__file__).parents[2]
+_DOCS = _ROOT / "docs" / "results" / "bench-train.json"
 _PEERS = "trainers"
 _OF_PEERS = ("Lightning", "pythae")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the tables and writes the JSON; 1 when our own loop could not be measured."""
+    """Prints the tables and writes the JSON; returns 1 if our own loop could not be measured."""
     options = _parser().parse_args(arguments)
     torch.set_num_threads(1)
     machine, watch = _describe(), Watch()
@@ -44,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     missing: dict[str, str] = {}
 
     def keep() -> TrainingResult:
-        # After each part: what is left of a run that is killed can be drawn too.
+        # Called after each part, so that a run that is killed leaves its earlier parts.
         found = TrainingResult(machine, watch.disturbance(), loops, steps, missing)
         result.write(found, options.results)
         return found
@@ -59,21 +58,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         keep()
     found = keep()
     print(result.measured_on(found))
-    for table in (result.loops(found.loops), result.steps(found.steps)):
-        print(f"\n{report.text(table)}")
+    for table in result.tables_of(found):
+        print(f"\n{table.text()}")
     print(f"\nwritten to {options.results}")
     return int(OURS in missing)
 
 
 def _loops(name: str, rounds: int, folder: Path, missing: dict[str, str]) -> list[Loop]:
     case = CASES[name]
-    (folder / "pictures").mkdir(parents=True)
+    (folder / "images").mkdir(parents=True)
     images = cases.images(case.images)
-    np.save(folder / "pictures.npy", images)
-    our_loop.write_images(images, folder / "pictures")
+    np.save(folder / "images.npy", images)
+    our_loop.write_images(images, folder / "images")
     taken: dict[str, list[Taken]] = {}
     for number in range(rounds):
-        # A B C, C B A, so that a disturbance weighs on all alike.
+        # The order alternates, so that a disturbance affects all loops equally.
         for loop in list(LOOPS)[:: -1 if number % 2 else 1]:
             if loop in missing:
                 continue
@@ -88,8 +87,8 @@ def _loops(name: str, rounds: int, folder: Path, missing: dict[str, str]) -> lis
         Loop(
             network=name,
             loop=loop,
-            cpu=spread([one.cpu for one in times]),
-            wall=spread([one.wall for one in times]),
+            cpu=Statistics.of([one.cpu for one in times]),
+            wall=Statistics.of([one.wall for one in times]),
             ours_over=(
                 paired_ratios(ours, [one.cpu for one in times]) if ours and loop != OURS else None
             ),
@@ -99,19 +98,19 @@ def _loops(name: str, rounds: int, folder: Path, missing: dict[str, str]) -> lis
 
 
 def _taken(loop: str, case: str, folder: Path) -> Taken:
-    """Of one round, in a process of its own: one may be a tenth faster than the next throughout.
+    """Runs one round in a new process, because a process may be a tenth faster than the next.
 
     Raises:
-        EnvironmentMissingError: the loop is a peer's, and that is not installed.
-        subprocess.CalledProcessError: it failed, and has said why.
+        EnvironmentMissingError: the loop belongs to a peer that is not installed.
+        subprocess.CalledProcessError: the loop failed and logged the reason.
     """
     peer = loop.startswith(_OF_PEERS)
     python = environments.program(_PEERS) if peer else sys.executable
     command = [python, "-m", "benchmarks.training.worker", loop, case, str(folder)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(_ROOT)}
-    with (folder / "said.log").open("wb") as said:
+    with (folder / "output.log").open("wb") as log:
         done = subprocess.run(
-            command, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, stderr=said, check=True
+            command, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, check=True
         )
     return Taken(**json.loads(done.stdout.splitlines()[-1]))
 
@@ -131,17 +130,21 @@ def _steps(name: str, rounds: int, *, compiled: bool) -> list[Step]:
             times[text].append(variants[text].round())
     first = times[next(iter(VARIANTS))]
     return [
-        Step(name, text, spread(taken), paired_ratios(first, taken), variants[text].first_seconds)
+        Step(
+            name,
+            text,
+            Statistics.of(taken),
+            paired_ratios(first, taken),
+            variants[text].first_seconds,
+        )
         for text, taken in times.items()
     ]
 
 
 def _describe() -> Machine:
-    packages = {name: version(name) for name in ("torch",)}
-    for pin in environments.WANTED[_PEERS][:2]:
-        packages |= dict([pin.split("==")])
+    peers = dict(pin.split("==") for pin in environments.WANTED[_PEERS][:2])
     commit = git_commit("model", "training", "benchmarks") or "unknown"
-    return replace(describe(), packages=packages, commit=commit)
+    return replace(describe(), packages={"torch": version("torch"), **peers}, commit=commit)
 
 
 def _say(text: str) -> None:
@@ -150,13 +153,13 @@ def _say(text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="in turns (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each loop and step (3)")
     parser.add_argument("--networks", nargs="+", choices=CASES, metavar="NAME", help="conv, mlp …")
     parser.add_argument(
         "--parts", nargs="+", choices=("loops", "steps"), default=("loops", "steps")
     )
-    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
-    parser.add_argument("--results", type=Path, default=_DOCS, help="the JSON to write")
+    parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile")
+    parser.add_argument("--results", type=Path, default=_DOCS, help="file for the JSON")
     return parser
 
 

@@ -1,6 +1,6 @@
-"""What is trained, the same for all loops: networks, images, loss, optimiser, and the clock.
+"""Networks, images, loss, optimiser and clock, which all loops share.
 
-Of the project only `model` is used here, so that the peers' environment can import it.
+This module imports only `model`, so that the peers' environment can import it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from model.networks.vae import VAE
 from model.pixels import Images
 
 EPOCHS = 3
-"""Of a round; what is measured is the second, from its first pass to the first of the third."""
+"""Of a round. The clock measures the second one, up to the first pass of the third."""
 BATCH = 128
 LEARNING_RATE = 1e-3
 BETAS = (0.9, 0.99)
@@ -27,7 +27,7 @@ BETAS = (0.9, 0.99)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A network, and how many images are an epoch of it."""
+    """A network, and the number of images of an epoch."""
 
     network: ConvConfig | MlpConfig
     latent_dim: int
@@ -35,6 +35,7 @@ class Case:
 
     @property
     def model(self) -> ModelConfig:
+        """The model around the network."""
         return ModelConfig(
             latent_dim=self.latent_dim,
             network=self.network,
@@ -43,7 +44,7 @@ class Case:
 
     @property
     def steps(self) -> int:
-        """Of an epoch."""
+        """Steps of an epoch."""
         return -(-self.images // BATCH)
 
 
@@ -53,18 +54,18 @@ CASES = {
     "mlp": Case(MlpConfig(architecture="mlp", hidden=(512, 512)), 40, 6_400),
     "wide": Case(ConvConfig(architecture="conv", widths=(48, 96), hidden=256), 32, 1_280),
 }
-"""`conv` is the network of the `mnist` preset; `tiny` is so small that the loop shows; `wide` is
-only for what pays in a step."""
+"""`conv` is the network of the `mnist` preset. `tiny` is so small that the loop dominates, and
+`wide` is only for the comparison of steps."""
 
 
 def images(count: int) -> Images:
-    """uint8 [count, 28, 28, 1] of random grey levels: how long a step takes, they don't decide."""
+    """Random grey levels, uint8 [count, 28, 28, 1]; the cost of a step does not depend on them."""
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, (count, 28, 28, 1), dtype=np.uint8)
 
 
 def build(case: Case, *, channels_last: bool = True) -> VAE:
-    """The network, with the same weights each time."""
+    """Builds the network with the same weights each time."""
     torch.manual_seed(0)
     vae = VAE(case.model)
     layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -72,17 +73,17 @@ def build(case: Case, *, channels_last: bool = True) -> VAE:
 
 
 def optimiser(parameters: Iterable[nn.Parameter], *, fused: bool = True) -> torch.optim.AdamW:
-    """AdamW as our trainer has it."""
+    """AdamW as in our trainer."""
     return torch.optim.AdamW(parameters, lr=LEARNING_RATE, betas=BETAS, fused=fused)
 
 
 def binarised(grey: Tensor) -> Tensor:
-    """uint8 [n, c, h, w] → bits, drawn anew."""
+    """Binarises uint8 [n, c, h, w] with new random numbers."""
     return (torch.rand(grey.shape) < grey.float() * (1 / 255)).float()
 
 
 def loss(vae: VAE, bits: Tensor) -> Tensor:
-    """The negative ELBO, a mean over the batch."""
+    """The negative ELBO, averaged over the batch."""
     passed = vae(bits, torch.randn(len(bits), 1, *vae.config.latent_shape))
     divergence = elbo.kl(passed.mean, passed.logvar)
     return -elbo.elbo(vae.log_likelihood(bits, passed.params), divergence).mean()
@@ -90,25 +91,25 @@ def loss(vae: VAE, bits: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Milliseconds that a step took, the end of its epoch included."""
+    """Milliseconds of a step, including its share of the epoch's end."""
 
     wall: float
     cpu: float
-    """Processor time of the whole process."""
+    """CPU time of the whole process."""
 
 
 class Clock:
-    """Notes when the network begins a pass, whoever calls it."""
+    """Records when a network starts a pass, in any loop."""
 
     def __init__(self) -> None:
         self._stamps: list[tuple[float, float]] = []
 
     def install(self, network: type[nn.Module]) -> None:
-        """All networks of this class are watched from here on."""
+        """Watches all networks of this class from now on."""
         forward = network.forward
 
         def watched(module: nn.Module, *arguments: Tensor) -> object:
-            if arguments[0].device.type != "meta":  # where sizes are looked at, before training
+            if arguments[0].device.type != "meta":  # a loop may inspect sizes on it before training
                 self._stamps.append((time.perf_counter(), time.process_time()))
             return forward(module, *arguments)
 
@@ -116,13 +117,13 @@ class Clock:
 
     @property
     def passes(self) -> int:
-        """Seen so far."""
+        """Passes so far."""
         return len(self._stamps)
 
     def taken(self, steps: int) -> Taken:
-        """From the first pass of the second epoch to that of the third, a step's mean.
+        """The mean time of a step, from the first pass of the second epoch to that of the third.
 
-        Passes before the round's steps, such as a loop's check of the network, don't count.
+        Passes before the round's steps, such as a loop's check of the network, do not count.
         """
         stamps = self._stamps[-steps * EPOCHS :]
         wall, cpu = (

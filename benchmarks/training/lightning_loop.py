@@ -1,4 +1,4 @@
-"""Lightning's Trainer: with its defaults and a logged loss, and with everything off."""
+"""Lightning's Trainer, with its defaults and a logged loss, and with all features off."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.training.cases import BATCH, EPOCHS, Case
 
 
 class Module(lightning.LightningModule):
-    """The VAE in Lightning's terms."""
+    """The VAE as a Lightning module."""
 
     def __init__(self, case: Case, *, logs: bool) -> None:
         super().__init__()
@@ -31,17 +31,17 @@ class Module(lightning.LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """As all others."""
+        """The optimiser of all loops."""
         return cases.optimiser(self.parameters())
 
 
 def defaults(case: Case, grey: Tensor, folder: Path) -> None:
-    """Logger, progress bar, summary and checkpoints as they come."""
+    """Runs one round with the default logger, progress bar, summary and checkpoints."""
     _round(case, grey, {"default_root_dir": str(folder)}, logs=True)
 
 
 def stripped(case: Case, grey: Tensor, _folder: Path) -> None:
-    """What Lightning itself calls bare bones."""
+    """Runs one round in Lightning's `barebones` mode."""
     _round(case, grey, {"barebones": True}, logs=False)
 
 

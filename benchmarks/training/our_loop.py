@@ -21,7 +21,7 @@ _runs = itertools.count()
 
 
 def write_images(images: Images, folder: Path) -> None:
-    """uint8 [n, h, w, 1] as parquet files in the hub's layout, with two of them to test."""
+    """Writes uint8 [n, h, w, 1] as parquet files in the hub's layout, two as test images."""
     columns = datasets.Features({"image": datasets.Image()})
     for split, part in (("train", images), ("test", images[:2])):
         rows = [{"bytes": _png(image)} for image in part[..., 0]]
@@ -31,7 +31,7 @@ def write_images(images: Images, folder: Path) -> None:
 
 
 def ours(case: Case, _grey: Tensor, folder: Path) -> None:
-    """One round, over the images that `write_images` left in the folder."""
+    """Runs one round over the images that `write_images` wrote."""
     config = TrainingConfig.model_validate(
         {
             "epochs": EPOCHS,
@@ -40,12 +40,8 @@ def ours(case: Case, _grey: Tensor, folder: Path) -> None:
             "device": "cpu",
             "precision": "float32",
             "model": case.model.model_dump(),
-            "optimiser": {
-                "learning_rate": LEARNING_RATE,
-                "beta1": BETAS[0],
-                "beta2": BETAS[1],
-            },
-            "data": {"source": str(folder / "pictures"), "cache": str(folder / "cache")},
+            "optimiser": {"learning_rate": LEARNING_RATE, "beta1": BETAS[0], "beta2": BETAS[1]},
+            "data": {"source": str(folder / "images"), "cache": str(folder / "cache")},
         }
     )
     fit(config, folder / f"run-{next(_runs)}", console=Console(file=io.StringIO()))

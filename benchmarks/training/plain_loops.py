@@ -16,12 +16,12 @@ _CLIP_NORM = 200.0
 
 
 def bare(case: Case, grey: Tensor, _folder: Path) -> None:
-    """One round over uint8 images [n, c, h, w]."""
+    """Runs one round over uint8 images [n, c, h, w]."""
     _bare(case, grey, ours=False)
 
 
 def bare_with_our_step(case: Case, grey: Tensor, _folder: Path) -> None:
-    """The same, its step doing as ours: the gradient is clipped and the weights are averaged."""
+    """The same with our step, which clips the gradient and averages the weights."""
     _bare(case, grey, ours=True)
 
 
@@ -44,7 +44,7 @@ def _bare(case: Case, grey: Tensor, *, ours: bool) -> None:
 
 
 def data_loader(case: Case, grey: Tensor, _folder: Path) -> None:
-    """The same, each image taken by itself and collated, as a DataLoader does."""
+    """The same over a DataLoader, which fetches single images and collates them."""
     vae = cases.build(case)
     optimiser = cases.optimiser(vae.parameters())
     loader = DataLoader(TensorDataset(grey), batch_size=BATCH, shuffle=True)

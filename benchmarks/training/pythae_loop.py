@@ -17,7 +17,7 @@ from benchmarks.training.cases import BATCH, BETAS, EPOCHS, LEARNING_RATE, Case
 
 
 class Images(Dataset[DatasetOutput]):
-    """uint8 images; pythae's own data set would make them float32 first."""
+    """uint8 images; pythae's own data set would convert them to float32."""
 
     def __init__(self, grey: Tensor) -> None:
         self._grey = grey
@@ -30,7 +30,7 @@ class Images(Dataset[DatasetOutput]):
 
 
 class Model(BaseAE):
-    """The VAE in pythae's terms, binarising in its forward pass: pythae has no place for it."""
+    """The VAE as a pythae model; it binarises in its forward pass, because pythae has no hook."""
 
     def __init__(self, case: Case) -> None:
         config = BaseAEConfig(input_dim=(1, 28, 28), latent_dim=case.latent_dim)
@@ -44,7 +44,7 @@ class Model(BaseAE):
 
 
 def pythae(case: Case, grey: Tensor, folder: Path) -> None:
-    """One round."""
+    """Runs one round."""
     config = BaseTrainerConfig(
         output_dir=str(folder / "pythae"),
         num_epochs=EPOCHS,

@@ -1,4 +1,4 @@
-"""What one run of `python -m benchmarks.training` found, and its tables."""
+"""The result of `python -m benchmarks.training`, its file and its tables."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure.machine import Disturbance, Machine
-from benchmarks.measure.statistics import Spread
+from benchmarks.measure.statistics import Statistics
 from benchmarks.report import result, tables
 from benchmarks.report.tables import Table
 
-OURS, BARE = "vaetrain", "bare loop"
+OURS = "vaetrain"
 IMAGES = 60_000
-_COMMAND = "python -m benchmarks.training"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +21,11 @@ class Loop:
 
     network: str
     loop: str
-    cpu: Spread
-    """Milliseconds of processor time for a step, the end of its epoch included."""
-    wall: Spread
-    ours_over: Spread | None
-    """Our processor time over this loop's, round by round; None for ours."""
+    cpu: Statistics
+    """Milliseconds of CPU time for a step, including its share of the epoch's end."""
+    wall: Statistics
+    ours_over: Statistics | None
+    """Our CPU time over this loop's, round by round; None for ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,92 +34,88 @@ class Step:
 
     network: str
     choices: str
-    cpu: Spread
-    """Milliseconds of processor time for 128 images."""
-    faster: Spread
-    """How many times as fast as the first, round by round."""
+    cpu: Statistics
+    """Milliseconds of CPU time for 128 images."""
+    faster: Statistics
+    """Speed relative to the first way, round by round."""
     first_seconds: float
-    """Of the first step; of a compiled network its compilation."""
+    """Of the first step, which compiles a compiled network."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """Loops beside each other, and steps beside each other."""
+    """A comparison of loops, and one of steps."""
 
     machine: Machine
     disturbance: Disturbance
     loops: list[Loop]
     steps: list[Step]
     missing: dict[str, str]
-    """By loop that could not be measured, why."""
+    """Why a loop could not be measured, by loop."""
 
 
 def loops(found: Sequence[Loop]) -> Table:
     """Each loop over each network."""
     rows = [
-        (
-            one.network,
-            one.loop,
-            tables.spread(_epoch(one.cpu), 2),
-            tables.spread(_epoch(one.wall), 2),
-            tables.spread(one.ours_over, 2),
-        )
+        {
+            "network": one.network,
+            "loop": one.loop,
+            "CPU s/epoch": _epoch(one.cpu),
+            "wall s/epoch": _epoch(one.wall),
+            f"{OURS} over it, CPU": tables.interval(one.ours_over, 2),
+        }
         for one in found
     ]
-    head = ("network", "loop", "CPU s/epoch", "wall s/epoch", f"{OURS} over it, CPU")
-    return Table("Loops, seconds for 60,000 images", head, rows, texts=2)
+    return Table("Loops, seconds for 60,000 images", rows, texts=2)
 
 
 def steps(found: Sequence[Step]) -> Table:
-    """Each way over each network."""
+    """Each kind of step with each network."""
     rows = [
-        (
-            one.network,
-            one.choices,
-            tables.spread(_epoch(one.cpu), 2),
-            tables.spread(one.faster, 2),
-            f"{one.first_seconds:.1f}",
-        )
+        {
+            "network": one.network,
+            "step": one.choices,
+            "CPU s/epoch": _epoch(one.cpu),
+            "times as fast": tables.interval(one.faster, 2),
+            "first step, s": f"{one.first_seconds:.1f}",
+        }
         for one in found
     ]
-    head = ("network", "step", "CPU s/epoch", "times as fast", "first step, s")
-    return Table("Steps, seconds for 60,000 images", head, rows, texts=2)
+    return Table("Steps, seconds for 60,000 images", rows, texts=2)
 
 
 def measured_on(found: TrainingResult) -> str:
-    """Machine, versions, and what else went on."""
+    """Machine, versions, other load, and the loops that were not measured."""
     machine = found.machine
-    versions = ", ".join(f"{name} {number}" for name, number in machine.packages.items())
     missing = "".join(f"\n{name}: not measured: {why}" for name, why in found.missing.items())
     return (
         f"{machine.date}, commit {machine.commit}, one thread on {machine.cores} cores of "
-        f"{machine.processor}\nPython {machine.python}, {versions}\n"
+        f"{machine.processor}\n{machine.versions}\n"
         f"Load average at the start {machine.load_average:.1f}; meanwhile other processes took "
         f"{found.disturbance.others:.0f} % of a core{missing}"
     )
 
 
 def write(found: TrainingResult, path: Path) -> None:
-    """As JSON."""
+    """Writes the result as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(result.dumps(found))
 
 
 def read(path: Path) -> TrainingResult:
-    """What `write` wrote.
+    """Reads a file of `write`.
 
     Raises:
-        ResultError: it is no such file.
+        ResultError: the file is not a result of this version.
     """
-    return result.parse(path, TrainingResult, _COMMAND)
+    return result.parse(path, TrainingResult, "python -m benchmarks.training")
 
 
 def tables_of(found: TrainingResult) -> tuple[Table, Table]:
-    """Its tables, the loops first."""
+    """The tables of the loops and of the steps."""
     return loops(found.loops), steps(found.steps)
 
 
-def _epoch(step: Spread) -> Spread:
+def _epoch(step: Statistics) -> str:
     """Milliseconds for a step of 128 images → seconds for an epoch of 60,000."""
-    times = IMAGES / 128 / 1000
-    return Spread(step.median * times, step.low * times, step.high * times, step.count)
+    return tables.interval(step.scaled(IMAGES / 128 / 1000), 2)

@@ -1,4 +1,4 @@
-"""What pays in a step: one choice changed after another, over the bare loop."""
+"""The effect of each choice on the cost of a step of the bare loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.fit.compute import compile_halves
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Of a step; the defaults are torch's own."""
+    """The choices of a step; the defaults are torch's."""
 
     batch: int = 128
     fused: bool = False
@@ -34,7 +34,7 @@ VARIANTS = {
     "the same, channels_last": Choices(256, fused=True, bfloat16=True, channels_last=True),
     "the same, compiled": Choices(256, fused=True, bfloat16=True, channels_last=True, compile=True),
 }
-"""The first is what the others are compared with."""
+"""The others are compared with the first."""
 
 
 class Variant:
@@ -50,17 +50,17 @@ class Variant:
         started = time.perf_counter()
         self._step(self._grey[: choices.batch])
         self.first_seconds = time.perf_counter() - started
-        """Of the first step: of a compiled network its compilation."""
+        """Of the first step, which compiles a compiled network."""
 
     def round(self) -> float:
-        """Trains on all images once; milliseconds of processor time for 128 of them."""
+        """Trains on all images once; returns milliseconds of CPU time for 128 of them."""
         before = time.process_time()
         for rows in torch.randperm(len(self._grey)).split(self._choices.batch):  # type: ignore[no-untyped-call]
             self._step(self._grey[rows])
         return (time.process_time() - before) * 1000 / len(self._grey) * 128
 
     def weights(self) -> Tensor:
-        """All of them, one after another, as they are now."""
+        """A copy of all weights in one vector."""
         return nn.utils.parameters_to_vector(self._vae.parameters()).detach().clone()
 
     def _step(self, grey: Tensor) -> None:

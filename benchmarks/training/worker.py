@@ -1,8 +1,8 @@
-"""One loop over one network, in a process of its own.
+"""Runs one loop over one network in this process.
 
     python -m benchmarks.training.worker LOOP CASE FOLDER
 
-`FOLDER` holds `images.npy`. Prints what a step took, as JSON.
+`FOLDER` contains `images.npy`. Prints the time of a step as JSON.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ LOOPS = {
     "Lightning, bare bones": ("lightning_loop", "stripped"),
     "pythae": ("pythae_loop", "pythae"),
 }
-"""Module and function by name; ours is the first, the bare loop the second."""
+"""Module and function by name."""
 
 
 def main() -> None:
-    """One round."""
+    """Runs one round."""
     name, case_name, folder = sys.argv[1:]
     torch.set_num_threads(1)
     case, path = CASES[case_name], Path(folder)
     module, function = LOOPS[name]
     loop = getattr(importlib.import_module(f"benchmarks.training.{module}"), function)
-    images = np.load(path / "pictures.npy", mmap_mode="r")[: case.images]
+    images = np.load(path / "images.npy", mmap_mode="r")[: case.images]
     grey = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
     clock = Clock()
     clock.install(VAE)
-    # Some loops print what they do; the answer must not be among it.
+    # Some loops print their progress, which must not mix with the JSON.
     with contextlib.redirect_stdout(sys.stderr):
         loop(case, grey, path)
     print(json.dumps(asdict(clock.taken(case.steps))))

@@ -6,19 +6,18 @@ from benchmarks.load.mixed import Mixed
 from benchmarks.load.open_loop import OpenLoop
 from benchmarks.measure.comparison import ENGINE, Cell, Unanswered
 from benchmarks.measure.engine_alone import SET_UPS, Ceiling
-from benchmarks.measure.footprint import Footprint
 from benchmarks.measure.machine import Disturbance, Machine
 from benchmarks.measure.png_alone import Coding
-from benchmarks.measure.starts import Starts
-from benchmarks.measure.statistics import Spread, spread
+from benchmarks.measure.starts import Footprint, Starts
+from benchmarks.measure.statistics import Statistics
 from benchmarks.report.result import BundleResult, Result
-from benchmarks.report.targets import NAIVE, OURS, TUNED
 from benchmarks.servers import fastapi_floor
+from benchmarks.servers.ours import NAIVE, OURS, TUNED
 
 
-def around(value: float) -> Spread:
+def around(value: float) -> Statistics:
     """Three measurements about a value, which is their median."""
-    return spread([value * 0.9, value, value * 1.2])
+    return Statistics.of([value * 0.9, value, value * 1.2])
 
 
 def cell(system: str, rate: float = 100.0, **changes: object) -> Cell:

@@ -12,16 +12,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks import run
-from benchmarks.bench import Bench
 from benchmarks.exported import find_bundle
 from benchmarks.load import workloads
 from benchmarks.load.workloads import Workload
 from benchmarks.measure.comparison import ENGINE
-from benchmarks.plans import Effort, Selection
-from benchmarks.report.record import UNDER_WAY
-from benchmarks.report.result import Result
-from benchmarks.report.targets import OURS
-from benchmarks.servers.ours import ServerError, System, vaeserve
+from benchmarks.plans import Bench, Effort, Selection
+from benchmarks.report.result import UNDER_WAY, Result
+from benchmarks.servers.ours import OURS, ServerError, System, vaeserve
 from model.bundle.bundle import Bundle, BundleError, open_bundle
 from tests import arithmetic_bundle
 
@@ -64,11 +61,11 @@ def test_every_part_of_a_run_has_figures(tmp_path: Path) -> None:
     assert found.footprints
 
 
-ENDS = System("ends", "ends at once", lambda port: [sys.executable, "-c", "raise SystemExit(3)"])
+ENDS = System("ends", "ends at once", [sys.executable, "-c", "raise SystemExit(3)"])
 
 
 def not_json(workload: Workload, content: bytes) -> bytes:
-    """Takes an image for JSON, as the answer of a system that changed its ways would be."""
+    """Parses an image as JSON, which fails as a response of a changed system would."""
     return bytes(json.loads(content))
 
 
@@ -89,7 +86,7 @@ def test_rivals_that_fail_are_left_out(tmp_path: Path) -> None:
     found = measured.bundles["arithmetic"]
     assert {one.system for one in found.cells} == {OURS, "bare FastAPI", ENGINE}
     assert "ended with 3" in measured.missing["ends"]
-    assert "answered /reconstruct in a way of its own" in measured.missing["wrong"]
+    assert "unexpected response to /reconstruct" in measured.missing["wrong"]
     assert set(measured.missing) == {"ends", "wrong"}
     assert found.parts == ["rest", "loads"]
     assert not measured.ended_early
@@ -100,7 +97,7 @@ def test_rivals_that_fail_are_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed; apt-get install wrk")
-def test_other_numbers_of_workers_are_measured_where_they_are_wanted(tmp_path: Path) -> None:
+def test_other_numbers_of_workers_are_measured_at_their_loads(tmp_path: Path) -> None:
     """One worker is compared at two connections, and not at one; the service is at both."""
     effort = replace(
         SHORTEST,
@@ -138,11 +135,11 @@ def test_the_service_s_own_failure_ends_the_run(tmp_path: Path) -> None:
 
 
 def system(name: str) -> System:
-    return System(name, "any", lambda port: [])
+    return System(name, "any", ())
 
 
 def test_restless_systems_run_beside_ours_alone() -> None:
-    """Ray takes 80 % of a core for nothing, so nobody else is measured while it runs."""
+    """A rival that uses 80 % of a core while idle runs beside the service alone."""
     systems = [system(name) for name in (OURS, "Ray Serve", "LitServe")]
     idle = {OURS: 0.4, "Ray Serve": 80.0}
     names = [[one.name for one in group] for group in run.groups(systems, idle)]
@@ -156,7 +153,7 @@ def test_the_golden_image_is_the_bundle_s(tmp_path: Path) -> None:
 
 
 def test_other_bundles_are_given_by_their_folders(tmp_path: Path) -> None:
-    """A folder's bundle goes by its own name, and a folder without one is named."""
+    """A folder's bundle has its own name, and the error names a folder without a bundle."""
     name, bundle = find_bundle(str(arithmetic_bundle.write(tmp_path).folder))
     assert (name, bundle.folder.name) == ("arithmetic", "1")
     with pytest.raises(BundleError, match=r"manifest\.json: missing"):

@@ -1,4 +1,4 @@
-"""The open-loop client: nobody's wait goes uncounted, and every failure is counted."""
+"""The open-loop client counts every wait and every failure."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_every_failure_is_an_error() -> None:
 
 
 def test_nothing_answered_has_no_latency() -> None:
-    """A server that only breaks connections leaves no figure behind, and ends the run."""
+    """A server that only breaks connections ends the run without latencies."""
     with serving(iter([0] * 5)) as address:
         seen = Client(address, REQUEST).at_rate(100, 0.05)
     assert (seen.errors, seen.p50, seen.p99) == (5, None, None)
@@ -116,7 +116,7 @@ def test_a_closed_loop_waits_for_answers() -> None:
 
 
 def test_a_closed_loop_goes_on_after_failures() -> None:
-    """What is refused or breaks is an error, and in a broken connection's place comes another."""
+    """Refusals and broken connections are errors, and a new connection replaces a broken one."""
     with serving(iter([503, 0, 200, 0] + [200] * 1000), wait=BUSY_SECONDS) as address:
         client = Client(address, REQUEST)
         seen = client.in_turn(2, 12 * BUSY_SECONDS)
@@ -125,8 +125,8 @@ def test_a_closed_loop_goes_on_after_failures() -> None:
     assert client.opened == 4
 
 
-def test_a_closed_loop_has_a_process_of_its_own() -> None:
-    """It is told its connections, and says what it saw."""
+def test_a_closed_loop_runs_in_a_separate_process() -> None:
+    """The process gets its connections and prints its result."""
     with serving(iter([200] * 100_000)) as (host, port):
         seen = closed_loop(f"http://{host}:{port}", workloads.sample(), connections=2, seconds=0.2)
     assert seen.connections == 2
@@ -135,7 +135,7 @@ def test_a_closed_loop_has_a_process_of_its_own() -> None:
 
 
 def test_the_request_arrives_as_described() -> None:
-    """From a process of its own, method, headers and a body of any bytes reach the server."""
+    """Method, headers and a body of any bytes reach the server from a separate process."""
     wanted = Workload("any", "/path?x=1", "image/png", bytes(range(256)), "image/webp")
     with serving(iter([200] * 10), wanted=wanted) as (host, port):
         seen = arrivals(f"http://{host}:{port}", wanted, rate=50, seconds=0.2)

@@ -1,4 +1,4 @@
-"""Clients who misbehave do what is said of them, and tell the service's failures from refusals."""
+"""Misbehaving clients, and how they count the service's failures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ASKS = Kind("asks", workloads.sample(), stays=True)
 
 @contextmanager
 def answering(answer: bytes) -> Iterator[tuple[tuple[str, int], list[bytes]]]:
-    """Takes one connection, hears it until it has been quiet or left, and sends these bytes."""
+    """Accepts one connection, reads until it is quiet or closed, and sends these bytes."""
     heard: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -53,13 +53,13 @@ def answering(answer: bytes) -> Iterator[tuple[tuple[str, int], list[bytes]]]:
     ],
 )
 def test_only_the_service_s_own_failures_count(answer: bytes, seen: Seen) -> None:
-    """A refusal is an answer, and so is the end of a deadline, which is counted apart; a defect, an
-    answer that breaks off, and no HTTP are failures."""
+    """Refusals and ends of a deadline are responses; a server error, an incomplete response and
+    invalid HTTP are failures."""
     with answering(answer) as (address, _):
         assert misbehaving.once(address, REQUEST, ASKS) == seen
 
 
-def test_who_leaves_sends_a_part_and_waits_for_nothing() -> None:
+def test_a_client_that_leaves_sends_a_part_and_does_not_wait() -> None:
     """Half of a request arrives, then the connection ends."""
     leaves = Kind("leaves", workloads.sample(), sent=0.5)
     with answering(b"") as (address, heard):
@@ -68,14 +68,14 @@ def test_who_leaves_sends_a_part_and_waits_for_nothing() -> None:
 
 
 def test_a_server_that_is_gone_fails() -> None:
-    """Nobody listens: that is the worst of answers."""
+    """A refused connection counts as a failure."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
     assert misbehaving.once(address, REQUEST, ASKS) == Seen(1, 0, 1)
 
 
-def test_every_way_to_misbehave_is_there() -> None:
-    """Some leave, some ask for thousands, some upload 64 images, some send no request at all."""
+def test_the_kinds_cover_all_ways_to_misbehave() -> None:
+    """Some leave, some request thousands, some upload 64 images, some send invalid requests."""
     kinds = misbehaving.kinds(IMAGE)
     assert any(not one.stays and one.workload.n == misbehaving.LARGE for one in kinds)
     assert any(one.sent < 1 for one in kinds)

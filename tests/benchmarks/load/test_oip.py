@@ -1,4 +1,4 @@
-"""The load on the inference protocol: its figures, and a short run against a live server."""
+"""The load on the inference protocol: its metrics, and a short run against a live server."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from benchmarks.load import oip
 from tests import arithmetic_bundle
 
 
-def test_figures_are_those_of_the_latencies() -> None:
+def test_metrics_are_those_of_the_latencies() -> None:
     """Rates count requests, latencies are percentiles in milliseconds."""
     latencies = [0.001 * k for k in range(1, 102)]
-    found = oip.figures(4, latencies, 2.0, 1.0)
+    found = oip.metrics(4, latencies, 2.0, 1.0)
     assert (found.requests, found.requests_per_second) == (101, 50.5)
     assert found.p50 == pytest.approx(51)
     assert found.p99 == pytest.approx(100)
@@ -24,7 +24,7 @@ def test_figures_are_those_of_the_latencies() -> None:
 def test_a_short_run_prints_a_row_for_each_concurrency(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
 ) -> None:
-    """The service is started, asked in the form that was chosen, and told of in a table."""
+    """A run starts the service, sends the chosen form, and prints a table."""
     bundle = arithmetic_bundle.write(tmp_path)
     options = ["--bundle", str(bundle.folder), "--seconds", "0.2", "--concurrency", "1", "3"]
     oip.main([*options, *flags])

@@ -1,4 +1,4 @@
-"""What the load generator prints, and what is made of it."""
+"""The load generator's output and its errors."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def test_figures_are_read() -> None:
 
 
 def test_output_without_figures_is_an_error() -> None:
-    """A script that did not run to its end is not taken for a measurement."""
-    with pytest.raises(wrk.LoadError, match="no line of figures"):
+    """Output without the line of figures raises an error."""
+    with pytest.raises(wrk.LoadError, match="did not print the line of figures"):
         wrk.parse(OUTPUT.replace("figures", ""))
 
 
@@ -88,23 +88,23 @@ def test_the_request_arrives_as_described(url: str) -> None:
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed; apt-get install wrk")
 def test_no_answer_at_all_is_an_error() -> None:
-    """A server that answers nothing has no latency, unless that was expected."""
+    """A server without a response raises an error, unless none is expected."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(wrk.LoadError, match="/sample: 0 answers in 1 s"):
+        with pytest.raises(wrk.LoadError, match="/sample: 0 responses in 1 s"):
             wrk.run(url, workloads.sample(), connections=1, seconds=1)
         assert wrk.run(url, workloads.sample(), connections=1, seconds=1, least=0).requests == 0
 
 
 def test_a_load_generator_that_does_not_end_is_an_error() -> None:
-    """It is killed, and named with how long it had."""
+    """It is killed, and the error states its time limit."""
     forever = [sys.executable, "-c", "import time; time.sleep(600)"]
     with pytest.raises(wrk.LoadError, match=r"^wrk had not ended after 0\.01 s$"):
         wrk.finished("wrk", forever, 0.01)
 
 
 def test_both_load_generators_are_given_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """wrk and the open-loop client may take a minute longer than they were told to ask."""
+    """wrk and the open-loop client may take a minute longer than their load."""
 
     def expire(command: Sequence[str], **options: Any) -> None:
         raise subprocess.TimeoutExpired(command, options["timeout"])

@@ -1,4 +1,4 @@
-"""Servers that answer something else than the bundle gives are not compared."""
+"""Responses are compared with what the bundle gives."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_images_survive_png(image: Images) -> None:
 
 
 def test_servers_agree_with_their_bundle_and_not_with_another(tmp_path: Path) -> None:
-    """This service and the naive ones answer alike, and another model's image shows."""
+    """This service and the naive ones agree with their bundle, and not with another."""
     bundle = arithmetic_bundle.write(tmp_path)
     other = arithmetic_bundle.write_bernoulli(tmp_path)
     image = np.full((4, 4, 1), 200, dtype=np.uint8)
@@ -45,17 +45,18 @@ def test_servers_agree_with_their_bundle_and_not_with_another(tmp_path: Path) ->
         running(naive_default(bundle)) as plain,
         running(naive_tuned(bundle)) as tuned,
     ):
-        agreement.check([ours, plain, tuned], bundle, image)
+        for server in (ours, plain, tuned):
+            agreement.check(server, bundle, image)
         with pytest.raises(agreement.AgreementError, match="naive /reconstruct differs by"):
-            agreement.check([plain], other, image)
+            agreement.check(plain, other, image)
 
 
-def test_what_a_server_cannot_be_asked_is_left_out(tmp_path: Path) -> None:
-    """A system without any of the verbs agrees, and asking it all the same is an error."""
+def test_workloads_that_a_server_lacks_are_left_out(tmp_path: Path) -> None:
+    """A system without any verb agrees, and a request to it is an error."""
     bundle = arithmetic_bundle.write(tmp_path)
     image = np.full((4, 4, 1), 200, dtype=np.uint8)
     with running(replace(naive_default(bundle), adapt=lambda workload: None)) as server:
-        agreement.check([server], bundle, image)
+        agreement.check(server, bundle, image)
         with pytest.raises(ServerError, match="naive has no /reconstruct"):
             server.ask(workloads.reconstruct(image))
 
@@ -74,7 +75,7 @@ def test_what_a_server_cannot_be_asked_is_left_out(tmp_path: Path) -> None:
 def test_an_answer_of_another_kind_is_a_disagreement(
     tmp_path: Path, path: str, content: bytes
 ) -> None:
-    """A 200 with a body that can't be read is this system's failure, not one of the bench."""
+    """An unreadable body with status 200 is a failure of the system."""
     bundle = arithmetic_bundle.write(tmp_path)
     image = np.full((4, 4, 1), 200, dtype=np.uint8)
     system = replace(
@@ -84,8 +85,8 @@ def test_an_answer_of_another_kind_is_a_disagreement(
     )
     with answering_nothing() as port:
         server = Server(system, 0, port, 0.0)
-        with pytest.raises(agreement.AgreementError, match="naive answered with something that"):
-            agreement.check([server], bundle, image)
+        with pytest.raises(agreement.AgreementError, match="naive sent a response that can"):
+            agreement.check(server, bundle, image)
 
 
 def test_a_wrong_posterior_shows(tmp_path: Path) -> None:
@@ -101,4 +102,4 @@ def test_a_wrong_posterior_shows(tmp_path: Path) -> None:
         running(wrong) as server,
         pytest.raises(agreement.AgreementError, match=r"/encode mean differs by 0\.78"),
     ):
-        agreement.check([server], bundle, image)
+        agreement.check(server, bundle, image)

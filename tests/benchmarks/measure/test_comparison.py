@@ -19,12 +19,12 @@ from benchmarks.measure.comparison import (
     compare,
     in_turn,
 )
-from benchmarks.measure.statistics import Spread
+from benchmarks.measure.statistics import Statistics
 
 
 @pytest.mark.parametrize(("number", "order"), [(0, "abc"), (1, "cba"), (2, "abc")])
 def test_every_other_round_runs_backwards(number: int, order: str) -> None:
-    """Odd rounds measure the last first, and answers stay with whom they belong to."""
+    """Odd rounds measure in reverse order, and the results stay in order."""
     measured: list[str] = []
 
     def measure(item: str) -> str:
@@ -36,7 +36,7 @@ def test_every_other_round_runs_backwards(number: int, order: str) -> None:
 
 
 def contestant(name: str, runs: Iterator[Run | None]) -> Contestant:
-    """Measures what it is told, once for warming up and then in each round."""
+    """A contestant with these runs, the first of them for the warm-up."""
 
     def run(workload: Workload, connections: int, seconds: float) -> Run | None:
         return next(runs)
@@ -67,15 +67,15 @@ def test_ratios_are_those_of_pairs() -> None:
     ours, theirs, engine = found
     assert [one.system for one in found] == ["ours", "theirs", ENGINE]
     assert ours.ours_over is None
-    assert theirs.ours_over == Spread(2, 1, 4, 3)
-    assert theirs.our_p50_over == Spread(0.5, 0.25, 1, 3)
-    assert ours.beyond_engine == Spread(400, 300, 800, 3)
+    assert theirs.ours_over == Statistics(2, 1, 4, 3)
+    assert theirs.our_p50_over == Statistics(0.5, 0.25, 1, 3)
+    assert ours.beyond_engine == Statistics(400, 300, 800, 3)
     assert engine.beyond_engine is None
-    assert ours.p99_over_p50 == Spread(3, 3, 3, 3)
+    assert ours.p99_over_p50 == Statistics(3, 3, 3, 3)
     assert (ours.requests, ours.errors) == (30, 3)
 
 
-def test_who_can_t_be_asked_has_no_figures() -> None:
+def test_a_system_without_the_verb_has_no_cell() -> None:
     """A system without the verb is left out, and the others stand."""
     found = compare(
         [
@@ -90,7 +90,7 @@ def test_who_can_t_be_asked_has_no_figures() -> None:
 
 
 def slow(name: str, runs: Iterator[Run], at: int) -> Contestant:
-    """Gets no answer through from so many connections on, neither warming up nor in a round."""
+    """A contestant that sends no response at this number of connections or more."""
 
     def run(workload: Workload, connections: int, seconds: float) -> Run:
         if connections >= at:
@@ -100,7 +100,7 @@ def slow(name: str, runs: Iterator[Run], at: int) -> Contestant:
     return Contestant(name, run)
 
 
-def test_a_load_without_an_answer_is_told() -> None:
+def test_a_load_without_a_response_is_reported() -> None:
     """A slow rival is left out of one load, a slow service ends one; the run goes on after both."""
     lost: list[Unanswered] = []
     kept: list[list[str]] = []

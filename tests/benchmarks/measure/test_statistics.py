@@ -6,25 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.measure.statistics import Spread, paired_ratios, spread
+from benchmarks.measure.statistics import Statistics, paired_ratios
 
 POSITIVE = st.floats(1e-3, 1e6)
 
 
-def test_spread_of_an_even_count() -> None:
+def test_statistics_of_an_even_count() -> None:
     """The median of an even count lies between the two in the middle."""
-    assert spread([4.0, 1.0, 3.0, 2.0]) == Spread(2.5, 1.0, 4.0, 4)
+    assert Statistics.of([4.0, 1.0, 3.0, 2.0]) == Statistics(2.5, 1.0, 4.0, 4)
 
 
-def test_a_spread_of_nothing_is_refused() -> None:
-    """No measurement has no median."""
+def test_no_measurement_is_refused() -> None:
+    """Statistics of no measurement raise an error."""
     with pytest.raises(ValueError, match="at least one"):
-        spread([])
+        Statistics.of([])
 
 
 @given(st.lists(st.tuples(POSITIVE, st.floats(0.5, 2)), min_size=1))
 def test_a_common_disturbance_cancels(pairs: list[tuple[float, float]]) -> None:
-    """What slows both of a pair down alike leaves their ratio as it is."""
+    """A disturbance of both measurements of a pair does not change their ratio."""
     ours = [3 * rate * disturbed for rate, disturbed in pairs]
     theirs = [2 * rate * disturbed for rate, disturbed in pairs]
     ratios = paired_ratios(ours, theirs)

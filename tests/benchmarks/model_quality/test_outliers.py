@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.exported import SHIPPED
 from benchmarks.model_quality import outliers
 from benchmarks.model_quality.foreign import USUAL, blank, sets
 from model.bundle.bundle import REQUIRED_FILES, Bundle, open_bundle, write_bundle
@@ -38,7 +39,7 @@ def test_no_image_is_in_two_sets(photographs: Path) -> None:
 def test_digits_of_the_reference_are_left_out(photographs: Path) -> None:
     """What is compared with is not what is compared."""
     whole = sets(runs.MNIST, photographs, None, SPEC, 5)
-    reference = open_bundle(outliers.SHIPPED).manifest.reference
+    reference = open_bundle(SHIPPED).manifest.reference
     assert reference is not None
     half = reference.model_copy(update={"n": 50})
     rest = sets(runs.MNIST, photographs, half, SPEC, 5)
@@ -66,15 +67,15 @@ def test_prints_a_table(
     assert outliers.main([*arguments, "--bundle", str(bundle.folder)]) == 0
 
     shown = capsys.readouterr().out
-    figures = [name for name in outliers.FIGURES if with_reference or name != "percentile"]
-    for figure in outliers.FIGURES:
+    figures = [name for name in outliers.METRICS if with_reference or name != "percentile"]
+    for figure in outliers.METRICS:
         assert (f"| `{figure}` |" in shown) == (figure in figures)
     assert shown.count(" ± ") == 5 * len(figures)
 
 
 def _with_small_reference(root: Path, with_reference: bool) -> Bundle:
     """The shipped model; its own reference would leave none of the few digits here."""
-    shipped = open_bundle(outliers.SHIPPED)
+    shipped = open_bundle(SHIPPED)
     assert shipped.reference is not None
     assert shipped.manifest.reference is not None
     files = {name: shipped.read(name) for name in REQUIRED_FILES}

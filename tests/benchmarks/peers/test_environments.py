@@ -1,4 +1,4 @@
-"""Peers run from the versions that are pinned, and from nothing else."""
+"""The environments of the peers have the pinned versions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_missing_environment_says_how_to_make_it(
 def test_an_environment_of_other_versions_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was installed from is compared with what is pinned now."""
+    """An environment is current only if its versions are the pinned ones."""
     monkeypatch.setattr(environments, "ROOT", tmp_path)
     (tmp_path / "ray").mkdir()
     stamp = tmp_path / "ray" / "installed.txt"
@@ -52,8 +52,8 @@ def test_an_environment_of_other_versions_is_not_taken(
 
 
 def test_an_unknown_peer_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """A mistyped name ends with the names that there are."""
+    """The error for an unknown name lists the known ones."""
     with pytest.raises(SystemExit):
         main(["install", "tritn"])
     said = capsys.readouterr().err
-    assert "no such peer: tritn; there are litserve, bentoml, mlserver, ray" in said
+    assert "unknown peer: tritn; the peers are litserve, bentoml, mlserver, ray" in said

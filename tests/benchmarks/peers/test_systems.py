@@ -36,6 +36,6 @@ def test_workers_follow_the_cores(
         monkeypatch.setattr(module, "available_cores", lambda: 3)
     monkeypatch.setattr(systems, "program", lambda peer, name="python": name)
     found = system(open_bundle(arithmetic_bundle.write(tmp_path).folder))
-    assert option in " ".join(found.command(80))
+    assert option in " ".join(found.command)
     assert "3 " in found.settings
     assert "2 worker" not in found.settings

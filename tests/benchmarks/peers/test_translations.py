@@ -29,7 +29,7 @@ def test_litserve_takes_the_verb_in_the_body() -> None:
     assert asked(to_litserve(workloads.sample(7, n=3))) == {"verb": "sample", "n": 3, "seed": 7}
     uploaded = workloads.encode(IMAGE)
     image = base64.b64encode(uploaded.image).decode()
-    assert asked(to_litserve(uploaded)) == {"verb": "encode", "picture": image}
+    assert asked(to_litserve(uploaded)) == {"verb": "encode", "image": image}
 
 
 def test_litserve_takes_the_verb_as_a_part_of_a_form() -> None:
@@ -64,7 +64,7 @@ def test_mlserver_takes_tensors() -> None:
     body = asked(to_mlserver(uploaded))
     assert body["inputs"] == [
         {
-            "name": "picture",
+            "name": "image",
             "datatype": "BYTES",
             "shape": [1],
             "data": [base64.b64encode(uploaded.image).decode()],
@@ -81,7 +81,7 @@ def test_mlserver_is_not_asked_with_a_form() -> None:
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n"])
 def test_mlservers_files_come_back_as_bytes(content: bytes) -> None:
     """The one element of the answer is the file."""
-    output = {"name": "pictures", "data": [base64.b64encode(content).decode()]}
+    output = {"name": "images", "data": [base64.b64encode(content).decode()]}
     answer = orjson.dumps({"outputs": [output]})
     assert from_mlserver(workloads.sample(), answer) == content
 

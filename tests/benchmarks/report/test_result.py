@@ -12,12 +12,12 @@ from benchmarks.measure.comparison import Unanswered
 from benchmarks.report import report, result, tables, targets
 from benchmarks.report.result import ResultError
 from benchmarks.report.tables import Table
-from benchmarks.report.targets import OURS
+from benchmarks.servers.ours import OURS
 from tests.benchmarks import figures
 
 
 def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
-    """Nothing is lost but digits that nobody measured."""
+    """A result read from its file is the one that was written, to five significant digits."""
     path = result.write(figures.result(), tmp_path)
     again = result.read(path)
     assert result.read(result.write(again, tmp_path)) == again
@@ -27,30 +27,30 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
-    """What is no result is named."""
+    """A file that is not a result is named in the error."""
     other = tmp_path / "other.json"
     other.write_text('{"machine": 1}')
-    with pytest.raises(ResultError, match=r"other\.json: no result"):
+    with pytest.raises(ResultError, match=r"other\.json: not a result"):
         result.read(other)
 
 
 def test_columns_line_up() -> None:
-    """The first column stands left, the others right, under the widest of each."""
-    table = Table("any", ("name", "n"), [("a", "100"), ("longer", "1")])
-    lines = report.text(table).splitlines()
+    """Words are aligned to the left, numbers to the right."""
+    table = Table("any", [{"name": "a", "n": "100"}, {"name": "longer", "n": "1"}])
+    lines = table.text().splitlines()
     assert lines == ["name      n", "------  ---", "a       100", "longer    1"]
 
 
 def test_rows_are_as_long_as_their_head() -> None:
-    """Every table of a full result is rectangular and has rows."""
+    """Every table of a full result has rows, all with the same columns."""
     for figure in figures.result().bundles.values():
         for table in tables.of_bundle(figure):
             assert table.rows, table.title
-            assert {len(row) for row in table.rows} == {len(table.head)}
+            assert {tuple(row) for row in table.rows} == {table.head}
 
 
 def test_errors_of_all_parts_are_counted() -> None:
-    """A request that failed anywhere is found in the sum."""
+    """A failed request of any part is counted."""
     whole = figures.result()
     assert whole.errors == 0
     whole.bundles["heavy"].cells.append(figures.cell("LitServe", errors=3))
@@ -58,7 +58,7 @@ def test_errors_of_all_parts_are_counted() -> None:
 
 
 def test_loads_without_an_answer_survive_and_are_shown(tmp_path: Path) -> None:
-    """They are in the file and the report, and those of the service are told from a rival's."""
+    """They are in the file and the report, apart for the service and a rival."""
     whole = figures.result()
     assert whole.unanswered(OURS) == 0
     whole.bundles["small"].unanswered.append(Unanswered(OURS, "/sample n=1", 256, 2.0))
@@ -69,7 +69,7 @@ def test_loads_without_an_answer_survive_and_are_shown(tmp_path: Path) -> None:
 
 
 def test_a_result_without_the_later_members_is_read(tmp_path: Path) -> None:
-    """Files from before loads without an answer were kept stay results."""
+    """Older files without this member are still results."""
     content = orjson.loads(result.dumps(figures.result()))
     for bundle in content["bundles"].values():
         del bundle["unanswered"]
@@ -79,7 +79,7 @@ def test_a_result_without_the_later_members_is_read(tmp_path: Path) -> None:
 
 
 def test_who_was_measured_in_part_is_told_apart() -> None:
-    """One that failed halfway is not said to have no figures."""
+    """A system that failed halfway is reported as measured in part."""
     whole = replace(figures.result(), missing={"LitServe": "it broke", "Triton": "no container"})
     text = report.render(whole, [])
     assert "LitServe: measured in part: it broke" in text
@@ -87,7 +87,7 @@ def test_who_was_measured_in_part_is_told_apart() -> None:
 
 
 def test_what_else_went_on_is_not_said_of_a_run_under_way(tmp_path: Path) -> None:
-    """Servers that have not ended would be counted among other processes."""
+    """The report of a run under way does not mention other processes."""
     under_way = replace(figures.result(), disturbance=None)
     again = result.read(result.write(under_way, tmp_path))
     assert again.disturbance is None
@@ -96,7 +96,7 @@ def test_what_else_went_on_is_not_said_of_a_run_under_way(tmp_path: Path) -> Non
 
 
 def test_an_unfinished_result_says_so_and_is_drawn(tmp_path: Path) -> None:
-    """What ended a run, and what it had measured, stand in the report and survive the file."""
+    """The report says why a run ended early and which parts it measured."""
     whole = figures.result()
     del whole.bundles["small"]
     whole.bundles["heavy"] = replace(whole.bundles["heavy"], starts=[], parts=["rest", "loads"])
@@ -109,7 +109,7 @@ def test_an_unfinished_result_says_so_and_is_drawn(tmp_path: Path) -> None:
 
 
 def test_a_result_replaces_the_one_before(tmp_path: Path) -> None:
-    """A run keeps one file, which is whole at any time, and leaves nothing beside it."""
+    """A run keeps one file and leaves no other file beside it."""
     first = result.write(figures.result(), tmp_path)
     second = result.write(replace(figures.result(), ended_early="anything"), tmp_path)
     assert list(tmp_path.iterdir()) == [first] == [second]

@@ -1,4 +1,4 @@
-"""Every bar is found in a result, and its median held against it."""
+"""Each target is compared with the median of its measured values."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.benchmarks import figures
 from tests.benchmarks.figures import around
 
 
-def test_bars_are_met_or_missed_by_their_medians() -> None:
+def test_targets_are_met_or_missed_by_their_medians() -> None:
     """4× naive is met by 5, 2× the tuned one by 2.2, 2.5× a peer by 4 and 10× Ray missed by 8,
-    and a start at half of the others' speed shows."""
+    and a start at half of the others' speed misses its target."""
     found = {one.what: one for one in targets.verdicts(figures.result()) if one.bundle == "heavy"}
     where = "/sample n=1, 64 connections"
     assert found[f"requests/s over naive, {where}"].met
@@ -27,14 +27,14 @@ def test_bars_are_met_or_missed_by_their_medians() -> None:
 
 
 def test_the_last_tenth_of_capacity_is_the_hardest() -> None:
-    """Only the highest rate of the open loop is held to a bar: 30 times the service time there."""
+    """Only the highest rate of the open loop has a target; 30 times the service time misses it."""
     verdicts = [one for one in targets.verdicts(figures.result()) if "open loop" in one.what]
     assert [(one.bundle, one.met) for one in verdicts] == [("heavy", False), ("small", False)]
     assert all("90%" in one.what for one in verdicts)
 
 
 def test_the_small_model_is_compared_with_a_bare_route() -> None:
-    """Two thirds of the bare route's requests/s meet the bar and the aim."""
+    """Two thirds of the bare route's requests/s meet the target and the aim."""
     whats = {one.what: one for one in targets.verdicts(figures.result()) if one.bundle == "small"}
     verdict = whats["requests/s over bare FastAPI, /sample n=1, 16 connections"]
     assert verdict.measured.median == pytest.approx(2 / 3)
@@ -42,13 +42,13 @@ def test_the_small_model_is_compared_with_a_bare_route() -> None:
 
 
 def test_what_was_not_measured_has_no_verdict() -> None:
-    """A run of one part is not judged by the others."""
+    """A part that was not measured has no verdicts."""
     result = replace(figures.result(), bundles={"heavy": BundleResult()})
     assert targets.verdicts(result) == []
 
 
 def test_a_limit_that_is_reached_is_met() -> None:
-    """At most and at least include the limit itself."""
+    """A value that equals the limit meets it."""
     verdict = targets.Verdict("heavy", "any", "≤", 9.0, None, "s", around(9.0))
     assert verdict.met
     assert replace(verdict, sign="≥").met

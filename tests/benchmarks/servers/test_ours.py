@@ -1,4 +1,4 @@
-"""What asking a server can end in."""
+"""Requests to a server that fails."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from benchmarks.servers.ours import Server, ServerError, System
 
 
 def test_no_answer_is_the_server_s_failure() -> None:
-    """A connection that is closed instead of answered, or refused, is told with the request."""
-    system = System("mute", "any", lambda port: [])
+    """The error for a closed or refused connection names the request."""
+    system = System("mute", "any", ())
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def hang_up() -> None:
@@ -24,8 +24,8 @@ def test_no_answer_is_the_server_s_failure() -> None:
         thread = threading.Thread(target=hang_up)
         thread.start()
         server = Server(system, 0, listener.getsockname()[1], 0.0)
-        with pytest.raises(ServerError, match="mute gave no answer to /sample n=1: "):
+        with pytest.raises(ServerError, match="mute sent no response to /sample n=1: "):
             server.ask(workloads.sample())
         thread.join()
-    with pytest.raises(ServerError, match="mute gave no answer to /sample n=1: ConnectionRefused"):
+    with pytest.raises(ServerError, match="no response to /sample n=1: ConnectionRefused"):
         server.ask(workloads.sample())

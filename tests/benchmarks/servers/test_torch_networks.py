@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.exported import SHIPPED
 from benchmarks.servers.baseline import OnnxNetworks, Shapes
 from benchmarks.servers.torch_networks import TorchNetworks, vae_of
 from tests import arithmetic_bundle
-
-SHIPPED = Path(__file__).parents[3] / "model" / "bundles" / "mnist" / "3"
 
 
 def test_torch_computes_what_the_graphs_do() -> None:

@@ -38,11 +38,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_every_loop_takes_a_rounds_steps(
     loop: object, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A loop passes its network once for each step of three epochs, and takes time for it."""
+    """A loop passes its network once for each step of three epochs."""
     assert callable(loop)
     images = cases.images(TINY.images)
-    (tmp_path / "pictures").mkdir()
-    our_loop.write_images(images, tmp_path / "pictures")
+    (tmp_path / "images").mkdir()
+    our_loop.write_images(images, tmp_path / "images")
 
     loop(TINY, torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), tmp_path)
 
