@@ -93,9 +93,7 @@ def _rivals(*, peers: bool) -> tuple[Callable[[Bundle], list[System]], dict[str,
     def everybody(bundle: Bundle) -> list[System]:
         return [*naive(bundle), ours.naive_torch(bundle), *systems(bundle)]
 
-    return everybody, {
-        "Triton": "it is distributed only as a container, which this benchmark can't install"
-    }
+    return everybody, {"Triton": "it is only available as a container, which is not supported"}
 
 
 def _minutes(effort: Effort, bundles: Collection[str], *, peers: bool) -> int:
@@ -109,41 +107,21 @@ def _parser() -> argparse.ArgumentParser:
     quick = _minutes(plans.QUICK, EXPORTED, peers=False)
     without = _minutes(plans.STANDARD, EXPORTED, peers=False)
     peers = _minutes(plans.PEERS, EXPORTED, peers=True)
+    more = f"other model servers too, {peers} minutes (without it {without})"
+    bundles = "heavy, small (both), or folders of other bundles"
     parser.add_argument("--quick", action="store_true", help=f"one round each, {quick} minutes")
-    parser.add_argument(
-        "--peers",
-        action="store_true",
-        help=f"other model servers too, {peers} minutes (without it {without})",
-    )
-    parser.add_argument(
-        "--bundle",
-        nargs="+",
-        metavar="BUNDLE",
-        help="heavy, small (both), or folders of other bundles",
-    )
-    parser.add_argument(
-        "--only", nargs="+", metavar="NAME", help="workloads whose name contains this"
-    )
+    parser.add_argument("--peers", action="store_true", help=more)
+    parser.add_argument("--bundle", nargs="+", metavar="BUNDLE", help=bundles)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="workloads, by part of the name")
     parser.add_argument("--connections", nargs="+", type=int, metavar="N", help="numbers of them")
-    parser.add_argument(
-        "--systems", nargs="+", metavar="NAME", help="rivals whose name contains this"
-    )
-    parser.add_argument(
-        "--workers",
-        nargs="+",
-        type=int,
-        metavar="N",
-        help="also measure the service with N workers",
-    )
+    parser.add_argument("--systems", nargs="+", metavar="NAME", help="rivals, by part of the name")
+    workers = "also measure the service with N workers"
+    parser.add_argument("--workers", nargs="+", type=int, metavar="N", help=workers)
     parser.add_argument("--parts", nargs="+", choices=PARTS, help="parts to measure")
     parser.add_argument("--rounds", type=int, help="rounds of every load")
     parser.add_argument("--seconds", type=float, help="seconds of every load in every round")
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=_FOLDER / "results",
-        help="folder for the JSON",
-    )
+    results = _FOLDER / "results"
+    parser.add_argument("--results", type=Path, default=results, help="folder for the JSON")
     return parser
 
 

@@ -29,26 +29,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from model import noise
-from model.bundle.bundle import (
-    DECODER,
-    ENCODER,
-    GOLDEN,
-    Bundle,
-    BundleError,
-    open_bundle,
-    write_bundle,
-)
-from model.bundle.manifest import (
-    DataSpec,
-    GoldenSpec,
-    GraphSpec,
-    InputSpec,
-    LatentSpec,
-    LikelihoodSpec,
-    Manifest,
-    TensorSpec,
-    WeightsSpec,
-)
+from model.bundle import bundle as files
+from model.bundle import manifest as spec
+from model.bundle.bundle import Bundle, BundleError, open_bundle
+from model.bundle.manifest import Manifest
 from model.config import BernoulliConfig, ConvConfig, MlpConfig, ModelConfig
 from model.networks.networks import parameter_count
 from model.networks.vae import VAE
@@ -56,14 +40,7 @@ from model.noise import Purpose
 from model.pixels import Floats
 from model.runtime import Graph
 from training.bundle.bundle import golden_tolerance
-from training.export.graphs import (
-    OPSET,
-    PARITY_BATCHES,
-    Graphs,
-    check_parity,
-    golden_batch,
-    to_onnx,
-)
+from training.export import graphs as export
 from training.fit.compute import tool_versions
 from training.system import git_commit
 
@@ -140,17 +117,17 @@ def synthetic_images(count: int, shape: tuple[int, int, int]) -> Floats:
 
 
 def _export(name: str, config: ModelConfig, root: Path, recipe: str) -> Bundle:
-    images = synthetic_images(max(PARITY_BATCHES), config.image_shape)
+    images = synthetic_images(max(export.PARITY_BATCHES), config.image_shape)
     latents = noise.standard_normal(SEED, Purpose.PRIOR, 0, len(images), config.latent_shape)
     vae = _random(config, images, latents)
-    encoder = to_onnx(vae.encoder, images[:2], "image", ("mean", "logvar"))
-    decoder = to_onnx(vae.decoder, latents[:2], "latent", ("pixels", "params"))
-    graphs = Graphs(Graph(encoder), Graph(decoder))
-    check_parity(vae.encoder, graphs.encoder, images)
-    check_parity(vae.decoder, graphs.decoder, latents)
-    golden = golden_batch(graphs, images[:_GOLDEN_ROWS], latents[:_GOLDEN_ROWS])
-    files = {ENCODER: encoder, DECODER: decoder, GOLDEN: golden}
-    return write_bundle(root, _manifest(name, config, recipe, golden), files)
+    encoder = export.to_onnx(vae.encoder, images[:2], "image", ("mean", "logvar"))
+    decoder = export.to_onnx(vae.decoder, latents[:2], "latent", ("pixels", "params"))
+    graphs = export.Graphs(Graph(encoder), Graph(decoder))
+    export.check_parity(vae.encoder, graphs.encoder, images)
+    export.check_parity(vae.decoder, graphs.decoder, latents)
+    golden = export.golden_batch(graphs, images[:_GOLDEN_ROWS], latents[:_GOLDEN_ROWS])
+    contents = {files.ENCODER: encoder, files.DECODER: decoder, files.GOLDEN: golden}
+    return files.write_bundle(root, _manifest(name, config, recipe, golden), contents)
 
 
 def _random(config: ModelConfig, images: Floats, latents: Floats) -> VAE:
@@ -181,8 +158,8 @@ def _calibrate(
 
 
 def _manifest(name: str, config: ModelConfig, recipe: str, golden: bytes) -> Manifest:
-    latent = TensorSpec(name="latent", shape=config.latent_shape)
-    image = TensorSpec(name="image", shape=config.image_shape)
+    latent = spec.TensorSpec(name="latent", shape=config.latent_shape)
+    image = spec.TensorSpec(name="image", shape=config.image_shape)
     outputs = tuple(latent.model_copy(update={"name": name}) for name in ("mean", "logvar"))
     images = tuple(image.model_copy(update={"name": name}) for name in ("pixels", "params"))
     channels, height, width = config.image_shape
@@ -192,25 +169,25 @@ def _manifest(name: str, config: ModelConfig, recipe: str, golden: bytes) -> Man
         created=datetime.now(UTC),
         git_commit=git_commit("model", "training", "benchmarks"),
         tools=tool_versions(),
-        opset=OPSET,
-        input=InputSpec(
+        opset=export.OPSET,
+        input=spec.InputSpec(
             channels=config.channels,
             height=height,
             width=width,
             order="L" if channels == 1 else "RGB",
         ),
-        latent=LatentSpec(shape=config.latent_shape),
-        encoder=GraphSpec(inputs=(image,), outputs=outputs),
-        decoder=GraphSpec(inputs=(latent,), outputs=images),
-        likelihood=LikelihoodSpec(
+        latent=spec.LatentSpec(shape=config.latent_shape),
+        encoder=spec.GraphSpec(inputs=(image,), outputs=outputs),
+        decoder=spec.GraphSpec(inputs=(latent,), outputs=images),
+        likelihood=spec.LikelihoodSpec(
             family="bernoulli", dimensions=config.dimensions, binarise=_LIKELIHOOD.binarise
         ),
         objective={"name": "none", "seed": SEED},
         network=config.network.model_dump(mode="json"),
-        weights=WeightsSpec(kind="raw", step=0),
-        data=DataSpec(id="none", fingerprint=recipe, split="none"),
+        weights=spec.WeightsSpec(kind="raw", step=0),
+        data=spec.DataSpec(id="none", fingerprint=recipe, split="none"),
         metrics={},
-        golden=GoldenSpec(tolerance=golden_tolerance(golden)),
+        golden=spec.GoldenSpec(tolerance=golden_tolerance(golden)),
         licence="Apache-2.0",
         card="Random weights, for measuring speed.",
     )
@@ -219,7 +196,7 @@ def _manifest(name: str, config: ModelConfig, recipe: str, golden: bytes) -> Man
 def _recipe(config: ModelConfig) -> str:
     """A hash of everything that determines the graphs."""
     logits = (_LOGIT_CENTRE, _LOGIT_DEVIATION)
-    facts = (config.model_dump_json(), tool_versions()["torch"], OPSET, SEED, *logits)
+    facts = (config.model_dump_json(), tool_versions()["torch"], export.OPSET, SEED, *logits)
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 

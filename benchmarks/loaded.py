@@ -10,16 +10,8 @@ from benchmarks.load import workloads
 from benchmarks.load.mixed import mixed
 from benchmarks.load.open_loop import open_loop
 from benchmarks.load.workloads import Workload
-from benchmarks.measure import agreement
-from benchmarks.measure.comparison import (
-    Cell,
-    Contestant,
-    Run,
-    Unanswered,
-    compare,
-    engine_contestant,
-    server_contestant,
-)
+from benchmarks.measure import agreement, comparison
+from benchmarks.measure.comparison import Cell, Contestant, Run, Unanswered
 from benchmarks.measure.engine_alone import Engine, best_batch
 from benchmarks.measure.processes import memory, tree
 from benchmarks.plans import Bench
@@ -90,7 +82,7 @@ def _compared(
             found.unanswered.append(one)
 
     with contextlib.ExitStack() as stack:
-        compare(
+        comparison.compare(
             [
                 *(_contestant(one, bench, record) for one in servers),
                 *_upper_limits(found, servers[0], bundle, stack),
@@ -106,7 +98,7 @@ def _compared(
 
 def _contestant(server: Server, bench: Bench, record: Record) -> Contestant:
     """The server, as long as it has not failed, under the loads for which it is wanted."""
-    contestant = server_contestant(server)
+    contestant = comparison.server_contestant(server)
     name = server.system.name
     wanted = bench.effort.workers_at if name != OURS and name.startswith(OURS) else ()
 
@@ -125,9 +117,10 @@ def _upper_limits(
 ) -> Iterator[Contestant]:
     # Several workers have a supervisor, which serves no requests.
     processes = max(1, len(tree(ours.pid)) - 1)
-    yield server_contestant(stack.enter_context(running(floor(processes))), runs_network=False)
+    lowest = stack.enter_context(running(floor(processes)))
+    yield comparison.server_contestant(lowest, runs_network=False)
     batch = best_batch(found.ceilings, "decoder") if found.ceilings else _FALLBACK_BATCH
-    yield engine_contestant(Engine(bundle), batch)
+    yield comparison.engine_contestant(Engine(bundle), batch)
 
 
 def _open_loop(found: BundleResult, server: Server, bench: Bench) -> None:

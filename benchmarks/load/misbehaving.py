@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 from benchmarks.load import workloads
 from benchmarks.load.arrivals import address_of, request_bytes
@@ -106,9 +106,4 @@ def _repeat(url: str, kind: Kind, until: float) -> Seen:
 
 
 def _sum(seen: Sequence[Seen]) -> Seen:
-    return Seen(
-        requests=sum(one.requests for one in seen),
-        answers=sum(one.answers for one in seen),
-        failures=sum(one.failures for one in seen),
-        late=sum(one.late for one in seen),
-    )
+    return Seen(*(sum(members) for members in zip(*map(astuple, seen), strict=True)))

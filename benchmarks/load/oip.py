@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.exported import SHIPPED
-from benchmarks.servers.ours import running, vaeserve
+from benchmarks.servers.ours import counted, running, vaeserve
 from model.bundle.bundle import Bundle, open_bundle
 from model.bundle.manifest import DERIVED_KINDS
 
@@ -114,8 +114,7 @@ async def _ask(
 def table(load: Load, workers: int, rows: Sequence[Metrics]) -> Table:
     """The metrics as a table."""
     form = "bytes" if load.binary else "JSON"
-    plural = "" if workers == 1 else "s"
-    shown = Table(title=f"{load.model}, one row as {form}, {workers} worker{plural}")
+    shown = Table(title=f"{load.model}, one row as {form}, {counted(workers, 'worker')}")
     for name in ("in flight", "requests/s", "p50 ms", "p99 ms", "requests", "client's cores"):
         shown.add_column(name, justify="right")
     for row in rows:

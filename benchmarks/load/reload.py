@@ -110,15 +110,15 @@ def measure(bundle: Bundle, *, reloads: int, rate: float, seconds: float) -> Rel
         repository = Repository(Path(folder), bundle)
         system = replace(vaeserve(repository.bundle), environment={"VAE_REPOSITORY_API": "true"})
         with running(system) as server, ThreadPoolExecutor(1) as pool:
-            ask = workloads.sample()
+            sample = workloads.sample()
             progress(f"{rate:g} requests/s for {seconds:g} s")
-            quiet = arrivals(server.url, ask, rate=rate, seconds=seconds)
+            quiet = arrivals(server.url, sample, rate=rate, seconds=seconds)
             for number in range(_WARM_RELOADS):
                 _reload(server, repository, f"warm {number}", number)
             time.sleep(_SETTLE_SECONDS)
             before = memory(server.pid).pss
             progress(f"the same with {reloads} reloads")
-            busy = pool.submit(arrivals, server.url, ask, rate=rate, seconds=seconds)
+            busy = pool.submit(arrivals, server.url, sample, rate=rate, seconds=seconds)
             seen = _reload_all(server, repository, reloads, busy, seconds, progress)
             finished = busy.result()
             time.sleep(_SETTLE_SECONDS)

@@ -16,10 +16,8 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-
-import orjson
 
 from benchmarks import plans
 from benchmarks.exported import find_bundle
@@ -29,7 +27,7 @@ from benchmarks.load.workloads import Workload
 from benchmarks.load.wrk import LoadError
 from benchmarks.measure.machine import Machine, describe
 from benchmarks.measure.processes import cpu_seconds, memory, tree
-from benchmarks.report.result import parse
+from benchmarks.report.result import dumps, parse
 from benchmarks.run import progress_on_stderr
 from benchmarks.servers.ours import Server, ServerError, running, vaeserve
 from model.bundle.bundle import BundleError
@@ -198,13 +196,8 @@ def summary(soaked: Soak) -> str:
     )
 
 
-def dumps(soaked: Soak) -> bytes:
-    """The run as JSON."""
-    return orjson.dumps(asdict(soaked), option=orjson.OPT_INDENT_2) + b"\n"
-
-
 def read(path: Path) -> Soak:
-    """Reads a file with the bytes of `dumps`.
+    """Reads the file of a run.
 
     Raises:
         ResultError: the file is not a result of this version.

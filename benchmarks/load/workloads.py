@@ -96,10 +96,11 @@ def golden_image(bundle: Bundle) -> Images:
     return first
 
 
-def to_png(image: Images) -> bytes:
-    """uint8 [h, w, c] as a PNG file."""
+def to_png(image: Images, level: int = 6) -> bytes:
+    """uint8 [h, w, c] as a PNG file of a compression level, 0 … 9."""
     file = io.BytesIO()
-    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(file, "PNG")
+    pixels = image[:, :, 0] if image.shape[2] == 1 else image
+    Image.fromarray(pixels).save(file, "PNG", compress_level=level)
     return file.getvalue()
 
 

@@ -115,17 +115,11 @@ def _at_batch(
     for warm_up in itertools.chain(*steps.values()):
         warm_up()
     runs = [[run_for(group, len(rows), seconds) for group in steps.values()] for _ in range(rounds)]
-    return [
-        Ceiling(
-            graph=name,
-            sessions=sessions,
-            threads=threads,
-            batch=len(rows),
-            images_per_second=Statistics.of([rate for rate, _ in measured]),
-            cpu=Statistics.of([cpu for _, cpu in measured]),
-        )
-        for (sessions, threads), measured in zip(steps, zip(*runs, strict=True), strict=True)
-    ]
+    found = []
+    for set_up, measured in zip(steps, zip(*runs, strict=True), strict=True):
+        rates, cpu = (Statistics.of(values) for values in zip(*measured, strict=True))
+        found.append(Ceiling(name, *set_up, len(rows), rates, cpu))
+    return found
 
 
 def run_for(steps: Sequence[Step], images: int, seconds: float) -> tuple[float, float]:

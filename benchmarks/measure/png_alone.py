@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-
-import numpy as np
-from PIL import Image
 
 from app.codecs import images
 from benchmarks.load.workloads import from_png, to_png
@@ -45,9 +41,8 @@ def codings(bundle: Bundle, image: Images, *, rounds: int, seconds: float) -> li
         max_pixels=_MAX_PIXELS,
     )
     encoders: dict[str, Callable[[], bytes]] = {"encode, vaeserve": partial(images.png, image)}
-    encoders |= {
-        f"encode, Pillow level {level}": partial(_pillow, image, level) for level in _LEVELS
-    }
+    for level in _LEVELS:
+        encoders[f"encode, Pillow level {level}"] = partial(to_png, image, level)
     decoders: dict[str, Callable[[], object]] = {
         "decode, vaeserve (checked and fitted)": ours,
         "decode, Pillow": partial(from_png, file, image.shape[2]),
@@ -59,13 +54,6 @@ def codings(bundle: Bundle, image: Images, *, rounds: int, seconds: float) -> li
         Coding(name, Statistics.of([run[name] for run in runs]), sizes.get(name, len(file)))
         for name in steps
     ]
-
-
-def _pillow(image: Images, level: int) -> bytes:
-    file = io.BytesIO()
-    grey = np.ascontiguousarray(image[:, :, 0]) if image.shape[2] == 1 else image
-    Image.fromarray(grey).save(file, "PNG", compress_level=level)
-    return file.getvalue()
 
 
 def _cpu(step: Callable[[], object], seconds: float) -> float:

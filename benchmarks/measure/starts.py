@@ -88,13 +88,8 @@ def starts(
         with running(system) as server:
             load(server, workload, max(connections), 1)  # the first second is slower than the rest
             rounds.append([load(server, workload, number, seconds) for number in connections])
-    return [
-        Starts(
-            system=system.name,
-            workload=workload.name,
-            connections=number,
-            requests_per_second=[run.requests_per_second for run in runs],
-            errors=sum(run.errors for run in runs),
-        )
-        for number, runs in zip(connections, zip(*rounds, strict=True), strict=True)
-    ]
+    found = []
+    for number, runs in zip(connections, zip(*rounds, strict=True), strict=True):
+        rates, errors = [run.requests_per_second for run in runs], sum(run.errors for run in runs)
+        found.append(Starts(system.name, workload.name, number, rates, errors))
+    return found

@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchmarks.exported import SHIPPED
+from benchmarks.report.tables import Table
 from model import noise
 from model.bundle.bundle import DECODER, ENCODER, Bundle, BundleError, open_bundle
 from model.bundle.reference import SAMPLES
@@ -81,9 +82,8 @@ def measure(bundle: Bundle, image: bytes, *, samples: int, runs: int) -> Curves:
         naive = list(pool.map(partial(_naive, scorer, samples), seeds))
         drawn = list(pool.map(partial(_weighted, scorer, samples), seeds))
     elbo = np.mean([one for _, one in drawn]) - bounds.kl(scorer.mean, scorer.logvar)[0]
-    return Curves(
-        _running(np.stack(naive)), _running(np.stack([one for one, _ in drawn])), float(elbo)
-    )
+    weighted = np.stack([one for one, _ in drawn])
+    return Curves(_running(np.stack(naive)), _running(weighted), float(elbo))
 
 
 def draw(curves: Curves) -> Figure:
@@ -115,13 +115,16 @@ def draw(curves: Curves) -> Figure:
 def table(curves: Curves) -> str:
     """Mean and standard deviation over the runs, at powers of ten and at the service's default."""
     most = curves.naive.shape[1]
-    counts = sorted({*(10**power for power in range(9)), SAMPLES, most})
-    lines = ["| K | naive | importance-weighted |", "| --- | --- | --- |"]
-    for count in (one for one in counts if one <= most):
-        naive, weighted = (one[:, count - 1] for one in (curves.naive, curves.weighted))
-        cells = (f"{one.mean():.2f} ± {one.std(ddof=1):.2f}" for one in (naive, weighted))
-        lines.append(f"| {count:,} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", f"ELBO: {curves.elbo:.2f}"])
+    counts = {*(10**power for power in range(9)), SAMPLES, most}
+    columns = (("naive", curves.naive), ("importance-weighted", curves.weighted))
+    rows = []
+    for count in sorted(one for one in counts if one <= most):
+        row = {"K": f"{count:,}"}
+        for name, values in columns:
+            at = values[:, count - 1]
+            row[name] = f"{at.mean():.2f} ± {at.std(ddof=1):.2f}"
+        rows.append(row)
+    return f"{Table('', rows, texts=3).markdown()}\n\nELBO: {curves.elbo:.2f}"
 
 
 def _scorer(bundle: Bundle, content: bytes) -> _Scorer:

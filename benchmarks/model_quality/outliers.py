@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+from numpy.typing import NDArray
 
 from app.factory import create_app
 from app.settings import Settings
 from benchmarks.exported import SHIPPED
 from benchmarks.measure import machine
-from benchmarks.model_quality.auroc import Scores, auroc
 from benchmarks.model_quality.foreign import USUAL, blank, sets
+from benchmarks.report.tables import Table
 from model.bundle.bundle import BundleError, open_bundle
 from training.errors import TrainingError
 
@@ -38,7 +41,49 @@ METRICS: Mapping[str, int] = {
 _AT_ONCE = 50
 _POLL_SECONDS = 0.05
 
-Figures = Mapping[str, Scores]
+Scores = NDArray[np.float64]
+Values = Mapping[str, Scores]
+
+
+@dataclass(frozen=True, slots=True)
+class Auroc:
+    """The probability that a foreign image has a higher score than a usual one; ties count half.
+
+    1 separates all images, 0.5 is chance, and below 0.5 the scores are reversed.
+    """
+
+    value: float
+    standard_error: float
+    """0 if the two sets do not overlap."""
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f} ± {self.standard_error:.4f}"
+
+
+def auroc(usual: Scores, foreign: Scores) -> Auroc:
+    """Computes the area from independent scores [n] and [m], n and m at least 2.
+
+    The standard error is that of DeLong, DeLong & Clarke-Pearson (1988), "Comparing the areas
+    under two or more correlated receiver operating characteristic curves: a nonparametric
+    approach", for one curve: from the placement of each image among the others.
+
+    Raises:
+        ValueError: a side has fewer than two scores.
+    """
+    if min(len(usual), len(foreign)) < 2:
+        msg = f"needs two scores of each, got {len(usual)} usual and {len(foreign)} foreign"
+        raise ValueError(msg)
+    of_foreign = _placements(foreign, usual)
+    of_usual = 1 - _placements(usual, foreign)
+    variance = of_foreign.var(ddof=1) / len(foreign) + of_usual.var(ddof=1) / len(usual)
+    return Auroc(float(of_foreign.mean()), math.sqrt(variance))
+
+
+def _placements(values: Scores, others: Scores) -> Scores:
+    """For each value, the share of `others` below it, equal ones counting half."""
+    ordered = np.sort(others)
+    ranks = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
+    return np.asarray(ranks / (2 * len(others)), dtype=np.float64)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _score(settings: Settings, images: Mapping[str, Sequence[bytes]]) -> dict[str, Figures]:
+async def _score(settings: Settings, images: Mapping[str, Sequence[bytes]]) -> dict[str, Values]:
     app = create_app(settings)
     transport = httpx.ASGITransport(app=app)
     async with (
@@ -73,7 +118,7 @@ async def _score(settings: Settings, images: Mapping[str, Sequence[bytes]]) -> d
         return {name: await _score_set(client, name, files) for name, files in images.items()}
 
 
-async def _score_set(client: httpx.AsyncClient, name: str, files: Sequence[bytes]) -> Figures:
+async def _score_set(client: httpx.AsyncClient, name: str, files: Sequence[bytes]) -> Values:
     answers: list[dict[str, Any]] = []
     for start in range(0, len(files), _AT_ONCE):
         part = [("images", ("", file, "image/png")) for file in files[start : start + _AT_ONCE]]
@@ -82,37 +127,31 @@ async def _score_set(client: httpx.AsyncClient, name: str, files: Sequence[bytes
         answers.append(answer.raise_for_status().json())
     print(f"{name}: {len(files)} scored", file=sys.stderr)
     return {
-        figure: np.concatenate([answer[figure] for answer in answers]).astype(np.float64)
-        for figure in METRICS
-        if answers[0][figure] is not None
+        metric: np.concatenate([answer[metric] for answer in answers]).astype(np.float64)
+        for metric in METRICS
+        if answers[0][metric] is not None
     }
 
 
-def _render(scored: Mapping[str, Figures]) -> str:
+def _render(scored: Mapping[str, Values]) -> str:
     here, usual = machine.describe(), scored[USUAL]
-    lines = [
-        f"{here.processor}, {here.cores} cores, {here.date}, commit {here.commit}",
-        "",
-        "| figure | " + " | ".join(name for name in scored if _is_set(name)) + " |",
-        "| --- |" + " --- |" * sum(map(_is_set, scored)),
+    shown = {metric: sign for metric, sign in METRICS.items() if metric in usual}
+    foreign = {name: values for name, values in scored.items() if name not in (USUAL, "blank")}
+    areas = [
+        {"metric": f"`{metric}`"}
+        | {
+            name: str(auroc(sign * usual[metric], sign * values[metric]))
+            for name, values in foreign.items()
+        }
+        for metric, sign in shown.items()
     ]
-    shown = {figure: sign for figure, sign in METRICS.items() if figure in usual}
-    for figure, sign in shown.items():
-        cells = []
-        for name in filter(_is_set, scored):
-            area = auroc(sign * usual[figure], sign * scored[name][figure])
-            cells.append(f"{area.value:.4f} ± {area.standard_error:.4f}")
-        lines.append(f"| `{figure}` | " + " | ".join(cells) + " |")
-    lines += ["", "| images | n | " + " | ".join(f"`{figure}`" for figure in shown) + " |"]
-    lines += ["| --- |" + " --- |" * (1 + len(shown))]
-    for name, figures in scored.items():
-        cells = [_quartiles(figures[figure]) for figure in shown]
-        lines.append(f"| {name} | {len(figures['elbo'])} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _is_set(name: str) -> bool:
-    return name not in (USUAL, "blank")
+    quartiles = [
+        {"images": name, "n": str(len(values["elbo"]))}
+        | {f"`{metric}`": _quartiles(values[metric]) for metric in shown}
+        for name, values in scored.items()
+    ]
+    head = f"{here.processor}, {here.cores} cores, {here.date}, commit {here.commit}"
+    return "\n\n".join([head, Table("", areas).markdown(), Table("", quartiles).markdown()])
 
 
 def _quartiles(values: Scores) -> str:

@@ -88,7 +88,7 @@ def keep(path: Path, docs: Path) -> Path:
     results = docs / "results"
     results.mkdir(exist_ok=True)
     try:
-        kept, content = results / _SOAK, soak.dumps(soak.read(path))
+        kept, content = results / _SOAK, result.dumps(soak.read(path))
     except ResultError:
         kept, content = results / _BENCH, result.dumps(result.read(path))
     kept.write_bytes(content)

@@ -102,12 +102,9 @@ class _Targets:
         self, workload: str, connections: int, limit: float, aim: float, ray: float
     ) -> Iterator[Verdict]:
         for name in self.cells(workload, connections):
-            if name.startswith(_NO_PEERS):
-                continue
-            if "ray" in name.lower():
-                yield from self.over(workload, connections, name, ray)
-            else:
-                yield from self.over(workload, connections, name, limit, aim)
+            if not name.startswith(_NO_PEERS):
+                limits = (ray,) if "ray" in name.lower() else (limit, aim)
+                yield from self.over(workload, connections, name, *limits)
 
 
 def _heavy(on: _Targets) -> Iterator[Verdict]:
@@ -157,12 +154,11 @@ def _both(on: _Targets) -> Iterator[Verdict]:
             yield from on.verdict(what, _MOST, 3, mixed.p99_ratio, unit="×")
     for level in on.figures.open_loops:
         if level.system == OURS and level.part == max(one.part for one in on.figures.open_loops):
-            what = (
-                f"p99 over service time, {level.workload}, {level.part:.0%} of capacity, open loop"
-            )
+            part = f"{level.part:.0%} of capacity"
+            what = f"p99 over service time, {level.workload}, {part}, open loop"
             yield from on.verdict(what, _MOST, 10, level.p99_over_service_time, unit="×")
             errors = Statistics.of([level.errors])
-            yield from on.verdict(f"errors at {level.part:.0%} of capacity", _MOST, 0, errors)
+            yield from on.verdict(f"errors at {part}", _MOST, 0, errors)
 
 
 def _connections(number: int) -> str:

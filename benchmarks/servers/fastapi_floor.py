@@ -46,8 +46,7 @@ def create_app() -> FastAPI:
 
 def floor(processes: int = 1) -> System:
     """The route in a number of processes, which should be the service's."""
-    plural = "" if processes == 1 else "es"
-    settings = f"POST with a pydantic body → 400 fixed bytes, {processes} process{plural}"
+    settings = f"POST with a pydantic body → 400 fixed bytes, processes: {processes}"
     command = [
         sys.executable,
         "-m",

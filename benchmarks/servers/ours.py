@@ -32,21 +32,11 @@ class ServerError(Exception):
     """A server did not start, or its status was not 200."""
 
 
-def unchanged(workload: Workload) -> Workload | None:
-    """The request as this service takes it."""
-    return workload
-
-
 def forms_apart(workload: Workload) -> Workload | None:
     """Sends forms to a separate route, for frameworks whose routes declare their input."""
     if workload.content_type.startswith("multipart/"):
         return replace(workload, path=f"{workload.path}-upload")
     return workload
-
-
-def as_it_is(workload: Workload, content: bytes) -> bytes:
-    """The response as this service sends it."""
-    return content
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +49,9 @@ class System:
     command: Sequence[str]
     """Takes the port to listen on as `--port`."""
     ready_path: str = "/readyz"
-    adapt: Callable[[Workload], Workload | None] = unchanged
+    adapt: Callable[[Workload], Workload | None] = lambda workload: workload
     """This service's request → the system's own; None if the system lacks it."""
-    answer: Callable[[Workload, bytes], bytes] = as_it_is
+    answer: Callable[[Workload, bytes], bytes] = lambda workload, content: content
     """This service's request and the system's response → this service's response."""
     environment: Mapping[str, str] = field(default_factory=dict)
 

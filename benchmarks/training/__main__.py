@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.measure.comparison import in_turn
 from benchmarks.measure.machine import Machine, Watch, describe
 from benchmarks.measure.statistics import Statistics, paired_ratios
 from benchmarks.peers import environments
@@ -83,18 +84,13 @@ def _loops(name: str, rounds: int, folder: Path, missing: dict[str, str]) -> lis
                 missing[loop] = str(error)
                 taken.pop(loop, None)
     ours = [one.cpu for one in taken.get(OURS, [])]
-    return [
-        Loop(
-            network=name,
-            loop=loop,
-            cpu=Statistics.of([one.cpu for one in times]),
-            wall=Statistics.of([one.wall for one in times]),
-            ours_over=(
-                paired_ratios(ours, [one.cpu for one in times]) if ours and loop != OURS else None
-            ),
-        )
-        for loop, times in taken.items()
-    ]
+    found = []
+    for loop, times in taken.items():
+        cpu = [one.cpu for one in times]
+        over = paired_ratios(ours, cpu) if ours and loop != OURS else None
+        wall = Statistics.of([one.wall for one in times])
+        found.append(Loop(name, loop, Statistics.of(cpu), wall, over))
+    return found
 
 
 def _taken(loop: str, case: str, folder: Path) -> Taken:
@@ -124,21 +120,14 @@ def _steps(name: str, rounds: int, *, compiled: bool) -> list[Step]:
     for text, choices in wanted.items():
         _say(f"{name}: {text}")
         variants[text] = Variant(case, choices, grey)
-    times: dict[str, list[float]] = {text: [] for text in variants}
-    for number in range(rounds):
-        for text in list(variants)[:: -1 if number % 2 else 1]:
-            times[text].append(variants[text].round())
+    turns = [in_turn([*variants.values()], number, Variant.round) for number in range(rounds)]
+    times = dict(zip(variants, zip(*turns, strict=True), strict=True))
     first = times[next(iter(VARIANTS))]
-    return [
-        Step(
-            name,
-            text,
-            Statistics.of(taken),
-            paired_ratios(first, taken),
-            variants[text].first_seconds,
-        )
-        for text, taken in times.items()
-    ]
+    steps = []
+    for text, taken in times.items():
+        faster, seconds = paired_ratios(first, taken), variants[text].first_seconds
+        steps.append(Step(name, text, Statistics.of(taken), faster, seconds))
+    return steps
 
 
 def _describe() -> Machine:

@@ -7,10 +7,10 @@ import itertools
 from pathlib import Path
 
 import datasets
-from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
+from benchmarks.load.workloads import to_png
 from benchmarks.training.cases import BATCH, BETAS, EPOCHS, LEARNING_RATE, Case
 from model.pixels import Images
 from training.config.run import TrainingConfig
@@ -24,7 +24,7 @@ def write_images(images: Images, folder: Path) -> None:
     """Writes uint8 [n, h, w, 1] as parquet files in the hub's layout, two as test images."""
     columns = datasets.Features({"image": datasets.Image()})
     for split, part in (("train", images), ("test", images[:2])):
-        rows = [{"bytes": _png(image)} for image in part[..., 0]]
+        rows = [{"bytes": to_png(image, level=1)} for image in part]
         path = folder / f"{split}-00000-of-00001.parquet"
         with quiet(bars=False):
             datasets.Dataset.from_dict({"image": rows}, features=columns).to_parquet(str(path))
@@ -45,9 +45,3 @@ def ours(case: Case, _grey: Tensor, folder: Path) -> None:
         }
     )
     fit(config, folder / f"run-{next(_runs)}", console=Console(file=io.StringIO()))
-
-
-def _png(image: Images) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(image).save(content, "png", compress_level=1)
-    return content.getvalue()

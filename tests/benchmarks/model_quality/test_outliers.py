@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.exported import SHIPPED
 from benchmarks.model_quality import outliers
 from benchmarks.model_quality.foreign import USUAL, blank, sets
+from benchmarks.model_quality.outliers import auroc
 from model.bundle.bundle import REQUIRED_FILES, Bundle, open_bundle, write_bundle
 from model.bundle.manifest import InputSpec
 from model.bundle.reference import REFERENCE, write_reference
@@ -86,3 +88,41 @@ def _with_small_reference(root: Path, with_reference: bool) -> Bundle:
         spec = shipped.manifest.reference.model_copy(update={"n": 50})
         manifest = manifest.model_copy(update={"reference": spec})
     return write_bundle(root, manifest, files)
+
+
+def test_auroc_by_hand() -> None:
+    """Of nine pairs seven are in order and one is tied."""
+    area = auroc(np.array([1.0, 2.0, 4.0]), np.array([2.0, 3.0, 5.0]))
+
+    # Above 2: {1} and half {2}; above 3: {1, 2}; above 5: all three.
+    assert area.value == pytest.approx((1.5 + 2 + 3) / 9)
+    # Placements of the foreign ½, ⅔, 1 and of the usual 1, 5/6, ⅓, each over 3.
+    expected = (np.var([1 / 2, 2 / 3, 1], ddof=1) + np.var([1, 5 / 6, 1 / 3], ddof=1)) / 3
+    assert area.standard_error == pytest.approx(expected**0.5)
+
+
+def test_auroc_at_its_ends_and_its_middle() -> None:
+    """Separate sets give 1 or 0 without error, and equal ones 0.5."""
+    low, high = np.array([1.0, 2.0]), np.array([3.0, 4.0])
+
+    assert (auroc(low, high).value, auroc(low, high).standard_error) == (1, 0)
+    assert auroc(high, low).value == 0
+    assert auroc(low, low).value == 0.5
+
+
+def test_the_error_of_auroc_is_that_of_repeated_draws() -> None:
+    """Over 400 draws of two normal samples the area varies by the stated error, to 10 %, around
+    Φ(1/√2)."""
+    rng = np.random.default_rng(0)
+    areas = [auroc(rng.normal(size=80), rng.normal(1, 1, 120)) for _ in range(400)]
+    values = np.array([area.value for area in areas])
+
+    assert values.mean() == pytest.approx(0.7602, abs=0.005)
+    stated = np.mean([area.standard_error for area in areas])
+    assert stated == pytest.approx(values.std(ddof=1), rel=0.1)
+
+
+def test_too_few_scores_are_refused() -> None:
+    """A single score on a side raises an error."""
+    with pytest.raises(ValueError, match="two scores of each, got 1 usual"):
+        auroc(np.zeros(1), np.zeros(5))

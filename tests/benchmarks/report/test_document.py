@@ -106,7 +106,7 @@ def test_results_are_kept_by_their_kind(tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()
     bench, soaking = result.write(figures.result(), tmp_path), tmp_path / "any.json"
-    soaking.write_bytes(soak.dumps(soaked(100, 100)))
+    soaking.write_bytes(result.dumps(soaked(100, 100)))
     kept = [document.keep(path, docs).name for path in (bench, soaking)]
     assert kept == ["bench.json", "soak.json"]
     written = document.write(docs)
