@@ -21,6 +21,9 @@ UNIT_RANGE: Range = (0.0, 1.0)
 MAX_PIXELS = 89_000_000
 """Pixels of the largest image: Pillow warns above about this, and refuses twice the size."""
 
+MAX_PIXELS = 89_000_000
+"""Pixels of the largest image: Pillow warns above about this, and rejects twice as many."""
+
 
 def to_float(images: Images, value_range: Range = UNIT_RANGE) -> Floats:
     """uint8 [n, h, w, c] → float32 [n, c, h, w] in `value_range`."""

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model import elbo
 from model.config import BernoulliConfig, ConvConfig, MlpConfig, ModelConfig
+from model.networks import elbo
 from model.networks.vae import VAE
 from model.pixels import Images
 

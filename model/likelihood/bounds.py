@@ -1,7 +1,7 @@
 """The KL divergence and the importance-weighted bound in NumPy, for serving and evaluation.
 
-`model.elbo` has the same quantities in torch, and a test compares the two. Every value is in nats
-and a sum over an image's or a latent's values.
+`model.networks.elbo` has the same quantities in torch, and a test compares the two. Every value is
+in nats and a sum over an image's or a latent's values.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A family is a subclass of `Likelihood` with an entry in `FAMILIES`, and its options for training
 are a class of `model.config`. A formula is written once over `Arrays`, which NumPy (`NUMPY`, for
-serving) and torch (`model.elbo.TORCH`, for training) implement.
+serving) and torch (`model.networks.elbo.TORCH`, for training) implement.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from model import elbo
 from model.bundle.manifest import Scale
 from model.config import SCALE_FLOOR, MixturePriorConfig, ModelConfig
 from model.likelihood.families import FAMILIES
+from model.networks import elbo
 from model.networks.networks import Decoder, Encoder
 from model.prior.learned import MixturePrior
 from model.prior.mixture import Mixture

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from model import elbo
 from model.likelihood.bounds import Nats
 from model.likelihood.families import FAMILIES, NUMPY
+from model.networks import elbo
 from model.pixels import Floats
 
 

@@ -19,10 +19,11 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from model import elbo, pixels
+from model import pixels
 from model.bundle.manifest import LikelihoodSpec, Metric
 from model.cores import available_cores
 from model.likelihood import bounds
+from model.networks import elbo
 from model.pixels import Floats, Images
 from training.config.run import TrainingConfig
 from training.config.sections import EvaluationConfig

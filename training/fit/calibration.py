@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from model import elbo
 from model.bundle.manifest import LikelihoodSpec, Scale
 from model.config import SCALE_FLOOR, BernoulliConfig, Binarisation, ModelConfig
 from model.likelihood.families import FAMILIES
+from model.networks import elbo
 from model.networks.vae import VAE
 from model.pixels import Images
 from training.data.dataset import spread_rows

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from model import elbo
+from model.networks import elbo
 from model.networks.vae import VAE, Pass
 from training.config.sections import ObjectiveConfig
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from model import elbo
 from model.config import LOGISTIC_SCALE_FLOOR
 from model.likelihood import bounds
+from model.networks import elbo
 from tests.model import densities
 
 seeds = st.integers(0, 2**31)

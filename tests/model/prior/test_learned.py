@@ -18,8 +18,8 @@ from torch.distributions import (
     kl_divergence,
 )
 
-from model import elbo
 from model.likelihood import bounds
+from model.networks import elbo
 from model.prior.learned import MixturePrior, mixture_log_density
 from tests.model import densities
 from tests.model.densities import draw, log_density

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from model import elbo
 from model.config import (
     BernoulliConfig,
     MixturePriorConfig,
@@ -15,6 +14,7 @@ from model.config import (
     NormalPriorConfig,
     PriorConfig,
 )
+from model.networks import elbo
 from model.networks.vae import VAE
 from tests.model import densities
 from training.config.sections import ObjectiveConfig

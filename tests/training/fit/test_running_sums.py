@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model import elbo
+from model.networks import elbo
 from training.fit.running_sums import RunningSums
 
 DEVICE = torch.device("cpu")

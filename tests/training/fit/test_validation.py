@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from model import elbo, pixels
+from model import pixels
 from model.config import BernoulliConfig, GaussianConfig, MlpConfig, ModelConfig
+from model.networks import elbo
 from model.networks.vae import VAE
 from model.pixels import Images
 from training.fit import calibration

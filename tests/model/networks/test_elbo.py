@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
-from model import elbo
 from model.config import LEVELS, LOGISTIC_SCALE_FLOOR
+from model.networks import elbo
 from tests.model import densities
 from tests.model.densities import draw, log_density
 
