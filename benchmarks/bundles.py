@@ -41,6 +41,7 @@ from model.pixels import Floats
 from model.runtime import Graph
 from training.bundle.bundle import golden_tolerance
 from training.export import graphs as export
+from training.export.parity import PARITY_BATCHES, check_parity
 from training.fit.compute import tool_versions
 from training.system import git_commit
 
@@ -117,14 +118,14 @@ def synthetic_images(count: int, shape: tuple[int, int, int]) -> Floats:
 
 
 def _export(name: str, config: ModelConfig, root: Path, recipe: str) -> Bundle:
-    images = synthetic_images(max(export.PARITY_BATCHES), config.image_shape)
+    images = synthetic_images(max(PARITY_BATCHES), config.image_shape)
     latents = noise.standard_normal(SEED, Purpose.PRIOR, 0, len(images), config.latent_shape)
     vae = _random(config, images, latents)
     encoder = export.to_onnx(vae.encoder, images[:2], "image", ("mean", "logvar"))
     decoder = export.to_onnx(vae.decoder, latents[:2], "latent", ("pixels", "params"))
     graphs = export.Graphs(Graph(encoder), Graph(decoder))
-    export.check_parity(vae.encoder, graphs.encoder, images)
-    export.check_parity(vae.decoder, graphs.decoder, latents)
+    check_parity(vae.encoder, graphs.encoder, images)
+    check_parity(vae.decoder, graphs.decoder, latents)
     golden = export.golden_batch(graphs, images[:_GOLDEN_ROWS], latents[:_GOLDEN_ROWS])
     contents = {files.ENCODER: encoder, files.DECODER: decoder, files.GOLDEN: golden}
     return files.write_bundle(root, _manifest(name, config, recipe, golden), contents)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.bundle.bundle import DECODER, ENCODER, MANIFEST, Bundle, BundleError
-from model.bundle.golden import read_golden
+from model.bundle.golden import compare, read_golden
 from model.bundle.manifest import VARIES, GraphSpec, TensorSpec
 from model.runtime import CPU, CUDA, Graph, GraphError, choose_provider
 
@@ -181,17 +181,11 @@ def _reproduce(
         if name not in tolerances:
             msg = f"{bundle.folder}: the manifest has no tolerance for {name} on {provider}"
             raise BundleError(msg)
-        expected = golden[name]
-        if not len(expected) or answer.shape != expected.shape:
-            msg = f"{bundle.folder}: {name} has shape {answer.shape}, golden {expected.shape}"
-            raise BundleError(msg)
-        difference = float(np.abs(answer - expected).max())
-        if not difference <= tolerances[name]:
-            msg = (
-                f"{bundle.folder}: {name} differs from the golden batch by {difference:.3g} on "
-                f"{provider}, allowed is {tolerances[name]:.3g}"
-            )
-            raise BundleError(msg)
+        try:
+            compare(answer, golden[name], tolerances[name], "the golden batch")
+        except ValueError as error:
+            msg = f"{bundle.folder}: on {provider}, {name} {error}"
+            raise BundleError(msg) from error
 
 
 def _seconds_of_a_row(graph: Graph, rows: Rows) -> float:

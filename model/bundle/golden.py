@@ -1,4 +1,4 @@
-"""The golden batch: what the graphs answered when they were exported."""
+"""The golden batch: what the graphs answered when they were exported, and comparing with it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from model.pixels import Floats
 
 NAMES = ("image", "mean", "logvar", "latent", "pixels", "params")
 LARGEST = 1 << 30
-"""Bytes that its arrays take at most."""
+"""Bytes that its arrays have together at most."""
 
 
 def read_golden(bundle: Bundle) -> dict[str, Floats]:
-    """Its arrays by name, float32.
+    """Reads its arrays by name, float32.
 
     Raises:
-        BundleError: it is damaged, or holds something else.
+        BundleError: the file is damaged, or has other arrays.
     """
     content = bundle.read(GOLDEN)
     try:
@@ -26,3 +26,30 @@ def read_golden(bundle: Bundle) -> dict[str, Floats]:
         msg = f"{bundle.folder / GOLDEN}: not a golden batch: {error}"
         raise BundleError(msg) from error
     return {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
+
+
+def size_of(values: Floats) -> float:
+    """The largest absolute value, at least 1: what a relative tolerance is a part of."""
+    return max(1.0, float(np.abs(values).max()))
+
+
+def compare(found: Floats, expected: Floats, limit: float, reference: str) -> float:
+    """Returns the largest absolute difference between two arrays of one shape.
+
+    Args:
+        found: the values to check.
+        expected: the values that they should have.
+        limit: the largest difference allowed.
+        reference: where the expected values come from, for the error.
+
+    Raises:
+        ValueError: the shapes differ, an array is empty, or a difference is NaN or above `limit`.
+    """
+    if found.shape != expected.shape or not expected.size:
+        msg = f"has the shape {found.shape}, {reference} has {expected.shape}"
+        raise ValueError(msg)
+    difference = float(np.abs(found - expected).max())
+    if not difference <= limit:
+        msg = f"differs from {reference} by {difference:.3g}, allowed is {limit:.3g}"
+        raise ValueError(msg)
+    return difference

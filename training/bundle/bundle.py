@@ -25,6 +25,7 @@ from model.bundle.bundle import (
     open_bundle,
     write_bundle,
 )
+from model.bundle.golden import size_of
 from model.bundle.manifest import (
     DataSpec,
     GoldenSpec,
@@ -107,12 +108,9 @@ def bundle(folder: Path, overrides: Sequence[str] = (), console: Console | None 
 def golden_tolerance(golden: bytes) -> dict[str, dict[str, float]]:
     """By provider and output, from the size of the golden values."""
     with np.load(io.BytesIO(golden)) as arrays:
-        peaks = {
-            name: max(1.0, float(np.abs(arrays[name]).max()))
-            for name in ("mean", "logvar", "pixels", "params")
-        }
+        sizes = {name: size_of(arrays[name]) for name in ("mean", "logvar", "pixels", "params")}
     return {
-        provider: {name: float(f"{limit * peak:.2g}") for name, peak in peaks.items()}
+        provider: {name: float(f"{limit * size:.2g}") for name, size in sizes.items()}
         for provider, limit in TOLERANCES.items()
     }
 

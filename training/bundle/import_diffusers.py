@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from model import noise
 from model.bundle.bundle import DECODER, ENCODER, GOLDEN, Bundle, BundleError, write_bundle
@@ -31,8 +30,9 @@ from model.pixels import Floats
 from model.runtime import Graph
 from training.bundle.autoencoder_kl import Foreign, read_model
 from training.bundle.bundle import golden_tolerance
-from training.errors import ForeignModelError, ParityError
-from training.export.graphs import OPSET, PARITY_LIMIT, Graphs, golden_batch, to_onnx
+from training.errors import ForeignModelError
+from training.export.graphs import OPSET, Graphs, golden_batch, to_onnx
+from training.export.parity import check_parity
 from training.fit.compute import tool_versions
 from training.system import git_commit
 
@@ -95,36 +95,15 @@ def import_diffusers(
     )
     graphs = Graphs(Graph(encoder), Graph(decoder))
     for shape in _PARITY:
-        check_parity(model.encoder, graphs.encoder, _images(model, shape))
-        check_parity(model.decoder, graphs.decoder, _latents(model, shape))
+        batches = (shape[0],)
+        check_parity(model.encoder, graphs.encoder, _images(model, shape), batches)
+        check_parity(model.decoder, graphs.decoder, _latents(model, shape), batches)
     golden = golden_batch(graphs, _images(model, _GOLDEN), _latents(model, _GOLDEN))
     files = {ENCODER: encoder, DECODER: decoder, GOLDEN: golden}
     try:
         return write_bundle(target.root, _manifest(model, source, target, spec, files), files)
     except (BundleError, ValueError) as error:
         raise ForeignModelError(str(error)) from error
-
-
-def check_parity(module: nn.Module, graph: Graph, rows: Floats) -> None:
-    """Compares what torch and onnxruntime answer.
-
-    Raises:
-        ParityError: another shape, or a difference above `PARITY_LIMIT` of the largest value.
-    """
-    with torch.no_grad():
-        expected = [output.numpy() for output in module(torch.from_numpy(rows))]
-    for (name, _, _), want, got in zip(graph.outputs, expected, graph.run(rows), strict=True):
-        if got.shape != want.shape:
-            msg = f"{name}: the graph gives {got.shape} for {rows.shape}, torch {want.shape}"
-            raise ParityError(msg)
-        difference = float(np.abs(got - want).max())
-        limit = PARITY_LIMIT * max(1.0, float(np.abs(want).max()))
-        if not difference <= limit:
-            msg = (
-                f"{name}: the graph differs from torch by {difference:.3g} for {rows.shape}, "
-                f"allowed is {limit:.3g}"
-            )
-            raise ParityError(msg)
 
 
 def _axes(factor: int) -> dict[int, object]:

@@ -28,16 +28,13 @@ from model.runtime import Graph
 from training.config.run import TrainingConfig
 from training.data.dataset import Data, reload_data
 from training.errors import ParityError, StageError
+from training.export.parity import PARITY_BATCHES, check_parity
 from training.fit.calibration import calibrated_scale
 from training.fit.checkpoint import read_weights
 from training.fit.custom_networks import build_vae
 from training.workdir import Workdir, write_bytes, write_json
 
 OPSET = 20
-PARITY_BATCHES = (1, 2, 7, 64)
-PARITY_LIMIT = 1e-4
-"""Largest difference between torch and onnxruntime, as a part of the output's largest value."""
-
 AT_ONCE = 250
 """Images, or latents, that go through a graph at once."""
 
@@ -179,39 +176,6 @@ def _example_images(data: Data, config: TrainingConfig, count: int) -> Floats:
     if config.binarise != "none":
         images = pixels.binarise(images, config.binarise, seed=_GOLDEN_SEED)
     return pixels.to_float(images)
-
-
-def check_parity(module: nn.Module, graph: Graph, rows: Floats) -> dict[str, object]:
-    """Compares torch with onnxruntime at several batch sizes, and the sizes with each other.
-
-    Returns:
-        By output, the largest absolute difference; and whether a row's result has the same bits
-        at every batch size.
-
-    Raises:
-        ParityError: a difference above `PARITY_LIMIT`, or a wrong shape.
-    """
-    names = [name for name, _, _ in graph.outputs]
-    with torch.no_grad():
-        expected = [output.numpy() for output in module(torch.from_numpy(rows))]
-    whole = graph.run(rows)
-    differences = dict.fromkeys(names, 0.0)
-    equal_bits = True
-    for size in PARITY_BATCHES:
-        parts = [graph.run(rows[start : start + size]) for start in range(0, len(rows), size)]
-        for name, want, got, reference in zip(
-            names, expected, map(np.concatenate, zip(*parts, strict=True)), whole, strict=True
-        ):
-            if got.shape != want.shape:
-                msg = f"{name}: the graph gives {got.shape} at batch {size}, torch {want.shape}"
-                raise ParityError(msg)
-            difference = float(np.abs(got - want).max())
-            if not difference <= PARITY_LIMIT * max(1.0, float(np.abs(want).max())):
-                msg = f"{name}: the graph differs from torch by {difference:g} at batch {size}"
-                raise ParityError(msg)
-            differences[name] = max(differences[name], difference)
-            equal_bits = equal_bits and np.array_equal(got, reference)
-    return {"largest_difference": differences, "equal_bits_at_all_batch_sizes": equal_bits}
 
 
 def to_onnx(

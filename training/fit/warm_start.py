@@ -31,7 +31,7 @@ from model.bundle.bundle import (
     manifest_bytes,
     open_bundle,
 )
-from model.bundle.golden import read_golden
+from model.bundle.golden import compare, read_golden, size_of
 from model.bundle.manifest import Manifest, Scale
 from model.config import ModelConfig, NetworkConfig
 from model.networks.vae import VAE
@@ -107,26 +107,20 @@ class Initial:
     def _check_golden(self, vae: VAE) -> None:
         if self.golden is None:
             return
-        golden = {name: torch.from_numpy(array) for name, array in self.golden.items()}
+        golden = self.golden
         try:
-            mean, logvar = vae.encoder(golden["image"])
-            _, params = vae.decoder(golden["latent"])
+            mean, logvar = vae.encoder(torch.from_numpy(golden["image"]))
+            _, params = vae.decoder(torch.from_numpy(golden["latent"]))
         except (RuntimeError, ValueError) as error:
             msg = f"{self.source}: its golden batch has other shapes than this network's: {error}"
             raise ConfigError(msg) from error
         for name, found in (("mean", mean), ("logvar", logvar), ("params", params)):
-            if not len(found) or found.shape != golden[name].shape:
-                there, here = list(golden[name].shape), list(found.shape)
-                msg = f"{self.source}: {name} of its golden batch is {there}, of this model {here}"
-                raise ConfigError(msg)
-            limit = GOLDEN_LIMIT * max(1.0, float(golden[name].abs().max()))
-            difference = float((found - golden[name]).abs().max())
-            if not difference <= limit:
-                msg = (
-                    f"{self.source}: with its weights {name} differs from its golden batch by "
-                    f"{difference:.3g}, so this is another network"
-                )
-                raise ConfigError(msg)
+            try:
+                limit = GOLDEN_LIMIT * size_of(golden[name])
+                compare(found.numpy(), golden[name], limit, "its golden batch")
+            except ValueError as error:
+                msg = f"{self.source}: with its weights {name} {error}, so this is another network"
+                raise ConfigError(msg) from error
 
 
 def read_initial(source: Path, model: ModelConfig) -> Initial:

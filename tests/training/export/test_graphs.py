@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from torch import Tensor, nn
 
 from model import pixels
 from model.config import ModelConfig
@@ -21,46 +18,18 @@ from model.runtime import Graph
 from tests.training import runs
 from training.bundle.bundle import bundle
 from training.data.dataset import reload_data
-from training.errors import ParityError, StageError
+from training.errors import StageError
 from training.evaluation.evaluate import evaluate
 from training.evaluation.reference_bounds import reference
 from training.export.graphs import (
-    PARITY_BATCHES,
-    check_parity,
     export,
     load_graphs,
     read_export,
     to_onnx,
 )
+from training.export.parity import check_parity
 from training.fit.checkpoint import read_weights
 from training.workdir import Workdir, read_json, write_json
-
-OUTPUTS = ("double", "half")
-
-
-class Halves(nn.Module):
-    """Answers one can work out in one's head."""
-
-    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        return rows * 2, rows / 2
-
-
-class Wrong(Halves):
-    """The same with one output off."""
-
-    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        return rows * 2, rows / 2 + 0.01
-
-
-class Wider(Halves):
-    """The same with one output of another shape."""
-
-    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        return rows * 2, torch.cat([rows, rows], 1) / 2
-
-
-def rows(count: int = 64) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return np.random.default_rng(0).standard_normal((count, 3), dtype=np.float32)
 
 
 def test_the_contract_of_the_graphs(finished: Workdir) -> None:
@@ -168,34 +137,6 @@ def test_the_golden_batch_is_reproduced(finished: Workdir) -> None:
             ("mean", mean), ("logvar", logvar), ("pixels", pixels), ("params", params),
         ):  # fmt: skip
             np.testing.assert_array_equal(golden[name], output)
-
-
-@functools.cache
-def halves() -> Graph:
-    """Exported once for all tests, as an export takes seconds."""
-    return Graph(to_onnx(Halves(), rows(2), "rows", OUTPUTS))
-
-
-def test_parity_holds_for_the_right_module() -> None:
-    """A graph equals its module at every batch size, with and without a remainder."""
-    report = check_parity(Halves(), halves(), rows())
-
-    assert report["largest_difference"] == {"double": 0.0, "half": 0.0}
-    assert 64 in PARITY_BATCHES
-    assert any(64 % size for size in PARITY_BATCHES)
-
-
-@pytest.mark.parametrize(
-    ("other", "message"),
-    [
-        (Wrong, r"half: the graph differs from torch by 0\.01"),
-        (Wider, r"half: the graph gives \(64, 3\) at batch 1, torch \(64, 6\)"),
-    ],
-)
-def test_parity_fails_for_another_module(other: Callable[[], nn.Module], message: str) -> None:
-    """A graph that computes something else is refused, with output, difference and batch size."""
-    with pytest.raises(ParityError, match=message):
-        check_parity(other(), halves(), rows())
 
 
 @pytest.mark.parametrize(
