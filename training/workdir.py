@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from model.files import replacing
 from training.config.presets import override_config, parse_config
 from training.config.run import TrainingConfig
 from training.errors import ConfigError, DiskError, StageError
@@ -133,23 +132,10 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    except OSError as error:
-        raise disk_error(path, error) from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.rename(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise disk_error(path, error) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def write_json(path: Path, document: Mapping[str, object]) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 
 from app.cli.exits import UsageError
 from app.cli.files import shown
-from app.cli.output import check_ending, replacing
+from app.cli.output import check_ending
+from model.files import replacing
 from model.pixels import Floats
 from vaeserve.results import Encodings
 

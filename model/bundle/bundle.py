@@ -23,9 +23,7 @@ import hashlib
 import json
 import math
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +33,7 @@ from pydantic import ValidationError
 from model.bundle.manifest import SCHEMA_VERSION, FileEntry, Manifest
 from model.bundle.posterior import POSTERIOR, Posterior, parse_posterior
 from model.bundle.reference import REFERENCE, Reference, parse_reference
+from model.files import write_folder
 from model.prior.mixture import PRIOR, Mixture, parse_mixture
 
 MANIFEST = "manifest.json"
@@ -128,7 +127,7 @@ def write_bundle(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
     whole = manifest.model_copy(update={"files": entries})
     contents = {**files, MANIFEST: whole.model_dump_json(indent=2).encode() + b"\n"}
     try:
-        _write_and_rename(folder, contents)
+        write_folder(folder, contents)
     except OSError as error:
         msg = f"{folder}: not written: {error.strerror or error}"
         raise BundleError(msg) from error
@@ -266,19 +265,3 @@ def _read(path: Path, most: int) -> bytes:
 
 def _describe(content: bytes) -> FileEntry:
     return FileEntry(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
-
-
-def _write_and_rename(folder: Path, contents: Mapping[str, bytes]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        for name, content in contents.items():
-            with (temporary / name).open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.chmod(0o755)
-        temporary.rename(folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise

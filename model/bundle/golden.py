@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.archive import read_arrays
 from model.bundle.bundle import GOLDEN, Bundle, BundleError
+from model.files import read_arrays
 from model.pixels import Floats
 
 NAMES = ("image", "mean", "logvar", "latent", "pixels", "params")

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.archive import read_arrays, write_arrays
 from model.bundle.measured import IMAGES as IMAGES
 from model.bundle.measured import PosteriorSpec
+from model.files import read_arrays, write_arrays
 from model.pixels import Floats
 
 POSTERIOR = "posterior.npz"

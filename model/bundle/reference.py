@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.archive import read_arrays, write_arrays
 from model.bundle.manifest import Binarisation, ReferenceSpec
+from model.files import read_arrays, write_arrays
 from model.likelihood.bounds import Nats
 
 REFERENCE = "reference.npz"

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model import noise
-from model.archive import read_arrays, write_arrays
+from model.files import read_arrays, write_arrays
 from model.noise import Purpose
 
 Floats = NDArray[np.float32]

@@ -19,8 +19,8 @@ import torch
 from torch import nn
 
 from model import noise, pixels
-from model.archive import write_arrays
 from model.bundle.golden import NAMES
+from model.files import write_arrays
 from model.noise import Purpose
 from model.pixels import Floats
 from model.prior.mixture import Mixture, parse_mixture, write_mixture

@@ -57,7 +57,7 @@ def test_what_is_stored_is_bounded(values: int, stored: int) -> None:
     ("content", "words"),
     [
         (b"", "not an archive"),
-        (archive(mean=MEANS), "it should hold mean, label"),
+        (archive(mean=MEANS), "it should have mean, label"),
         (archive(mean=MEANS[:2], label=LABELS), r"mean is float32 \(2, 2\)"),
         (archive(mean=MEANS.astype(np.float64), label=LABELS), "mean is float64"),
         (archive(mean=MEANS * np.nan, label=LABELS), "finite"),

@@ -57,7 +57,7 @@ def test_what_is_not_comparable_has_no_percentile() -> None:
     [
         (b"", "not an archive"),
         (b"PK\x03\x04 cut", "not an archive"),
-        (archive(sample=np.arange(4.0)), "it should hold sample, threshold"),
+        (archive(sample=np.arange(4.0)), "it should have sample, threshold"),
         (archive(sample=np.arange(4.0), threshold=np.arange(5.0)), "threshold is float64 .5,."),
         (archive(sample=np.arange(4), threshold=np.arange(4.0)), "sample is int64"),
         (archive(sample=np.arange(4.0)[::-1], threshold=np.arange(4.0)), "sorted"),

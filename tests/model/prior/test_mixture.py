@@ -154,7 +154,7 @@ def archive(**changes: Any) -> bytes:
         (b"nothing", "not an archive"),
         (archive()[:100], "not an archive"),
         (archive(weights=np.array([object()])), "not an archive"),
-        (archive(more=np.ones(1)), "holds means, more, scales, weights"),
+        (archive(more=np.ones(1)), "has the arrays means, more, scales, weights"),
         (archive(means=np.ones((3, 2))), r"means is float64 \(3, 2\)"),
         (archive(scales=np.ones((3, 1), np.float32)), r"scales is float32 \(3, 1\)"),
         (archive(weights=np.ones(2) / 2), r"weights is float64 \(2,\)"),

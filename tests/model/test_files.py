@@ -1,4 +1,4 @@
-"""What an archive says of itself is believed only where it is harmless."""
+"""Archives are read only if they are what they should be, and files are replaced as a whole."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import contextlib
 import io
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.archive import read_arrays
+from model.files import read_arrays, replacing, write_folder
 
 
 def packed(member: bytes, method: int = zipfile.ZIP_STORED) -> bytes:
@@ -69,14 +70,14 @@ def test_arrays_come_back() -> None:
     [
         (b"", "not an archive"),
         (encrypted(packed(array("()", body=bytes(4)))), "encrypted"),
-        (of_method(packed(array("()", body=bytes(4))), 99), "something else than deflate"),
+        (of_method(packed(array("()", body=bytes(4))), 99), "other than deflate"),
         (bad_deflate(), "not an archive"),
         (packed(member("(" * 9000)), "not an archive"),
         (packed(member("{'descr': [")), "not an archive"),
         (packed(array("(15000000000,)")), "has 0 bytes"),
-        (packed(array("(-1,)")), "no numbers"),
-        (packed(array("(1,)", "|O", bytes(8))), "no numbers"),
-        (packed(array("(1,)", "|V0")), "no numbers"),
+        (packed(array("(-1,)")), "numbers only"),
+        (packed(array("(1,)", "|O", bytes(8))), "numbers only"),
+        (packed(array("(1,)", "|V0")), "numbers only"),
         (packed(bytes(100_000), zipfile.ZIP_DEFLATED), "at most"),
     ],
 )
@@ -88,7 +89,7 @@ def test_damaged_and_hostile_archives_are_refused(content: bytes, told: str) -> 
 
 def test_other_names_are_refused() -> None:
     """Both lists are told."""
-    with pytest.raises(ValueError, match="holds a, it should hold a, b"):
+    with pytest.raises(ValueError, match="has the arrays a, it should have a, b"):
         read_arrays(packed(array("()", body=bytes(4))), ("a", "b"), 8)
 
 
@@ -99,3 +100,28 @@ def test_a_changed_byte_is_read_or_a_value_error(place: int, value: int) -> None
     content[place % len(content)] = value
     with contextlib.suppress(ValueError):
         read_arrays(bytes(content), ("a",), 16)
+
+
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A block that raises leaves the old file, and no temporary one."""
+    path = tmp_path / "file"
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"old")
+
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise RuntimeError
+
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_has_files_is_not_overwritten(tmp_path: Path) -> None:
+    """A folder appears with all its files; a second one of that name is an error."""
+    write_folder(tmp_path / "a" / "1", {"x": b"1", "y": b"2"})
+
+    with pytest.raises(OSError, match="not empty"):
+        write_folder(tmp_path / "a" / "1", {"x": b"3"})
+
+    assert sorted(one.name for one in (tmp_path / "a").iterdir()) == ["1"]
+    assert (tmp_path / "a" / "1" / "x").read_bytes() == b"1"

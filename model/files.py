@@ -1,0 +1,145 @@
+"""Files and folders that are written as a whole or not at all, and `.npz` archives of arrays.
+
+`read_arrays` reads untrusted archives: it accepts only numbers, and only as many bytes as expected.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = dict[str, NDArray[Any]]
+
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED = 1
+_HEADER = 16_384
+"""Bytes allowed for an array's header; NumPy writes fewer."""
+_NUMBERS = "biuf"
+_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary file beside `path`, which replaces it if the block raises no error.
+
+    Raises:
+        OSError: the folder is missing, or the disk refuses the write.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    temporary = Path(name)
+    try:
+        os.close(descriptor)
+        yield temporary
+        # mkstemp makes the file private; a new file has the permissions that the umask leaves.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        _sync(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Writes a folder with these files; the folder must not exist yet.
+
+    Raises:
+        OSError: the folder has files already, or the disk refuses the write.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for name, content in contents.items():
+            (temporary / name).write_bytes(content)
+            _sync(temporary / name)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _sync(path: Path) -> None:
+    """Waits until the disk has the file's content."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def write_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Returns the content of an archive that `read_arrays` reads."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # NumPy types **kwargs as bool
+    return buffer.getvalue()
+
+
+def read_arrays(content: bytes, names: Collection[str], largest: int) -> Arrays:
+    """Returns the arrays of an archive that has exactly these arrays.
+
+    Checks sizes before it allocates memory, and unpickles nothing.
+
+    Args:
+        content: the bytes of the archive.
+        names: the names of the arrays.
+        largest: the most bytes that all arrays may have together.
+
+    Raises:
+        ValueError: the archive is damaged, encrypted or too large, or has other content.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+            found = sorted(one.filename.removesuffix(".npy") for one in members)
+            if found == sorted(names):
+                _check_members(members, largest + len(found) * _HEADER)
+                return {
+                    one.filename.removesuffix(".npy"): _array(archive.read(one)) for one in members
+                }
+    # The errors of zlib, the header's tokenizer and missing codecs share no other base class.
+    except Exception as error:
+        msg = f"not an archive of arrays: {str(error) or type(error).__name__}"
+        raise ValueError(msg) from error
+    shown = ", ".join(found) or "nothing"
+    msg = f"has the arrays {shown}, it should have {', '.join(names)}"
+    raise ValueError(msg)
+
+
+def _check_members(members: Collection[zipfile.ZipInfo], largest: int) -> None:
+    for one in members:
+        if one.flag_bits & _ENCRYPTED or one.compress_type not in _METHODS:
+            msg = f"{one.filename} is encrypted, or compressed with a method other than deflate"
+            raise ValueError(msg)
+    if (size := sum(one.file_size for one in members)) > largest:
+        msg = f"its arrays have {size} bytes, at most {largest} are expected"
+        raise ValueError(msg)
+
+
+def _array(content: bytes) -> NDArray[Any]:
+    file = io.BytesIO(content)
+    read_header = _READERS.get(np.lib.format.read_magic(file))
+    if read_header is None:
+        msg = "an array whose format has an unknown version"
+        raise ValueError(msg)
+    shape, _, dtype = read_header(file)
+    if dtype.kind not in _NUMBERS or any(length < 0 for length in shape):
+        msg = f"an array of {dtype} {shape} does not have numbers only"
+        raise ValueError(msg)
+    wanted, present = math.prod(shape) * dtype.itemsize, len(content) - file.tell()
+    if wanted != present:
+        msg = f"an array of {dtype} {shape} has {present} bytes, it should have {wanted}"
+        raise ValueError(msg)
+    array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+    return array
