@@ -1,30 +1,31 @@
 """The bundle: a folder with two ONNX graphs, a golden batch and the manifest that describes them.
 
-This is the contract between training and serving. A bundle is immutable: it is written to a
-temporary folder and renamed into `<root>/<name>/<version>/`, and opening it checks every file
-against the hash in its manifest. Nothing in it is ever unpickled.
+Training writes bundles and serving reads them. A bundle is immutable: it is written to a temporary
+folder that is then renamed to `<root>/<name>/<version>/`. Opening a bundle checks each file
+against its hash in the manifest, and unpickles nothing.
 
-The graphs (no random node, no batch normalisation, the first axis is the batch):
+The graphs have no random node and no batch normalisation, and their first axis is the batch:
 
     encoder.onnx   image [n, c, h, w] → mean, logvar [n, *latent_shape]
     decoder.onnx   latent [n, *latent_shape] → pixels, params [n, c, h, w]
 
-`pixels` is for showing. `params` is what a likelihood is computed from: logits for a Bernoulli,
-the unclamped mean otherwise.
+`pixels` is the image to show. Likelihoods are computed from `params`: the logits of a Bernoulli,
+or the unclamped mean.
 
-`reference.npz` is there if the manifest has a `reference`, see `model.bundle.reference`;
-`posterior.npz` if it has a `posterior`, see `model.bundle.posterior`; `prior.npz` if its `prior` is
-a mixture, see `model.prior.mixture`; `card.md`, if there, is a page about the model.
+A bundle has `reference.npz` if its manifest has a `reference` (`model.bundle.reference`),
+`posterior.npz` if it has a `posterior` (`model.bundle.posterior`), and `prior.npz` if its `prior`
+is a mixture (`model.prior.mixture`). `card.md` is an optional page about the model.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -42,36 +43,36 @@ DECODER = "decoder.onnx"
 GOLDEN = "golden.npz"
 CARD = "card.md"
 CARD_LIMIT = 1024 * 1024
-"""Bytes that a card may have, as it is kept in memory."""
+"""The most bytes of a card, which is kept in memory."""
 MANIFEST_LIMIT = 16 * 1024 * 1024
-"""Bytes that a manifest may have: what is read before anything is known of a bundle."""
+"""The most bytes of a manifest, which is read before the rest of the bundle."""
 REQUIRED_FILES = (ENCODER, DECODER, GOLDEN)
 
 
 class BundleError(Exception):
-    """A bundle that can't be written or served; the text names the file and says why."""
+    """A bundle can't be written or served; the message names the file and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """An opened bundle: its folder and its manifest, every file having matched its hash."""
+    """An opened bundle, every file of which matched its hash."""
 
     folder: Path
     manifest: Manifest
     reference: Reference | None = field(default=None, compare=False)
-    """The bounds to compare with, where the bundle has them."""
+    """The stored bounds to compare with, if any."""
     mixture: Mixture | None = field(default=None, compare=False)
-    """The prior, where it is not N(0, I)."""
+    """The prior, if it is not N(0, I)."""
     posterior: Posterior | None = field(default=None, compare=False)
-    """Where images lie in the latent space, where the bundle has it."""
+    """Where images lie in the latent space, if stored."""
     card: str | None = field(default=None, compare=False)
-    """A page of Markdown about the model, where the bundle has one."""
+    """A page of Markdown about the model, if any."""
 
     def read(self, name: str) -> bytes:
-        """The verified content of one of the bundle's files.
+        """Reads one of the bundle's files and verifies its hash.
 
         Raises:
-            BundleError: the file is not listed, is missing, or differs from its hash.
+            BundleError: the manifest does not list the file, or the file is missing or damaged.
         """
         entry = self.manifest.files.get(name)
         if entry is None:
@@ -89,7 +90,7 @@ class Bundle:
 
 
 def open_bundle(folder: Path) -> Bundle:
-    """Reads the manifest and verifies every file.
+    """Opens a bundle and verifies every file.
 
     Raises:
         BundleError: a file is missing, damaged or not described, or the schema is unknown.
@@ -109,11 +110,11 @@ def open_bundle(folder: Path) -> Bundle:
 def write_bundle(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
     """Writes `<root>/<name>/<version>/` as a whole or not at all, and opens it.
 
-    `manifest.files` is filled in here from `files` (name → content).
+    Fills in `manifest.files` from `files`, which maps names to contents.
 
     Raises:
-        BundleError: that version exists already, a required file is not given, or the disk
-            refuses.
+        BundleError: the version exists already, a required file is missing from `files`, or the
+            disk refuses the write.
     """
     missing = [name for name in REQUIRED_FILES if name not in files]
     if missing:
@@ -135,10 +136,10 @@ def write_bundle(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
 
 
 def manifest_bytes(folder: Path) -> bytes:
-    """The manifest as it stands on disk, which tells one state of a bundle from another.
+    """Reads the manifest's bytes, which identify the state of a bundle.
 
     Raises:
-        BundleError: it is missing, can't be read, or has more than `MANIFEST_LIMIT` bytes.
+        BundleError: the manifest is missing, unreadable or larger than `MANIFEST_LIMIT`.
     """
     content = _read(folder / MANIFEST, MANIFEST_LIMIT)
     if len(content) > MANIFEST_LIMIT:
@@ -148,21 +149,21 @@ def manifest_bytes(folder: Path) -> bytes:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """What the manifest says; the files that it lists are not looked at.
+    """Reads the manifest, and none of the files that it lists.
 
     Raises:
-        BundleError: it is missing or no manifest, its schema is unknown, or it lists a file by
-            anything else than a plain name.
+        BundleError: the manifest is missing or invalid, its schema is unknown, or it lists a file
+            whose name is not a plain file name.
     """
     path, content = folder / MANIFEST, manifest_bytes(folder)
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
         msg = f"{path}: not JSON: {error}"
-        # Not as its cause, which would keep the whole text for as long as the error lives.
+        # `from error` would keep the whole text in memory for as long as the error.
         raise BundleError(msg) from None
     schema = document.get("schema_version") if isinstance(document, dict) else None
-    if type(schema) is not int or schema != SCHEMA_VERSION:  # not true, nor 1.0
+    if type(schema) is not int or schema != SCHEMA_VERSION:  # excludes true and 1.0
         msg = f"{path}: schema_version is {schema!r}, this version reads {SCHEMA_VERSION}"
         raise BundleError(msg)
     try:
@@ -183,30 +184,21 @@ def _reference(bundle: Bundle) -> Reference | None:
     spec = bundle.manifest.reference
     if spec is None:
         return None
-    try:
+    with _naming(bundle.folder / REFERENCE):
         return parse_reference(bundle.read(REFERENCE), spec)
-    except ValueError as error:
-        msg = f"{bundle.folder / REFERENCE}: {error}"
-        raise BundleError(msg) from error
 
 
 def _mixture(bundle: Bundle) -> Mixture | None:
     components = bundle.manifest.prior.components
     if components is None:
         return None
-    try:
-        mixture = parse_mixture(bundle.read(PRIOR))
-    except ValueError as error:
-        msg = f"{bundle.folder / PRIOR}: {error}"
-        raise BundleError(msg) from error
     wanted = (components, math.prod(bundle.manifest.latent.shape))
-    if mixture.shape != wanted:
-        msg = (
-            f"{bundle.folder / PRIOR}: has {_mixture_size(mixture.shape)}, "
-            f"{MANIFEST} says {_mixture_size(wanted)}"
-        )
-        raise BundleError(msg)
-    return mixture
+    with _naming(bundle.folder / PRIOR):
+        mixture = parse_mixture(bundle.read(PRIOR))
+        if mixture.shape != wanted:
+            msg = f"has {_mixture_size(mixture.shape)}, {MANIFEST} says {_mixture_size(wanted)}"
+            raise ValueError(msg)
+        return mixture
 
 
 def _mixture_size(shape: tuple[int, int]) -> str:
@@ -217,46 +209,54 @@ def _posterior(bundle: Bundle) -> Posterior | None:
     spec = bundle.manifest.posterior
     if spec is None:
         return None
-    try:
+    with _naming(bundle.folder / POSTERIOR):
         return parse_posterior(bundle.read(POSTERIOR), spec, bundle.manifest.latent.shape)
-    except ValueError as error:
-        msg = f"{bundle.folder / POSTERIOR}: {error}"
-        raise BundleError(msg) from error
 
 
 def _card(bundle: Bundle) -> str | None:
     if CARD not in bundle.manifest.files:
         return None
-    if bundle.manifest.files[CARD].bytes > CARD_LIMIT:
-        msg = f"{bundle.folder / CARD}: more than the {CARD_LIMIT} bytes that a card may have"
-        raise BundleError(msg)
+    with _naming(bundle.folder / CARD):
+        if bundle.manifest.files[CARD].bytes > CARD_LIMIT:
+            msg = f"more than the {CARD_LIMIT} bytes that a card may have"
+            raise ValueError(msg)
+        try:
+            text = bundle.read(CARD).decode("utf-8")
+        except UnicodeDecodeError as error:
+            msg = f"not UTF-8: {error.reason}"
+            raise ValueError(msg) from error
+        if "\0" in text:
+            msg = "holds a NUL character, so it is not text"
+            raise ValueError(msg)
+        return text
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Raises a `BundleError` that names the file if its content raises a `ValueError`."""
     try:
-        text = bundle.read(CARD).decode("utf-8")
-    except UnicodeDecodeError as error:
-        msg = f"{bundle.folder / CARD}: not UTF-8: {error.reason}"
+        yield
+    except ValueError as error:
+        msg = f"{path}: {error}"
         raise BundleError(msg) from error
-    if "\0" in text:
-        msg = f"{bundle.folder / CARD}: holds a NUL character, so it is no text"
-        raise BundleError(msg)
-    return text
 
 
 def _read(path: Path, most: int) -> bytes:
-    """The file's first `most` bytes, and one more if there are more."""
+    """Reads at most `most` + 1 bytes, so that the caller can detect a file that is too large."""
     try:
-        # Without waiting: a pipe that nobody writes to would never open.
+        # O_NONBLOCK: opening a pipe without a writer would block for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                msg = f"{path}: can't be read: it is no regular file"
+                msg = f"{path}: can't be read: it is not a regular file"
                 raise BundleError(msg)
-            # What there is, and no more: room is made for all that is asked for.
+            # Python allocates all the bytes asked for, so this asks for no more than exist.
             return file.read(min(most, os.fstat(descriptor).st_size) + 1)
     except FileNotFoundError as error:
         msg = f"{path}: missing"
         raise BundleError(msg) from error
     except MemoryError as error:
-        msg = f"{path}: has more bytes than there is memory for"
+        msg = f"{path}: too large for the free memory"
         raise BundleError(msg) from error
     except OSError as error:
         msg = f"{path}: can't be read: {error.strerror or error}"

@@ -2,5 +2,5 @@
 
 The room may import `bundle` and the modules at the top of model. Begin with `fitting`; `containers`
 checks untrusted files before a decoder runs, and `plain_png` hands small PNG files to Pillow's
-decoder directly (docs/decisions/0005 has the figures).
+decoder directly, which saves 5 to 7 % of the processor time of a small `/reconstruct` request.
 """

@@ -105,7 +105,7 @@ def test_a_pipe_in_the_way_is_named(bundle: Bundle, name: str) -> None:
     (bundle.folder / name).unlink()
     os.mkfifo(bundle.folder / name)
 
-    with pytest.raises(BundleError, match=rf"{name}: can't be read: it is no regular file"):
+    with pytest.raises(BundleError, match=rf"{name}: can't be read: it is not a regular file"):
         open_bundle(bundle.folder)
 
 
