@@ -23,7 +23,7 @@ from app.errors import ServiceError
 from app.http import problems
 from app.http.access_log import AccessLines, AccessLog
 from app.http.body_limit import BodyLimit
-from app.http.routing import HeadAsGet
+from app.http.routing import HeadAsGet, VerbDispatch
 from app.inference.admission import Admission
 from app.inference.batcher import BatchReport
 from app.inference.engine import Engine
@@ -99,11 +99,12 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     app.state.oip_statistics = statistics
     _add_openapi(app, registry)
     _add_handlers(app)
-    # The hot routes first, and not by include_router: it matches routers and then routes again.
+    # Not by include_router: it matches routers and then routes again.
     others = (oip, oip_repository, remote_vae, models, health)
     for router in (router_of(VERBS), *(module.router for module in others)):
         app.router.routes.extend(router.routes)
     # The last one added is the outermost.
+    app.add_middleware(VerbDispatch, routes=app.routes)
     app.add_middleware(
         BodyLimit,
         max_body_bytes=settings.max_body_bytes,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from app.api.openapi import EXAMPLE_PICTURE, example_images, example_latents
 from app.api.requests import TakesImages
 from app.api.responses import as_found, fit_header
@@ -31,7 +33,7 @@ async def run(call: Call[EncodeOptions]) -> Result:
         encoded.timing,
         {"mean": encoded.mean, "logvar": encoded.logvar, "pictures": as_found(call.fitted)},
         latents=encoded.mean,
-        binary_headers=fit_header(call.fitted),
+        binary_headers=partial(fit_header, call.fitted),
     )
 
 

@@ -15,7 +15,14 @@ from app.api.openapi import (
     upload,
     with_members,
 )
-from app.api.requests import MULTIPART, OPTION_VALUES, check_images, encoded_images, members_of
+from app.api.requests import (
+    MULTIPART,
+    OPTION_VALUES,
+    check_images,
+    encoded_images,
+    members_of,
+    query_options,
+)
 from app.api.responses import as_found, fit_header
 from app.api.schemas import Answer, Latents, Options, Picture, Png
 from app.api.verb import Call, Document, Members, Result, Sent, Verb
@@ -24,7 +31,7 @@ from app.codecs.multipart import parts
 from app.errors import InvalidFieldError
 from app.http.body import Body
 from app.http.headers import JSON, NPY
-from app.http.parameters import from_members, from_query
+from app.http.parameters import from_members
 from app.settings import Settings
 from model.bundle.manifest import Manifest
 from model.interpolation import Path
@@ -123,11 +130,11 @@ def parse_endpoints(
         InvalidImageError: an empty image or bad base64.
     """
     if body.media_type == MULTIPART:
-        options = from_query(request, InterpolateOptions)
+        options = query_options(request, InterpolateOptions)
         images = parts(body.content, body.boundary, field="images", max_parts=2)
         return options, Sent(images=_two_images(images))
     if body.media_type == NPY:
-        options = from_query(request, InterpolateOptions)
+        options = query_options(request, InterpolateOptions)
         array = npy.load(body.content, field=latents.FIELD)
         return options, Sent(latents=_two_latents(latents.from_array(array, shape, 2)))
     if not body.content:

@@ -76,7 +76,7 @@ async def run(call: Call[ReconstructOptions]) -> Result:
         },
         images=found.images,
         seed=found.bounds.options.seed if found.bounds else None,
-        binary_headers=fit_header(call.fitted) | _metric_headers(found),
+        binary_headers=lambda: fit_header(call.fitted) | _metric_headers(found),
     )
 
 

@@ -18,7 +18,7 @@ from app.codecs.multipart import parts
 from app.errors import InvalidFieldError, InvalidImageError
 from app.http.body import Body, parse_object, unsupported
 from app.http.headers import JSON, NPY
-from app.http.parameters import OptionsT, from_members, from_query
+from app.http.parameters import OptionsT, defaults, from_members, from_query
 from app.settings import Settings
 from model.bundle.manifest import Manifest
 from model.pixels import Floats
@@ -80,6 +80,11 @@ class TakesLatents:
         return {JSON: json_body, NPY: {"schema": BINARY}}
 
 
+def query_options(request: Request, model: type[OptionsT]) -> OptionsT:
+    """The options in the query; errors as `from_query` raises."""
+    return from_query(request, model) if request.scope["query_string"] else defaults(model)
+
+
 def parse_options(request: Request, body: Body, model: type[OptionsT]) -> OptionsT:
     """The options of a verb that takes nothing else.
 
@@ -91,7 +96,7 @@ def parse_options(request: Request, body: Body, model: type[OptionsT]) -> Option
         `app.http.parameters`.
     """
     if not body.content:
-        return from_query(request, model)
+        return query_options(request, model)
     members = members_of(body, (JSON,), max_values=OPTION_VALUES, max_containers=OPTION_VALUES)
     return from_members(request, model, members)
 
@@ -118,10 +123,10 @@ def parse_images(
         options = from_members(request, model, members, other=_IMAGES)
         images = encoded_images(members, max_pictures)
     elif body.media_type == MULTIPART:
-        options = from_query(request, model)
+        options = query_options(request, model)
         images = parts(body.content, body.boundary, field=_IMAGES, max_parts=max_pictures)
     elif body.media_type in IMAGE_TYPES:
-        options = from_query(request, model)
+        options = query_options(request, model)
         images = [body.content]
     else:
         raise unsupported(body, (MULTIPART, *IMAGE_TYPES, JSON))
@@ -144,7 +149,7 @@ def parse_latents(
         InvalidFieldError: latents that are missing, of another shape, too many or not finite.
     """
     if body.media_type == NPY:
-        options = from_query(request, model)
+        options = query_options(request, model)
         array = npy.load(body.content, field=latents.FIELD)
         return options, latents.from_array(array, tuple(shape), max_n)
     values, lists = latents.json_size(tuple(shape), max_n)

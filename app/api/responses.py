@@ -49,7 +49,7 @@ def respond(verb: Verb[Any], engine: Engine, result: Result, media_type: str) ->
     assert array is not None  # noqa: S101 the kind of the verb's answer
     assert encode is not None  # noqa: S101 zip files are streamed
     content = encode(Content(array, verb.kind, result.milliseconds, result.bounce))
-    headers = {**headers_of(engine, result), **result.binary_headers}
+    headers = {**headers_of(engine, result), **result.binary_headers()}
     return Response(content, headers=headers, media_type=media_type)
 
 
@@ -62,7 +62,7 @@ def weight_of(result: Result, media_type: str) -> int:
 
 
 def _json(engine: Engine, result: Result) -> Response:
-    members = {**identity(engine), **result.members}
+    members = identity(engine) | result.members
     if result.images is not None:
         members["images"] = [base64_png(image) for image in result.images]
     content = orjson.dumps(members, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -126,7 +126,7 @@ async def stream(
         windows, n = split(result.images), len(result.images)
     pieces_ = pieces(offload, windows, n, {**identity(engine), **result.members})
     first = await anext(pieces_)
-    headers = {**headers_of(engine, result), **result.binary_headers}
+    headers = {**headers_of(engine, result), **result.binary_headers()}
     return ZipResponse(
         first,
         pieces_,

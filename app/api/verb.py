@@ -73,8 +73,8 @@ class Result:
     """What a `.npy` answer of kind `latents` holds."""
     seed: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    binary_headers: Mapping[str, str] = field(default_factory=dict)
-    """Headers of answers that are not JSON, which have no other place for these values."""
+    binary_headers: Callable[[], Mapping[str, str]] = dict
+    """Makes the headers of answers that are not JSON: these values have no other place there."""
     milliseconds: int = 100
     bounce: bool = False
 

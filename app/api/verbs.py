@@ -11,7 +11,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from app.api import decode, encode, interpolate, openapi, reconstruct, responses, sample, score
-from app.api.dependencies import Context, context_of
+from app.api.dependencies import Context
 from app.api.schemas import Options
 from app.api.verb import Call, Verb
 from app.codecs import images
@@ -53,23 +53,20 @@ async def run_verb(verb: Verb[Any], formats: tuple[str, ...], request: Request) 
     Raises:
         ServiceError: whatever is wrong with the request, or stands in the way of an answer.
     """
-    context = context_of(request)
+    context: Context = request.app.state.context
     media_type = choose(accept_of(request), formats)
-    engine = context.registry.engine(*target_of(request))
+    named = target_of(request) if request.scope["query_string"] else (None, None)
+    engine = context.registry.engine(*named)
     with ExitStack() as held:
         deadline = held.enter_context(Deadline(request, context.settings.timeout))
         permit = held.enter_context(context.service.permit())
         body = await read_body(request, context.settings.max_json_bytes)
         deadline.body_is_complete()
-        options, sent = await context.offload(
-            len(body.content),
-            verb.takes.parse,
-            request,
-            body,
-            verb.options,
-            engine.manifest,
-            context.settings,
+        parse = partial(
+            verb.takes.parse, request, body, verb.options, engine.manifest, context.settings
         )
+        size = len(body.content)
+        options, sent = parse() if size <= INLINE_SIZE else await context.offload(size, parse)
         fitted = await fit_images(context, engine, sent.images) if sent.images else []
         call: Call[Options] = Call(
             context.service,
@@ -92,8 +89,9 @@ async def run_verb(verb: Verb[Any], formats: tuple[str, ...], request: Request) 
                 held=held,
                 observe=context.metrics.observe_cut,
             )
-        weight = responses.weight_of(result, media_type)
-        return await context.offload(weight, responses.respond, verb, engine, result, media_type)
+        respond = partial(responses.respond, verb, engine, result, media_type)
+        size = responses.weight_of(result, media_type)
+        return respond() if size <= INLINE_SIZE else await context.offload(size, respond)
 
 
 async def fit_images(context: Context, engine: Engine, files: Sequence[bytes]) -> list[Fitted]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -53,8 +54,6 @@ def target_of(request: Request) -> tuple[str | None, int | None]:
         InvalidFieldError: one is given more than once, or the version is not a positive integer.
     """
     query = query_of(request)
-    if not query:
-        return None, None
     name, version = (_once(query.getlist(parameter), parameter) for parameter in _TARGET)
     if version is not None and not re.fullmatch(VERSION_PATTERN, version):
         detail = f'version must be a positive integer, got "{_shown(version)}"'
@@ -83,6 +82,16 @@ def from_query(request: Request, model: type[OptionsT]) -> OptionsT:
     for name, text in values.items():
         _check_notation(name, str(text), getattr(options, name))
     return options
+
+
+@cache
+def defaults(model: type[OptionsT]) -> OptionsT:
+    """Returns the options of a request that sends none; the model must be frozen.
+
+    Raises:
+        InvalidFieldError: an option has no default.
+    """
+    return _validate(model, {}, strict=False)
 
 
 def from_members(

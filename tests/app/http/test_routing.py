@@ -7,10 +7,14 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from fastapi import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from app.http import problems
+from app.http.routing import VerbDispatch, VerbRoute
 from tests.app.loops import in_loop
 from tests.app.serving import serving
 
@@ -46,3 +50,28 @@ async def test_head_where_there_is_no_get(
         assert (await client.head("/sample")).status_code == 405
         assert (await client.put("/sample")).status_code == 405
     assert details == ["/sample does not support HEAD", "/sample does not support PUT"]
+
+
+@in_loop
+async def test_only_posts_to_a_verb_pass_by_the_router() -> None:
+    """A route whose path has a parameter, another method and another path go through the router."""
+
+    async def answer(request: Request) -> Response:
+        return Response(request.scope["route"].path)
+
+    async def router(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response("router")(scope, receive, send)
+
+    routes = [
+        VerbRoute("/sample", answer, methods=["POST"]),
+        VerbRoute("/models/{name}/infer", answer, methods=["POST"]),
+    ]
+    app = VerbDispatch(router, routes)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+        assert (await client.post("/sample")).text == "/sample"
+        for method, path in (
+            ("GET", "/sample"),
+            ("POST", "/other"),
+            ("POST", "/models/{name}/infer"),
+        ):
+            assert (await client.request(method, path)).text == "router"
