@@ -33,7 +33,7 @@ from app.inference.service import Service
 from app.metrics import Metrics
 from app.protocols.oip import repository_routes as oip_repository
 from app.protocols.oip import routes as oip
-from app.protocols.oip.statistics import Statistics
+from app.protocols.oip import statistics as oip_statistics
 from app.protocols.remote_vae import routes as remote_vae
 from app.registry.broadcast import Broadcast
 from app.registry.registry import Registry
@@ -70,7 +70,7 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     decoding = Admission(max(settings.decode_pixels // workers, settings.max_picture_pixels))
     max_buffered_bytes = max(settings.max_buffered_bytes // workers, settings.max_body_bytes)
     inflated = Admission(max_buffered_bytes)
-    statistics = Statistics()
+    statistics = oip_statistics.Statistics()
     roots = Roots(settings.repository_roots, settings.cache)
     broadcast = Broadcast(worker, timeout=settings.timeout) if worker else None
     start = partial(_start, lanes, metrics, statistics)
@@ -157,14 +157,21 @@ async def _end(opening: asyncio.Task[None], grace: float) -> None:
     await asyncio.gather(opening, return_exceptions=True)
 
 
-def _start(lanes: Lanes, metrics: Metrics, statistics: Statistics, loaded: Loaded) -> Engine:
-    number = loaded.version
+def _start(
+    lanes: Lanes, metrics: Metrics, statistics: oip_statistics.Statistics, loaded: Loaded
+) -> Engine:
+    def observer(program: str) -> Callable[[BatchReport], None]:
+        count = partial(metrics.observe_batch, loaded.name, program)
+        if program not in oip_statistics.PROGRAMS:
+            return count
 
-    def observe(model: str, program: str, report: BatchReport) -> None:
-        metrics.observe_batch(model, program, report)
-        statistics.observe_batch(model, number, program, report)
+        def count_twice(report: BatchReport) -> None:
+            count(report)
+            statistics.observe_batch(loaded.name, loaded.version, program, report)
 
-    return Engine(loaded, lanes, observe)
+        return count_twice
+
+    return Engine(loaded, lanes, observer)
 
 
 def _registry(

@@ -8,33 +8,26 @@ import weakref
 from collections.abc import Callable
 
 from app.errors import ShuttingDownError
-from app.inference import pipelines
 from app.inference.batcher import BatchReport, MicroBatcher
 from app.inference.executor import Lanes
 from app.inference.loader import Loaded
-from app.inference.pipelines import Run
+from app.inference.pipelines import pipelines_of
 from app.inference.prior import prior_of
 from model.bundle.manifest import Manifest
-from model.bundle.scaling import scaling_of
 
-Observe = Callable[[str, str, BatchReport], None]
-"""Called with the model's name, the program's name and the report of a batch."""
+Observer = Callable[[str], Callable[[BatchReport], None]]
+"""The name of a pipeline → what is called with the report of each of its batches."""
 
 
 class Engine:
-    """A served bundle. Its batchers run the functions of `app.inference.pipelines`, which say what
-    rows they take and what they answer: `encode`, `decode`, `sample`, `reconstruct` and `params`,
-    and with pixels as numbers in the model's own range `encode_floats`, `decode_floats`, and for
-    tensor protocols `encode_tensors`, `decode_tensors` and `reconstruct_tensors`.
-    """
+    """A served bundle, with a batcher for each pipeline of `app.inference.pipelines`."""
 
-    def __init__(self, loaded: Loaded, shared: Lanes, observe: Observe) -> None:
+    def __init__(self, loaded: Loaded, shared: Lanes, observer: Observer) -> None:
         self.bundle = loaded.bundle
         self.name, self.version = loaded.name, loaded.version
         self.identity = f"{self.name}/{self.version}"
         self.provider = loaded.provider
-        height, width = self.manifest.input.height, self.manifest.input.width
-        self.row_pixels = height * width
+        self.row_pixels = self.manifest.input.height * self.manifest.input.width
         """What one row costs where its size is the model's own: its pixels."""
         self.prior = prior_of(self.bundle.mixture, self.manifest.latent.shape)
         self._own_lanes = Lanes(1) if loaded.own_lane else None
@@ -45,53 +38,27 @@ class Engine:
         self._closing = False
         self._unused = asyncio.Event()
         self._unused.set()
-        self._batchers: list[MicroBatcher] = []
-        lanes = self._own_lanes or shared
         # Without a way back to the engine: one that is replaced is freed by its last reference.
-        model = self.name
-
-        def batcher(name: str, run: Run, shape: tuple[int, ...], seconds: float) -> MicroBatcher:
-            made = MicroBatcher(
-                run,
-                lanes,
-                seconds_per_row={shape: seconds},
+        self._batchers = {
+            name: MicroBatcher(
+                pipeline.run,
+                self._own_lanes or shared,
+                seconds_per_row={pipeline.row_shape: pipeline.row_seconds},
                 work_clock=time.perf_counter if self._own_lanes else time.thread_time,
-                observe=lambda report: observe(model, name, report),
+                observe=observer(name),
             )
-            self._batchers.append(made)
-            return made
-
-        encoder, decoder = loaded.encoder, loaded.decoder
-        encoding, decoding = loaded.encoder_row_seconds, loaded.decoder_row_seconds
-        value_range, latent = self.manifest.input.value_range, self.manifest.latent.shape
-        scaling = scaling_of(self.manifest.latent)
-        image = (height, width, self.manifest.input.channels)
-        program = pipelines.encoding(encoder, value_range, scaling)
-        self.encode = batcher("encode", program, image, encoding)
-        program = pipelines.decoding(decoder, value_range, scaling)
-        self.decode = batcher("decode", program, latent, decoding)
-        program = pipelines.sampling(decoder, value_range, self.prior, scaling)
-        self.sample = batcher("sample", program, pipelines.DRAW_SHAPE, decoding)
-        program = pipelines.reconstructing(
-            encoder, decoder, value_range, scaling, with_kl=self.bundle.mixture is None
-        )
-        self.reconstruct = batcher("reconstruct", program, image, encoding + decoding)
-        self.params = batcher("params", pipelines.params(decoder, scaling), latent, decoding)
-        floats = (self.manifest.input.channels, height, width)
-        program = pipelines.encoding_floats(encoder, scaling)
-        self.encode_floats = batcher("encode_floats", program, floats, encoding)
-        program = pipelines.decoding_floats(decoder, scaling)
-        self.decode_floats = batcher("decode_floats", program, latent, decoding)
-        self.encode_tensors = batcher(
-            "encode_tensors", pipelines.encoding_floats(encoder, scaling), floats, encoding
-        )
-        self.decode_tensors = batcher(
-            "decode_tensors", pipelines.decoding_tensors(decoder, scaling), latent, decoding
-        )
-        program = pipelines.reconstructing_tensors(encoder, decoder, scaling)
-        self.reconstruct_tensors = batcher(
-            "reconstruct_tensors", program, floats, encoding + decoding
-        )
+            for name, pipeline in pipelines_of(loaded, self.prior).items()
+        }
+        self.encode = self._batchers["encode"]
+        self.decode = self._batchers["decode"]
+        self.sample = self._batchers["sample"]
+        self.reconstruct = self._batchers["reconstruct"]
+        self.params = self._batchers["params"]
+        self.encode_floats = self._batchers["encode_floats"]
+        self.decode_floats = self._batchers["decode_floats"]
+        self.encode_tensors = self._batchers["encode_tensors"]
+        self.decode_tensors = self._batchers["decode_tensors"]
+        self.reconstruct_tensors = self._batchers["reconstruct_tensors"]
 
     @property
     def manifest(self) -> Manifest:
@@ -128,6 +95,6 @@ class Engine:
         """Answers every verb that uses it, then frees the threads that are the engine's own."""
         self._closing = True
         await self.drain()
-        await asyncio.gather(*(batcher.close() for batcher in self._batchers))
+        await asyncio.gather(*(batcher.close() for batcher in self._batchers.values()))
         if self._own_lanes:
             self._own_lanes.close()

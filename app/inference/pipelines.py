@@ -8,14 +8,16 @@ less than n times one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.inference.batch import Array, Outputs
+from app.inference.loader import Loaded
 from app.inference.prior import Prior
 from model import pixels
-from model.bundle.scaling import UNSCALED, Scaling
+from model.bundle.scaling import UNSCALED, Scaling, scaling_of
 from model.likelihood import bounds
 from model.pixels import Floats, Images, Range
 from model.runtime import Graph
@@ -25,6 +27,48 @@ Draws = NDArray[np.float64]
 """Latents to draw, float64 [n, 3]: seed, row and temperature; seeds end at 2^53, and fit."""
 
 DRAW_SHAPE = (3,)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A function of rows, the shape of a row at the model's own size, and its measured seconds."""
+
+    run: Run
+    row_shape: tuple[int, ...]
+    row_seconds: float
+
+
+def pipelines_of(loaded: Loaded, prior: Prior) -> dict[str, Pipeline]:
+    """Everything that a bundle computes, by name.
+
+    The `_floats` have pixels as numbers in the model's own range. The `_tensors` are those of the
+    Open Inference Protocol, whose statistics count its batches alone.
+    """
+    encoder, decoder = loaded.encoder, loaded.decoder
+    spec, latent = loaded.bundle.manifest.input, loaded.bundle.manifest.latent
+    scaling, value_range = scaling_of(latent), spec.value_range
+    image = (spec.height, spec.width, spec.channels)
+    floats = (spec.channels, spec.height, spec.width)
+    to_latents, to_images = loaded.encoder_row_seconds, loaded.decoder_row_seconds
+    both = to_latents + to_images
+    reconstruct = reconstructing(
+        encoder, decoder, value_range, scaling, with_kl=loaded.bundle.mixture is None
+    )
+    encode_floats = Pipeline(encoding_floats(encoder, scaling), floats, to_latents)
+    return {
+        "encode": Pipeline(encoding(encoder, value_range, scaling), image, to_latents),
+        "decode": Pipeline(decoding(decoder, value_range, scaling), latent.shape, to_images),
+        "sample": Pipeline(sampling(decoder, value_range, prior, scaling), DRAW_SHAPE, to_images),
+        "reconstruct": Pipeline(reconstruct, image, both),
+        "params": Pipeline(_decoded(decoder, scaling, ("params",)), latent.shape, to_images),
+        "encode_floats": encode_floats,
+        "decode_floats": Pipeline(decoding_floats(decoder, scaling), latent.shape, to_images),
+        "encode_tensors": encode_floats,
+        "decode_tensors": Pipeline(decoding_tensors(decoder, scaling), latent.shape, to_images),
+        "reconstruct_tensors": Pipeline(
+            reconstructing_tensors(encoder, decoder, scaling), floats, both
+        ),
+    }
 
 
 def draws(seed: int, n: int, temperature: float, first: int = 0) -> Draws:
@@ -110,11 +154,6 @@ def reconstructing(
         return (*_shown(decoded, value_range), scaling.served(mean), squared_error, *kl)
 
     return run
-
-
-def params(decoder: Graph, scaling: Scaling = UNSCALED) -> Run:
-    """Latents → the likelihood's parameters, shaped like images inside."""
-    return _decoded(decoder, scaling, ("params",))
 
 
 def decoding_tensors(decoder: Graph, scaling: Scaling = UNSCALED) -> Run:

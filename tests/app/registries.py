@@ -30,7 +30,7 @@ def registry(
     lanes = Lanes(1)
 
     def start(loaded: Loaded) -> Engine:
-        return Engine(loaded, lanes, lambda model, program, report: None)
+        return Engine(loaded, lanes, lambda program: lambda report: None)
 
     chosen = {"removal_seconds": 0.0} | changes
     return Registry(roots, default=default, required=required, load=load, start=start, **chosen)

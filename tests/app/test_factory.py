@@ -20,7 +20,7 @@ from model.bundle.bundle import Bundle, BundleError
 from tests import arithmetic_bundle
 from tests.app.loops import in_loop
 from tests.app.relayed import RelayedLink
-from tests.app.serving import client_of, context_of, loaded, running
+from tests.app.serving import client_of, context_of, loaded, running, serving
 
 
 def test_building_opens_nothing(tmp_path: Path) -> None:
@@ -138,3 +138,17 @@ async def test_settings_reach_the_parts(repository: Path) -> None:
         async with client_of(app) as client:
             refused = await client.post("/sample", json={"n": 3})
     assert (refused.status_code, refused.json()["bound"]) == (422, 2)
+
+
+@in_loop
+async def test_only_batches_of_the_inference_protocol_count_in_its_statistics(
+    repository: Path,
+) -> None:
+    """A verb of the service runs the same graph without a trace there."""
+    async with serving(repository) as client:
+        assert (await client.post("/decode", json={"latents": [[1, 0]]})).status_code == 200
+        latent = {"name": "latent", "shape": [1, 2], "datatype": "FP32", "data": [1, 0]}
+        answer = await client.post("/v2/models/arithmetic-decoder/infer", json={"inputs": [latent]})
+        assert answer.status_code == 200
+        (entry,) = (await client.get("/v2/models/arithmetic-decoder/stats")).json()["model_stats"]
+    assert entry["execution_count"] == 1

@@ -121,10 +121,9 @@ class Statistics:
 
     def observe_batch(self, bundle: str, version: int, program: str, report: BatchReport) -> None:
         """Counts a batch that a model of the protocol ran."""
-        kind = PROGRAMS.get(program)
-        if kind is None or report.failed:
+        if report.failed:
             return
-        counted = self.of(Derived(bundle, kind), version)
+        counted = self.of(Derived(bundle, PROGRAMS[program]), version)
         counted.rows += report.rows
         counted.executions += 1
         counted.last_inference = int(self._wall_clock() * 1000)

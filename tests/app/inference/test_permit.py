@@ -17,7 +17,7 @@ from tests.app.loops import in_loop
 
 def engine_of(repository: Path) -> Engine:
     loaded = load(open_bundle(repository / "arithmetic" / "1"), "cpu", cores=1)
-    return Engine(loaded, Lanes(1), lambda model, program, report: None)
+    return Engine(loaded, Lanes(1), lambda program: lambda report: None)
 
 
 def _take_and_fail(permit: Permit, engine: Engine) -> None:

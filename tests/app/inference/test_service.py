@@ -46,7 +46,7 @@ def grey(*levels: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 async def engine_of(folder: Path) -> AsyncIterator[Engine]:
     lanes = Lanes(2)
     loaded = load(open_bundle(folder), "cpu", cores=1)
-    engine = Engine(loaded, lanes, lambda model, graph, report: None)
+    engine = Engine(loaded, lanes, lambda program: lambda report: None)
     yield engine
     await engine.close()
     lanes.close()
@@ -325,7 +325,7 @@ async def test_closing_an_engine_lets_its_verbs_end(repository: Path) -> None:
     verbs, admission = service()
     lanes = Lanes(1)
     loaded = load(open_bundle(repository / "arithmetic" / "1"), "cpu", cores=1)
-    engine = Engine(loaded, lanes, lambda model, graph, report: None)
+    engine = Engine(loaded, lanes, lambda program: lambda report: None)
     begun = asyncio.create_task(verbs.reconstruct(engine, grey(51), elbo_samples=3))
     await asyncio.sleep(0)
     await engine.close()

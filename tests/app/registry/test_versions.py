@@ -20,7 +20,7 @@ from tests.app.registries import LOAD
 
 
 def start(lanes: Lanes, loaded: Loaded) -> Engine:
-    return Engine(loaded, lanes, lambda model, program, report: None)
+    return Engine(loaded, lanes, lambda program: lambda report: None)
 
 
 def _state(version: Version) -> State:

@@ -50,13 +50,12 @@ def test_batches_are_counted_once_and_rows_by_their_number() -> None:
 
 
 def test_each_model_and_version_is_counted_alone() -> None:
-    """Another kind, another version, the service's own verbs and failed batches add nothing."""
+    """Another kind, another version and failed batches add nothing."""
     subject = statistics()
     report = BatchReport(1, 1, 0.1, (0.1,), False)
     failed = BatchReport(1, 1, 0.1, (0.1,), True)
     subject.observe_batch("a", 1, "decode_tensors", report)
     subject.observe_batch("a", 2, "encode_tensors", report)
-    subject.observe_batch("a", 1, "encode", report)
     subject.observe_batch("a", 1, "encode_tensors", failed)
     assert subject.of(ENCODER, 1).executions == 0
     assert subject.of(ENCODER, 2).executions == 1
