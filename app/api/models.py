@@ -8,6 +8,7 @@ serve by then.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 import orjson
@@ -75,12 +76,15 @@ async def stored_latents(name: str, request: Request, context: ContextDep) -> Re
     """Where images that the model was not trained on lie in its latent space, with labels."""
     media_type = choose(accept_of(request), (JSON, NPY))
     engine = context.registry.engine(name, target_of(request)[1])
-    posterior = _posterior_of(engine)
-    tag = _tag(engine, POSTERIOR, media_type)
-    if _is_current(request, tag):
-        return Response(status_code=304, headers=_headers(engine, tag))
+    posterior = engine.bundle.posterior
+    if posterior is None:
+        msg = f"{engine.identity} keeps no posterior means: it was bundled without {POSTERIOR}"
+        raise NotFoundError(msg, field="name")
+    headers = _headers(engine, POSTERIOR, media_type)
+    if _is_current(request, headers):
+        return Response(status_code=304, headers=headers)
     size = posterior.means.size
-    return await context.offload(size, _latents_response, engine, posterior, media_type, tag)
+    return await context.offload(size, _latents_response, engine, posterior, media_type, headers)
 
 
 @router.get(
@@ -97,11 +101,13 @@ async def card(name: str, request: Request, context: ContextDep) -> Response:
     """A page about the model: what it is, its data and recipe, its figures, its limits."""
     media_type = choose(accept_of(request), (MARKDOWN, "text/plain"))
     engine = context.registry.engine(name, target_of(request)[1])
-    text = _card_of(engine)
-    tag = _tag(engine, CARD, media_type)
-    if _is_current(request, tag):
-        return Response(status_code=304, headers=_headers(engine, tag))
-    return Response(text, headers=_headers(engine, tag), media_type=media_type)
+    if engine.bundle.card is None:
+        msg = f"{engine.identity} has no card: it was bundled without {CARD}"
+        raise NotFoundError(msg, field="name")
+    headers = _headers(engine, CARD, media_type)
+    if _is_current(request, headers):
+        return Response(status_code=304, headers=headers)
+    return Response(engine.bundle.card, headers=headers, media_type=media_type)
 
 
 def _describe(context: Context, model: Model) -> ModelAnswer:
@@ -134,63 +140,32 @@ def _stored_names(engine: Engine) -> list[str]:
     return [name for name, exists in stored.items() if exists]
 
 
-def _posterior_of(engine: Engine) -> Posterior:
-    """The bundle's posterior means.
-
-    Raises:
-        NotFoundError: the bundle has none.
-    """
-    posterior = engine.bundle.posterior
-    if posterior is None:
-        msg = f"{engine.identity} keeps no posterior means: it was bundled without {POSTERIOR}"
-        raise NotFoundError(msg, field="name")
-    return posterior
-
-
-def _card_of(engine: Engine) -> str:
-    """The bundle's card.
-
-    Raises:
-        NotFoundError: the bundle has none.
-    """
-    card = engine.bundle.card
-    if card is None:
-        msg = f"{engine.identity} has no card: it was bundled without {CARD}"
-        raise NotFoundError(msg, field="name")
-    return card
-
-
-def _tag(engine: Engine, file: str, media_type: str) -> str:
-    """The entity tag of an answer made from a file of the bundle and its manifest."""
+def _headers(engine: Engine, file: str, media_type: str) -> dict[str, str]:
+    """The headers of an answer made from a file of the bundle and its manifest, also of 304."""
     manifest = engine.manifest
     made_of = (engine.identity, manifest.files[file].sha256, str(manifest.posterior), media_type)
-    return f'"{hashlib.sha256(repr(made_of).encode()).hexdigest()[:32]}"'
-
-
-def _headers(engine: Engine, entity_tag: str) -> dict[str, str]:
-    """The headers of every such answer, also of 304."""
     return {
         "X-VAE-Model": engine.identity,
-        "ETag": entity_tag,
+        "ETag": f'"{hashlib.sha256(repr(made_of).encode()).hexdigest()[:32]}"',
         "Cache-Control": "no-cache",
         "Vary": "Accept",
     }
 
 
-def _is_current(request: Request, entity_tag: str) -> bool:
-    """Whether the caller already has this answer."""
+def _is_current(request: Request, headers: Mapping[str, str]) -> bool:
+    """Whether the caller already has the answer with these headers."""
     given = ",".join(lines(request.scope, b"if-none-match"))
     known = {one.strip().removeprefix("W/") for one in given.split(",")}
-    return entity_tag in known or "*" in known
+    return headers["ETag"] in known or "*" in known
 
 
 def _latents_response(
-    engine: Engine, posterior: Posterior, media_type: str, entity_tag: str
+    engine: Engine, posterior: Posterior, media_type: str, headers: Mapping[str, str]
 ) -> Response:
     """JSON, or the means as float32 [n, *latent_shape]; scaled as all latents are served."""
     means = scaling_of(engine.manifest.latent).served(posterior.means)
     if media_type == NPY:
-        return Response(npy.dump(means), headers=_headers(engine, entity_tag), media_type=NPY)
+        return Response(npy.dump(means), headers=headers, media_type=NPY)
     members = {
         "model": engine.name,
         "version": engine.version,
@@ -201,4 +176,4 @@ def _latents_response(
         "latents": np.ascontiguousarray(means),
     }
     content = orjson.dumps(members, option=orjson.OPT_SERIALIZE_NUMPY)
-    return Response(content, headers=_headers(engine, entity_tag), media_type=JSON)
+    return Response(content, headers=headers, media_type=JSON)

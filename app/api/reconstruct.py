@@ -75,7 +75,7 @@ async def run(call: Call[ReconstructOptions]) -> Result:
             "bounds": bound_members(found.bounds) if found.bounds else None,
         },
         images=found.images,
-        seed=found.bounds.options.seed if found.bounds else None,
+        seed=found.bounds.seed if found.bounds else None,
         binary_headers=lambda: fit_header(call.fitted) | _metric_headers(found),
     )
 

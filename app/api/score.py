@@ -104,28 +104,12 @@ async def run(call: Call[ScoreOptions]) -> Result:
         seed=options.seed,
     )
     members = bound_members(scored.bounds) | {"pictures": as_found(call.fitted)}
-    return Result(scored.timing, members, seed=scored.bounds.options.seed)
+    return Result(scored.timing, members, seed=scored.bounds.seed)
 
 
 def bound_members(bounds: Bounds) -> Members:
     """Bounds as the members of `BoundsAnswer`."""
-    return {
-        "elbo": bounds.elbo,
-        "reconstruction": bounds.reconstruction,
-        "kl": bounds.kl,
-        "importance_weighted": bounds.importance_weighted,
-        "standard_error": bounds.standard_error,
-        "effective_sample_size": bounds.effective_sample_size,
-        "bits_per_dimension": bounds.bits_per_dimension,
-        "nats_per_dimension": bounds.nats_per_dimension,
-        "percentile": bounds.percentile,
-        "samples": bounds.options.samples,
-        "seed": bounds.options.seed,
-        "likelihood": bounds.likelihood.family,
-        "binarised": bounds.binarise,
-        "dimensions": bounds.likelihood.dimensions,
-        "unit": "nats",
-    }
+    return {name: getattr(bounds, name) for name in BoundsAnswer.model_fields}
 
 
 EXAMPLE_BOUNDS: Document = {

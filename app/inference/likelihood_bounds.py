@@ -18,6 +18,7 @@ from app.errors import EngineFailedError, InvalidFieldError, UnsupportedByModelE
 from app.inference.batch import Timing
 from app.inference.engine import Engine
 from model.bundle.manifest import LikelihoodSpec
+from model.config import Family
 from model.likelihood import bounds
 from model.likelihood import estimate as estimates
 from model.likelihood.bounds import Nats
@@ -36,7 +37,7 @@ class BoundOptions:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Estimates for n images, float64 [n] each, in nats over `likelihood.dimensions` values.
+    """Estimates for n images, float64 [n] each, in nats over `dimensions` values.
 
     `reconstruction` is log p(x|z) averaged over the K samples, and so is `kl` where the prior is a
     mixture. `importance_weighted` is
@@ -53,10 +54,20 @@ class Bounds:
     percentile: Nats | None
     """0 … 100, of `importance_weighted` among the bundle's reference; None where the bundle has
     none that is comparable."""
-    options: BoundOptions
-    binarise: Binarise | None
+    samples: int
+    seed: int
+    binarised: Binarise | None
     """How the images were made binary; None when they were scored as they are."""
-    likelihood: LikelihoodSpec
+    spec: LikelihoodSpec
+    unit: str = "nats"
+
+    @property
+    def likelihood(self) -> Family:
+        return self.spec.family
+
+    @property
+    def dimensions(self) -> int:
+        return self.spec.dimensions
 
     @property
     def elbo(self) -> Nats:
@@ -65,17 +76,17 @@ class Bounds:
     @property
     def bits_per_dimension(self) -> Nats | None:
         """−bound/(D ln 2) of the importance-weighted bound; None for a density, which has none."""
-        if self.likelihood.likelihood.is_density:
+        if self.spec.likelihood.is_density:
             return None
-        bits: Nats = -self.importance_weighted / (self.likelihood.dimensions * math.log(2))
+        bits: Nats = -self.importance_weighted / (self.dimensions * math.log(2))
         return bits
 
     @property
     def nats_per_dimension(self) -> Nats | None:
         """−bound/D of a density on pixels in [0, 1], which may be negative; None for others."""
-        if not self.likelihood.likelihood.is_density:
+        if not self.spec.likelihood.is_density:
             return None
-        return -self.importance_weighted / self.likelihood.dimensions
+        return -self.importance_weighted / self.dimensions
 
 
 def check(
@@ -168,7 +179,8 @@ def _join(
         percentile=reference.percentiles(weighted, how or "none", options.samples)
         if reference
         else None,
-        options=options,
-        binarise=how,
-        likelihood=spec,
+        samples=options.samples,
+        seed=options.seed,
+        binarised=how,
+        spec=spec,
     )

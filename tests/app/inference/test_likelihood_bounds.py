@@ -24,7 +24,7 @@ def options(binarise: Literal["sample", "threshold"] | None = None) -> BoundOpti
 def bounds_of(likelihood: LikelihoodSpec) -> Bounds:
     """Of one image, its importance-weighted bound −4."""
     one = np.array([1.0])
-    return Bounds(-3 * one, 2 * one, -4 * one, one, one, None, options(), None, likelihood)
+    return Bounds(-3 * one, 2 * one, -4 * one, one, one, None, 1, 0, None, likelihood)
 
 
 def test_a_likelihood_is_needed() -> None:

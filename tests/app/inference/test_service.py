@@ -217,7 +217,7 @@ async def test_a_gaussian_bound_is_the_known_integral(repository: Path) -> None:
     exact = -8 * np.log(2 * np.pi) - 0.5 * np.log(17)
     assert answer.bounds.importance_weighted == pytest.approx([exact], abs=0.2)
     assert (answer.bounds.importance_weighted >= answer.bounds.elbo).all()
-    assert answer.bounds.binarise is None
+    assert answer.bounds.binarised is None
 
 
 @in_loop
@@ -259,7 +259,7 @@ async def test_a_bernoulli_bound_is_of_the_binary_image(
             engine, grey(100), elbo_samples=400, binarise=wanted, seed=5
         )
     assert answer.bounds
-    assert answer.bounds.binarise == used
+    assert answer.bounds.binarised == used
     assert answer.kl == pytest.approx([(100 / 255) ** 2])
     if average is not None:
         assert answer.bounds.kl == pytest.approx([average])
