@@ -31,7 +31,6 @@ from app.inference.executor import Lanes
 from app.inference.loader import Loaded, load
 from app.inference.service import Service
 from app.metrics import Metrics
-from app.protocols.oip import repository_routes as oip_repository
 from app.protocols.oip import routes as oip
 from app.protocols.oip.statistics import Statistics
 from app.protocols.remote_vae import routes as remote_vae
@@ -100,7 +99,7 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     _add_openapi(app, registry)
     _add_handlers(app)
     # The hot routes first, and not by include_router: it matches routers and then routes again.
-    others = (oip, oip_repository, remote_vae, models, health)
+    others = (oip, remote_vae, models, health)
     for router in (router_of(VERBS), *(module.router for module in others)):
         app.router.routes.extend(router.routes)
     # The last one added is the outermost.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from starlette.types import Scope
@@ -14,16 +15,18 @@ from app.errors import (
     NotImplementedByServiceError,
 )
 from app.http.body import parse_object
-from app.http.headers import lines
+from app.http.headers import single
 from app.protocols.oip import tensors
-from app.protocols.oip.model_names import VARIABLE, Signature, Tensor
-from app.protocols.oip.tensors import Members
+from app.protocols.oip.model_names import VARIABLE, Signature, Tensor, shown
+from app.protocols.oip.tensors import DATATYPE, Members
 from model.pixels import Floats
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
 _OTHER_VALUES = 1024
 """The limit of values and of lists besides the data."""
+_MOST_VALUES = 4096
+"""The limit of values in a request to the repository."""
 _MOST_LISTS = 1 << 18
 """The limit of lists in nested data, which take some megabytes; flat data needs one list."""
 
@@ -46,37 +49,27 @@ class InferRequest:
     timeout: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits of rows and of bytes of JSON in a request."""
-
-    rows: int
-    json_bytes: int
-
-
 def header_length(scope: Scope) -> int | None:
     """Returns the bytes of JSON before the tensors; None if the whole body is JSON.
 
     Raises:
         MalformedRequestError: the header is not a number, or is given twice.
     """
-    values = lines(scope, HEADER_LENGTH.lower().encode())
-    if len(values) > 1:
-        msg = f"{HEADER_LENGTH} is given {len(values)} times; send it once"
+    text = single(scope, HEADER_LENGTH)
+    if text is not None and not re.fullmatch(r"\s*[0-9]{1,12}\s*", text):
+        msg = f"{HEADER_LENGTH} is {shown(text)}; it must be a number of bytes"
         raise MalformedRequestError(msg, field=HEADER_LENGTH)
-    if not values:
-        return None
-    text = values[0].strip()
-    if not (text.isascii() and text.isdigit() and len(text) <= 12):
-        msg = f"{HEADER_LENGTH} is {tensors.shown(text)}; it must be a number of bytes"
-        raise MalformedRequestError(msg, field=HEADER_LENGTH)
-    return int(text)
+    return None if text is None else int(text)
 
 
 def parse(
-    content: bytes, json_length: int | None, signature: Signature, limits: Limits
+    content: bytes,
+    json_length: int | None,
+    signature: Signature,
+    max_rows: int,
+    max_json_bytes: int,
 ) -> InferRequest:
-    """Parses and checks a request's body.
+    """Parses and checks a request's body; `json_length` as `header_length` returns it.
 
     Raises:
         MalformedRequestError: it is not JSON, or its sizes are inconsistent.
@@ -90,17 +83,32 @@ def parse(
     if length > len(content):
         msg = f"{HEADER_LENGTH} is {length}, the body has {len(content)} bytes"
         raise MalformedRequestError(msg, field=HEADER_LENGTH)
-    if length > limits.json_bytes:
-        msg = f"the JSON has at most {limits.json_bytes} bytes; send tensors as binary data"
-        raise BodyTooLargeError(msg, field="body", limit=limits.json_bytes)
-    document = _document(content[:length], signature.input, limits.rows)
-    _refuse_sequences(parameters := tensors.object_of(document, "parameters", "the request"))
+    _check_json_size(length, max_json_bytes)
+    document = _document(content[:length], signature.input, max_rows)
+    parameters = tensors.object_of(document, "parameters", "the request")
+    if parameters.get("sequence_id") not in (None, 0, ""):
+        msg = "the models are stateless and have no sequences; leave out `sequence_id`"
+        raise NotImplementedByServiceError(msg, field="sequence_id")
     return InferRequest(
-        rows=_rows(document, memoryview(content)[length:], signature.input, limits.rows),
+        rows=_rows(document, memoryview(content)[length:], signature.input, max_rows),
         outputs=_outputs(document, tensors.flag_of(parameters, "binary_data_output"), signature),
         id=_id(document),
         timeout=_timeout(parameters),
     )
+
+
+def parse_repository(content: bytes, max_json_bytes: int) -> Members:
+    """Parses the body of a request to the repository, which may be empty; raises as `parse`."""
+    _check_json_size(len(content), max_json_bytes)
+    if not content.strip():
+        return {}
+    return parse_object(content, max_values=_MOST_VALUES, max_containers=_MOST_VALUES)
+
+
+def _check_json_size(length: int, limit: int) -> None:
+    if length > limit:
+        msg = f"the JSON has at most {limit} bytes; send tensors as binary data"
+        raise BodyTooLargeError(msg, field="body", limit=limit)
 
 
 def _raw(content: bytes, signature: Signature) -> InferRequest:
@@ -117,7 +125,7 @@ def _raw(content: bytes, signature: Signature) -> InferRequest:
     if not rest or len(content) != rest * row_bytes:
         msg = (
             f"without a JSON header the body is one row of {tensor.name!r}: "
-            f"{tensors.DATATYPE} of shape {list(tensor.shape)}, {row_bytes} bytes"
+            f"{DATATYPE} of shape {list(tensor.shape)}, {row_bytes} bytes"
             f"{' or a multiple' if variable else ''}; it has {len(content)}"
         )
         raise InvalidFieldError(msg, field="body", limit=row_bytes)
@@ -140,11 +148,12 @@ def _document(content: bytes, tensor: Tensor, max_rows: int) -> Members:
 
 def _rows(document: Members, binary: memoryview, tensor: Tensor, max_rows: int) -> Floats:
     given = _input(document, tensor)
-    tensors.check_datatype(tensor.name, given.get("datatype"))
-    shape = tensors.check_shape(tensor, given.get("shape"), max_rows)
     where = f"input {tensor.name!r}"
-    parameters = tensors.object_of(given, "parameters", where)
-    _refuse_shared_memory(parameters, where)
+    if (datatype := given.get("datatype")) != DATATYPE:
+        msg = f"{where} has datatype {shown(datatype)}; send {DATATYPE}"
+        raise InvalidFieldError(msg, field="datatype")
+    shape = tensors.check_shape(tensor, given.get("shape"), max_rows)
+    parameters = _tensor_parameters(given, where)
     size = parameters.get("binary_data_size")
     if size is None:
         if len(binary):
@@ -159,7 +168,7 @@ def _rows(document: Members, binary: memoryview, tensor: Tensor, max_rows: int) 
         raise InvalidFieldError(msg, field="data")
     if type(size) is not int or size != len(binary):
         msg = (
-            f"{where} has binary_data_size {tensors.shown(size)}, and {len(binary)} bytes follow "
+            f"{where} has binary_data_size {shown(size)}, and {len(binary)} bytes follow "
             "the JSON; the sizes of all inputs must add up to them"
         )
         raise MalformedRequestError(msg, field="binary_data_size")
@@ -172,10 +181,9 @@ def _input(document: Members, tensor: Tensor) -> Members:
     if not isinstance(entries, list) or not entries:
         msg = f"inputs must be a list with one entry, for {tensor.name!r}"
         raise InvalidFieldError(msg, field="inputs")
-    for entry in entries:
-        name = tensors.name_of(entry, "inputs")
+    for name in (tensors.name_of(entry, "inputs") for entry in entries):
         if name != tensor.name:
-            msg = f"input {tensors.shown(name)} does not exist; send {tensor.name!r}"
+            msg = f"input {shown(name)} does not exist; send {tensor.name!r}"
             raise InvalidFieldError(msg, field="inputs")
     if len(entries) > 1:
         msg = f"input {tensor.name!r} is given {len(entries)} times; send it once"
@@ -197,7 +205,7 @@ def _outputs(document: Members, binary: bool, signature: Signature) -> tuple[Wan
         name = tensors.name_of(entry, "outputs")
         if name not in names or name in wanted:
             problem = "is asked for twice" if name in wanted else "does not exist"
-            msg = f"output {tensors.shown(name)} {problem}; the model answers {', '.join(names)}"
+            msg = f"output {shown(name)} {problem}; the model answers {', '.join(names)}"
             raise InvalidFieldError(msg, field="outputs")
         wanted[name] = Wanted(name, _is_binary(entry, name, binary))
     return tuple(wanted.values())
@@ -205,30 +213,25 @@ def _outputs(document: Members, binary: bool, signature: Signature) -> tuple[Wan
 
 def _is_binary(entry: Members, name: str, default: bool) -> bool:
     where = f"output {name!r}"
-    parameters = tensors.object_of(entry, "parameters", where)
-    _refuse_shared_memory(parameters, where)
+    parameters = _tensor_parameters(entry, where)
     if parameters.get("classification") not in (None, 0):
         msg = f"{where} can't be classified: it has no classes; leave out `classification`"
         raise NotImplementedByServiceError(msg, field="classification")
     return tensors.flag_of(parameters, "binary_data", default=default)
 
 
-def _refuse_shared_memory(parameters: Members, where: str) -> None:
+def _tensor_parameters(entry: Members, where: str) -> Members:
+    parameters = tensors.object_of(entry, "parameters", where)
     if any(name.startswith("shared_memory") for name in parameters):
         msg = f"{where} names shared memory, which this service does not have; send the data"
         raise NotImplementedByServiceError(msg, field="shared_memory_region")
-
-
-def _refuse_sequences(parameters: Members) -> None:
-    if parameters.get("sequence_id") not in (None, 0, ""):
-        msg = "the models are stateless and have no sequences; leave out `sequence_id`"
-        raise NotImplementedByServiceError(msg, field="sequence_id")
+    return parameters
 
 
 def _id(document: Members) -> str | None:
     value = document.get("id")
     if value is not None and not isinstance(value, str):
-        msg = f"id must be a string, got {tensors.shown(value)}"
+        msg = f"id must be a string, got {shown(value)}"
         raise InvalidFieldError(msg, field="id")
     return value
 
@@ -236,9 +239,7 @@ def _id(document: Members) -> str | None:
 def _timeout(parameters: Members) -> float | None:
     """Returns seconds; the protocol sends microseconds, and 0 for no timeout."""
     value = parameters.get("timeout")
-    if value is None or (type(value) is int and value == 0):
-        return None
-    if type(value) is not int or value < 0:
-        msg = f"the parameter timeout must be a number of microseconds, got {tensors.shown(value)}"
+    if value is not None and (type(value) is not int or value < 0):
+        msg = f"the parameter timeout must be a number of microseconds, got {shown(value)}"
         raise InvalidFieldError(msg, field="timeout")
-    return value / 1e6
+    return value / 1e6 if value else None

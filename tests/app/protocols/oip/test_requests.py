@@ -21,7 +21,6 @@ from app.protocols.oip.model_names import Signature, Tensor
 from app.protocols.oip.requests import (
     HEADER_LENGTH,
     InferRequest,
-    Limits,
     Wanted,
     header_length,
     parse,
@@ -37,12 +36,13 @@ from tests.app.protocols.oip.wire import (
     rows,
 )
 
-LIMITS = Limits(rows=8, json_bytes=4096)
+LIMITS = (8, 4096)
+"""The most rows, and the most bytes of JSON."""
 BOTH = (Wanted("mean", False), Wanted("logvar", False))
 
 
 def read(content: bytes, length: int | None = None) -> InferRequest:
-    return parse(content, length, SIGNATURE, LIMITS)
+    return parse(content, length, SIGNATURE, *LIMITS)
 
 
 def test_the_same_rows_in_every_form() -> None:
@@ -148,6 +148,13 @@ def test_a_wrong_member_is_refused_in_words(name: str) -> None:
         read(as_json(rows(), **changes))
 
 
+@pytest.mark.parametrize("value", ["FP16", "FP64", "BYTES", "BF16", "fp32", None, 32, ["FP32"]])
+def test_only_fp32_is_taken(value: Any) -> None:
+    """Another datatype is refused, and the error names the one that is right."""
+    with pytest.raises(InvalidFieldError, match="send FP32"):
+        read(as_json(rows(), **changed(datatype=value)))
+
+
 def binary(size: object, tail: bytes) -> tuple[bytes, int]:
     """A request that says its tensor has `size` bytes, and the bytes that follow."""
     head = orjson.dumps(changed(data=None, parameters={"binary_data_size": size}))
@@ -202,15 +209,15 @@ def test_json_has_a_limit_of_its_own() -> None:
         read(b" " * 5000)
     wide = Signature(Tensor("image", (1, 40, 40)), SIGNATURE.outputs)
     content, length = as_binary(np.ones((1, 1, 40, 40), np.float32))
-    assert len(content) > LIMITS.json_bytes
-    assert parse(content, length, wide, LIMITS).rows.shape == (1, 1, 40, 40)
+    assert len(content) > LIMITS[1]
+    assert parse(content, length, wide, *LIMITS).rows.shape == (1, 1, 40, 40)
 
 
 def test_many_empty_lists_are_refused_before_they_are_built() -> None:
     """A list costs thirty times its JSON, so more of them than any tensor has are not parsed."""
     content = b'{"inputs":[' + b"[]," * 100_000 + b"[]]}"
     with pytest.raises(InvalidFieldError, match="lists"):
-        parse(content, None, SIGNATURE, Limits(rows=8, json_bytes=10**6))
+        parse(content, None, SIGNATURE, 8, 10**6)
 
 
 @pytest.mark.parametrize(
@@ -222,17 +229,17 @@ def test_a_raw_body_is_one_row(
 ) -> None:
     """Without JSON the body is one row; an axis of any length takes what there is."""
     signature = Signature(Tensor("x", shape), SIGNATURE.outputs)
-    assert parse(bytes(size), 0, signature, LIMITS).rows.shape == (1, *(rest or shape))
+    assert parse(bytes(size), 0, signature, *LIMITS).rows.shape == (1, *(rest or shape))
     for wrong in (0, size - 1, size + 1):
         with pytest.raises(InvalidFieldError, match="one row of 'x'"):
-            parse(bytes(wrong), 0, signature, LIMITS)
+            parse(bytes(wrong), 0, signature, *LIMITS)
 
 
 def test_a_raw_body_says_nothing_of_two_open_axes() -> None:
     """With two axes of any length the bytes could be many shapes."""
     signature = Signature(Tensor("image", (1, -1, -1)), SIGNATURE.outputs)
     with pytest.raises(InvalidFieldError, match="2 variable axes"):
-        parse(bytes(64), 0, signature, LIMITS)
+        parse(bytes(64), 0, signature, *LIMITS)
 
 
 @pytest.mark.parametrize("value", ["-1", "+5", "1.0", "x", "", "0x10", "1_0", "٣", "9" * 13])
@@ -316,6 +323,6 @@ def check(content: bytes, length: int | None) -> None:
     else:
         assert asked.rows.dtype == np.float32
         assert asked.rows.shape[1:] == IMAGE.shape
-        assert 1 <= len(asked.rows) <= LIMITS.rows
+        assert 1 <= len(asked.rows) <= LIMITS[0]
         assert np.isfinite(asked.rows).all()
         assert {output.name for output in asked.outputs} <= {"mean", "logvar"}
