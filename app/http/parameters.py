@@ -55,7 +55,7 @@ def target_of(request: Request) -> tuple[str | None, int | None]:
     query = query_of(request)
     if not query:
         return None, None
-    name, version = (_once(query.getlist(parameter), parameter) for parameter in _TARGET)
+    name, version = (once(query.getlist(parameter), parameter) for parameter in _TARGET)
     if version is not None and not re.fullmatch(VERSION_PATTERN, version):
         detail = f'version must be a positive integer, got "{_shown(version)}"'
         raise InvalidFieldError(detail, field=VERSION_PARAMETER)
@@ -79,7 +79,7 @@ def from_query(request: Request, model: type[OptionsT]) -> OptionsT:
         values[name] = value
     for name in _TARGET:
         values.pop(name, None)
-    options = _validate(model, values, strict=False)
+    options = validate(model, values, strict=False)
     for name, text in values.items():
         _check_notation(name, str(text), getattr(options, name))
     return options
@@ -117,17 +117,23 @@ def from_members(
         if name not in known:
             raise _unknown("member", name, known)
     values = {name: value for name, value in members.items() if name not in others}
-    return _validate(model, values, strict=True)
+    return validate(model, values, strict=True)
 
 
-def _once(values: list[str], name: str) -> str | None:
+def once(values: list[str], name: str) -> str | None:
+    """Returns the value of a query parameter; None if there is none.
+
+    Raises:
+        InvalidFieldError: it is given more than once.
+    """
     if len(values) > 1:
         detail = f"{name} is given {len(values)} times; send it once"
         raise InvalidFieldError(detail, field=name)
     return values[0] if values else None
 
 
-def _validate(model: type[OptionsT], values: Mapping[str, object], *, strict: bool) -> OptionsT:
+def validate(model: type[OptionsT], values: Mapping[str, object], *, strict: bool) -> OptionsT:
+    """Returns the model of the values; raises InvalidFieldError for the first that is wrong."""
     try:
         return model.model_validate(values, strict=strict)
     except ValidationError as error:
