@@ -36,7 +36,7 @@ from app.protocols.oip.statistics import Statistics
 from app.protocols.remote_vae import routes as remote_vae
 from app.registry.broadcast import Broadcast
 from app.registry.registry import Registry
-from app.registry.repository import SHIPPED_DEFAULT, Roots
+from app.registry.repository import SHIPPED_DEFAULT, Repository
 from app.registry.watcher import watch
 from app.settings import Settings
 from model.cores import available_cores
@@ -70,10 +70,16 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     max_buffered_bytes = max(settings.max_buffered_bytes // workers, settings.max_body_bytes)
     inflated = Admission(max_buffered_bytes)
     statistics = Statistics()
-    roots = Roots(settings.repository_roots, settings.cache)
-    broadcast = Broadcast(worker, timeout=settings.timeout) if worker else None
-    start = partial(_start, lanes, metrics, statistics)
-    registry = _registry(settings, roots, broadcast, start, cores)
+    repository = Repository(settings.repository_roots, settings.cache)
+    shipped = "" if settings.repository_roots else SHIPPED_DEFAULT
+    registry = Registry(
+        repository,
+        default=settings.default_model or shipped,
+        required=settings.required_names,
+        load=partial(load, wanted=settings.provider, cores=cores),
+        start=partial(_start, lanes, metrics, statistics),
+        broadcast=Broadcast(worker, timeout=settings.timeout) if worker else None,
+    )
     service = Service(
         admission,
         offload,
@@ -92,7 +98,7 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
         redoc_url=None,
         # A redirect would drop the body of many clients and trust the Host header.
         redirect_slashes=False,
-        lifespan=partial(_lifespan, context, lanes, _following(settings, roots, registry)),
+        lifespan=partial(_lifespan, context, lanes, _following(settings, repository, registry)),
     )
     app.state.context = context
     app.state.oip_statistics = statistics
@@ -165,30 +171,10 @@ def _start(lanes: Lanes, metrics: Metrics, statistics: Statistics, loaded: Loade
     return Engine(loaded, lanes, observe)
 
 
-def _registry(
-    settings: Settings,
-    roots: Roots,
-    broadcast: Broadcast | None,
-    start: Callable[[Loaded], Engine],
-    cores: int,
-) -> Registry:
-    own = bool(settings.repository_roots)
-    return Registry(
-        roots.folders,
-        default=settings.default_model or ("" if own else SHIPPED_DEFAULT),
-        required=settings.required_names,
-        load=partial(load, wanted=settings.provider, cores=cores),
-        start=start,
-        fetch=roots.fetch,
-        broadcast=broadcast,
-        places=roots.places,
-    )
-
-
-def _following(settings: Settings, roots: Roots, registry: Registry) -> _Following:
+def _following(settings: Settings, repository: Repository, registry: Registry) -> _Following:
     """What the registry follows once it is open."""
     poll = settings.watch == "poll"
-    watched = roots.watched if settings.watch != "off" else ()
+    watched = repository.watched if settings.watch != "off" else []
     return [partial(watch, folder, registry.changed, poll=poll) for folder in watched]
 
 
