@@ -65,9 +65,11 @@ class RemoteRoot:
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / ".lock").open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                kept = {} if name is None else self.unfetched.copy()
-                kept.pop(name or "", None)
-                self.unfetched = kept
+                self.unfetched = {
+                    model: reasons
+                    for model, reasons in self.unfetched.items()
+                    if name not in (None, model)
+                }
                 self._fetch(name)
             self.problem = ""
         except Exception as error:  # each file system raises errors of its own
@@ -90,7 +92,8 @@ class RemoteRoot:
                 except Exception as error:
                     problems[int(number)] = _describe(f"{self.shown}/{model}/{number}", error)
             if problems:
-                self.unfetched |= {model: problems}
+                # Another dictionary: the event loop may be reading this one.
+                self.unfetched = {**self.unfetched, model: problems}
             _keep_only(self.folder / model, numbers)
         if name is None:
             _keep_only(self.folder, found)
