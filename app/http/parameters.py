@@ -39,6 +39,11 @@ _EXPECTED = {
     "float_parsing": "a number",
     "finite_number": "a finite number",
     "bool_type": "true or false",
+    "dict_type": "an object",
+    "list_type": "a list",
+    "model_type": "an object",
+    "too_long": "a list of at most {max_length}",
+    "too_short": "a list of at least {min_length}",
     "bool_parsing": "true or false",
     "string_type": "a string",
 }

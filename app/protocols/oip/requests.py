@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
 
+from pydantic import BaseModel, Field, NonNegativeInt, model_validator
 from starlette.types import Scope
 
 from app.errors import (
@@ -16,6 +18,7 @@ from app.errors import (
 )
 from app.http.body import parse_object
 from app.http.headers import single
+from app.http.parameters import validate
 from app.protocols.oip import tensors
 from app.protocols.oip.model_names import VARIABLE, Signature, Tensor, shown
 from app.protocols.oip.tensors import DATATYPE, Members
@@ -47,6 +50,51 @@ class InferRequest:
     outputs: tuple[Wanted, ...]
     id: str | None = None
     timeout: float | None = None
+
+
+class _TensorParameters(BaseModel, strict=True, extra="allow"):
+    binary_data_size: Any = None
+    binary_data: bool | None = None
+    classification: Any = None
+
+    @model_validator(mode="after")
+    def _refuse_shared_memory(self) -> Self:
+        if any(name.startswith("shared_memory") for name in self.model_extra or ()):
+            msg = "a tensor names shared memory, which this service does not have; send the data"
+            raise NotImplementedByServiceError(msg, field="shared_memory_region")
+        return self
+
+
+class _RequestParameters(BaseModel, strict=True):
+    binary_data_output: bool = False
+    sequence_id: Any = None
+    timeout: NonNegativeInt | None = None
+    """Microseconds; 0 is no timeout."""
+
+
+class _Output(BaseModel, strict=True):
+    name: str
+    parameters: _TensorParameters | None = None
+
+
+class _Input(_Output, strict=True):
+    datatype: Literal["FP32"]
+    shape: list[int]
+    data: Any = None
+
+
+class _Request(BaseModel, strict=True):
+    id: str | None = None
+    inputs: Annotated[list[_Input], Field(min_length=1, max_length=1)]
+    outputs: list[_Output] | None = None
+    parameters: _RequestParameters | None = None
+
+
+class RepositoryRequest(BaseModel, strict=True):
+    """The members of a request to the repository."""
+
+    ready: bool = False
+    parameters: dict[str, Any] | None = None
 
 
 def header_length(scope: Scope) -> int | None:
@@ -85,24 +133,25 @@ def parse(
         raise MalformedRequestError(msg, field=HEADER_LENGTH)
     _check_json_size(length, max_json_bytes)
     document = _document(content[:length], signature.input, max_rows)
-    parameters = tensors.object_of(document, "parameters", "the request")
-    if parameters.get("sequence_id") not in (None, 0, ""):
+    asked = validate(_Request, document, strict=True)
+    parameters = asked.parameters or _RequestParameters()
+    if parameters.sequence_id not in (None, 0, ""):
         msg = "the models are stateless and have no sequences; leave out `sequence_id`"
         raise NotImplementedByServiceError(msg, field="sequence_id")
     return InferRequest(
-        rows=_rows(document, memoryview(content)[length:], signature.input, max_rows),
-        outputs=_outputs(document, tensors.flag_of(parameters, "binary_data_output"), signature),
-        id=_id(document),
-        timeout=_timeout(parameters),
+        rows=_rows(asked.inputs[0], memoryview(content)[length:], signature.input, max_rows),
+        outputs=_outputs(asked.outputs, parameters.binary_data_output, signature),
+        id=asked.id,
+        timeout=parameters.timeout / 1e6 if parameters.timeout else None,
     )
 
 
-def parse_repository(content: bytes, max_json_bytes: int) -> Members:
+def parse_repository(content: bytes, max_json_bytes: int) -> RepositoryRequest:
     """Parses the body of a request to the repository, which may be empty; raises as `parse`."""
     _check_json_size(len(content), max_json_bytes)
-    if not content.strip():
-        return {}
-    return parse_object(content, max_values=_MOST_VALUES, max_containers=_MOST_VALUES)
+    content = content if content.strip() else b"{}"
+    members = parse_object(content, max_values=_MOST_VALUES, max_containers=_MOST_VALUES)
+    return validate(RepositoryRequest, members, strict=True)
 
 
 def _check_json_size(length: int, limit: int) -> None:
@@ -146,100 +195,45 @@ def _document(content: bytes, tensor: Tensor, max_rows: int) -> Members:
     )
 
 
-def _rows(document: Members, binary: memoryview, tensor: Tensor, max_rows: int) -> Floats:
-    given = _input(document, tensor)
-    where = f"input {tensor.name!r}"
-    if (datatype := given.get("datatype")) != DATATYPE:
-        msg = f"{where} has datatype {shown(datatype)}; send {DATATYPE}"
-        raise InvalidFieldError(msg, field="datatype")
-    shape = tensors.check_shape(tensor, given.get("shape"), max_rows)
-    parameters = _tensor_parameters(given, where)
-    size = parameters.get("binary_data_size")
-    if size is None:
-        if len(binary):
-            msg = f"{len(binary)} bytes follow the JSON, and no input has a binary_data_size"
-            raise MalformedRequestError(msg, field="body")
-        if "data" not in given:
-            msg = f"{where} has neither data nor the parameter binary_data_size"
-            raise InvalidFieldError(msg, field="data")
-        return tensors.from_json(tensor.name, given["data"], shape)
-    if "data" in given:
-        msg = f"{where} has both data and the parameter binary_data_size; send one of them"
+def _rows(given: _Input, binary: memoryview, tensor: Tensor, max_rows: int) -> Floats:
+    if given.name != tensor.name:
+        msg = f"input {shown(given.name)} does not exist; send {tensor.name!r}"
+        raise InvalidFieldError(msg, field="inputs")
+    shape = tensors.check_shape(tensor, given.shape, max_rows)
+    size = given.parameters.binary_data_size if given.parameters else None
+    has_data = "data" in given.model_fields_set
+    if size is None and len(binary):
+        msg = f"{len(binary)} bytes follow the JSON, and no input has a binary_data_size"
+        raise MalformedRequestError(msg, field="body")
+    if has_data == (size is not None):
+        both = "both data and" if has_data else "neither data nor"
+        msg = f"input {tensor.name!r} has {both} the parameter binary_data_size; send one of them"
         raise InvalidFieldError(msg, field="data")
+    if has_data:
+        return tensors.from_json(tensor.name, given.data, shape)
     if type(size) is not int or size != len(binary):
         msg = (
-            f"{where} has binary_data_size {shown(size)}, and {len(binary)} bytes follow "
-            "the JSON; the sizes of all inputs must add up to them"
+            f"input {tensor.name!r} has binary_data_size {shown(size)}, and {len(binary)} bytes "
+            "follow the JSON; the sizes of all inputs must add up to them"
         )
         raise MalformedRequestError(msg, field="binary_data_size")
     return tensors.from_binary(tensor.name, binary, shape)
 
 
-def _input(document: Members, tensor: Tensor) -> Members:
-    """Returns the entry of `inputs` for the model's only input."""
-    entries = document.get("inputs")
-    if not isinstance(entries, list) or not entries:
-        msg = f"inputs must be a list with one entry, for {tensor.name!r}"
-        raise InvalidFieldError(msg, field="inputs")
-    for name in (tensors.name_of(entry, "inputs") for entry in entries):
-        if name != tensor.name:
-            msg = f"input {shown(name)} does not exist; send {tensor.name!r}"
-            raise InvalidFieldError(msg, field="inputs")
-    if len(entries) > 1:
-        msg = f"input {tensor.name!r} is given {len(entries)} times; send it once"
-        raise InvalidFieldError(msg, field="inputs")
-    found: Members = entries[0]
-    return found
-
-
-def _outputs(document: Members, binary: bool, signature: Signature) -> tuple[Wanted, ...]:
+def _outputs(
+    entries: list[_Output] | None, binary: bool, signature: Signature
+) -> tuple[Wanted, ...]:
     names = [output.name for output in signature.outputs]
-    entries = document.get("outputs")
-    if entries is None or entries == []:
-        return tuple(Wanted(name, binary) for name in names)
-    if not isinstance(entries, list) or len(entries) > len(names):
-        msg = f"outputs must be a list with some of {', '.join(names)}, each once"
-        raise InvalidFieldError(msg, field="outputs")
     wanted: dict[str, Wanted] = {}
-    for entry in entries:
-        name = tensors.name_of(entry, "outputs")
+    for entry in entries or [_Output(name=name) for name in names]:
+        name, parameters = entry.name, entry.parameters or _TensorParameters()
         if name not in names or name in wanted:
             problem = "is asked for twice" if name in wanted else "does not exist"
             msg = f"output {shown(name)} {problem}; the model answers {', '.join(names)}"
             raise InvalidFieldError(msg, field="outputs")
-        wanted[name] = Wanted(name, _is_binary(entry, name, binary))
+        if parameters.classification not in (None, 0):
+            msg = f"output {name!r} has no classes; leave out `classification`"
+            raise NotImplementedByServiceError(msg, field="classification")
+        chosen = parameters.binary_data
+        wanted[name] = Wanted(name, binary if chosen is None else chosen)
     return tuple(wanted.values())
-
-
-def _is_binary(entry: Members, name: str, default: bool) -> bool:
-    where = f"output {name!r}"
-    parameters = _tensor_parameters(entry, where)
-    if parameters.get("classification") not in (None, 0):
-        msg = f"{where} can't be classified: it has no classes; leave out `classification`"
-        raise NotImplementedByServiceError(msg, field="classification")
-    return tensors.flag_of(parameters, "binary_data", default=default)
-
-
-def _tensor_parameters(entry: Members, where: str) -> Members:
-    parameters = tensors.object_of(entry, "parameters", where)
-    if any(name.startswith("shared_memory") for name in parameters):
-        msg = f"{where} names shared memory, which this service does not have; send the data"
-        raise NotImplementedByServiceError(msg, field="shared_memory_region")
-    return parameters
-
-
-def _id(document: Members) -> str | None:
-    value = document.get("id")
-    if value is not None and not isinstance(value, str):
-        msg = f"id must be a string, got {shown(value)}"
-        raise InvalidFieldError(msg, field="id")
-    return value
-
-
-def _timeout(parameters: Members) -> float | None:
-    """Returns seconds; the protocol sends microseconds, and 0 for no timeout."""
-    value = parameters.get("timeout")
-    if value is not None and (type(value) is not int or value < 0):
-        msg = f"the parameter timeout must be a number of microseconds, got {shown(value)}"
-        raise InvalidFieldError(msg, field="timeout")
-    return value / 1e6 if value else None

@@ -20,7 +20,7 @@ from app.protocols.oip import infer as inference
 from app.protocols.oip.infer import document
 from app.protocols.oip.model_names import Derived, bundle_of, derived_of, parse_name, parse_version
 from app.protocols.oip.statistics import statistics_of
-from app.protocols.oip.tensors import Members, flag_of, object_of
+from app.protocols.oip.tensors import Members
 from app.registry.versions import Model
 
 router = APIRouter(prefix="/v2", tags=[openapi.TAG], route_class=VerbRoute)
@@ -159,8 +159,9 @@ async def model_statistics(request: Request) -> Response:
 async def repository_index(request: Request) -> Response:
     """Every version of every model, with its state and why it does not serve."""
     context = context_of(request)
-    only_ready = flag_of(await _members(request, context), "ready")
-    return document(metadata.index(context.registry.models.values(), only_ready=only_ready))
+    asked = await _repository_request(request, context)
+    models = context.registry.models.values()
+    return document(metadata.index(models, only_ready=asked.ready))
 
 
 @_route("POST", f"/repository{_MODEL}/load", "Load a model, or load it again", *openapi.REPOSITORY)
@@ -210,11 +211,10 @@ async def _repository_parameters(request: Request, context: Context) -> Members:
     if not context.settings.repository_api:
         msg = "loading and unloading over HTTP is off; the server's operator can set "
         raise ForbiddenError(msg + "VAE_REPOSITORY_API=true")
-    return object_of(await _members(request, context), "parameters", "the request")
+    return (await _repository_request(request, context)).parameters or {}
 
 
-async def _members(request: Request, context: Context) -> Members:
-    """The members of a JSON body that may be empty."""
+async def _repository_request(request: Request, context: Context) -> requests.RepositoryRequest:
     with Deadline(request, context.settings.timeout) as deadline:
         content = await read_content(request)
         deadline.body_is_complete()

@@ -27,17 +27,16 @@ Members = dict[str, object]
 """A JSON object."""
 
 
-def check_shape(tensor: Tensor, value: object, max_rows: int) -> Shape:
+def check_shape(tensor: Tensor, value: list[int], max_rows: int) -> Shape:
     """Returns the shape [n, …] in a request, checked against the tensor.
 
     Raises:
-        InvalidFieldError: it is not a list of integers, does not fit the tensor, or has no row
-            or more than `max_rows`.
+        InvalidFieldError: it does not fit the tensor, or has no row or more than `max_rows`.
     """
     axes = (VARIABLE, *tensor.shape)
-    if not isinstance(value, list) or len(value) != len(axes) or not all(map(_fits, value, axes)):
+    if len(value) != len(axes) or not all(map(_fits, value, axes)):
         listed = ", ".join("any" if size == VARIABLE else str(size) for size in tensor.shape)
-        msg = f"input {tensor.name!r} needs a shape of integers [n, {listed}], got {shown(value)}"
+        msg = f"input {tensor.name!r} needs a shape [n, {listed}], got {shown(value)}"
         raise InvalidFieldError(msg, field="shape")
     if value[0] > max_rows:
         msg = f"input {tensor.name!r} has {value[0]} rows; a request has 1 … {max_rows}"
@@ -45,9 +44,7 @@ def check_shape(tensor: Tensor, value: object, max_rows: int) -> Shape:
     return tuple(value)
 
 
-def _fits(size: object, wanted: int) -> bool:
-    if type(size) is not int:
-        return False
+def _fits(size: int, wanted: int) -> bool:
     return 1 <= size <= LARGEST_AXIS if wanted == VARIABLE else size == wanted
 
 
@@ -93,44 +90,3 @@ def _finite(name: str, values: np.ndarray[Any, np.dtype[np.floating]]) -> Floats
         msg = f"row {row} of input {name!r} has a value that is not a finite {DATATYPE} number"
         raise InvalidFieldError(msg, field="data", index=row)
     return array
-
-
-def name_of(entry: object, where: str) -> str:
-    """Returns the name of an entry in the list `where`.
-
-    Raises:
-        InvalidFieldError: the entry is not an object or has no name.
-    """
-    name = entry.get("name") if isinstance(entry, dict) else None
-    if not isinstance(name, str):
-        msg = f"every entry of {where} must be an object with a name"
-        raise InvalidFieldError(msg, field=where)
-    return name
-
-
-def object_of(members: Members, field: str, where: str) -> Members:
-    """Returns a member that is an object; empty if it is missing or null.
-
-    Raises:
-        InvalidFieldError: it has another type.
-    """
-    value = members.get(field)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        msg = f"{field} of {where} must be an object"
-        raise InvalidFieldError(msg, field=field)
-    return value
-
-
-def flag_of(parameters: Members, name: str, *, default: bool = False) -> bool:
-    """Returns a boolean parameter.
-
-    Raises:
-        InvalidFieldError: it has another type.
-    """
-    value = parameters.get(name, default)
-    if not isinstance(value, bool):
-        msg = f"the parameter {name} must be true or false, got {shown(value)}"
-        raise InvalidFieldError(msg, field=name)
-    return value

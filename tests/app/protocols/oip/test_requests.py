@@ -97,15 +97,15 @@ def changed(**changes: Any) -> dict[str, Any]:
 
 SHARED = {"shared_memory_region": "a", "shared_memory_byte_size": 24}
 WRONG: dict[str, tuple[dict[str, Any], type[ServiceError], str]] = {
-    "no inputs": ({"inputs": None}, InvalidFieldError, "list with one entry"),
-    "empty inputs": ({"inputs": []}, InvalidFieldError, "list with one entry"),
-    "inputs as object": ({"inputs": {}}, InvalidFieldError, "list with one entry"),
-    "input no object": ({"inputs": [7]}, InvalidFieldError, "object with a name"),
-    "input without name": (changed(name=None), InvalidFieldError, "object with a name"),
+    "no inputs": ({"inputs": None}, InvalidFieldError, "inputs must be a list"),
+    "empty inputs": ({"inputs": []}, InvalidFieldError, "a list of at least 1"),
+    "inputs as object": ({"inputs": {}}, InvalidFieldError, "inputs must be a list"),
+    "input no object": ({"inputs": [7]}, InvalidFieldError, "inputs.0 must be an object"),
+    "input without name": (changed(name=None), InvalidFieldError, "name is missing"),
     "unknown input": (changed(name="picture"), InvalidFieldError, "input 'picture' does not exist"),
-    "input twice": ({"inputs": [entry(rows())] * 2}, InvalidFieldError, "2 times"),
-    "datatype": (changed(datatype="FP64"), InvalidFieldError, "send FP32"),
-    "no shape": (changed(shape=None), InvalidFieldError, "needs a shape"),
+    "input twice": ({"inputs": [entry(rows())] * 2}, InvalidFieldError, "a list of at most 1"),
+    "datatype": (changed(datatype="FP64"), InvalidFieldError, "datatype must be one of 'FP32'"),
+    "no shape": (changed(shape=None), InvalidFieldError, "shape is missing"),
     "nine rows": (changed(shape=[9, 1, 2, 3]), InvalidFieldError, r"1 … 8"),
     "no data": (changed(data=None), InvalidFieldError, "neither data nor"),
     "data twice": (changed(parameters={"binary_data_size": 24}), InvalidFieldError, "both data"),
@@ -114,19 +114,27 @@ WRONG: dict[str, tuple[dict[str, Any], type[ServiceError], str]] = {
     "id": ({"id": 7}, InvalidFieldError, "id must be a string"),
     "request parameters": ({"parameters": 7}, InvalidFieldError, "must be an object"),
     "flag": ({"parameters": {"binary_data_output": 1}}, InvalidFieldError, "true or false"),
-    "timeout": ({"parameters": {"timeout": 1.5}}, InvalidFieldError, "microseconds"),
-    "negative timeout": ({"parameters": {"timeout": -1}}, InvalidFieldError, "microseconds"),
-    "true timeout": ({"parameters": {"timeout": True}}, InvalidFieldError, "microseconds"),
+    "timeout": ({"parameters": {"timeout": 1.5}}, InvalidFieldError, "be an integer"),
+    "negative timeout": (
+        {"parameters": {"timeout": -1}},
+        InvalidFieldError,
+        "be at least 0",
+    ),
+    "true timeout": (
+        {"parameters": {"timeout": True}},
+        InvalidFieldError,
+        "be an integer",
+    ),
     "sequence": (
         {"parameters": {"sequence_id": 3}},
         NotImplementedByServiceError,
         "no sequences",
     ),
     "outputs": ({"outputs": {}}, InvalidFieldError, "outputs must be a list"),
-    "output no object": ({"outputs": ["mean"]}, InvalidFieldError, "object with a name"),
+    "output no object": ({"outputs": ["mean"]}, InvalidFieldError, "outputs.0 must be an object"),
     "unknown output": ({"outputs": [{"name": "x"}]}, InvalidFieldError, "does not exist"),
     "output twice": ({"outputs": [{"name": "mean"}] * 2}, InvalidFieldError, "asked for twice"),
-    "many outputs": ({"outputs": [{"name": "mean"}] * 3}, InvalidFieldError, "each once"),
+    "many outputs": ({"outputs": [{"name": "mean"}] * 3}, InvalidFieldError, "asked for twice"),
     "classification": (
         {"outputs": [{"name": "mean", "parameters": {"classification": 2}}]},
         NotImplementedByServiceError,
@@ -151,8 +159,15 @@ def test_a_wrong_member_is_refused_in_words(name: str) -> None:
 @pytest.mark.parametrize("value", ["FP16", "FP64", "BYTES", "BF16", "fp32", None, 32, ["FP32"]])
 def test_only_fp32_is_taken(value: Any) -> None:
     """Another datatype is refused, and the error names the one that is right."""
-    with pytest.raises(InvalidFieldError, match="send FP32"):
+    with pytest.raises(InvalidFieldError, match=r"FP32|datatype is missing"):
         read(as_json(rows(), **changed(datatype=value)))
+
+
+@pytest.mark.parametrize("value", ["1123", [1.0, 1, 2, 3], [True, 1, 2, 3], ["1", 1, 2, 3]])
+def test_a_shape_has_integers(value: Any) -> None:
+    """Other numbers and other types are refused."""
+    with pytest.raises(InvalidFieldError, match="shape"):
+        read(as_json(rows(), **changed(shape=value)))
 
 
 def binary(size: object, tail: bytes) -> tuple[bytes, int]:
