@@ -31,13 +31,13 @@ from app.inference.executor import Lanes
 from app.inference.loader import Loaded, load
 from app.inference.service import Service
 from app.metrics import Metrics
-from app.protocols.oip import repository_routes as oip_repository
 from app.protocols.oip import routes as oip
-from app.protocols.oip import statistics as oip_statistics
+from app.protocols.oip.model_names import PROGRAMS
+from app.protocols.oip.statistics import Statistics
 from app.protocols.remote_vae import routes as remote_vae
 from app.registry.broadcast import Broadcast
 from app.registry.registry import Registry
-from app.registry.repository import SHIPPED_DEFAULT, Roots
+from app.registry.repository import SHIPPED_DEFAULT, Repository
 from app.registry.watcher import watch
 from app.settings import Settings
 from model.cores import available_cores
@@ -70,11 +70,17 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     decoding = Admission(max(settings.decode_pixels // workers, settings.max_picture_pixels))
     max_buffered_bytes = max(settings.max_buffered_bytes // workers, settings.max_body_bytes)
     inflated = Admission(max_buffered_bytes)
-    statistics = oip_statistics.Statistics()
-    roots = Roots(settings.repository_roots, settings.cache)
-    broadcast = Broadcast(worker, timeout=settings.timeout) if worker else None
-    start = partial(_start, lanes, metrics, statistics)
-    registry = _registry(settings, roots, broadcast, start, cores)
+    statistics = Statistics()
+    repository = Repository(settings.repository_roots, settings.cache)
+    shipped = "" if settings.repository_roots else SHIPPED_DEFAULT
+    registry = Registry(
+        repository,
+        default=settings.default_model or shipped,
+        required=settings.required_names,
+        load=partial(load, wanted=settings.provider, cores=cores),
+        start=partial(_start, lanes, metrics, statistics),
+        broadcast=Broadcast(worker, timeout=settings.timeout) if worker else None,
+    )
     service = Service(
         admission,
         offload,
@@ -93,14 +99,14 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
         redoc_url=None,
         # A redirect would drop the body of many clients and trust the Host header.
         redirect_slashes=False,
-        lifespan=partial(_lifespan, context, lanes, _following(settings, roots, registry)),
+        lifespan=partial(_lifespan, context, lanes, _following(settings, repository, registry)),
     )
     app.state.context = context
     app.state.oip_statistics = statistics
     _add_openapi(app, registry)
     _add_handlers(app)
     # Not by include_router: it matches routers and then routes again.
-    others = (oip, oip_repository, remote_vae, models, health)
+    others = (oip, remote_vae, models, health)
     for router in (router_of(VERBS), *(module.router for module in others)):
         app.router.routes.extend(router.routes)
     # The last one added is the outermost.
@@ -157,12 +163,10 @@ async def _end(opening: asyncio.Task[None], grace: float) -> None:
     await asyncio.gather(opening, return_exceptions=True)
 
 
-def _start(
-    lanes: Lanes, metrics: Metrics, statistics: oip_statistics.Statistics, loaded: Loaded
-) -> Engine:
+def _start(lanes: Lanes, metrics: Metrics, statistics: Statistics, loaded: Loaded) -> Engine:
     def observer(program: str) -> Callable[[BatchReport], None]:
         count = partial(metrics.observe_batch, loaded.name, program)
-        if program not in oip_statistics.PROGRAMS:
+        if program not in PROGRAMS.values():
             return count
 
         def count_twice(report: BatchReport) -> None:
@@ -174,30 +178,10 @@ def _start(
     return Engine(loaded, lanes, observer)
 
 
-def _registry(
-    settings: Settings,
-    roots: Roots,
-    broadcast: Broadcast | None,
-    start: Callable[[Loaded], Engine],
-    cores: int,
-) -> Registry:
-    own = bool(settings.repository_roots)
-    return Registry(
-        roots.folders,
-        default=settings.default_model or ("" if own else SHIPPED_DEFAULT),
-        required=settings.required_names,
-        load=partial(load, wanted=settings.provider, cores=cores),
-        start=start,
-        fetch=roots.fetch,
-        broadcast=broadcast,
-        places=roots.places,
-    )
-
-
-def _following(settings: Settings, roots: Roots, registry: Registry) -> _Following:
+def _following(settings: Settings, repository: Repository, registry: Registry) -> _Following:
     """What the registry follows once it is open."""
     poll = settings.watch == "poll"
-    watched = roots.watched if settings.watch != "off" else ()
+    watched = repository.watched if settings.watch != "off" else []
     return [partial(watch, folder, registry.changed, poll=poll) for folder in watched]
 
 

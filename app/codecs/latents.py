@@ -7,9 +7,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from app.codecs.lists import as_float32, flatten
 from app.errors import InvalidFieldError
 from model.bundle.manifest import VARIES
-from model.pixels import Floats, finite_rows
+from model.pixels import Floats
 
 FIELD = "latents"
 
@@ -45,7 +46,9 @@ def from_lists(value: object, shape: Shape, max_n: int) -> Floats:
     axes = _as_first(rows[0], shape)
     numbers: list[float] = []
     for index, row in enumerate(rows):
-        _flatten(row, axes, index, shape, numbers)
+        if wrong := flatten(row, axes, numbers):
+            msg = f"row {index} has {wrong}"
+            raise _error(msg, shape, index)
     return _finite(np.array(numbers, dtype=np.float64).reshape(-1, *axes))
 
 
@@ -88,27 +91,6 @@ def _depth(value: object) -> int:
     return depth
 
 
-def _flatten(value: object, axes: Shape, index: int, shape: Shape, out: list[float]) -> None:
-    if not isinstance(value, list) or len(value) != axes[0]:
-        found = f"{len(value)} entries" if isinstance(value, list) else _kind(value)
-        msg = f"row {index} has {found} instead of a list of {axes[0]}"
-        raise _error(msg, shape, index)
-    if len(axes) > 1:
-        for inner in value:
-            _flatten(inner, axes[1:], index, shape, out)
-        return
-    if not set(map(type, value)) <= {float, int}:
-        wrong = next(entry for entry in value if type(entry) not in (float, int))
-        msg = f"row {index} has {_kind(wrong)} instead of a number"
-        raise _error(msg, shape, index)
-    out.extend(value)
-
-
-def _kind(value: object) -> str:
-    names = {list: "a list", dict: "an object", str: "a string", bool: "a boolean"}
-    return "null" if value is None else names.get(type(value), "a number")
-
-
 def _check_count(n: int, shape: Shape, max_n: int) -> None:
     if n == 0:
         msg = "are empty; send at least one"
@@ -119,11 +101,8 @@ def _check_count(n: int, shape: Shape, max_n: int) -> None:
 
 
 def _finite(values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> Floats:
-    with np.errstate(over="ignore"):
-        latents = values.astype(np.float32, copy=False)
-    finite = finite_rows(latents)
-    if not finite.all():
-        index = int(np.argmin(finite))
+    latents, index = as_float32(values)
+    if index is not None:
         msg = f"row {index} has a value that is not a finite float32"
         raise _error(msg, latents.shape[1:], index)
     return latents

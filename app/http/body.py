@@ -16,7 +16,7 @@ from app.errors import (
     MalformedRequestError,
     UnsupportedMediaTypeError,
 )
-from app.http.headers import lines
+from app.http.headers import lines, single
 
 _LONGEST_CONTENT_TYPE = 1024
 # The usual notation, for which the full parser would give the same result.
@@ -96,21 +96,18 @@ def _check_json(body: Body, length: int, limit: int) -> None:
 
 
 def _content_type(request: Request) -> tuple[str, bytes]:
-    values = lines(request.scope, b"content-type")
-    if len(values) > 1:
-        msg = f"Content-Type is given {len(values)} times; send it once"
-        raise MalformedRequestError(msg, field="Content-Type")
-    if not values:
+    value = single(request.scope, "Content-Type")
+    if value is None:
         return "", b""
-    if len(values[0]) > _LONGEST_CONTENT_TYPE:
+    if len(value) > _LONGEST_CONTENT_TYPE:
         msg = f"Content-Type must have at most {_LONGEST_CONTENT_TYPE} characters"
         raise MalformedRequestError(msg, field="Content-Type", limit=_LONGEST_CONTENT_TYPE)
-    if ";" not in values[0]:
-        return values[0].strip().lower(), b""
-    plain = _PLAIN_FORM.fullmatch(values[0])
+    if ";" not in value:
+        return value.strip().lower(), b""
+    plain = _PLAIN_FORM.fullmatch(value)
     if plain:
         return plain[1], plain[2].encode()
-    media_type, parameters = parse_options_header(values[0])
+    media_type, parameters = parse_options_header(value)
     return media_type.decode("latin-1").strip(), parameters.get(b"boundary", b"")
 
 

@@ -9,7 +9,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.types import Scope
 
-from app.errors import NotAcceptableError
+from app.errors import MalformedRequestError, NotAcceptableError
 
 JSON = "application/json"
 PNG = "image/png"
@@ -34,6 +34,19 @@ def lines(scope: Scope, name: bytes) -> list[str]:
     """Returns each value of a header field; `name` is in lower case."""
     # Starlette's mapping decodes every header for each question.
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+def single(scope: Scope, name: str) -> str | None:
+    """Returns the value of a header field that may be sent once; None if it is missing.
+
+    Raises:
+        MalformedRequestError: it is given more than once.
+    """
+    values = lines(scope, name.lower().encode())
+    if len(values) > 1:
+        msg = f"{name} is given {len(values)} times; send it once"
+        raise MalformedRequestError(msg, field=name)
+    return values[0] if values else None
 
 
 def query_of(request: Request) -> QueryParams:

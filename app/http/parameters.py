@@ -40,6 +40,11 @@ _EXPECTED = {
     "float_parsing": "a number",
     "finite_number": "a finite number",
     "bool_type": "true or false",
+    "dict_type": "an object",
+    "list_type": "a list",
+    "model_type": "an object",
+    "too_long": "a list of at most {max_length}",
+    "too_short": "a list of at least {min_length}",
     "bool_parsing": "true or false",
     "string_type": "a string",
 }
@@ -54,7 +59,7 @@ def target_of(request: Request) -> tuple[str | None, int | None]:
         InvalidFieldError: one is given more than once, or the version is not a positive integer.
     """
     query = query_of(request)
-    name, version = (_once(query.getlist(parameter), parameter) for parameter in _TARGET)
+    name, version = (once(query.getlist(parameter), parameter) for parameter in _TARGET)
     if version is not None and not re.fullmatch(VERSION_PATTERN, version):
         detail = f'version must be a positive integer, got "{_shown(version)}"'
         raise InvalidFieldError(detail, field=VERSION_PARAMETER)
@@ -78,7 +83,7 @@ def from_query(request: Request, model: type[OptionsT]) -> OptionsT:
         values[name] = value
     for name in _TARGET:
         values.pop(name, None)
-    options = _validate(model, values, strict=False)
+    options = validate(model, values, strict=False)
     for name, text in values.items():
         _check_notation(name, str(text), getattr(options, name))
     return options
@@ -91,7 +96,7 @@ def defaults(model: type[OptionsT]) -> OptionsT:
     Raises:
         InvalidFieldError: an option has no default.
     """
-    return _validate(model, {}, strict=False)
+    return validate(model, {}, strict=False)
 
 
 def from_members(
@@ -126,17 +131,23 @@ def from_members(
         if name not in known:
             raise _unknown("member", name, known)
     values = {name: value for name, value in members.items() if name not in others}
-    return _validate(model, values, strict=True)
+    return validate(model, values, strict=True)
 
 
-def _once(values: list[str], name: str) -> str | None:
+def once(values: list[str], name: str) -> str | None:
+    """Returns the value of a query parameter; None if there is none.
+
+    Raises:
+        InvalidFieldError: it is given more than once.
+    """
     if len(values) > 1:
         detail = f"{name} is given {len(values)} times; send it once"
         raise InvalidFieldError(detail, field=name)
     return values[0] if values else None
 
 
-def _validate(model: type[OptionsT], values: Mapping[str, object], *, strict: bool) -> OptionsT:
+def validate(model: type[OptionsT], values: Mapping[str, object], *, strict: bool) -> OptionsT:
+    """Returns the model of the values; raises InvalidFieldError for the first that is wrong."""
     try:
         return model.model_validate(values, strict=strict)
     except ValidationError as error:

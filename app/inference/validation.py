@@ -109,3 +109,10 @@ def check_finite(finite: NDArray[np.bool_], field: str | None = None, first: int
         raise EngineFailedError(msg, index=row)
     msg = f"{field}[{row}] decodes to pixels that are no finite numbers; send smaller values"
     raise InvalidFieldError(msg, field=field, index=row)
+
+
+def check_rows(finite: NDArray[np.bool_], what: str, field: str) -> None:
+    """Raises InvalidFieldError for the first row that is not finite; `what` is wrong with it."""
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise InvalidFieldError(f"row {row} {what}", field=field, index=row)

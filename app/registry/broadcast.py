@@ -39,15 +39,26 @@ class _Order:
     here: asyncio.Future[ServiceError | None]
     """How this worker carried it out."""
     finished: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once every other worker has carried it out."""
-    waiting: list[int] = field(default_factory=list)
+    """Set once every other worker has carried it out or has died."""
+    waiting: set[int] = field(default_factory=set)
+    """The other workers that have yet to carry it out."""
     errors: list[str] = field(default_factory=list)
+
+    def ended(self, number: int, error: str = "") -> None:
+        """Stops waiting for a worker; `error` is why it could not carry the order out."""
+        if number in self.waiting:
+            self.waiting.remove(number)
+            if error:
+                self.errors.append(f"worker {number} failed where others succeeded: {error}")
+            if not self.waiting:
+                self.finished.set()
 
 
 class Broadcast:
     """Gives orders to all workers, and carries out those of all workers in this one.
 
-    An order goes to the supervisor, which sends it to every worker, this one included.
+    An order goes to the supervisor, which sends it to every worker, this one included, and so do
+    the outcomes.
 
     Args:
         link: the connection to the others.
@@ -78,7 +89,7 @@ class Broadcast:
             async with asyncio.timeout(self._timeout):
                 await order.finished.wait()
         except TimeoutError:
-            late = ", ".join(f"worker {number}" for number in order.waiting)
+            late = ", ".join(f"worker {number}" for number in sorted(order.waiting))
             detail = (
                 f"{late} did not finish within {self._timeout:g} s and will later: "
                 f"{name!r} is to be {wanted}"
@@ -97,17 +108,17 @@ class Broadcast:
         async with asyncio.TaskGroup() as group:
             async for message in self._link.messages():
                 match message:
-                    case {"order": key, "name": name, "wanted": wanted}:
+                    case {"order": key, "name": name, "wanted": wanted, **sent}:
+                        if order := self._orders.get(key):
+                            order.waiting = set(sent["workers"])
+                            order.ended(sent["sender"])
                         group.create_task(self._carry_out(key, name, wanted, apply))
-                    case {"status": key, "waiting": waiting, "errors": errors}:
-                        self._update(key, waiting, errors)
-
-    def _update(self, key: str, waiting: list[int], errors: list[str]) -> None:
-        order = self._orders.get(key)
-        if order is not None:
-            order.waiting, order.errors = waiting, errors
-            if not waiting:
-                order.finished.set()
+                    case {"done": key, "error": error, "sender": number}:
+                        if order := self._orders.get(key):
+                            order.ended(number, error)
+                    case {"gone": number}:
+                        for order in self._orders.values():
+                            order.ended(number)
 
     async def _carry_out(self, key: str, name: str, wanted: Wanted, apply: Apply) -> None:
         error: ServiceError | None = None

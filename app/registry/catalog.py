@@ -11,6 +11,7 @@ from app.errors import (
     UnknownVersionError,
 )
 from app.inference.engine import Engine
+from app.registry.repository import Repository
 from app.registry.versions import Model, why_not_serving
 
 
@@ -18,20 +19,19 @@ class Catalog:
     """Finds the engine that a request names. `Registry` adds and removes the models.
 
     Args:
-        places: the roots that hold bundles, for messages.
+        repository: holds the bundles, for messages.
         default: the model for requests that name none; empty takes the only model.
         required: models that must serve before `problems` is empty; empty takes the default
             model, or without a default those that were found at the start.
     """
 
-    def __init__(self, places: Sequence[str], *, default: str, required: Sequence[str]) -> None:
-        self._places = tuple(places)
+    def __init__(self, repository: Repository, *, default: str, required: Sequence[str]) -> None:
+        self._repository = repository
         self._default = default
         self._required = tuple(required)
         self._at_start: tuple[str, ...] | None = None
-        self.remarks: tuple[str, ...] = ()
-        """Why whole roots could not be fetched."""
         self.models: dict[str, Model] = {}
+        """All models by name, in alphabetical order."""
 
     def add(self, name: str) -> Model:
         """The model of this name, which is added without versions if it is new."""
@@ -71,7 +71,7 @@ class Catalog:
             return self._engine_of(model, version)
         engine = model.engine
         if engine is None:
-            detail = f"the model {wanted!r} can't serve: {model.why_not_serving}"
+            detail = f"the model {wanted!r} can't serve: {why_not_serving(*model.versions)}"
             raise ModelUnavailableError(detail, field="model", retry_after=5)
         return engine
 
@@ -80,9 +80,9 @@ class Catalog:
         if self._at_start is None:
             return ["the models are still loading"]
         if not self.models:
-            places = ", ".join(self._places)
+            places = ", ".join(self._repository.places)
             nothing = f"no bundle, <name>/<version>/manifest.json, was found in {places}"
-            return [nothing, *self.remarks]
+            return [nothing, *self._repository.remarks]
         return [sentence for name in self.required_names() if (sentence := self._problem(name))]
 
     def warnings(self) -> list[str]:
@@ -93,7 +93,7 @@ class Catalog:
             for version in model.versions
             if version.reason
         ]
-        return [*self.remarks, *reasons]
+        return [*self._repository.remarks, *reasons]
 
     def _engine_of(self, model: Model, number: int) -> Engine:
         version = model.version(number)
@@ -120,11 +120,11 @@ class Catalog:
         model = self.models.get(name)
         if model is None:
             return f"the model {name!r} is required but was not found; found: {self._names()}"
-        return "" if model.engine else f"{name}: {model.why_not_serving}"
+        return "" if model.engine else f"{name}: {why_not_serving(*model.versions)}"
 
     def not_found(self, name: str) -> UnknownModelError:
         """The error for a model that no root has."""
-        places = "; ".join((", ".join(self._places), *self.remarks))
+        places = "; ".join((", ".join(self._repository.places), *self._repository.remarks))
         return UnknownModelError(f"no model {name!r} was found in {places}", field="model")
 
     def _absent(

@@ -9,51 +9,40 @@ from pathlib import Path
 
 from app.concurrency import Locks
 from app.errors import ModelUnavailableError, ServiceError
-from app.inference.engine import Engine
 from app.registry.broadcast import Broadcast, Wanted
 from app.registry.catalog import Catalog
-from app.registry.repository import Fetch, Repository
+from app.registry.repository import Repository
 from app.registry.scan import Found, is_name
 from app.registry.versions import Load, Model, Start, Version
 
 logger = logging.getLogger(__name__)
 
 LOADS_AT_ONCE = 4
-REMOVAL_SECONDS = 1.0
 
 
-class Registry:
+class Registry(Catalog):
     """Keeps the catalog equal to what the repository holds.
 
     A new bundle is loaded beside the one that serves, and replaces it once it is checked and warm.
     Changes of one model are made in sequence, those of several side by side.
 
     Args:
-        roots: folders with `<name>/<version>/`; of one version in two roots the first counts.
-        default, required: as for `Catalog`.
+        repository, default, required: as for `Catalog`.
         load, start: a bundle → checked graphs → an engine.
-        fetch: is called at the start and before a model is loaded on demand.
         broadcast: loads and unloads in every worker; None for a process that serves alone.
-        places: names of the roots for messages; by default their paths.
-        removal_seconds: how long a version may be missing before it is removed.
     """
 
     def __init__(
         self,
-        roots: Sequence[Path],
+        repository: Repository,
         *,
         default: str,
         required: Sequence[str],
         load: Load,
         start: Start,
-        fetch: Fetch = lambda name: (),
         broadcast: Broadcast | None = None,
-        places: Sequence[str] = (),
-        removal_seconds: float = REMOVAL_SECONDS,
     ) -> None:
-        names = places or [str(root) for root in roots]
-        self.catalog = Catalog(names, default=default, required=required)
-        self._repository = Repository(roots, fetch, removal_seconds)
+        super().__init__(repository, default=default, required=required)
         self._load, self._start = load, start
         self._broadcast = broadcast
         self._halted = False
@@ -64,28 +53,6 @@ class Registry:
         self._tasks: set[asyncio.Task[None]] = set()
         self._to_refresh: set[str] = set()
 
-    @property
-    def models(self) -> dict[str, Model]:
-        """All models by name, in alphabetical order."""
-        return self.catalog.models
-
-    @property
-    def default_name(self) -> str | None:
-        """As in `Catalog`."""
-        return self.catalog.default_name
-
-    def engine(self, name: str | None, version: int | None = None) -> Engine:
-        """As in `Catalog`."""
-        return self.catalog.engine(name, version)
-
-    def problems(self) -> list[str]:
-        """As in `Catalog`."""
-        return self.catalog.problems()
-
-    def warnings(self) -> list[str]:
-        """As in `Catalog`."""
-        return self.catalog.warnings()
-
     async def open(self) -> None:
         """Finds all bundles and loads them, the highest versions of required models first.
 
@@ -93,12 +60,12 @@ class Registry:
         """
         if self._broadcast is not None:
             self._spawn(self._broadcast.follow(self.apply))
-        await self._fetch(None)
+        await self._repository.fetch(None)
         found = await self._repository.all()
         for name in found:
             self._adopt(name, found[name])
-        self.catalog.found_at_start()
-        required = self.catalog.required_names()
+        self.found_at_start()
+        required = self.required_names()
         jobs = [
             (model.name not in required, rank, version)
             for model in self.models.values()
@@ -135,7 +102,7 @@ class Registry:
                 model could not be reached; the version that served before still serves.
         """
         if not is_name(name):
-            raise self.catalog.not_found(name)
+            raise self.not_found(name)
         await self._change(name, "loaded")
 
     async def unload(self, name: str) -> None:
@@ -148,15 +115,12 @@ class Registry:
             ModelUnavailableError: not every worker has unloaded it in time.
         """
         if name not in self.models:
-            raise self.catalog.not_found(name)
+            raise self.not_found(name)
         await self._change(name, "unloaded")
 
     async def apply(self, name: str, wanted: Wanted) -> None:
         """Loads or unloads a model in this process alone; raises as `load` and `unload` do."""
-        if wanted == "loaded":
-            await self._load_here(name)
-        else:
-            await self._unload_here(name)
+        await (self._load_here(name) if wanted == "loaded" else self._unload_here(name))
 
     def changed(self, names: Collection[str] | None) -> None:
         """Has the folders of these models, or of all, read again; returns at once."""
@@ -174,13 +138,13 @@ class Registry:
     async def _load_here(self, name: str) -> None:
         async with self._locks[name]:
             self._held.discard(name)
-            await self._fetch(name)
+            await self._repository.fetch(name)
             await self._sync(name, again=True)
             versions = self._versions(name)
             unreached = self._repository.unreached(versions)
         highest = next((one for one in versions if one.state != "unloading"), None)
         if highest is None:
-            raise self.catalog.not_found(name)
+            raise self.not_found(name)
         if highest.reason or unreached:
             reason = highest.reason or f"{unreached}; what was fetched before still serves"
             detail = f"{name}/{highest.number} did not load: {reason}"
@@ -226,7 +190,7 @@ class Registry:
         numbers = {*found, *self._repository.unfetched(name)}
         if not numbers and name not in self.models:
             return None
-        model = self.catalog.add(name)
+        model = self.add(name)
         for number in numbers:
             if model.version(number) is None:
                 held = name in self._held
@@ -257,10 +221,6 @@ class Registry:
             model.versions.remove(version)
             if not model.versions and self.models.get(model.name) is model:
                 del self.models[model.name]
-
-    async def _fetch(self, name: str | None) -> None:
-        await self._repository.fetch(name)
-        self.catalog.remarks = self._repository.remarks
 
     def _versions(self, name: str) -> list[Version]:
         return self.models[name].versions if name in self.models else []

@@ -15,12 +15,12 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from app.registry.scan import FetchProblem, is_name, is_version
+from app.registry.scan import is_name, is_version
 from model.bundle.bundle import (
     MANIFEST,
     MANIFEST_LIMIT,
@@ -50,41 +50,53 @@ class RemoteRoot:
         plain = re.sub(r"[^A-Za-z0-9.-]+", "-", self.shown).strip("-.")[:48]
         digest = hashlib.sha256(self.address.encode()).hexdigest()[:12]
         self.folder = cache / f"{plain}-{digest}"
+        self.problem = ""
+        """Why the address could not be reached the last time; empty if it was."""
+        self.unfetched: dict[str, dict[int, str]] = {}
+        """Why versions could not be fetched, by model and number."""
 
-    def fetch(self, name: str | None) -> list[FetchProblem]:
-        """Updates the copy of one model, or of all, and returns what failed.
+    def fetch(self, name: str | None) -> None:
+        """Updates the copy of one model, or of all, and keeps why that failed. Raises nothing.
 
         Versions that are present and whole are not fetched again, and what was there stays if the
         address can't be reached. Of several processes one fetches, and the others wait for it.
         """
         try:
-            with _locked(self.folder):
-                return self._fetch(name)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / ".lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self.unfetched = {
+                    model: reasons
+                    for model, reasons in self.unfetched.items()
+                    if name not in (None, model)
+                }
+                self._fetch(name)
+            self.problem = ""
         except Exception as error:  # each file system raises errors of its own
-            reason = _without_secrets(_describe(self.shown, error))
-            logger.error("%s", reason)
-            return [FetchProblem("", 0, reason, self.folder)]
+            self.problem = _describe(self.shown, error)
+            logger.error("%s", self.problem)
 
-    def _fetch(self, name: str | None) -> list[FetchProblem]:
+    def _fetch(self, name: str | None) -> None:
         import fsspec  # only if an address is used: the import takes time and memory
 
         fs, path = fsspec.core.url_to_fs(self.address)
         fs.invalidate_cache()
         path = path.rstrip("/")
         found = _folders(fs, path, is_name)
-        problems: list[FetchProblem] = []
         for model in found if name is None else {name}:
             numbers = _folders(fs, f"{path}/{model}", is_version) if model in found else []
+            problems: dict[int, str] = {}
             for number in sorted(numbers, key=int, reverse=True):
                 try:
                     _fetch_version(fs, f"{path}/{model}/{number}", self.folder / model / number)
                 except Exception as error:
-                    reason = _describe(f"{self.shown}/{model}/{number}", error)
-                    problems.append(FetchProblem(model, int(number), _without_secrets(reason)))
+                    problems[int(number)] = _describe(f"{self.shown}/{model}/{number}", error)
+            if problems:
+                # Another dictionary: the event loop may be reading this one.
+                self.unfetched = {**self.unfetched, model: problems}
             _keep_only(self.folder / model, numbers)
         if name is None:
             _keep_only(self.folder, found)
-        return problems
 
 
 def default_cache() -> Path:
@@ -142,13 +154,9 @@ def _copy(fs: FileSystem, source: str, target: Path, limit: int) -> None:
 
 
 def _is_whole(folder: Path, manifest: bytes) -> bool:
-    try:
-        if manifest_bytes(folder) != manifest:
-            return False
-        open_bundle(folder)
-    except BundleError:
-        return False
-    return True
+    with contextlib.suppress(BundleError):
+        return manifest_bytes(folder) == manifest and open_bundle(folder).folder == folder
+    return False
 
 
 def _keep_only(folder: Path, names: list[str]) -> None:
@@ -158,27 +166,19 @@ def _keep_only(folder: Path, names: list[str]) -> None:
             shutil.rmtree(entry, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Waits until no other process or thread fetches into the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _without_secrets(text: str) -> str:
     return _SECRETS.sub("", text)
 
 
 def _describe(where: str, error: Exception) -> str:
+    reason = f"can't be fetched: {type(error).__name__}: {error}"
     if isinstance(error, ImportError):
         protocol = where.partition("://")[0]
         extra = _EXTRAS.get(protocol)
         cure = f"pip install 'vaeserve[{extra}]'" if extra else str(error)
-        return f"{where}: a package for {protocol}:// is not installed; {cure}"
-    if isinstance(error, FileNotFoundError):
-        return f"{where}: {error.args[-1] if error.args else error} is missing"
-    if isinstance(error, BundleError):
-        return f"{where}: {error}"
-    return f"{where}: can't be fetched: {type(error).__name__}: {error}"
+        reason = f"a package for {protocol}:// is not installed; {cure}"
+    elif isinstance(error, FileNotFoundError):
+        reason = f"{error.args[-1] if error.args else error} is missing"
+    elif isinstance(error, BundleError):
+        reason = str(error)
+    return _without_secrets(f"{where}: {reason}")

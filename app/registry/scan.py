@@ -27,24 +27,12 @@ class Found:
     """Name, inode, size and time of change of each file; empty if they can't be listed."""
 
 
-@dataclass(frozen=True, slots=True)
-class FetchProblem:
-    """Why a version or a whole root could not be fetched from its address."""
-
-    name: str
-    """Name of the model; empty for a whole root."""
-    number: int
-    reason: str
-    folder: Path | None = None
-    """The copy of the root, for a whole root."""
-
-
 @dataclass(slots=True)
 class Scan:
     """The versions in the roots by name and number, and the roots that could not be searched."""
 
     models: dict[str, dict[int, Found]] = field(default_factory=dict)
-    unreadable: dict[Path, str] = field(default_factory=dict)
+    unreadable: list[Path] = field(default_factory=list)
 
     def hides(self, folder: Path) -> bool:
         """Whether a folder may exist although it was not found."""
@@ -76,7 +64,7 @@ def scan(roots: Sequence[Path], name: str | None = None) -> Scan:
                     if int(version.name) not in versions:
                         versions[int(version.name)] = _describe(version)
         except OSError as error:
-            result.unreadable[root] = error.strerror or str(error)
+            result.unreadable.append(root)
             logger.error("%s can't be searched for bundles: %s", root, error)
     return result
 

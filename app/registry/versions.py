@@ -62,7 +62,7 @@ class Version:
             self.state, self.reason, self.folder = "loading", "", found.folder
         self.failed = found
         try:
-            loaded = await in_daemon_thread(_open, load, found.folder)
+            loaded = await in_daemon_thread(lambda: load(open_bundle(found.folder)))
             engine = start(loaded)
         except (BundleError, GraphError) as error:
             self.blame(str(error))
@@ -133,30 +133,12 @@ class Model:
         self.versions.append(version)
         self.versions.sort(key=lambda version: version.number, reverse=True)
 
-    @property
-    def reason(self) -> str:
-        """Why no version serves, or why the highest does not; empty if every version serves."""
-        return "; ".join(version.reason for version in self.versions if version.reason)
 
-    @property
-    def why_not_serving(self) -> str:
-        """Why no version serves: loading, unloaded, or the reason of each version."""
-        return _why(self.versions)
-
-
-def why_not_serving(version: Version) -> str:
-    """Why a version does not serve: loading, unloaded, or its reason."""
-    return _why([version])
-
-
-def _why(versions: list[Version]) -> str:
+def why_not_serving(*versions: Version) -> str:
+    """Why none of the versions serves: loading, unloaded, or the reason of each."""
     states = {version.state for version in versions}
     if "loading" in states:
         return "it is still loading"
     if states <= {"unloading", "unloaded"}:
         return "it is unloaded"
     return "; ".join(version.reason for version in versions if version.reason)
-
-
-def _open(load: Load, folder: Path) -> Loaded:
-    return load(open_bundle(folder))

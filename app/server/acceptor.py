@@ -9,7 +9,8 @@ import functools
 import logging
 import socket
 from collections.abc import Callable
-from typing import Protocol
+
+from app.server.balancer import HandoffQueue
 
 logger = logging.getLogger(__name__)
 
@@ -20,19 +21,6 @@ MOST_A_TURN = 64
 """Connections that are accepted on one turn of the event loop."""
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-
-class ConnectionSource(Protocol):
-    """Where connections wait: a listening socket or a hand-off queue."""
-
-    def fileno(self) -> int:
-        """A file descriptor that is readable when a connection waits."""
-
-    def accept(self) -> tuple[socket.socket, object]:
-        """The next connection; raises BlockingIOError if none waits."""
-
-    def close(self) -> None:
-        """Refuses further connections."""
 
 
 def listen(bound: socket.socket) -> socket.socket:
@@ -65,7 +53,7 @@ class Acceptor:
 
     def __init__(
         self,
-        source: ConnectionSource,
+        source: socket.socket | HandoffQueue,
         protocol: Callable[[Callable[[], None]], asyncio.Protocol],
         place: Callable[[socket.socket], Callable[[], None] | None] = keep,
     ) -> None:

@@ -241,7 +241,7 @@ class Supervisor:
 
     def _send(self, number: int) -> None:
         for worker in self._workers():
-            worker.signal(number)
+            os.kill(worker.pid, number)
 
 
 def pause(failures: int) -> float:

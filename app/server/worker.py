@@ -212,10 +212,6 @@ class WorkerHandle:
             while self._unsent:
                 self._unsent = self._unsent[self.channel.send(self._unsent) :]
 
-    def signal(self, number: int) -> None:
-        """Sends a signal to the process."""
-        os.kill(self.pid, number)
-
 
 def encode(message: Message) -> bytes:
     """A message as a line of JSON."""

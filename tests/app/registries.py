@@ -12,7 +12,9 @@ from typing import Any
 from app.inference.engine import Engine
 from app.inference.executor import Lanes
 from app.inference.loader import Loaded, load
+from app.registry.broadcast import Broadcast
 from app.registry.registry import Registry
+from app.registry.repository import Repository
 from app.registry.versions import Load
 from tests import arithmetic_bundle
 
@@ -20,11 +22,12 @@ LOAD: Load = partial(load, wanted="cpu", cores=1)
 
 
 def registry(
-    *roots: Path,
+    *roots: Path | str,
     default: str = "",
     required: Sequence[str] = (),
     load: Load = LOAD,
-    **changes: Any,
+    cache: Path | str = "",
+    broadcast: Broadcast | None = None,
 ) -> Registry:
     """A registry that loads on the CPU, and lets go at once of what is missing."""
     lanes = Lanes(1)
@@ -32,8 +35,15 @@ def registry(
     def start(loaded: Loaded) -> Engine:
         return Engine(loaded, lanes, lambda program: lambda report: None)
 
-    chosen = {"removal_seconds": 0.0} | changes
-    return Registry(roots, default=default, required=required, load=load, start=start, **chosen)
+    repository = Repository([str(root) for root in roots], str(cache), removal_seconds=0)
+    return Registry(
+        repository,
+        default=default,
+        required=required,
+        load=load,
+        start=start,
+        broadcast=broadcast,
+    )
 
 
 def rewrite(root: Path, *, name: str = "arithmetic", version: int = 1, **changes: Any) -> Path:

@@ -77,7 +77,7 @@ async def test_serves_the_shipped_bundles_by_default() -> None:
     """Without a repository the roots are those of the package, and `mnist` is the default."""
     app = create_app(Settings())
     registry = context_of(app).registry
-    [place] = registry.catalog._places
+    [place] = registry._repository.places
     assert Path(place).parts[-2:] == ("model", "bundles")
     assert registry.default_name == "mnist"
     assert (Path(place) / "mnist").is_dir()

@@ -245,7 +245,11 @@ def test_callers_with_different_sizes_at_once(url: str, vae: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "shape", "words"),
     [
-        ({"output_type": "mp4", "return_type": "mp4"}, (1, 4, 4, 4), "no video models"),
+        (
+            {"output_type": "mp4", "return_type": "mp4"},
+            (1, 4, 4, 4),
+            "output_type must be one of",
+        ),
         ({}, (2, 4, 4, 4), "output_type=pt"),
         ({}, (1, 16, 4, 4), r"\[n, 4, h, w\]"),
         ({}, (1, 4, 40, 4), "in steps of 2"),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import gzip
 import zlib
 from contextlib import ExitStack
-from typing import Protocol
 
 from starlette.types import Scope
 
 from app.concurrency import INLINE_SIZE, Offload
 from app.errors import BodyTooLargeError, MalformedRequestError, UnsupportedMediaTypeError
-from app.http.headers import lines
+from app.http.headers import lines, single
 from app.inference.admission import Admission
 
 GZIP, DEFLATE = "gzip", "deflate"
@@ -22,16 +21,6 @@ _FAST = 1
 """The compression level; higher levels hardly reduce floating-point numbers any further."""
 
 
-class _Inflater(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unconsumed_tail(self) -> bytes: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes | memoryview, max_length: int = 0, /) -> bytes: ...
-
-
 def encoding_of(scope: Scope) -> str | None:
     """Returns the encoding of the request's body; None without one.
 
@@ -39,11 +28,7 @@ def encoding_of(scope: Scope) -> str | None:
         MalformedRequestError: Content-Encoding is given twice.
         UnsupportedMediaTypeError: it is neither gzip nor deflate.
     """
-    values = lines(scope, b"content-encoding")
-    if len(values) > 1:
-        msg = f"Content-Encoding is given {len(values)} times; send it once"
-        raise MalformedRequestError(msg, field="Content-Encoding")
-    encoding = values[0].strip().lower() if values else ""
+    encoding = (single(scope, "Content-Encoding") or "").strip().lower()
     if encoding in ("", "identity"):
         return None
     if encoding not in _WINDOW:
@@ -65,7 +50,6 @@ def wanted_encoding(scope: Scope) -> str | None:
 async def inflate(
     content: bytes,
     encoding: str,
-    *,
     limit: int,
     buffered: Admission,
     held: ExitStack,
@@ -86,7 +70,7 @@ async def inflate(
         BodyTooLargeError: it decompresses to more than `limit` bytes.
         QueueFullError: all decompressed bodies together would exceed their limit.
     """
-    inflater: _Inflater = zlib.decompressobj(_WINDOW[encoding])
+    inflater = zlib.decompressobj(_WINDOW[encoding])
     pieces: list[bytes] = []
     total, position, tail, full = 0, 0, b"", False
     step = INLINE_SIZE
@@ -105,22 +89,18 @@ async def inflate(
         held.enter_context(buffered.admit(len(piece)))
         pieces.append(piece)
         step = _PIECE_BYTES
-    _check_end(inflater, len(content) - position, encoding)
+    if not inflater.eof:
+        raise _damaged(encoding, "it ends early")
+    if inflater.unused_data or position < len(content):
+        raise _damaged(encoding, "more bytes follow its end")
     return b"".join(pieces)
 
 
-def _inflate(inflater: _Inflater, content: bytes, most: int, encoding: str) -> bytes:
+def _inflate(inflater: zlib._Decompress, content: bytes, most: int, encoding: str) -> bytes:
     try:
         return inflater.decompress(content, most)
     except zlib.error as error:
         raise _damaged(encoding, str(error)) from None
-
-
-def _check_end(inflater: _Inflater, unread: int, encoding: str) -> None:
-    if not inflater.eof:
-        raise _damaged(encoding, "it ends early")
-    if unread or inflater.unused_data:
-        raise _damaged(encoding, "more bytes follow its end")
 
 
 def _damaged(encoding: str, why: str) -> MalformedRequestError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import orjson
@@ -16,7 +15,7 @@ from app.inference.admission import Permit
 from app.inference.batcher import MicroBatcher
 from app.inference.engine import Engine
 from app.protocols.oip import compression
-from app.protocols.oip.model_names import Kind, Signature
+from app.protocols.oip.model_names import PROGRAMS, Kind, Signature
 from app.protocols.oip.requests import HEADER_LENGTH, InferRequest
 from app.protocols.oip.tensors import DATATYPE, Members
 from model.pixels import Floats, finite_rows
@@ -44,13 +43,16 @@ async def run(
     """
     height, width = _size(engine, kind, rows, signature.input.name)
     permit.take(engine, len(rows) * height * width * _STAGES[kind])
-    answer = await _batcher(engine, kind)(rows)
+    batcher: MicroBatcher = getattr(engine, PROGRAMS[kind])
+    answer = await batcher(rows)
     outputs = {
         tensor.name: output
         for tensor, output in zip(signature.outputs, answer.outputs, strict=True)
     }
     for name, output in outputs.items():
-        await offload(output.size, _check_finite, signature.input.name, name, output)
+        source = signature.input.name
+        what = f"of {source!r} gives non-finite {name}; send smaller values"
+        validation.check_rows(await offload(output.size, finite_rows, output), what, source)
     return outputs
 
 
@@ -66,36 +68,16 @@ def _size(engine: Engine, kind: Kind, rows: Floats, name: str) -> tuple[int, int
     return height, width
 
 
-def _batcher(engine: Engine, kind: Kind) -> MicroBatcher:
-    if kind == "encoder":
-        return engine.encode_tensors
-    return engine.decode_tensors if kind == "decoder" else engine.reconstruct_tensors
-
-
-def _check_finite(source: str, name: str, output: Floats) -> None:
-    finite = finite_rows(output)
-    if finite.all():
-        return
-    row = int(np.argmin(finite))
-    msg = f"row {row} of {source!r} gives non-finite {name}; send smaller values"
-    raise InvalidFieldError(msg, field=source, index=row)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """The model and version that answered."""
-
-    name: str
-    version: int
-
-
 def response(
-    identity: Identity,
+    identity: tuple[str, int],
     request: InferRequest,
     outputs: Mapping[str, Floats],
     encoding: str | None,
 ) -> Response:
-    """Formats the response to `request`: JSON, then binary outputs, compressed by `encoding`."""
+    """Formats the response to `request`: JSON, then binary outputs, compressed by `encoding`.
+
+    `identity` is the name and the version of the model that answered.
+    """
     entries: list[Members] = []
     pieces: list[bytes] = []
     for wanted in request.outputs:
@@ -108,8 +90,8 @@ def response(
             entry["data"] = array.ravel()
         entries.append(entry)
     document: Members = {
-        "model_name": identity.name,
-        "model_version": str(identity.version),
+        "model_name": identity[0],
+        "model_version": str(identity[1]),
         "outputs": entries,
     }
     if request.id is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from app.inference.engine import Engine
-from app.protocols.oip.model_names import Derived, Tensor, derived_of
-from app.protocols.oip.tensors import DATATYPE
-from app.registry.versions import Model, Version
+from app.protocols.oip.model_names import VARIABLE, Derived, Tensor, derived_of
+from app.protocols.oip.tensors import DATATYPE, Members
+from app.registry.versions import Model, State
 from model.runtime import CUDA
 
 SERVER = "vaeserve"
@@ -16,9 +16,7 @@ PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "statistics")
 REPOSITORY_EXTENSION = "model_repository"
 
-Members = dict[str, object]
-
-_STATES = {
+_STATES: dict[State, str] = {
     "loading": "LOADING",
     "ready": "READY",
     "unloading": "UNLOADING",
@@ -46,16 +44,18 @@ def metadata(derived: Derived, engine: Engine, versions: Iterable[int]) -> Membe
 
 
 def _tensor(tensor: Tensor) -> Members:
-    return {"name": tensor.name, "datatype": DATATYPE, "shape": tensor.batched}
+    return {"name": tensor.name, "datatype": DATATYPE, "shape": [VARIABLE, *tensor.shape]}
 
 
 def config(derived: Derived, engine: Engine, max_rows: int) -> Members:
     """Returns a model's configuration in Triton's form; `dims` leave out the batch axis."""
     signature = derived.signature(engine.manifest)
-    parameters = {"value_range": _listed(engine.manifest.input.value_range)}
+    low, high = engine.manifest.input.value_range
+    parameters = {"value_range": f"{low:g},{high:g}"}
     if taken := engine.manifest.input.sizes:
         parameters["sizes"] = str(taken)
     parameters["bundle"] = engine.identity
+    device = "KIND_GPU" if engine.provider == CUDA else "KIND_CPU"
     return {
         "name": derived.name,
         "platform": PLATFORM,
@@ -64,20 +64,10 @@ def config(derived: Derived, engine: Engine, max_rows: int) -> Members:
         "max_batch_size": max_rows,
         "input": [_configured(signature.input)],
         "output": [_configured(output) for output in signature.outputs],
-        "instance_group": [
-            {
-                "name": derived.name,
-                "kind": "KIND_GPU" if engine.provider == CUDA else "KIND_CPU",
-                "count": 1,
-            }
-        ],
+        "instance_group": [{"name": derived.name, "kind": device, "count": 1}],
         "dynamic_batching": {},
         "parameters": {name: {"string_value": text} for name, text in parameters.items()},
     }
-
-
-def _listed(values: Iterable[float]) -> str:
-    return ",".join(f"{value:g}" for value in values)
 
 
 def _configured(tensor: Tensor) -> Members:
@@ -90,15 +80,11 @@ def index(models: Iterable[Model], *, only_ready: bool) -> list[Members]:
         {
             "name": derived.name,
             "version": str(version.number),
-            "state": _STATES.get(version.state, "UNKNOWN"),
-            "reason": _reason(version),
+            "state": _STATES[version.state],
+            "reason": version.reason or ("unloaded" if version.state == "unloaded" else ""),
         }
         for model in models
         for derived in derived_of(model.name)
         for version in model.versions
         if not only_ready or version.state == "ready"
     ]
-
-
-def _reason(version: Version) -> str:
-    return version.reason or ("unloaded" if version.state == "unloaded" else "")

@@ -19,8 +19,22 @@ from model.bundle.manifest import DERIVED_KINDS, VERSION_PATTERN, Manifest
 Kind = Literal["encoder", "decoder", "reconstruct"]
 Shape = tuple[int, ...]
 
+PROGRAMS: dict[Kind, str] = {
+    "encoder": "encode_tensors",
+    "decoder": "decode_tensors",
+    "reconstruct": "reconstruct_tensors",
+}
+"""The engine's program behind each kind of model.
+
+`encode_tensors` computes what `encode_floats` does in a separate batcher, so requests of the Remote
+VAE protocol do not count in the statistics.
+"""
+
 VARIABLE = -1
 """The size of an axis that may have any length."""
+
+_LONGEST_SHOWN = 80
+_MOST_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +43,6 @@ class Tensor:
 
     name: str
     shape: Shape
-
-    @property
-    def batched(self) -> list[int]:
-        """The shape with the batch axis, as metadata has it."""
-        return [VARIABLE, *self.shape]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +88,26 @@ def parse_name(name: str) -> Derived:
     Raises:
         UnknownModelError: the name does not end in a kind.
     """
-    bundle, _, kind = name.rpartition("-")
-    if not bundle or kind not in DERIVED_KINDS:
+    bundle = bundle_of(name)
+    if bundle == name:
         endings = ", ".join(f"-{ending}" for ending in DERIVED_KINDS)
-        shown = name if len(name) <= 80 else name[:80] + "…"
-        msg = f"model {shown!r} does not exist; append one of {endings} to a bundle's name"
+        msg = f"model {shown(name)} does not exist; append one of {endings} to a bundle's name"
         raise UnknownModelError(msg, field="model")
-    return Derived(bundle, cast("Kind", kind))
+    return Derived(bundle, cast("Kind", name.removeprefix(f"{bundle}-")))
 
 
 def bundle_of(name: str) -> str:
     """Returns the bundle for its own name or for the name of one of its models."""
     bundle, _, kind = name.rpartition("-")
     return bundle if bundle and kind in DERIVED_KINDS else name
+
+
+def shown(value: object) -> str:
+    """Returns the value as text, shortened for an error message."""
+    if isinstance(value, list) and len(value) > _MOST_SHOWN:
+        value = [*value[:_MOST_SHOWN], "…"]
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
 
 
 def parse_version(text: str) -> int:
@@ -101,7 +117,6 @@ def parse_version(text: str) -> int:
         UnknownModelError: it is not a positive integer.
     """
     if not re.fullmatch(VERSION_PATTERN, text):
-        shown = text if len(text) <= 80 else text[:80] + "…"
-        msg = f"version {shown!r} does not exist; versions are positive integers"
+        msg = f"version {shown(text)} does not exist; versions are positive integers"
         raise UnknownModelError(msg, field="version")
     return int(text)

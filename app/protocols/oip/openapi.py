@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,11 +13,6 @@ Document = dict[str, Any]
 
 TAG = "Open Inference Protocol v2"
 
-_ERROR: Document = {
-    "type": "object",
-    "properties": {"error": {"type": "string"}},
-    "required": ["error"],
-}
 _MEANINGS = {
     400: "The request is not what the model takes.",
     403: "The repository API is off.",
@@ -30,78 +26,67 @@ _MEANINGS = {
     503: "It can't answer now; `Retry-After` says when to try again.",
     504: "The answer was not ready in time.",
 }
-OF_MODELS = (404, 503)
-OF_INFERENCE = (400, 404, 408, 413, 415, 429, 500, 501, 503, 504)
-OF_INDEX = (400, 408, 413)
-OF_REPOSITORY = (400, 403, 404, 408, 413, 501, 503)
 
-_PLAIN: Document = {"type": "object"}
-_BINARY: Document = {"type": "string", "format": "binary"}
+
+def _object(*required: str, **properties: Document) -> Document:
+    schema: Document = {"type": "object", "properties": properties}
+    return schema | {"required": list(required)} if required else schema
+
+
+def _list(items: Document) -> Document:
+    return {"type": "array", "items": items}
+
+
+def _body(required: bool, **schemas: Document) -> Document:
+    """A request's body; the schemas by the second part of their media types."""
+    content = {
+        f"application/{kind.replace('_', '-')}": {"schema": schema}
+        for kind, schema in schemas.items()
+    }
+    return {"required": required, "content": content}
+
+
+_STRING, _ANY_OBJECT = {"type": "string"}, {"type": "object"}
+_TENSOR = _object(
+    *("name", "shape", "datatype"),
+    name=_STRING,
+    shape=_list({"type": "integer"}),
+    datatype={"const": DATATYPE},
+    data=_list({"type": "number"}),
+    parameters=_ANY_OBJECT,
+)
+_REQUEST = _object(
+    "inputs",
+    id=_STRING,
+    parameters=_ANY_OBJECT,
+    inputs=_list(_TENSOR) | {"minItems": 1, "maxItems": 1},
+    outputs=_list(_object("name", name=_STRING, parameters=_ANY_OBJECT)),
+)
+_BINARY = {"format": "binary", "description": f"JSON of `{HEADER_LENGTH}` bytes, tensors."}
+
+# The errors of a kind of routes, and the body that they take.
+OF_MODELS = (404, 503), None
+INFERENCE = (
+    (400, 404, 408, 413, 415, 429, 500, 501, 503, 504),
+    _body(True, json=_REQUEST, octet_stream=_STRING | _BINARY),
+)
+INDEX = (400, 408, 413), _body(False, json=_object(ready={"type": "boolean"}))
+REPOSITORY = (
+    (400, 403, 404, 408, 413, 501, 503),
+    _body(False, json=_object(parameters=_ANY_OBJECT)),
+)
 
 
 def errors(statuses: Iterable[int]) -> dict[int | str, Document]:
     """OpenAPI responses for errors of the protocol."""
-    return {
-        status: {
-            "description": _MEANINGS[status],
-            "content": {"application/json": {"schema": _ERROR}},
-        }
-        for status in statuses
-    }
+    content = {"application/json": {"schema": _object("error", error=_STRING)}}
+    return {status: {"description": _MEANINGS[status], "content": content} for status in statuses}
 
 
 def operation(path: str, body: Document | None = None) -> Document:
     """What FastAPI can't see of a route that takes the request as it is."""
-    extra: Document = {"parameters": [_parameter(name) for name in _names(path)]}
-    if body is not None:
-        extra["requestBody"] = body
-    return extra
-
-
-def _names(path: str) -> list[str]:
-    return [part[1:-1] for part in path.split("/") if part.startswith("{")]
-
-
-def _parameter(name: str) -> Document:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-
-
-def json_body(**properties: Document) -> Document:
-    """A JSON object that may be left out."""
-    schema = {"type": "object", "properties": properties}
-    return {"required": False, "content": {"application/json": {"schema": schema}}}
-
-
-def infer_body() -> Document:
-    """JSON, or JSON with the tensors behind it."""
-    tensor: Document = {
-        "type": "object",
-        "properties": {
-            "name": {"type": "string"},
-            "shape": {"type": "array", "items": {"type": "integer"}},
-            "datatype": {"const": DATATYPE},
-            "data": {"type": "array", "items": {"type": "number"}},
-            "parameters": _PLAIN,
-        },
-        "required": ["name", "shape", "datatype"],
-    }
-    wanted: Document = {
-        "type": "object",
-        "properties": {"name": {"type": "string"}, "parameters": _PLAIN},
-        "required": ["name"],
-    }
-    schema: Document = {
-        "type": "object",
-        "properties": {
-            "id": {"type": "string"},
-            "parameters": _PLAIN,
-            "inputs": {"type": "array", "items": tensor, "minItems": 1, "maxItems": 1},
-            "outputs": {"type": "array", "items": wanted},
-        },
-        "required": ["inputs"],
-    }
-    binary = {"schema": _BINARY | {"description": f"JSON of `{HEADER_LENGTH}` bytes, tensors."}}
-    return {
-        "required": True,
-        "content": {"application/json": {"schema": schema}, "application/octet-stream": binary},
-    }
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": _STRING}
+        for name in re.findall(r"{(\w+)}", path)
+    ]
+    return {"parameters": parameters} | ({"requestBody": body} if body else {})

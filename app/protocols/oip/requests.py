@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
 
+from pydantic import BaseModel, Field, NonNegativeInt, model_validator
 from starlette.types import Scope
 
 from app.errors import (
@@ -14,16 +17,19 @@ from app.errors import (
     NotImplementedByServiceError,
 )
 from app.http.body import parse_object
-from app.http.headers import lines
+from app.http.headers import single
+from app.http.parameters import validate
 from app.protocols.oip import tensors
-from app.protocols.oip.model_names import VARIABLE, Signature, Tensor
-from app.protocols.oip.tensors import Members
+from app.protocols.oip.model_names import VARIABLE, Signature, Tensor, shown
+from app.protocols.oip.tensors import DATATYPE, Members
 from model.pixels import Floats
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
 _OTHER_VALUES = 1024
 """The limit of values and of lists besides the data."""
+_MOST_VALUES = 4096
+"""The limit of values in a request to the repository."""
 _MOST_LISTS = 1 << 18
 """The limit of lists in nested data, which take some megabytes; flat data needs one list."""
 
@@ -46,12 +52,49 @@ class InferRequest:
     timeout: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits of rows and of bytes of JSON in a request."""
+class _TensorParameters(BaseModel, strict=True, extra="allow"):
+    binary_data_size: Any = None
+    binary_data: bool | None = None
+    classification: Any = None
 
-    rows: int
-    json_bytes: int
+    @model_validator(mode="after")
+    def _refuse_shared_memory(self) -> Self:
+        if any(name.startswith("shared_memory") for name in self.model_extra or ()):
+            msg = "a tensor names shared memory, which this service does not have; send the data"
+            raise NotImplementedByServiceError(msg, field="shared_memory_region")
+        return self
+
+
+class _RequestParameters(BaseModel, strict=True):
+    binary_data_output: bool = False
+    sequence_id: Any = None
+    timeout: NonNegativeInt | None = None
+    """Microseconds; 0 is no timeout."""
+
+
+class _Output(BaseModel, strict=True):
+    name: str
+    parameters: _TensorParameters | None = None
+
+
+class _Input(_Output, strict=True):
+    datatype: Literal["FP32"]
+    shape: list[int]
+    data: Any = None
+
+
+class _Request(BaseModel, strict=True):
+    id: str | None = None
+    inputs: Annotated[list[_Input], Field(min_length=1, max_length=1)]
+    outputs: list[_Output] | None = None
+    parameters: _RequestParameters | None = None
+
+
+class RepositoryRequest(BaseModel, strict=True):
+    """The members of a request to the repository."""
+
+    ready: bool = False
+    parameters: dict[str, Any] | None = None
 
 
 def header_length(scope: Scope) -> int | None:
@@ -60,23 +103,21 @@ def header_length(scope: Scope) -> int | None:
     Raises:
         MalformedRequestError: the header is not a number, or is given twice.
     """
-    values = lines(scope, HEADER_LENGTH.lower().encode())
-    if len(values) > 1:
-        msg = f"{HEADER_LENGTH} is given {len(values)} times; send it once"
+    text = single(scope, HEADER_LENGTH)
+    if text is not None and not re.fullmatch(r"\s*[0-9]{1,12}\s*", text):
+        msg = f"{HEADER_LENGTH} is {shown(text)}; it must be a number of bytes"
         raise MalformedRequestError(msg, field=HEADER_LENGTH)
-    if not values:
-        return None
-    text = values[0].strip()
-    if not (text.isascii() and text.isdigit() and len(text) <= 12):
-        msg = f"{HEADER_LENGTH} is {tensors.shown(text)}; it must be a number of bytes"
-        raise MalformedRequestError(msg, field=HEADER_LENGTH)
-    return int(text)
+    return None if text is None else int(text)
 
 
 def parse(
-    content: bytes, json_length: int | None, signature: Signature, limits: Limits
+    content: bytes,
+    json_length: int | None,
+    signature: Signature,
+    max_rows: int,
+    max_json_bytes: int,
 ) -> InferRequest:
-    """Parses and checks a request's body.
+    """Parses and checks a request's body; `json_length` as `header_length` returns it.
 
     Raises:
         MalformedRequestError: it is not JSON, or its sizes are inconsistent.
@@ -90,17 +131,33 @@ def parse(
     if length > len(content):
         msg = f"{HEADER_LENGTH} is {length}, the body has {len(content)} bytes"
         raise MalformedRequestError(msg, field=HEADER_LENGTH)
-    if length > limits.json_bytes:
-        msg = f"the JSON has at most {limits.json_bytes} bytes; send tensors as binary data"
-        raise BodyTooLargeError(msg, field="body", limit=limits.json_bytes)
-    document = _document(content[:length], signature.input, limits.rows)
-    _refuse_sequences(parameters := tensors.object_of(document, "parameters", "the request"))
+    _check_json_size(length, max_json_bytes)
+    document = _document(content[:length], signature.input, max_rows)
+    asked = validate(_Request, document, strict=True)
+    parameters = asked.parameters or _RequestParameters()
+    if parameters.sequence_id not in (None, 0, ""):
+        msg = "the models are stateless and have no sequences; leave out `sequence_id`"
+        raise NotImplementedByServiceError(msg, field="sequence_id")
     return InferRequest(
-        rows=_rows(document, memoryview(content)[length:], signature.input, limits.rows),
-        outputs=_outputs(document, tensors.flag_of(parameters, "binary_data_output"), signature),
-        id=_id(document),
-        timeout=_timeout(parameters),
+        rows=_rows(asked.inputs[0], memoryview(content)[length:], signature.input, max_rows),
+        outputs=_outputs(asked.outputs, parameters.binary_data_output, signature),
+        id=asked.id,
+        timeout=parameters.timeout / 1e6 if parameters.timeout else None,
     )
+
+
+def parse_repository(content: bytes, max_json_bytes: int) -> RepositoryRequest:
+    """Parses the body of a request to the repository, which may be empty; raises as `parse`."""
+    _check_json_size(len(content), max_json_bytes)
+    content = content if content.strip() else b"{}"
+    members = parse_object(content, max_values=_MOST_VALUES, max_containers=_MOST_VALUES)
+    return validate(RepositoryRequest, members, strict=True)
+
+
+def _check_json_size(length: int, limit: int) -> None:
+    if length > limit:
+        msg = f"the JSON has at most {limit} bytes; send tensors as binary data"
+        raise BodyTooLargeError(msg, field="body", limit=limit)
 
 
 def _raw(content: bytes, signature: Signature) -> InferRequest:
@@ -117,7 +174,7 @@ def _raw(content: bytes, signature: Signature) -> InferRequest:
     if not rest or len(content) != rest * row_bytes:
         msg = (
             f"without a JSON header the body is one row of {tensor.name!r}: "
-            f"{tensors.DATATYPE} of shape {list(tensor.shape)}, {row_bytes} bytes"
+            f"{DATATYPE} of shape {list(tensor.shape)}, {row_bytes} bytes"
             f"{' or a multiple' if variable else ''}; it has {len(content)}"
         )
         raise InvalidFieldError(msg, field="body", limit=row_bytes)
@@ -138,107 +195,45 @@ def _document(content: bytes, tensor: Tensor, max_rows: int) -> Members:
     )
 
 
-def _rows(document: Members, binary: memoryview, tensor: Tensor, max_rows: int) -> Floats:
-    given = _input(document, tensor)
-    tensors.check_datatype(tensor.name, given.get("datatype"))
-    shape = tensors.check_shape(tensor, given.get("shape"), max_rows)
-    where = f"input {tensor.name!r}"
-    parameters = tensors.object_of(given, "parameters", where)
-    _refuse_shared_memory(parameters, where)
-    size = parameters.get("binary_data_size")
-    if size is None:
-        if len(binary):
-            msg = f"{len(binary)} bytes follow the JSON, and no input has a binary_data_size"
-            raise MalformedRequestError(msg, field="body")
-        if "data" not in given:
-            msg = f"{where} has neither data nor the parameter binary_data_size"
-            raise InvalidFieldError(msg, field="data")
-        return tensors.from_json(tensor.name, given["data"], shape)
-    if "data" in given:
-        msg = f"{where} has both data and the parameter binary_data_size; send one of them"
+def _rows(given: _Input, binary: memoryview, tensor: Tensor, max_rows: int) -> Floats:
+    if given.name != tensor.name:
+        msg = f"input {shown(given.name)} does not exist; send {tensor.name!r}"
+        raise InvalidFieldError(msg, field="inputs")
+    shape = tensors.check_shape(tensor, given.shape, max_rows)
+    size = given.parameters.binary_data_size if given.parameters else None
+    has_data = "data" in given.model_fields_set
+    if size is None and len(binary):
+        msg = f"{len(binary)} bytes follow the JSON, and no input has a binary_data_size"
+        raise MalformedRequestError(msg, field="body")
+    if has_data == (size is not None):
+        both = "both data and" if has_data else "neither data nor"
+        msg = f"input {tensor.name!r} has {both} the parameter binary_data_size; send one of them"
         raise InvalidFieldError(msg, field="data")
+    if has_data:
+        return tensors.from_json(tensor.name, given.data, shape)
     if type(size) is not int or size != len(binary):
         msg = (
-            f"{where} has binary_data_size {tensors.shown(size)}, and {len(binary)} bytes follow "
-            "the JSON; the sizes of all inputs must add up to them"
+            f"input {tensor.name!r} has binary_data_size {shown(size)}, and {len(binary)} bytes "
+            "follow the JSON; the sizes of all inputs must add up to them"
         )
         raise MalformedRequestError(msg, field="binary_data_size")
     return tensors.from_binary(tensor.name, binary, shape)
 
 
-def _input(document: Members, tensor: Tensor) -> Members:
-    """Returns the entry of `inputs` for the model's only input."""
-    entries = document.get("inputs")
-    if not isinstance(entries, list) or not entries:
-        msg = f"inputs must be a list with one entry, for {tensor.name!r}"
-        raise InvalidFieldError(msg, field="inputs")
-    for entry in entries:
-        name = tensors.name_of(entry, "inputs")
-        if name != tensor.name:
-            msg = f"input {tensors.shown(name)} does not exist; send {tensor.name!r}"
-            raise InvalidFieldError(msg, field="inputs")
-    if len(entries) > 1:
-        msg = f"input {tensor.name!r} is given {len(entries)} times; send it once"
-        raise InvalidFieldError(msg, field="inputs")
-    found: Members = entries[0]
-    return found
-
-
-def _outputs(document: Members, binary: bool, signature: Signature) -> tuple[Wanted, ...]:
+def _outputs(
+    entries: list[_Output] | None, binary: bool, signature: Signature
+) -> tuple[Wanted, ...]:
     names = [output.name for output in signature.outputs]
-    entries = document.get("outputs")
-    if entries is None or entries == []:
-        return tuple(Wanted(name, binary) for name in names)
-    if not isinstance(entries, list) or len(entries) > len(names):
-        msg = f"outputs must be a list with some of {', '.join(names)}, each once"
-        raise InvalidFieldError(msg, field="outputs")
     wanted: dict[str, Wanted] = {}
-    for entry in entries:
-        name = tensors.name_of(entry, "outputs")
+    for entry in entries or [_Output(name=name) for name in names]:
+        name, parameters = entry.name, entry.parameters or _TensorParameters()
         if name not in names or name in wanted:
             problem = "is asked for twice" if name in wanted else "does not exist"
-            msg = f"output {tensors.shown(name)} {problem}; the model answers {', '.join(names)}"
+            msg = f"output {shown(name)} {problem}; the model answers {', '.join(names)}"
             raise InvalidFieldError(msg, field="outputs")
-        wanted[name] = Wanted(name, _is_binary(entry, name, binary))
+        if parameters.classification not in (None, 0):
+            msg = f"output {name!r} has no classes; leave out `classification`"
+            raise NotImplementedByServiceError(msg, field="classification")
+        chosen = parameters.binary_data
+        wanted[name] = Wanted(name, binary if chosen is None else chosen)
     return tuple(wanted.values())
-
-
-def _is_binary(entry: Members, name: str, default: bool) -> bool:
-    where = f"output {name!r}"
-    parameters = tensors.object_of(entry, "parameters", where)
-    _refuse_shared_memory(parameters, where)
-    if parameters.get("classification") not in (None, 0):
-        msg = f"{where} can't be classified: it has no classes; leave out `classification`"
-        raise NotImplementedByServiceError(msg, field="classification")
-    return tensors.flag_of(parameters, "binary_data", default=default)
-
-
-def _refuse_shared_memory(parameters: Members, where: str) -> None:
-    if any(name.startswith("shared_memory") for name in parameters):
-        msg = f"{where} names shared memory, which this service does not have; send the data"
-        raise NotImplementedByServiceError(msg, field="shared_memory_region")
-
-
-def _refuse_sequences(parameters: Members) -> None:
-    if parameters.get("sequence_id") not in (None, 0, ""):
-        msg = "the models are stateless and have no sequences; leave out `sequence_id`"
-        raise NotImplementedByServiceError(msg, field="sequence_id")
-
-
-def _id(document: Members) -> str | None:
-    value = document.get("id")
-    if value is not None and not isinstance(value, str):
-        msg = f"id must be a string, got {tensors.shown(value)}"
-        raise InvalidFieldError(msg, field="id")
-    return value
-
-
-def _timeout(parameters: Members) -> float | None:
-    """Returns seconds; the protocol sends microseconds, and 0 for no timeout."""
-    value = parameters.get("timeout")
-    if value is None or (type(value) is int and value == 0):
-        return None
-    if type(value) is not int or value < 0:
-        msg = f"the parameter timeout must be a number of microseconds, got {tensors.shown(value)}"
-        raise InvalidFieldError(msg, field="timeout")
-    return value / 1e6

@@ -6,27 +6,15 @@ A batch counts after it ran, as in the metrics.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from starlette.requests import Request
 
 from app.inference.batcher import BatchReport
-from app.protocols.oip.model_names import Derived, Kind
-
-PROGRAMS: dict[str, Kind] = {
-    "encode_tensors": "encoder",
-    "decode_tensors": "decoder",
-    "reconstruct_tensors": "reconstruct",
-}
-"""The program behind each kind of model.
-
-`encode_tensors` computes what `encode_floats` does in a separate batcher, so requests of the Remote
-VAE protocol do not count here.
-"""
-
-Members = dict[str, object]
+from app.protocols.oip.model_names import PROGRAMS, Derived
+from app.protocols.oip.tensors import Members
 
 
 @dataclass(slots=True)
@@ -40,16 +28,11 @@ class Duration:
         self.count += count
         self.ns += round(seconds * 1e9)
 
-    def document(self) -> Members:
-        return {"count": self.count, "ns": self.ns}
-
 
 @dataclass(slots=True)
 class ModelStatistics:
     """The statistics of one version of one model."""
 
-    rows: int = 0
-    executions: int = 0
     last_inference: int = 0
     """Milliseconds since 1970."""
     success: Duration = field(default_factory=Duration)
@@ -63,56 +46,45 @@ class ModelStatistics:
 
     def document(self, name: str, version: int) -> Members:
         """The protocol's entry of `model_stats`."""
-        nothing = Duration().document()
+        batches = sorted(self.batches.items())
+        inference = {
+            "success": self.success,
+            "fail": self.fail,
+            "queue": self.queue,
+            "compute_input": self.input,
+            "compute_infer": self.run,
+            "compute_output": self.output,
+            "cache_hit": Duration(),
+            "cache_miss": Duration(),
+        }
         return {
             "name": name,
             "version": str(version),
             "last_inference": self.last_inference,
-            "inference_count": self.rows,
-            "execution_count": self.executions,
-            "inference_stats": {
-                "success": self.success.document(),
-                "fail": self.fail.document(),
-                "queue": self.queue.document(),
-                "compute_input": self.input.document(),
-                "compute_infer": self.run.document(),
-                "compute_output": self.output.document(),
-                "cache_hit": nothing,
-                "cache_miss": nothing,
-            },
-            "batch_stats": [_batch(size, self.batches[size]) for size in sorted(self.batches)],
+            "inference_count": sum(rows * run.count for rows, run in batches),
+            "execution_count": sum(run.count for _, run in batches),
+            "inference_stats": {key: asdict(value) for key, value in inference.items()},
+            "batch_stats": [_batch(rows, run) for rows, run in batches],
             "memory_usage": [],
             "response_stats": {},
         }
 
 
-def _batch(size: int, run: Duration) -> Members:
+def _batch(rows: int, run: Duration) -> Members:
     # Rows are joined and split during the run, so input and output take no time of their own.
-    nothing = {"count": run.count, "ns": 0}
+    nothing = asdict(Duration(run.count))
     return {
-        "batch_size": size,
+        "batch_size": rows,
         "compute_input": nothing,
-        "compute_infer": run.document(),
+        "compute_infer": asdict(run),
         "compute_output": nothing,
     }
 
 
 class Statistics:
-    """The statistics of all models in one process; only the event loop uses them.
+    """The statistics of all models in one process; only the event loop uses them."""
 
-    Args:
-        clock: monotonic seconds.
-        wall_clock: seconds since 1970.
-    """
-
-    def __init__(
-        self,
-        *,
-        clock: Callable[[], float] = time.perf_counter,
-        wall_clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._clock = clock
-        self._wall_clock = wall_clock
+    def __init__(self) -> None:
         self._models: dict[tuple[Derived, int], ModelStatistics] = {}
 
     def of(self, derived: Derived, version: int) -> ModelStatistics:
@@ -123,10 +95,9 @@ class Statistics:
         """Counts a batch that a model of the protocol ran."""
         if report.failed:
             return
-        counted = self.of(Derived(bundle, PROGRAMS[program]), version)
-        counted.rows += report.rows
-        counted.executions += 1
-        counted.last_inference = int(self._wall_clock() * 1000)
+        kind = next(kind for kind in PROGRAMS if PROGRAMS[kind] == program)
+        counted = self.of(Derived(bundle, kind), version)
+        counted.last_inference = int(time.time() * 1000)
         counted.batches.setdefault(report.rows, Duration()).add(report.seconds)
         counted.queue.add(sum(report.queue_seconds), len(report.queue_seconds))
         counted.run.add(report.seconds, len(report.queue_seconds))
@@ -134,13 +105,13 @@ class Statistics:
     @contextmanager
     def inference(self, derived: Derived, version: int) -> Iterator[ModelStatistics]:
         """Counts the block as a request; an exception counts as a failure."""
-        counted, started = self.of(derived, version), self._clock()
+        counted, started = self.of(derived, version), time.perf_counter()
         try:
             yield counted
         except BaseException:
-            counted.fail.add(self._clock() - started)
+            counted.fail.add(time.perf_counter() - started)
             raise
-        counted.success.add(self._clock() - started)
+        counted.success.add(time.perf_counter() - started)
 
 
 def statistics_of(request: Request) -> Statistics:

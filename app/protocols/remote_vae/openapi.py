@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from app.api import openapi
-from app.api.requests import IMAGE_TYPES
 from app.protocols.remote_vae.query import DTYPES
-from app.protocols.remote_vae.responses import TENSOR
 
 Document = dict[str, Any]
 
+_SCHEMA = ("type", "enum", "items", "maxItems", "minimum")
+"""The members of a property that belong to its schema."""
+
 _BINARY: Document = {"schema": {"type": "string", "format": "binary"}}
-_NUMBER: Document = {"type": "number"}
-_INTEGER: Document = {"type": "integer", "minimum": 1}
-_BOOLEAN: Document = {"type": "string", "enum": ["True", "False"]}
-_SHAPE: Document = {"type": "array", "items": _INTEGER, "maxItems": 8}
 _HEADERS: Document = {
     "shape": {"description": "JSON list of the tensor's axes.", "schema": {"type": "string"}},
     "dtype": {
@@ -24,60 +23,35 @@ _HEADERS: Document = {
         "schema": {"type": "string", "enum": list(DTYPES)},
     },
 }
-_TARGET: dict[str, tuple[str, Document]] = {
-    "model": (
-        "Which model answers; the default model if its latents are maps, else the only one whose "
-        "are.",
-        {"type": "string"},
-    ),
-    "version": ("Which of its versions; the highest that serves when not given.", _INTEGER),
+_TARGET: dict[str, Document] = {
+    "model": {
+        "description": "Which model answers; the default model if its latents are maps, else the "
+        "only one whose are.",
+        "type": "string",
+    },
+    "version": {
+        "description": "Which of its versions; the highest that serves when not given.",
+        "type": "integer",
+        "minimum": 1,
+    },
 }
-_SCALING = {
-    "scaling_factor": ("Of the latents: (z − shift) · scaling.", _NUMBER),
-    "shift_factor": ("Of the latents.", _NUMBER),
-}
 
 
-def decode() -> Document:
-    """Parameters and body of `/remote-vae/decode`."""
-    return {
-        "parameters": _parameters(
-            {
-                "shape": ("Each axis of the latents.", _SHAPE),
-                "dtype": ("Of the latents.", {"type": "string", "enum": list(DTYPES)}),
-                **_SCALING,
-                "do_scaling": ("True without factors: the model's own.", _BOOLEAN),
-                "output_type": (
-                    "`pil`: an image file; `pt`: a tensor.",
-                    {"type": "string", "enum": ["pil", "pt"]},
-                ),
-                "image_format": (
-                    "Of the image file; `jpg` unless given.",
-                    {"type": "string", "enum": ["jpg", "png"]},
-                ),
-                "partial_postprocess": ("With `pt`: uint8 [n, h, w, c].", _BOOLEAN),
-                "height": ("Of the image, for packed latents.", _INTEGER),
-                "width": ("As `height`.", _INTEGER),
-            },
-            required=("shape", "dtype"),
-        ),
-        "requestBody": {"required": True, "content": {TENSOR: _BINARY}},
-    }
-
-
-def encode() -> Document:
-    """Parameters and body of `/remote-vae/encode`."""
-    content = dict.fromkeys((*IMAGE_TYPES, TENSOR), _BINARY)
-    return {
-        "parameters": _parameters(
-            {
-                "shape": ("Each axis of a tensor [n, c, h, w]; not for an image file.", _SHAPE),
-                "dtype": ("Of a tensor.", {"type": "string", "enum": list(DTYPES)}),
-                **_SCALING,
-            }
-        ),
-        "requestBody": {"required": True, "content": content},
-    }
+def operation(query: type[BaseModel], media_types: Iterable[str]) -> Document:
+    """The parameters of a route, and the media types of its body."""
+    schema = query.model_json_schema()
+    parameters = [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", ()),
+            "description": found["description"],
+            "schema": {key: found[key] for key in _SCHEMA if key in found},
+        }
+        for name, found in (_TARGET | schema["properties"]).items()
+    ]
+    body = {"required": True, "content": dict.fromkeys(media_types, _BINARY)}
+    return {"parameters": parameters, "requestBody": body}
 
 
 def responses(formats: Sequence[str], codes: Iterable[str]) -> dict[int | str, Document]:
@@ -88,18 +62,3 @@ def responses(formats: Sequence[str], codes: Iterable[str]) -> dict[int | str, D
         "headers": _HEADERS,
     }
     return {200: success, **openapi.errors(codes)}
-
-
-def _parameters(
-    described: dict[str, tuple[str, Document]], required: tuple[str, ...] = ()
-) -> list[Document]:
-    return [
-        {
-            "name": name,
-            "in": "query",
-            "required": name in required,
-            "description": text,
-            "schema": schema,
-        }
-        for name, (text, schema) in (_TARGET | described).items()
-    ]

@@ -1,4 +1,4 @@
-"""Parses the query of a Remote VAE request, as diffusers' `remote_utils` sends it.
+"""The query of a Remote VAE request, as diffusers' `remote_utils` sends it.
 
 `requests` sends a list as repeated keys and a boolean as `True` or `False`, and leaves out None.
 Some clients send further parameters, so unknown ones are ignored.
@@ -6,61 +6,136 @@ Some clients send further parameters, so unknown ones are ignored.
 
 from __future__ import annotations
 
-import math
+import contextlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from typing import Annotated, Literal, get_args
 
-from starlette.datastructures import QueryParams
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
 from app.errors import InvalidFieldError
 from app.http.headers import query_of
+from app.http.parameters import once, validate
 from model.bundle.scaling import Scaling
-
-T = TypeVar("T")
 
 Dtype = Literal["float16", "float32", "bfloat16", "uint8"]
 """A type of tensors, by its name in torch."""
 
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 
-OutputType = Literal["pil", "pt"]
-ImageFormat = Literal["jpg", "png"]
-
-_FORMATS = ("jpg", "png")
 _LONGEST_NUMBER = 32
 _FACTORS = (1e-30, 1e30)
 """The range of |factor|, well inside float32, the type in which latents are scaled."""
-_LONGEST_SHOWN = 40
 _MOST_AXES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class DecodeQuery:
+def _error(expected: str) -> PydanticCustomError:
+    return PydanticCustomError("remote_vae", "{expected}", {"expected": expected})
+
+
+def _positive(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not int(text):
+        raise _error("a positive integer of at most 9 digits")
+    return int(text)
+
+
+def _axes(texts: list[str]) -> tuple[int, ...]:
+    if len(texts) > _MOST_AXES:
+        raise _error(f"a list of at most {_MOST_AXES} axes")
+    return tuple(map(_positive, texts))
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise _error("True or False")
+    return text.lower() == "true"
+
+
+def _number(text: str) -> float:
+    if len(text) <= _LONGEST_NUMBER and re.fullmatch(r"[0-9.eE+-]+", text):
+        with contextlib.suppress(ValueError):
+            value = float(text)
+            if value == 0 or _FACTORS[0] < abs(value) < _FACTORS[1]:
+                return value
+    raise _error(f"a number within ±{_FACTORS[1]:g}")
+
+
+def _not_zero(value: float) -> float:
+    if value == 0:
+        raise _error("a number other than 0")
+    return value
+
+
+_INTEGER = {"type": "integer", "minimum": 1}
+_NUMBER = WithJsonSchema({"type": "number"})
+_SHAPE = WithJsonSchema({"type": "array", "items": _INTEGER, "maxItems": _MOST_AXES})
+_Shape = Annotated[tuple[int, ...], BeforeValidator(_axes)]
+_Number = Annotated[float, BeforeValidator(_number)]
+_Length = Annotated[int, BeforeValidator(_positive)]
+_Flag = Annotated[
+    bool,
+    BeforeValidator(_boolean),
+    WithJsonSchema({"type": "string", "enum": ["True", "False"]}),
+]
+
+
+class _Query(BaseModel, frozen=True):
+    shape: _Shape | None
+    dtype: Dtype
+    scaling_factor: Annotated[Annotated[_Number, AfterValidator(_not_zero)] | None, _NUMBER] = (
+        Field(None, description="Of the latents: (z − shift) · scaling.")
+    )
+    shift_factor: Annotated[_Number | None, _NUMBER] = Field(None, description="Of the latents.")
+
+    def _scaling(self) -> Scaling:
+        factor = 1.0 if self.scaling_factor is None else self.scaling_factor
+        return Scaling(factor, self.shift_factor or 0.0)
+
+
+class DecodeQuery(_Query, frozen=True):
     """The checked parameters of `/remote-vae/decode`."""
 
-    shape: tuple[int, ...]
-    dtype: Dtype
-    scaling: Scaling | None
-    """The scaling of the sent latents; None means the model's."""
-    output_type: OutputType
-    image_format: ImageFormat
-    partial_postprocess: bool
-    size: tuple[int, int] | None
-    """Height and width of the image, which packed latents need."""
+    shape: Annotated[_Shape, _SHAPE] = Field(description="Each axis of the latents.")
+    dtype: Dtype = Field(description="Of the latents.")
+    do_scaling: _Flag = Field(False, description="True without factors: the model's own.")
+    output_type: Literal["pil", "pt"] = Field(
+        "pil", description="`pil`: an image file; `pt`: a tensor."
+    )
+    image_format: Literal["jpg", "png"] = Field(
+        "jpg", description="Of the image file; `jpg` unless given."
+    )
+    partial_postprocess: _Flag = Field(False, description="With `pt`: uint8 [n, h, w, c].")
+    height: Annotated[_Length | None, WithJsonSchema(_INTEGER)] = Field(
+        None, description="Of the image, for packed latents."
+    )
+    width: Annotated[_Length | None, WithJsonSchema(_INTEGER)] = Field(
+        None, description="As `height`."
+    )
+
+    @property
+    def scaling(self) -> Scaling | None:
+        """The scaling of the sent latents; None means the model's."""
+        return None if self.do_scaling and self.scaling_factor is None else self._scaling()
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the image, which packed latents need."""
+        return (self.height, self.width) if self.height and self.width else None
 
 
-@dataclass(frozen=True, slots=True)
-class EncodeQuery:
+class EncodeQuery(_Query, frozen=True):
     """The checked parameters of `/remote-vae/encode`."""
 
-    shape: tuple[int, ...] | None
-    """The shape of a tensor; None means that the body is an image file."""
-    dtype: Dtype
-    scaling: Scaling
-    """The scaling of the returned latents."""
+    shape: Annotated[_Shape | None, _SHAPE] = Field(
+        None, description="Each axis of a tensor [n, c, h, w]; not for an image file."
+    )
+    dtype: Dtype = Field("float32", description="Of a tensor.")
+
+    @property
+    def scaling(self) -> Scaling:
+        """The scaling of the returned latents."""
+        return self._scaling()
 
 
 def decode_query(request: Request) -> DecodeQuery:
@@ -69,125 +144,30 @@ def decode_query(request: Request) -> DecodeQuery:
     Raises:
         InvalidFieldError: a parameter is missing, given twice or invalid.
     """
-    query = query_of(request)
-    shape = _shape(query)
-    if shape is None:
-        msg = "shape is missing; send each axis of the latents, such as shape=1&shape=4&…"
-        raise InvalidFieldError(msg, field="shape")
-    output_type = _one_of(query, "output_type", ("pil", "pt", "mp4"), "pil")
-    if output_type == "mp4":
-        msg = "output_type must be pil or pt; this service has no video models"
-        raise InvalidFieldError(msg, field="output_type")
-    return DecodeQuery(
-        shape=shape,
-        dtype=_dtype(query),
-        scaling=_decode_scaling(query),
-        output_type="pt" if output_type == "pt" else "pil",
-        image_format="png" if _one_of(query, "image_format", _FORMATS, "jpg") == "png" else "jpg",
-        partial_postprocess=_boolean(query, "partial_postprocess"),
-        size=_size(query),
-    )
+    query = validate(DecodeQuery, _values(request, DecodeQuery), strict=False)
+    if (query.height is None) != (query.width is None):
+        msg = "height and width belong together; send both or neither"
+        raise InvalidFieldError(msg, field="width" if query.width is None else "height")
+    return query
 
 
 def encode_query(request: Request) -> EncodeQuery:
-    """Reads and checks the query of `/remote-vae/encode`; errors as in `decode_query`."""
+    """Reads and checks the query of `/remote-vae/encode`; errors as in `decode_query`.
+
+    Without a shape, the body is an image file and `dtype` is ignored.
+    """
+    values = _values(request, EncodeQuery)
+    if "shape" not in values:
+        values.pop("dtype", None)
+    elif "dtype" not in values:
+        raise InvalidFieldError("dtype is missing", field="dtype")
+    return validate(EncodeQuery, values, strict=False)
+
+
+def _values(request: Request, model: type[BaseModel]) -> dict[str, object]:
     query = query_of(request)
-    shape = _shape(query)
-    dtype = "float32" if shape is None else _dtype(query)
-    return EncodeQuery(shape, dtype, _scaling(query) or Scaling())
-
-
-def _shape(query: QueryParams) -> tuple[int, ...] | None:
-    axes = query.getlist("shape")
-    if len(axes) > _MOST_AXES:
-        msg = f"shape must have at most {_MOST_AXES} axes, got {len(axes)}"
-        raise InvalidFieldError(msg, field="shape", limit=_MOST_AXES)
-    return tuple(_positive("shape", text) for text in axes) or None
-
-
-def _dtype(query: QueryParams) -> Dtype:
-    name = _one_of(query, "dtype", DTYPES, None)
-    return next(dtype for dtype in DTYPES if dtype == name)
-
-
-def _decode_scaling(query: QueryParams) -> Scaling | None:
-    """`do_scaling` without factors means the model's scaling; neither means none."""
-    given = _scaling(query)
-    if given is not None and "scaling_factor" in query:
-        return given
-    return None if _boolean(query, "do_scaling") else given or Scaling()
-
-
-def _scaling(query: QueryParams) -> Scaling | None:
-    factor = _parsed(query, "scaling_factor", _number)
-    shift = _parsed(query, "shift_factor", _number)
-    if factor == 0:
-        msg = "scaling_factor must not be 0"
-        raise InvalidFieldError(msg, field="scaling_factor")
-    if factor is None and shift is None:
-        return None
-    return Scaling(1.0 if factor is None else factor, shift or 0.0)
-
-
-def _size(query: QueryParams) -> tuple[int, int] | None:
-    height = _parsed(query, "height", _positive)
-    width = _parsed(query, "width", _positive)
-    if (height is None) != (width is None):
-        msg = "height and width belong together; send both or neither"
-        raise InvalidFieldError(msg, field="width" if width is None else "height")
-    return None if height is None or width is None else (height, width)
-
-
-def _parsed(query: QueryParams, name: str, parse: Callable[[str, str], T]) -> T | None:
-    text = _single(query, name)
-    return None if text is None else parse(name, text)
-
-
-def _single(query: QueryParams, name: str) -> str | None:
-    values = query.getlist(name)
-    if len(values) > 1:
-        msg = f"{name} is given {len(values)} times; send it once"
-        raise InvalidFieldError(msg, field=name)
-    return values[0] if values else None
-
-
-def _one_of(query: QueryParams, name: str, choices: tuple[str, ...], default: str | None) -> str:
-    text = _single(query, name)
-    if text is None and default is not None:
-        return default
-    if text not in choices:
-        found = "it is missing" if text is None else f"got {_shown(text)}"
-        msg = f"{name} must be one of {', '.join(choices)}; {found}"
-        raise InvalidFieldError(msg, field=name)
-    return text
-
-
-def _boolean(query: QueryParams, name: str) -> bool:
-    text = _single(query, name)
-    if text is None or text.lower() in ("true", "false"):
-        return text is not None and text.lower() == "true"
-    msg = f"{name} must be True or False, got {_shown(text)}"
-    raise InvalidFieldError(msg, field=name)
-
-
-def _positive(name: str, text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", text) or not int(text):
-        msg = f"{name} must be a positive integer of at most 9 digits, got {_shown(text)}"
-        raise InvalidFieldError(msg, field=name)
-    return int(text)
-
-
-def _number(name: str, text: str) -> float:
-    if len(text) <= _LONGEST_NUMBER and re.fullmatch(r"[0-9.eE+-]+", text):
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if value == 0 or _FACTORS[0] < abs(value) < _FACTORS[1]:
-            return value
-    msg = f"{name} must be a number within ±{_FACTORS[1]:g}, got {_shown(text)}"
-    raise InvalidFieldError(msg, field=name)
-
-
-def _shown(text: str) -> str:
-    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+    values: dict[str, object] = {}
+    for name in model.model_fields.keys() & query.keys():
+        given = query.getlist(name)
+        values[name] = given if name == "shape" else once(given, name)
+    return values

@@ -30,24 +30,19 @@ def latents(
     own = scaling_of(engine.manifest.latent)
     if scaling != own:
         mean = scaling.served(own.trained(mean))
-    return _tensor(engine, mean, timing, _float(dtype))
+    return tensor(engine, mean, timing, _float(dtype))
 
 
 def pixels(
-    engine: Engine, decoded: Floats, timing: Timing, dtype: Dtype, *, denormalised: bool
+    engine: Engine, decoded: Floats, timing: Timing, dtype: Dtype, clamped: bool
 ) -> Response:
-    """Formats pixels [n, c, h, w] in −1 … 1, not clamped; `denormalised` clamps them to 0 … 1."""
+    """Formats pixels [n, c, h, w] in −1 … 1, not clamped; `clamped` clamps them to 0 … 1."""
     value_range = engine.manifest.input.value_range
-    if denormalised:
-        decoded = tensors.to_range(decoded, value_range, UNIT_RANGE).clip(0, 1)
-    else:
-        decoded = tensors.to_range(decoded, value_range, REMOTE_RANGE)
-    return _tensor(engine, decoded, timing, _float(dtype))
-
-
-def images(engine: Engine, decoded: Images, timing: Timing) -> Response:
-    """Formats images uint8 [n, h, w, c] as a tensor."""
-    return _tensor(engine, decoded, timing, "uint8")
+    wanted = UNIT_RANGE if clamped else REMOTE_RANGE
+    decoded = tensors.to_range(decoded, value_range, wanted)
+    if clamped:
+        decoded = decoded.clip(0, 1)
+    return tensor(engine, decoded, timing, _float(dtype))
 
 
 def image(engine: Engine, image: Images, timing: Timing, media_type: str) -> Response:
@@ -56,12 +51,13 @@ def image(engine: Engine, image: Images, timing: Timing, media_type: str) -> Res
     return Response(content, headers=_headers(engine, timing), media_type=media_type)
 
 
-def _tensor(engine: Engine, tensor: NDArray[Any], timing: Timing, dtype: Dtype) -> Response:
+def tensor(engine: Engine, array: NDArray[Any], timing: Timing, dtype: Dtype) -> Response:
+    """Formats an array as bytes of a type, with its shape in the headers."""
     headers = _headers(engine, timing) | {
-        "shape": json.dumps(list(tensor.shape)),
+        "shape": json.dumps(list(array.shape)),
         "dtype": dtype,
     }
-    content = tensors.dump(np.ascontiguousarray(tensor), dtype)
+    content = tensors.dump(np.ascontiguousarray(array), dtype)
     return Response(content, headers=headers, media_type=TENSOR)
 
 

@@ -6,10 +6,6 @@ The caller holds the permit until the response is formatted, as in `app.inferenc
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-
-import numpy as np
-from numpy.typing import NDArray
 
 from app.errors import (
     EngineFailedError,
@@ -25,11 +21,6 @@ from app.registry.registry import Registry
 from model.pixels import Floats, finite_rows
 
 
-def has_maps(engine: Engine) -> bool:
-    """Tells whether the model's latents have a height and a width, which the protocol needs."""
-    return engine.manifest.latent.is_map
-
-
 def choose(registry: Registry, name: str | None, version: int | None = None) -> Engine:
     """Returns the engine of the named model, or of the default model if its latents are maps, or of
     the only model with latent maps; in the given version, or the highest that serves.
@@ -41,7 +32,7 @@ def choose(registry: Registry, name: str | None, version: int | None = None) -> 
     """
     name = _with_maps(registry) if name is None else name
     engine = registry.engine(name, version)
-    if not has_maps(engine):
+    if not engine.manifest.latent.is_map:
         msg = f"the latents of the model {name!r} are vectors; Remote VAE needs latent maps"
         raise UnsupportedByModelError(msg, field="model")
     return engine
@@ -50,14 +41,14 @@ def choose(registry: Registry, name: str | None, version: int | None = None) -> 
 def _with_maps(registry: Registry) -> str:
     """Returns the name of the model for requests that name none."""
     found = {model.name: model.engine for model in registry.models.values() if model.engine}
-    maps = [name for name, engine in found.items() if has_maps(engine)]
+    maps = [name for name, engine in found.items() if engine.manifest.latent.is_map]
     default = registry.default_name
     if default in maps:
         return default
     if len(maps) == 1:
         return maps[0]
     if maps:
-        msg = f"name one of the models with ?model=: {_names(maps)}"
+        msg = f"name one of the models with ?model=: {', '.join(sorted(maps))}"
         raise InvalidFieldError(msg, field="model")
     if len(found) < len(registry.models) or not registry.models:
         msg = "no model with latent maps serves at the moment; GET /models shows the reason"
@@ -77,7 +68,7 @@ async def decode(engine: Engine, permit: Permit, latents: Floats) -> tuple[Float
     permit.take(engine, len(latents) * math.prod(size))
     timing = Timing()
     pixels, finite = timing.add(await engine.decode_floats(latents)).outputs
-    _check(finite, "decodes to non-finite pixels")
+    validation.check_rows(finite, "decodes to non-finite pixels; send smaller values", "body")
     return pixels, timing
 
 
@@ -91,7 +82,8 @@ async def encode(engine: Engine, permit: Permit, pixels: Floats) -> tuple[Floats
     permit.take(engine, len(pixels) * math.prod(pixels.shape[2:]))
     timing = Timing()
     mean, _ = timing.add(await engine.encode_floats(pixels)).outputs
-    _check(finite_rows(mean), "encodes to non-finite values")
+    what = "encodes to non-finite values; send smaller values"
+    validation.check_rows(finite_rows(mean), what, "body")
     return mean, timing
 
 
@@ -105,14 +97,3 @@ def check_mean(mean: Floats) -> Floats:
         msg = "the encoder returned non-finite values for the image"
         raise EngineFailedError(msg, index=0)
     return mean
-
-
-def _check(finite: NDArray[np.bool_], what: str) -> None:
-    if not finite.all():
-        index = int(np.argmin(finite))
-        msg = f"row {index} {what}; send smaller values"
-        raise InvalidFieldError(msg, field="body", index=index)
-
-
-def _names(models: Iterable[str]) -> str:
-    return ", ".join(sorted(models))

@@ -56,18 +56,21 @@ def put(fs: Any, folder: Path, where: str = "/bundles/here") -> None:
 
 
 def reasons(root: RemoteRoot, name: str | None = None) -> list[str]:
-    return [problem.reason for problem in root.fetch(name)]
+    """What went wrong in a fetch."""
+    root.fetch(name)
+    problems = [reason for reasons in root.unfetched.values() for reason in reasons.values()]
+    return [root.problem, *problems] if root.problem else problems
 
 
 def test_fetches_what_is_not_there(fs: Any, read: list[str], tmp_path: Path) -> None:
     """A whole bundle comes; the second time its manifest alone is read."""
     put(fs, arithmetic_bundle.write(tmp_path / "made").folder)
     root = RemoteRoot(ADDRESS, tmp_path / "cache")
-    assert root.fetch(None) == []
+    assert reasons(root) == []
     assert open_bundle(root.folder / "arithmetic" / "1").manifest.name == "arithmetic"
     assert sorted(read) == [DECODER, ENCODER, "golden.npz", MANIFEST]
     read.clear()
-    assert root.fetch("arithmetic") == []
+    assert reasons(root, "arithmetic") == []
     assert read == [MANIFEST]
 
 
@@ -76,12 +79,12 @@ def test_a_changed_or_damaged_copy_is_fetched_anew(fs: Any, tmp_path: Path) -> N
     put(fs, rewrite(tmp_path / "made", card="first"))
     root = RemoteRoot(ADDRESS, tmp_path / "cache")
     copy = root.folder / "arithmetic" / "1"
-    assert root.fetch(None) == []
+    assert reasons(root) == []
     put(fs, rewrite(tmp_path / "made", card="second"))
-    assert root.fetch(None) == []
+    assert reasons(root) == []
     assert open_bundle(copy).manifest.card == "second"
     (copy / DECODER).write_bytes(b"")
-    assert root.fetch(None) == []
+    assert reasons(root) == []
     open_bundle(copy)
     assert [entry.name for entry in copy.parent.iterdir()] == ["1"]
 
@@ -91,13 +94,13 @@ def test_what_is_gone_there_goes_here(fs: Any, tmp_path: Path) -> None:
     for name, version in (("a", 1), ("a", 2), ("b", 1)):
         put(fs, arithmetic_bundle.write(tmp_path / "made", name=name, version=version).folder)
     root = RemoteRoot(ADDRESS, tmp_path / "cache")
-    assert root.fetch(None) == []
+    assert reasons(root) == []
     (root.folder / "a" / ".1-interrupted").mkdir()
     fs.rm("/bundles/here/a/2", recursive=True)
     fs.rm("/bundles/here/b", recursive=True)
-    assert root.fetch("b") == []
+    assert reasons(root, "b") == []
     assert not list((root.folder / "b").iterdir())
-    assert root.fetch(None) == []
+    assert reasons(root) == []
     assert sorted(str(path.relative_to(root.folder)) for path in root.folder.glob("*/*")) == ["a/1"]
 
 
@@ -152,7 +155,7 @@ def test_only_names_and_versions_are_looked_at(fs: Any, tmp_path: Path) -> None:
         fs.pipe_file(f"/bundles/here/{name}/{MANIFEST}", b"{}")
     fs.pipe_file("/bundles/here/readme", b"")
     root = RemoteRoot(ADDRESS, tmp_path / "cache")
-    assert root.fetch(None) == []
+    assert reasons(root) == []
     assert [str(path.relative_to(root.folder)) for path in root.folder.glob("*/*")] == [
         "arithmetic/1"
     ]
@@ -162,7 +165,7 @@ def test_a_root_that_is_not_there_leaves_the_cache_alone(fs: Any, tmp_path: Path
     """Without an answer what was fetched before goes on serving."""
     put(fs, arithmetic_bundle.write(tmp_path / "made").folder)
     root = RemoteRoot(ADDRESS, tmp_path / "cache")
-    assert root.fetch(None) == []
+    assert reasons(root) == []
     fs.rm("/bundles", recursive=True)
     assert "is missing" in reasons(root)[0]
     open_bundle(root.folder / "arithmetic" / "1")
@@ -219,8 +222,8 @@ def test_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_registry_fetches_at_the_start_and_on_load(fs: Any, tmp_path: Path) -> None:
     """What can't be fetched shows with its reason beside what serves from the cache."""
     put(fs, arithmetic_bundle.write(tmp_path / "made").folder)
-    root = RemoteRoot(ADDRESS, tmp_path / "cache")
-    subject = registry(root.folder, fetch=root.fetch, places=[root.shown])
+    cache = tmp_path / "cache"
+    subject = registry(ADDRESS, cache=cache)
     await subject.open()
     assert subject.engine(None).version == 1
     put(fs, arithmetic_bundle.write(tmp_path / "made", version=2).folder)
@@ -233,7 +236,7 @@ async def test_a_registry_fetches_at_the_start_and_on_load(fs: Any, tmp_path: Pa
     await subject.load("arithmetic")
     assert subject.engine(None).version == 2
     fs.rm("/bundles", recursive=True)
-    again = registry(root.folder, fetch=root.fetch, places=[root.shown])
+    again = registry(ADDRESS, cache=cache)
     await again.open()
     assert again.engine(None).version == 2
     assert ADDRESS in again.warnings()[0]
@@ -246,8 +249,7 @@ async def test_a_load_fails_when_its_root_can_not_be_reached(fs: Any, tmp_path: 
     """What is there might be newer; the copy serves on, and models of other roots load."""
     arithmetic_bundle.write(tmp_path / "local", name="local")
     put(fs, arithmetic_bundle.write(tmp_path / "made").folder)
-    root = RemoteRoot(ADDRESS, tmp_path / "cache")
-    subject = registry(tmp_path / "local", root.folder, fetch=root.fetch)
+    subject = registry(tmp_path / "local", ADDRESS, cache=tmp_path / "cache")
     await subject.open()
     fs.rm("/bundles", recursive=True)
     with pytest.raises(ModelUnavailableError, match=rf"arithmetic/1 did not load: {ADDRESS}: .*"):

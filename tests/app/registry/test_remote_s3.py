@@ -45,13 +45,15 @@ def test_fetches_from_s3(bucket: s3fs.S3FileSystem, tmp_path: Path) -> None:
         bucket.put(str(folder), f"models/prefix/arithmetic/{version}", recursive=True)
     bucket.pipe_file(f"models/prefix/arithmetic/2/{DECODER}", b"damaged")
     root = RemoteRoot("s3://models/prefix", tmp_path / "cache")
-    [problem] = root.fetch(None)
-    assert (problem.name, problem.number) == ("arithmetic", 2)
-    assert f"{DECODER}: 7 bytes" in problem.reason
+    root.fetch(None)
+    assert f"{DECODER}: 7 bytes" in root.unfetched["arithmetic"][2]
     open_bundle(root.folder / "arithmetic" / "1")
     bucket.rm("models/prefix/arithmetic/2", recursive=True)
-    assert root.fetch("arithmetic") == []
-    assert "is missing" in RemoteRoot("s3://models/other", tmp_path).fetch(None)[0].reason
+    root.fetch("arithmetic")
+    assert (root.problem, root.unfetched) == ("", {})
+    other = RemoteRoot("s3://models/other", tmp_path)
+    other.fetch(None)
+    assert "is missing" in other.problem
 
 
 @in_loop

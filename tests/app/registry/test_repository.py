@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.registry.repository import SHIPPED, Repository, Roots, is_address
-from app.registry.scan import FetchProblem
+from app.registry.repository import SHIPPED, Repository, is_address
 from app.registry.versions import Version
+from model.bundle.bundle import MANIFEST
 from tests import arithmetic_bundle
 from tests.app.loops import in_loop
 from tests.app.registries import registry
@@ -32,7 +32,7 @@ async def test_what_is_missing_for_a_moment_is_not_gone(
         shutil.move(tmp_path / ".aside", folder)
 
     monkeypatch.setattr("asyncio.sleep", pause)
-    found = await Repository([tmp_path], lambda name: (), 7.0).versions("arithmetic", known)
+    found = await Repository([str(tmp_path)], removal_seconds=7.0).versions("arithmetic", known)
     monkeypatch.undo()
     assert pauses == [7.0]
     assert list(found) == [1]
@@ -51,39 +51,43 @@ async def test_a_disk_that_fails_takes_nothing_away(
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(Path, "iterdir", failing)
-    found = await Repository([tmp_path], lambda name: (), 0.0).versions("arithmetic", [known])
+    found = await Repository([str(tmp_path)], removal_seconds=0).versions("arithmetic", [known])
     assert found[1].fingerprint == "as loaded"
 
 
 @in_loop
 async def test_why_a_version_was_not_fetched_is_kept_until_it_is(tmp_path: Path) -> None:
     """The reasons of one model are replaced by the next fetch of that model alone."""
-    answers = [
-        [FetchProblem("a", 1, "a is damaged"), FetchProblem("b", 2, "b is damaged")],
-        [FetchProblem("", 0, "the root is not there")],
-    ]
-    disk = Repository([tmp_path], lambda name: answers.pop(0), 0.0)
+    for name, version in (("a", 1), ("b", 2)):
+        damaged = tmp_path / "made" / name / str(version) / MANIFEST
+        damaged.parent.mkdir(parents=True)
+        damaged.write_text("{")
+    address = f"local://{tmp_path / 'made'}"
+    disk = Repository([address], str(tmp_path / "cache"))
     await disk.fetch(None)
-    assert disk.unfetched("a") == {1: "a is damaged"}
+    assert list(disk.unfetched("a")) == [1]
     assert await disk.all() == {"a": {}, "b": {}}
+    shutil.move(tmp_path / "made", tmp_path / "moved")
     await disk.fetch("a")
     assert disk.unfetched("a") == {}
-    assert disk.unfetched("b") == {2: "b is damaged"}
-    assert disk.remarks == ("the root is not there",)
+    assert list(disk.unfetched("b")) == [2]
+    [remark] = disk.remarks
+    assert remark.startswith(f"{address}: ")
 
 
 def test_none_named_takes_those_of_the_package() -> None:
     """The shipped bundles are folders like any other."""
-    assert Roots(()).folders == Roots(()).watched == (SHIPPED,)
+    assert Repository(()).places == [str(SHIPPED)]
+    assert Repository(()).watched == [SHIPPED]
     assert SHIPPED.is_dir()
 
 
 def test_folders_and_addresses_keep_their_order(tmp_path: Path) -> None:
     """An address stands for its copy in the cache, which nobody else writes to."""
-    roots = Roots(("/a", "s3://key:secret@bucket/b", "c"), str(tmp_path))
-    assert [folder.parent for folder in roots.folders] == [Path("/"), tmp_path, Path()]
-    assert roots.places == ("/a", "s3://bucket/b", "c")
-    assert roots.watched == (Path("/a"), Path("c"))
+    repository = Repository(("/a", "s3://key:secret@bucket/b", "c"), str(tmp_path))
+    assert [folder.parent for folder in repository._folders] == [Path("/"), tmp_path, Path()]
+    assert repository.places == ["/a", "s3://bucket/b", "c"]
+    assert repository.watched == [Path("/a"), Path("c")]
 
 
 @pytest.mark.parametrize(

@@ -84,10 +84,10 @@ def test_why_a_model_does_not_serve() -> None:
     assert [version.number for version in model.versions] == [3, 2, 1]
     first, second, third = model.versions
     first.state, first.reason = "unavailable", "damaged"
-    assert model.why_not_serving == "it is still loading"
+    assert why_not_serving(*model.versions) == "it is still loading"
     second.state, second.reason = "unavailable", "missing"
     third.state = "unloaded"
-    assert model.why_not_serving == model.reason == "damaged; missing"
+    assert why_not_serving(*model.versions) == "damaged; missing"
     assert why_not_serving(third) == "it is unloaded"
     assert model.version(2) is second
     assert model.version(4) is None

@@ -57,8 +57,7 @@ def test_signatures_are_those_of_the_manifest(
     source: tuple[str, tuple[int, ...]],
     targets: dict[str, tuple[int, ...]],
 ) -> None:
-    """Tensors have the manifest's shapes, and -1 for the batch where metadata tells them."""
+    """Tensors have the manifest's shapes, without the batch axis."""
     signature = derived.signature(arithmetic_bundle.manifest())
     assert (signature.input.name, signature.input.shape) == source
     assert {output.name: output.shape for output in signature.outputs} == targets
-    assert signature.input.batched == [-1, *source[1]]

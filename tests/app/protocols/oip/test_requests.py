@@ -21,7 +21,6 @@ from app.protocols.oip.model_names import Signature, Tensor
 from app.protocols.oip.requests import (
     HEADER_LENGTH,
     InferRequest,
-    Limits,
     Wanted,
     header_length,
     parse,
@@ -37,12 +36,13 @@ from tests.app.protocols.oip.wire import (
     rows,
 )
 
-LIMITS = Limits(rows=8, json_bytes=4096)
+LIMITS = (8, 4096)
+"""The most rows, and the most bytes of JSON."""
 BOTH = (Wanted("mean", False), Wanted("logvar", False))
 
 
 def read(content: bytes, length: int | None = None) -> InferRequest:
-    return parse(content, length, SIGNATURE, LIMITS)
+    return parse(content, length, SIGNATURE, *LIMITS)
 
 
 def test_the_same_rows_in_every_form() -> None:
@@ -97,15 +97,15 @@ def changed(**changes: Any) -> dict[str, Any]:
 
 SHARED = {"shared_memory_region": "a", "shared_memory_byte_size": 24}
 WRONG: dict[str, tuple[dict[str, Any], type[ServiceError], str]] = {
-    "no inputs": ({"inputs": None}, InvalidFieldError, "list with one entry"),
-    "empty inputs": ({"inputs": []}, InvalidFieldError, "list with one entry"),
-    "inputs as object": ({"inputs": {}}, InvalidFieldError, "list with one entry"),
-    "input no object": ({"inputs": [7]}, InvalidFieldError, "object with a name"),
-    "input without name": (changed(name=None), InvalidFieldError, "object with a name"),
+    "no inputs": ({"inputs": None}, InvalidFieldError, "inputs must be a list"),
+    "empty inputs": ({"inputs": []}, InvalidFieldError, "a list of at least 1"),
+    "inputs as object": ({"inputs": {}}, InvalidFieldError, "inputs must be a list"),
+    "input no object": ({"inputs": [7]}, InvalidFieldError, "inputs.0 must be an object"),
+    "input without name": (changed(name=None), InvalidFieldError, "name is missing"),
     "unknown input": (changed(name="picture"), InvalidFieldError, "input 'picture' does not exist"),
-    "input twice": ({"inputs": [entry(rows())] * 2}, InvalidFieldError, "2 times"),
-    "datatype": (changed(datatype="FP64"), InvalidFieldError, "send FP32"),
-    "no shape": (changed(shape=None), InvalidFieldError, "needs a shape"),
+    "input twice": ({"inputs": [entry(rows())] * 2}, InvalidFieldError, "a list of at most 1"),
+    "datatype": (changed(datatype="FP64"), InvalidFieldError, "datatype must be one of 'FP32'"),
+    "no shape": (changed(shape=None), InvalidFieldError, "shape is missing"),
     "nine rows": (changed(shape=[9, 1, 2, 3]), InvalidFieldError, r"1 … 8"),
     "no data": (changed(data=None), InvalidFieldError, "neither data nor"),
     "data twice": (changed(parameters={"binary_data_size": 24}), InvalidFieldError, "both data"),
@@ -114,19 +114,27 @@ WRONG: dict[str, tuple[dict[str, Any], type[ServiceError], str]] = {
     "id": ({"id": 7}, InvalidFieldError, "id must be a string"),
     "request parameters": ({"parameters": 7}, InvalidFieldError, "must be an object"),
     "flag": ({"parameters": {"binary_data_output": 1}}, InvalidFieldError, "true or false"),
-    "timeout": ({"parameters": {"timeout": 1.5}}, InvalidFieldError, "microseconds"),
-    "negative timeout": ({"parameters": {"timeout": -1}}, InvalidFieldError, "microseconds"),
-    "true timeout": ({"parameters": {"timeout": True}}, InvalidFieldError, "microseconds"),
+    "timeout": ({"parameters": {"timeout": 1.5}}, InvalidFieldError, "be an integer"),
+    "negative timeout": (
+        {"parameters": {"timeout": -1}},
+        InvalidFieldError,
+        "be at least 0",
+    ),
+    "true timeout": (
+        {"parameters": {"timeout": True}},
+        InvalidFieldError,
+        "be an integer",
+    ),
     "sequence": (
         {"parameters": {"sequence_id": 3}},
         NotImplementedByServiceError,
         "no sequences",
     ),
     "outputs": ({"outputs": {}}, InvalidFieldError, "outputs must be a list"),
-    "output no object": ({"outputs": ["mean"]}, InvalidFieldError, "object with a name"),
+    "output no object": ({"outputs": ["mean"]}, InvalidFieldError, "outputs.0 must be an object"),
     "unknown output": ({"outputs": [{"name": "x"}]}, InvalidFieldError, "does not exist"),
     "output twice": ({"outputs": [{"name": "mean"}] * 2}, InvalidFieldError, "asked for twice"),
-    "many outputs": ({"outputs": [{"name": "mean"}] * 3}, InvalidFieldError, "each once"),
+    "many outputs": ({"outputs": [{"name": "mean"}] * 3}, InvalidFieldError, "asked for twice"),
     "classification": (
         {"outputs": [{"name": "mean", "parameters": {"classification": 2}}]},
         NotImplementedByServiceError,
@@ -146,6 +154,20 @@ def test_a_wrong_member_is_refused_in_words(name: str) -> None:
     changes, error, words = WRONG[name]
     with pytest.raises(error, match=words):
         read(as_json(rows(), **changes))
+
+
+@pytest.mark.parametrize("value", ["FP16", "FP64", "BYTES", "BF16", "fp32", None, 32, ["FP32"]])
+def test_only_fp32_is_taken(value: Any) -> None:
+    """Another datatype is refused, and the error names the one that is right."""
+    with pytest.raises(InvalidFieldError, match=r"FP32|datatype is missing"):
+        read(as_json(rows(), **changed(datatype=value)))
+
+
+@pytest.mark.parametrize("value", ["1123", [1.0, 1, 2, 3], [True, 1, 2, 3], ["1", 1, 2, 3]])
+def test_a_shape_has_integers(value: Any) -> None:
+    """Other numbers and other types are refused."""
+    with pytest.raises(InvalidFieldError, match="shape"):
+        read(as_json(rows(), **changed(shape=value)))
 
 
 def binary(size: object, tail: bytes) -> tuple[bytes, int]:
@@ -202,15 +224,15 @@ def test_json_has_a_limit_of_its_own() -> None:
         read(b" " * 5000)
     wide = Signature(Tensor("image", (1, 40, 40)), SIGNATURE.outputs)
     content, length = as_binary(np.ones((1, 1, 40, 40), np.float32))
-    assert len(content) > LIMITS.json_bytes
-    assert parse(content, length, wide, LIMITS).rows.shape == (1, 1, 40, 40)
+    assert len(content) > LIMITS[1]
+    assert parse(content, length, wide, *LIMITS).rows.shape == (1, 1, 40, 40)
 
 
 def test_many_empty_lists_are_refused_before_they_are_built() -> None:
     """A list costs thirty times its JSON, so more of them than any tensor has are not parsed."""
     content = b'{"inputs":[' + b"[]," * 100_000 + b"[]]}"
     with pytest.raises(InvalidFieldError, match="lists"):
-        parse(content, None, SIGNATURE, Limits(rows=8, json_bytes=10**6))
+        parse(content, None, SIGNATURE, 8, 10**6)
 
 
 @pytest.mark.parametrize(
@@ -222,17 +244,17 @@ def test_a_raw_body_is_one_row(
 ) -> None:
     """Without JSON the body is one row; an axis of any length takes what there is."""
     signature = Signature(Tensor("x", shape), SIGNATURE.outputs)
-    assert parse(bytes(size), 0, signature, LIMITS).rows.shape == (1, *(rest or shape))
+    assert parse(bytes(size), 0, signature, *LIMITS).rows.shape == (1, *(rest or shape))
     for wrong in (0, size - 1, size + 1):
         with pytest.raises(InvalidFieldError, match="one row of 'x'"):
-            parse(bytes(wrong), 0, signature, LIMITS)
+            parse(bytes(wrong), 0, signature, *LIMITS)
 
 
 def test_a_raw_body_says_nothing_of_two_open_axes() -> None:
     """With two axes of any length the bytes could be many shapes."""
     signature = Signature(Tensor("image", (1, -1, -1)), SIGNATURE.outputs)
     with pytest.raises(InvalidFieldError, match="2 variable axes"):
-        parse(bytes(64), 0, signature, LIMITS)
+        parse(bytes(64), 0, signature, *LIMITS)
 
 
 @pytest.mark.parametrize("value", ["-1", "+5", "1.0", "x", "", "0x10", "1_0", "٣", "9" * 13])
@@ -316,6 +338,6 @@ def check(content: bytes, length: int | None) -> None:
     else:
         assert asked.rows.dtype == np.float32
         assert asked.rows.shape[1:] == IMAGE.shape
-        assert 1 <= len(asked.rows) <= LIMITS.rows
+        assert 1 <= len(asked.rows) <= LIMITS[0]
         assert np.isfinite(asked.rows).all()
         assert {output.name for output in asked.outputs} <= {"mean", "logvar"}

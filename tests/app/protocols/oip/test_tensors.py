@@ -11,14 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from app.errors import InvalidFieldError
-from app.protocols.oip.model_names import Tensor
+from app.protocols.oip.model_names import Tensor, shown
 from app.protocols.oip.tensors import (
     LARGEST_AXIS,
-    check_datatype,
     check_shape,
     from_binary,
     from_json,
-    shown,
 )
 from model.pixels import Floats
 from tests.app.protocols.oip.wire import IMAGE, rows
@@ -77,18 +75,18 @@ def test_values_are_finite(value: float) -> None:
         (None, "null; send a list"),
         ("AAAA", "a string; send a list"),
         ({}, "an object"),
-        ([], "0 values in its data instead of 6"),
-        ([1] * 5, "5 values in its data instead of 6"),
-        ([1] * 7, "7 values"),
-        ([1, 2, 3, 4, 5, None], "null in its data"),
+        ([], "0 entries instead of a list of 6 in its data"),
+        ([1] * 5, "5 entries instead of a list of 6 in its data"),
+        ([1] * 7, "7 entries"),
+        ([1, 2, 3, 4, 5, None], "null instead of a number in its data"),
         ([1, 2, 3, 4, 5, True], "a boolean"),
         ([1, 2, 3, 4, 5, "6"], "a string"),
-        ([1, 2, 3, 4, 5, [6]], "a list in its data"),
-        ([[1, 2, 3, 4, 5, 6]], "6 values in its data instead of 1"),
-        ([[[1, 2, 3], [4, 5, 6]]], "2 values in its data instead of 1"),
-        ([[[[1, 2, 3], [4, 5]]]], "2 values in its data instead of 3"),
-        ([[[[1, 2, 3], 4]]], "a number in its data instead of 3"),
-        ([[[[1, 2, 3], [4, 5, [6]]]]], "a list in its data instead of a number"),
+        ([1, 2, 3, 4, 5, [6]], "a list instead of a number in its data"),
+        ([[1, 2, 3, 4, 5, 6]], "6 entries instead of a list of 1 in its data"),
+        ([[[1, 2, 3], [4, 5, 6]]], "2 entries instead of a list of 1 in its data"),
+        ([[[[1, 2, 3], [4, 5]]]], "2 entries instead of a list of 3 in its data"),
+        ([[[[1, 2, 3], 4]]], "a number instead of a list of 3 in its data"),
+        ([[[[1, 2, 3], [4, 5, [6]]]]], "a list instead of a number in its data"),
     ],
 )
 def test_json_data_must_fit_the_shape(data: Any, words: str) -> None:
@@ -108,20 +106,11 @@ def test_any_json_is_data_or_refused(data: Any) -> None:
         assert array.tolist() == [list(np.asarray(data, np.float32).ravel())]
 
 
-@pytest.mark.parametrize("value", ["FP16", "FP64", "BYTES", "BF16", "fp32", None, 32, ["FP32"]])
-def test_only_fp32_is_taken(value: Any) -> None:
-    """Another datatype is refused, and the error names the one that is right."""
-    with pytest.raises(InvalidFieldError, match="send FP32"):
-        check_datatype("image", value)
-
-
 @pytest.mark.parametrize(
     "value",
     [
-        None,
         [],
         [1],
-        "1123",
         [1, 1, 2, 4],
         [1, 1, 2, 3, 1],
         [6],
@@ -131,9 +120,6 @@ def test_only_fp32_is_taken(value: Any) -> None:
         [9, 1, 2, 3],
         [2**64, 2**64, 2, 3],
         [2**32, 1, 2, 3],
-        [1.0, 1, 2, 3],
-        [True, 1, 2, 3],
-        ["1", 1, 2, 3],
     ],
 )
 def test_a_shape_is_rows_of_the_tensor(value: Any) -> None:

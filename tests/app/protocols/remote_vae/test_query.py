@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from app.errors import InvalidFieldError, ServiceError
-from app.protocols.remote_vae.query import DecodeQuery, EncodeQuery, decode_query, encode_query
+from app.protocols.remote_vae.query import DecodeQuery, decode_query, encode_query
 from model.bundle.scaling import Scaling
 
 SHAPE = [("shape", "1"), ("shape", "4"), ("shape", "8"), ("shape", "6"), ("dtype", "float16")]
@@ -42,15 +42,18 @@ def test_what_diffusers_sends() -> None:
         )
     )
 
-    assert query == DecodeQuery(
+    assert query == DecodeQuery.model_construct(
         shape=(1, 4, 8, 6),
         dtype="float16",
-        scaling=Scaling(0.3611, 0.1159),
+        scaling_factor=0.3611,
+        shift_factor=0.1159,
         output_type="pt",
         image_format="png",
         partial_postprocess=True,
-        size=(64, 48),
+        height=64,
+        width=48,
     )
+    assert (query.scaling, query.size) == (Scaling(0.3611, 0.1159), (64, 48))
 
 
 def test_what_is_not_sent() -> None:
@@ -80,10 +83,12 @@ def test_whose_scaling_holds(sent: list[tuple[str, str]], scaling: Scaling | Non
 
 def test_encode_tells_a_image_from_a_tensor_by_the_shape() -> None:
     """Without a shape the body is a file, and the answer float32."""
-    assert encode_query(request(("scaling_factor", "2"))) == EncodeQuery(
-        None, "float32", Scaling(2)
-    )
-    assert encode_query(request(*SHAPE)) == EncodeQuery((1, 4, 8, 6), "float16", Scaling())
+    of_a_file = encode_query(request(("scaling_factor", "2"), ("dtype", "float16")))
+    assert (of_a_file.shape, of_a_file.dtype) == (None, "float32")
+    assert of_a_file.scaling == Scaling(2)
+    of_a_tensor = encode_query(request(*SHAPE))
+    assert (of_a_tensor.shape, of_a_tensor.dtype) == ((1, 4, 8, 6), "float16")
+    assert of_a_tensor.scaling == Scaling()
 
 
 @pytest.mark.parametrize(

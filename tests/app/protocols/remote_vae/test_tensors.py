@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidFieldError
-from app.protocols.remote_vae.query import DecodeQuery, EncodeQuery
+from app.protocols.remote_vae.query import DecodeQuery, Dtype, EncodeQuery
 from app.protocols.remote_vae.tensors import latents, pixels, to_range
 from model.bundle.layout import InputSpec, LatentSpec
-from model.bundle.scaling import Scaling
 from tests import arithmetic_maps
 from tests.arithmetic_maps import SCALING, SHIFT
 
@@ -20,28 +19,26 @@ ROWS = np.arange(2 * 3 * 4 * 6, dtype=np.float32).reshape(2, 3, 4, 6)
 
 
 def asked(shape: tuple[int, ...], **changes: Any) -> DecodeQuery:
-    members: dict[str, Any] = {
-        "shape": shape,
-        "dtype": "float32",
-        "scaling": None,
-        "output_type": "pt",
-        "image_format": "jpg",
-        "partial_postprocess": False,
-        "size": None,
-    }
-    return DecodeQuery(**members | changes)
+    """By default the latents have the model's own scaling."""
+    return DecodeQuery.model_construct(shape=shape, dtype="float32", do_scaling=True, **changes)
+
+
+def sent(shape: tuple[int, ...], dtype: Dtype) -> EncodeQuery:
+    return EncodeQuery.model_construct(shape=shape, dtype=dtype)
 
 
 def test_the_model_s_own_scaling_changes_no_bit() -> None:
     """Whether the client names the manifest's factors or leaves them to it."""
-    for scaling in (None, Scaling(SCALING, SHIFT)):
-        found = latents(ROWS.tobytes(), asked(ROWS.shape, scaling=scaling), MAPS, 2)
+    for factors in ({}, {"scaling_factor": SCALING, "shift_factor": SHIFT}):
+        found = latents(ROWS.tobytes(), asked(ROWS.shape, **factors), MAPS, 2)
         np.testing.assert_array_equal(found, ROWS)
 
 
 def test_other_scaling_is_brought_to_the_model_s_own() -> None:
     """Latents of the client's factors become those that the model serves."""
-    found = latents(ROWS.tobytes(), asked(ROWS.shape, scaling=Scaling(2.0, 1.0)), MAPS, 2)
+    found = latents(
+        ROWS.tobytes(), asked(ROWS.shape, scaling_factor=2.0, shift_factor=1.0), MAPS, 2
+    )
 
     np.testing.assert_allclose(found, (ROWS / 2 + 1 - SHIFT) * SCALING, rtol=1e-6)
 
@@ -53,7 +50,9 @@ def test_packed_latents_are_put_back_where_they_were() -> None:
         packed[n, y // 2 * 3 + x // 2, c * 4 + y % 2 * 2 + x % 2] = ROWS[n, c, y, x]
 
     for size in ((8, 12), (10, 15)):
-        found = latents(packed.tobytes(), asked(packed.shape, size=size), MAPS, 2)
+        found = latents(
+            packed.tobytes(), asked(packed.shape, height=size[0], width=size[1]), MAPS, 2
+        )
         np.testing.assert_array_equal(found, ROWS)
 
 
@@ -65,14 +64,15 @@ def test_what_is_not_packed_so_is_refused(
     shape: tuple[int, ...], size: tuple[int, int] | None
 ) -> None:
     """Without a size, of another size, or with other channels."""
+    height, width = size or (None, None)
     with pytest.raises(InvalidFieldError):
-        latents(bytes(4 * int(np.prod(shape))), asked(shape, size=size), MAPS, 2)
+        latents(bytes(4 * int(np.prod(shape))), asked(shape, height=height, width=width), MAPS, 2)
 
 
 def test_images_are_cropped_around_the_centre() -> None:
     """An odd rest leaves at the bottom and the right."""
     rows = np.random.default_rng(0).uniform(-1, 1, (1, 3, 7, 14)).astype(np.float32)
-    found = pixels(rows.tobytes(), EncodeQuery(rows.shape, "float32", Scaling()), MAPS, 1)
+    found = pixels(rows.tobytes(), sent(rows.shape, "float32"), MAPS, 1)
 
     np.testing.assert_array_equal(found, rows[:, :, 1:5, 1:13])
     assert found.flags.c_contiguous
@@ -84,11 +84,11 @@ def test_a_model_of_one_size_crops_nothing() -> None:
         input=InputSpec(channels=3, height=8, width=12, order="RGB"),
         latent=LatentSpec(shape=(3, 4, 6)),
     )
-    query = EncodeQuery((1, 3, 8, 12), "uint8", Scaling())
+    query = sent((1, 3, 8, 12), "uint8")
     found = pixels(bytes([255]) * 288, query, fixed, 1)
     assert (found == 1).all()
     with pytest.raises(InvalidFieldError, match=r"\[n, 3, 8, 12\], the model's size"):
-        pixels(bytes(300), EncodeQuery((1, 3, 10, 10), "uint8", Scaling()), fixed, 1)
+        pixels(bytes(300), sent((1, 3, 10, 10), "uint8"), fixed, 1)
     np.testing.assert_array_equal(latents(ROWS.tobytes(), asked(ROWS.shape), fixed, 2), ROWS)
 
 
