@@ -23,7 +23,7 @@ from app.errors import NotFoundError, UnknownModelError
 from app.http.headers import JSON, NPY, accept_of, choose, lines
 from app.http.parameters import target_of
 from app.inference.engine import Engine
-from app.registry.versions import Model
+from app.registry.catalog import Model
 from model.bundle.bundle import CARD
 from model.bundle.posterior import POSTERIOR, Posterior
 from model.bundle.scaling import scaling_of

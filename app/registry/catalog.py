@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from app.errors import (
     InvalidFieldError,
@@ -12,7 +13,32 @@ from app.errors import (
 )
 from app.inference.engine import Engine
 from app.registry.repository import Repository
-from app.registry.versions import Model, why_not_serving
+from app.registry.versions import Version, why_not_serving
+
+
+@dataclass(slots=True, eq=False)
+class Model:
+    """A name and its versions, highest first."""
+
+    name: str
+    versions: list[Version] = field(default_factory=list)
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine that serves: that of the highest version that has one."""
+        for version in self.versions:
+            if version.engine is not None:
+                return version.engine
+        return None
+
+    def version(self, number: int) -> Version | None:
+        """The version of this number, or None."""
+        return next((version for version in self.versions if version.number == number), None)
+
+    def add(self, version: Version) -> None:
+        """Adds a version."""
+        self.versions.append(version)
+        self.versions.sort(key=lambda version: version.number, reverse=True)
 
 
 class Catalog:

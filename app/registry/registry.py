@@ -10,10 +10,10 @@ from pathlib import Path
 from app.concurrency import Locks
 from app.errors import ModelUnavailableError, ServiceError
 from app.registry.broadcast import Broadcast, Wanted
-from app.registry.catalog import Catalog
+from app.registry.catalog import Catalog, Model
 from app.registry.repository import Repository
 from app.registry.scan import Found, is_name
-from app.registry.versions import Load, Model, Start, Version
+from app.registry.versions import Load, Start, Version
 
 logger = logging.getLogger(__name__)
 

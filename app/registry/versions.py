@@ -1,10 +1,10 @@
-"""A model's versions: how a version is loaded, serves, is replaced and is closed."""
+"""A version of a model: how it is loaded, serves, is replaced and is closed."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -107,31 +107,6 @@ class Version:
         if self.state == "unloading":
             self.state = "unloaded"
             logger.info("%s/%d is unloaded", self.name, self.number)
-
-
-@dataclass(slots=True, eq=False)
-class Model:
-    """A name and its versions, highest first."""
-
-    name: str
-    versions: list[Version] = field(default_factory=list)
-
-    @property
-    def engine(self) -> Engine | None:
-        """The engine that serves: that of the highest version that has one."""
-        for version in self.versions:
-            if version.engine is not None:
-                return version.engine
-        return None
-
-    def version(self, number: int) -> Version | None:
-        """The version of this number, or None."""
-        return next((version for version in self.versions if version.number == number), None)
-
-    def add(self, version: Version) -> None:
-        """Adds a version."""
-        self.versions.append(version)
-        self.versions.sort(key=lambda version: version.number, reverse=True)
 
 
 def why_not_serving(*versions: Version) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from app.inference.engine import Engine
 from app.protocols.oip.model_names import VARIABLE, Derived, Tensor, derived_of
 from app.protocols.oip.tensors import DATATYPE, Members
-from app.registry.versions import Model, State
+from app.registry.catalog import Model
+from app.registry.versions import State
 from model.runtime import CUDA
 
 SERVER = "vaeserve"

@@ -21,7 +21,7 @@ from app.protocols.oip.infer import document
 from app.protocols.oip.model_names import Derived, bundle_of, derived_of, parse_name, parse_version
 from app.protocols.oip.statistics import statistics_of
 from app.protocols.oip.tensors import Members
-from app.registry.versions import Model
+from app.registry.catalog import Model
 
 router = APIRouter(prefix="/v2", tags=[openapi.TAG], route_class=VerbRoute)
 

@@ -12,8 +12,9 @@ from app.inference.engine import Engine
 from app.inference.executor import Lanes
 from app.inference.loader import Loaded
 from app.registry import scan
+from app.registry.catalog import Model
 from app.registry.scan import Found
-from app.registry.versions import Model, State, Version, why_not_serving
+from app.registry.versions import State, Version, why_not_serving
 from model.bundle.bundle import MANIFEST
 from tests.app.loops import in_loop, settle_down
 from tests.app.registries import LOAD

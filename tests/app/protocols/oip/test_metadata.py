@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from app.protocols.oip import metadata
-from app.registry.versions import Model, Version
+from app.registry.catalog import Model
+from app.registry.versions import Version
 
 
 def test_the_index_has_every_version_of_every_model() -> None:
