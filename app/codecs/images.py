@@ -16,7 +16,8 @@ from PIL import Image
 from app.errors import ImageTooLargeError, InvalidImageError
 from model.bundle.manifest import InputSpec, Preprocessing
 from model.images import containers
-from model.images.fitting import Fitted, ImageError, TooManyPixelsError, fit, read
+from model.images.fitting import Fitted, fit
+from model.images.reading import ImageError, TooManyPixelsError, read
 from model.pixels import Images
 
 FORMATS = ("PNG", "JPEG", "WEBP")

@@ -10,7 +10,8 @@ import numpy as np
 
 from app.codecs.images import png
 from model.bundle.manifest import InputSpec, Preprocessing, ReferenceSpec
-from model.images.fitting import fit, read
+from model.images.fitting import fit
+from model.images.reading import read
 from model.pixels import Images
 from training.config.data import DataConfig
 from training.data.dataset import spread_rows

@@ -27,7 +27,8 @@ from model import noise
 from model.bundle.bundle import DECODER, ENCODER, Bundle, BundleError, open_bundle
 from model.bundle.reference import SAMPLES
 from model.cores import available_cores
-from model.images.fitting import ImageError, fit, read
+from model.images.fitting import fit
+from model.images.reading import ImageError, read
 from model.likelihood import bounds, estimate
 from model.likelihood.bounds import Nats
 from model.noise import Purpose

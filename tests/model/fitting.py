@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 
 from model.bundle.manifest import InputSpec, Preprocessing
-from model.images.fitting import Fitted, fit, read
+from model.images.fitting import Fitted, fit
+from model.images.reading import read
 
 SERVED = ("PNG", "JPEG", "WEBP")
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from model.bundle.manifest import InputSpec
 from model.images import fitting
+from model.images.reading import ImageError
 from model.pixels import Images
 from training.data.decoded_cache import Recipe, fitted
 from training.data.sources import Source
@@ -95,7 +96,7 @@ def survey(source: Source, recipe: Recipe, keys: Keys) -> Survey:
         if key in seen:
             found.odd("exact copies of another image", name)
         seen.add(key)
-        if isinstance(outcome, fitting.ImageError):
+        if isinstance(outcome, ImageError):
             found.odd("unreadable", f"{name}: {outcome}")
             continue
         _count(found, outcome)

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from model.bundle.manifest import InputSpec, Preprocessing
 from model.cores import available_cores
-from model.images import fitting
+from model.images import fitting, reading
+from model.images.reading import ImageError
 from model.pixels import MAX_PIXELS, Images
 from training.data.sources import Source
 from training.data.splitting import Keys
@@ -148,7 +149,7 @@ def _write_images(
     skipped: list[str] = []
     strangers: list[str] = []
     for row, (name, outcome) in enumerate(fitted(source, recipe)):
-        if isinstance(outcome, fitting.ImageError):
+        if isinstance(outcome, ImageError):
             unreadable.append(f"{name}: {outcome}")
             skipped.append(name)
             continue
@@ -171,12 +172,10 @@ def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
     )
 
 
-def fitted(
-    source: Source, recipe: Recipe
-) -> Iterator[tuple[str, fitting.Fitted | fitting.ImageError]]:
+def fitted(source: Source, recipe: Recipe) -> Iterator[tuple[str, fitting.Fitted | ImageError]]:
     """Decodes on all cores (Pillow releases the interpreter lock), in order, a few ahead."""
     cores = available_cores()
-    ahead: deque[tuple[str, Future[fitting.Fitted | fitting.ImageError]]] = deque()
+    ahead: deque[tuple[str, Future[fitting.Fitted | ImageError]]] = deque()
     with ThreadPoolExecutor(cores) as pool:
         for name, content in source.images():
             ahead.append((name, pool.submit(_fit, content, recipe)))
@@ -187,15 +186,13 @@ def fitted(
             yield name, outcome.result()
 
 
-def _fit(
-    content: bytes | fitting.ImageError, recipe: Recipe
-) -> fitting.Fitted | fitting.ImageError:
-    if isinstance(content, fitting.ImageError):
+def _fit(content: bytes | ImageError, recipe: Recipe) -> fitting.Fitted | ImageError:
+    if isinstance(content, ImageError):
         return content
     try:
-        image = fitting.read(io.BytesIO(content), max_pixels=MAX_PIXELS)
+        image = reading.read(io.BytesIO(content), max_pixels=MAX_PIXELS)
         return fitting.fit(image, recipe.input, recipe.preprocessing)
-    except fitting.ImageError as error:
+    except ImageError as error:
         return error
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.images.fitting import ImageError
+from model.images.reading import ImageError
 from training.config.data import DataConfig
 from training.data.hub import folder_of_tables, load, parquet_files
 from training.data.splitting import Keys, image_digest, to_keys

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from model.images.fitting import ImageError
+from model.images.reading import ImageError
 from tests.image_files import (
     GREY,
     GREY_ALPHA,

@@ -10,7 +10,8 @@ from PIL import Image
 
 from model.bundle.layout import InputSpec, SizesSpec
 from model.bundle.manifest import Preprocessing
-from model.images.fitting import Fitted, ImageError, fit, read
+from model.images.fitting import Fitted, fit
+from model.images.reading import ImageError, read
 from tests.image_files import exif, saved
 
 SPEC = InputSpec(

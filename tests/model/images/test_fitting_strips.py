@@ -11,7 +11,8 @@ from PIL import Image
 
 from model.bundle.manifest import InputSpec, Preprocessing
 from model.images import fitting
-from model.images.fitting import GREY_MODES, DecodedImage, fit
+from model.images.fitting import GREY_MODES, fit
+from model.images.reading import DecodedImage
 
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

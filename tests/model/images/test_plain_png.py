@@ -16,7 +16,8 @@ from PIL import Image
 from model.bundle.manifest import InputSpec, Preprocessing
 from model.images import plain_png
 from model.images.containers import scan
-from model.images.fitting import ImageError, fit, read
+from model.images.fitting import fit
+from model.images.reading import ImageError, read
 from tests.image_files import (
     GREY,
     GREY_ALPHA,

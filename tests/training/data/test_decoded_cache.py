@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from model.bundle.manifest import InputSpec, Preprocessing
-from model.images import fitting
+from model.images import fitting, reading
 from model.pixels import MAX_PIXELS
 from tests.limits import file_size_limit
 from tests.training import runs
@@ -45,7 +45,7 @@ def test_images_are_what_serving_makes_of_them(tmp_path: Path) -> None:
 
     for (_, content), image in zip(found.images(), decoded.images, strict=True):
         assert isinstance(content, bytes)
-        original = fitting.read(io.BytesIO(content), max_pixels=10_000)
+        original = reading.read(io.BytesIO(content), max_pixels=10_000)
         expected = fitting.fit(original, COLOUR.input, COLOUR.preprocessing).pixels
         np.testing.assert_array_equal(image, expected)
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from model.images.fitting import ImageError
+from model.images.reading import ImageError
 from tests.training import runs
 from training.config.data import DataConfig
 from training.data.sources import open_source, source_name
