@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Self, TypeVar, Unpack
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx
-from numpy.typing import ArrayLike
 
-from vaeserve import results
-from vaeserve.calls import (
-    LOCAL,
-    AnimationOptions,
-    Call,
-    ImagesSuffix,
-    InterpolateOptions,
-    Options,
-    ReconstructOptions,
-    Reply,
-    Request,
-    SampleOptions,
-    ScoreOptions,
-    Verbs,
-    WalkSuffix,
-)
+from vaeserve.calls import Call, Session
+from vaeserve.client import LOCAL, Client
 from vaeserve.errors import ProblemError
-from vaeserve.images import ImagesLike
-from vaeserve.retries import Deadline, Retries
+from vaeserve.requests import Request
+from vaeserve.results import Reply
+from vaeserve.retries import Retries
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def _awaited(
+    verb: Callable[Concatenate[Client, P], T],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
+    """The verb of `AsyncClient`: that of `Client`, with an `_ask` that is awaited."""
+
+    @functools.wraps(verb)
+    async def awaited(client: Any, /, *args: P.args, **options: P.kwargs) -> Any:  # noqa: ANN401
+        answer: Any = verb(client, *args, **options)
+        return await answer
+
+    return awaited
 
 
 class AsyncClient:
@@ -48,113 +49,41 @@ class AsyncClient:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._verbs = Verbs(model)
-        self._deadline = deadline
-        self._retries = retries or Retries()
-        self._clock = clock
+        self._session = Session(model, deadline, retries or Retries(), clock)
         self._sleep = sleep
         self._http = httpx.AsyncClient(base_url=url, headers=headers, transport=transport)
 
-    async def sample(
-        self, n: int = 1, *, latents: bool = False, **options: Unpack[SampleOptions]
-    ) -> results.Samples:
-        """See `Client.sample`."""
-        return await self._ask(self._verbs.sample(n, options, latents=latents))
+    sample = _awaited(Client.sample)
+    sample_file = _awaited(Client.sample_file)
+    encode = _awaited(Client.encode)
+    decode = _awaited(Client.decode)
+    decode_file = _awaited(Client.decode_file)
+    reconstruct = _awaited(Client.reconstruct)
+    reconstruct_file = _awaited(Client.reconstruct_file)
+    score = _awaited(Client.score)
+    interpolate = _awaited(Client.interpolate)
+    interpolate_file = _awaited(Client.interpolate_file)
+    models = _awaited(Client.models)
+    describe = _awaited(Client.describe)
+    stored_latents = _awaited(Client.stored_latents)
+    card = _awaited(Client.card)
 
-    async def sample_file(
-        self, suffix: ImagesSuffix, n: int = 1, **options: Unpack[SampleOptions]
-    ) -> results.File:
-        """See `Client.sample_file`."""
-        return await self._ask(self._verbs.sample_file(suffix, n, options))
-
-    async def encode(self, images: ImagesLike, **options: Unpack[Options]) -> results.Encodings:
-        """See `Client.encode`."""
-        return await self._ask(self._verbs.encode(images, options))
-
-    async def decode(self, latents: ArrayLike, **options: Unpack[Options]) -> results.Decodings:
-        """See `Client.decode`."""
-        return await self._ask(self._verbs.decode(latents, options))
-
-    async def decode_file(
-        self, suffix: ImagesSuffix, latents: ArrayLike, **options: Unpack[Options]
-    ) -> results.File:
-        """See `Client.decode_file`."""
-        return await self._ask(self._verbs.decode_file(suffix, latents, options))
-
-    async def reconstruct(
-        self, images: ImagesLike, **options: Unpack[ReconstructOptions]
-    ) -> results.Reconstructions:
-        """See `Client.reconstruct`."""
-        return await self._ask(self._verbs.reconstruct(images, options))
-
-    async def reconstruct_file(
-        self, suffix: ImagesSuffix, images: ImagesLike, **options: Unpack[ReconstructOptions]
-    ) -> results.File:
-        """See `Client.reconstruct_file`."""
-        return await self._ask(self._verbs.reconstruct_file(suffix, images, options))
-
-    async def score(self, images: ImagesLike, **options: Unpack[ScoreOptions]) -> results.Scores:
-        """See `Client.score`."""
-        return await self._ask(self._verbs.score(images, options))
-
-    async def interpolate(
-        self, images: ImagesLike | None = None, **options: Unpack[InterpolateOptions]
-    ) -> results.Interpolation:
-        """See `Client.interpolate`."""
-        return await self._ask(self._verbs.interpolate(images, options))
-
-    async def interpolate_file(
-        self,
-        suffix: WalkSuffix,
-        images: ImagesLike | None = None,
-        **options: Unpack[AnimationOptions],
-    ) -> results.File:
-        """See `Client.interpolate_file`."""
-        return await self._ask(self._verbs.interpolate_file(suffix, images, options))
-
-    async def models(self) -> results.Models:
-        """See `Client.models`."""
-        return await self._ask(self._verbs.models())
-
-    async def describe(self, name: str) -> results.Model:
-        """See `Client.describe`."""
-        return await self._ask(self._verbs.describe(name))
-
-    async def stored_latents(self, name: str) -> results.StoredLatents:
-        """See `Client.stored_latents`."""
-        return await self._ask(self._verbs.stored_latents(name))
-
-    async def card(self, name: str) -> str:
-        """See `Client.card`."""
-        return await self._ask(self._verbs.card(name))
-
-    async def _ask(self, call: Call[T]) -> T:
-        deadline = Deadline(self._deadline, self._clock)
+    async def _ask(self, request: Request, parse: Callable[[Reply], T]) -> T:
+        call = Call(request, parse, self._session)
         while not call.finished:
-            request = call.request()
             try:
-                call.answered(await self._send(request, deadline))
-            except ProblemError as problem:
-                call.refused(problem)
+                call.answered(await self._exchange(call))
+            except (ProblemError, httpx.RequestError) as error:
+                await self._sleep(call.failed(error))
         return call.result()
 
-    async def _send(self, request: Request, deadline: Deadline) -> Reply:
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                return (await self._exchange(request, deadline)).checked()
-            except (ProblemError, httpx.RequestError) as error:
-                pause = self._retries.pause(attempt, error, deadline)
-            await self._sleep(pause)
-
-    async def _exchange(self, request: Request, deadline: Deadline) -> Reply:
-        left = deadline.check()
+    async def _exchange(self, call: Call[T]) -> Reply:
+        arguments = call.arguments()
         try:
-            async with asyncio.timeout(left):
-                response = await self._http.send(request.build(self._http, left))
+            async with asyncio.timeout(call.deadline.left()):
+                response = await self._http.request(**arguments)
         except TimeoutError as error:
-            raise deadline.passed() from error
+            raise call.deadline.passed() from error
         return Reply(response.status_code, response.headers, response.content)
 
     async def close(self) -> None:

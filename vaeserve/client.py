@@ -9,27 +9,28 @@ from typing import Self, TypeVar, Unpack
 import httpx
 from numpy.typing import ArrayLike
 
-from vaeserve import results
-from vaeserve.calls import (
-    LOCAL,
+from vaeserve import requests, results
+from vaeserve.calls import Call, Session
+from vaeserve.errors import ProblemError
+from vaeserve.images import ImagesLike
+from vaeserve.requests import (
     AnimationOptions,
-    Call,
     ImagesSuffix,
     InterpolateOptions,
     Options,
     ReconstructOptions,
-    Reply,
     Request,
     SampleOptions,
     ScoreOptions,
-    Verbs,
     WalkSuffix,
 )
-from vaeserve.errors import ProblemError
-from vaeserve.images import ImagesLike
-from vaeserve.retries import Deadline, Retries
+from vaeserve.results import Reply
+from vaeserve.retries import Retries
 
 T = TypeVar("T")
+
+LOCAL = "http://127.0.0.1:8000"
+"""Where the service listens by default."""
 
 
 class Client:
@@ -63,10 +64,7 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._verbs = Verbs(model)
-        self._deadline = deadline
-        self._retries = retries or Retries()
-        self._clock = clock
+        self._session = Session(model, deadline, retries or Retries(), clock)
         self._sleep = sleep
         self._http = httpx.Client(base_url=url, headers=headers, transport=transport)
 
@@ -85,27 +83,31 @@ class Client:
                 draw around, or a latent as an array of floats [*latent_shape], with its `radius`;
                 `model`.
         """
-        return self._ask(self._verbs.sample(n, options, latents=latents))
+        needs_json = latents or options.get("latents_near") is not None
+        request = requests.sample(n, options, "json" if needs_json else "zip")
+        return self._ask(request, results.Samples.of)
 
     def sample_file(
         self, suffix: ImagesSuffix, n: int = 1, **options: Unpack[SampleOptions]
     ) -> results.File:
         """Draws images into a file: `png` (a grid), `npy` (uint8 [n, h, w, c]) or `zip` (PNGs)."""
-        return self._ask(self._verbs.sample_file(suffix, n, options))
+        return self._ask(requests.sample(n, options, suffix), results.File.of)
 
     def encode(self, images: ImagesLike, **options: Unpack[Options]) -> results.Encodings:
         """Returns the posterior of each image."""
-        return self._ask(self._verbs.encode(images, options))
+        return self._ask(requests.of_images("/encode", images, options), results.Encodings.of)
 
     def decode(self, latents: ArrayLike, **options: Unpack[Options]) -> results.Decodings:
         """Returns the image of each latent, float32 [n, *latent_shape]."""
-        return self._ask(self._verbs.decode(latents, options))
+        return self._ask(
+            requests.decode(latents, options, "npy", splits=True), results.Decodings.of
+        )
 
     def decode_file(
         self, suffix: ImagesSuffix, latents: ArrayLike, **options: Unpack[Options]
     ) -> results.File:
         """Decodes latents into a file, in one request: `png`, `npy` or `zip`."""
-        return self._ask(self._verbs.decode_file(suffix, latents, options))
+        return self._ask(requests.decode(latents, options, suffix), results.File.of)
 
     def reconstruct(
         self, images: ImagesLike, **options: Unpack[ReconstructOptions]
@@ -117,13 +119,17 @@ class Client:
             options: `elbo_samples`, to estimate bounds on log p(x) as well; `binarise`, `sample` or
                 `threshold`; `seed`, with which all images go in one request; `model`.
         """
-        return self._ask(self._verbs.reconstruct(images, options))
+        return self._ask(
+            requests.of_images("/reconstruct", images, options), results.Reconstructions.of
+        )
 
     def reconstruct_file(
         self, suffix: ImagesSuffix, images: ImagesLike, **options: Unpack[ReconstructOptions]
     ) -> results.File:
         """Reconstructs images into a file, in one request: `png`, `npy` or `zip`."""
-        return self._ask(self._verbs.reconstruct_file(suffix, images, options))
+        return self._ask(
+            requests.of_images("/reconstruct", images, options, suffix), results.File.of
+        )
 
     def score(self, images: ImagesLike, **options: Unpack[ScoreOptions]) -> results.Scores:
         """Estimates how likely the model finds each image.
@@ -133,7 +139,7 @@ class Client:
             options: `samples`, the number of importance samples; `binarise`, `sample` or
                 `threshold`; `seed`, with which all images go in one request; `model`.
         """
-        return self._ask(self._verbs.score(images, options))
+        return self._ask(requests.of_images("/score", images, options), results.Scores.of)
 
     def interpolate(
         self, images: ImagesLike | None = None, **options: Unpack[InterpolateOptions]
@@ -145,7 +151,7 @@ class Client:
             options: `latents`, [2, *latent_shape]; `seeds`, two integers; `steps`, the number of
                 images; `path`, `spherical` or `linear`; `model`.
         """
-        return self._ask(self._verbs.interpolate(images, options))
+        return self._ask(requests.interpolate(images, options), results.Interpolation.of)
 
     def interpolate_file(
         self,
@@ -161,55 +167,42 @@ class Client:
             options: those of `interpolate`; for an animation, `milliseconds` per image, and
                 `bounce` to go back as well.
         """
-        return self._ask(self._verbs.interpolate_file(suffix, images, options))
+        return self._ask(requests.interpolate(images, options, suffix), results.File.of)
 
     def models(self) -> results.Models:
         """Returns all models and the states of their versions."""
-        return self._ask(self._verbs.models())
+        return self._ask(Request("/models", method="GET"), results.Models.of)
 
     def describe(self, name: str) -> results.Model:
         """Returns one model, with the manifest of the version that serves."""
-        return self._ask(self._verbs.describe(name))
+        return self._ask(requests.of_model(name), results.Model.of)
 
     def stored_latents(self, name: str) -> results.StoredLatents:
         """Returns the posterior means that a model's bundle keeps; `name` may be name/version."""
-        return self._ask(self._verbs.stored_latents(name))
+        return self._ask(requests.of_model(name, "/latents"), results.StoredLatents.of)
 
     def card(self, name: str) -> str:
         """Returns a page of Markdown about a model; `name` may be name/version."""
-        return self._ask(self._verbs.card(name))
+        return self._ask(
+            requests.of_model(name, "/card", "md"), lambda reply: reply.content.decode()
+        )
 
-    def _ask(self, call: Call[T]) -> T:
-        deadline = Deadline(self._deadline, self._clock)
+    def _ask(self, request: Request, parse: Callable[[Reply], T]) -> T:
+        call = Call(request, parse, self._session)
         while not call.finished:
-            request = call.request()
             try:
-                call.answered(self._send(request, deadline))
-            except ProblemError as problem:
-                call.refused(problem)
+                call.answered(self._exchange(call))
+            except (ProblemError, httpx.RequestError) as error:
+                self._sleep(call.failed(error))
         return call.result()
 
-    def _send(self, request: Request, deadline: Deadline) -> Reply:
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                return self._exchange(request, deadline).checked()
-            except (ProblemError, httpx.RequestError) as error:
-                pause = self._retries.pause(attempt, error, deadline)
-            self._sleep(pause)
-
-    def _exchange(self, request: Request, deadline: Deadline) -> Reply:
-        built = request.build(self._http, deadline.check())
-        response = self._http.send(built, stream=True)
-        try:
-            content = bytearray()
+    def _exchange(self, call: Call[T]) -> Reply:
+        content = bytearray()
+        with self._http.stream(**call.arguments()) as response:
             for piece in response.iter_bytes():
                 content += piece
                 # The timeout of httpx limits each piece, not all of them.
-                deadline.check()
-        finally:
-            response.close()
+                call.deadline.check()
         return Reply(response.status_code, response.headers, bytes(content))
 
     def close(self) -> None:

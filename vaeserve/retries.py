@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from vaeserve.errors import ClientError, DeadlineError, ProblemError, UnreachableError
+from vaeserve.errors import DeadlineError, ProblemError, UnreachableError
 
 # A request may be repeated even if the service has received it: no verb changes anything.
 _BROKEN = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout, httpx.ProxyError)
@@ -76,27 +76,17 @@ class Retries:
         Raises:
             ClientError: another attempt would not help, or would come too late.
         """
-        failure = _failure(error, deadline)
-        ceiling = min(self.longest, self.first * 2.0 ** (attempt - 1))
-        wait = ceiling * random.uniform(0.5, 1.0)  # noqa: S311 not a secret
-        if isinstance(failure, ProblemError):
-            wait = max(wait, failure.retry_after or 0.0)
-        if attempt >= self.attempts or wait >= deadline.left():
-            raise failure
-        return wait
-
-
-def _failure(error: ProblemError | httpx.RequestError, deadline: Deadline) -> ClientError:
-    """Returns the error to raise after the last attempt; raises it if this was the last."""
-    if isinstance(error, ProblemError):
-        if not error.may_pass:
+        wait = min(self.longest, self.first * 2.0 ** (attempt - 1))
+        wait *= random.uniform(0.5, 1.0)  # noqa: S311 not a secret
+        if isinstance(error, ProblemError):
+            may_pass, wait = error.may_pass, max(wait, error.retry_after or 0.0)
+        else:
+            may_pass = isinstance(error, _BROKEN)
+        if may_pass and attempt < self.attempts and wait < deadline.left():
+            return wait
+        if isinstance(error, ProblemError):
             raise error
-        return error
-    broken = isinstance(error, _BROKEN)
-    if isinstance(error, httpx.TimeoutException) and not broken:
-        raise deadline.passed() from error
-    failure = UnreachableError(f"no response: {str(error) or type(error).__name__}")
-    failure.__cause__ = error
-    if not broken:
-        raise failure
-    return failure
+        if isinstance(error, httpx.TimeoutException) and not may_pass:
+            raise deadline.passed() from error
+        msg = f"no response: {str(error) or type(error).__name__}"
+        raise UnreachableError(msg) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import io
+import json
 import os
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from tests import arithmetic_bundle
 from tests.app.scripted import Script, Time, client
 from tests.app.serving import loaded, running
 from vaeserve import AsyncClient, Client, ProblemError, ResponseError
-from vaeserve.calls import (
+from vaeserve.requests import (
     AnimationOptions,
     Options,
     ReconstructOptions,
@@ -336,7 +337,7 @@ def test_ends_of_an_interpolation_are_sent_as_they_are_given() -> None:
     assert dict(files.url.params) == {"steps": "5", "bounce": "true"}
     assert files.headers["content-type"].startswith("multipart/form-data")
     assert files.headers["accept"] == "image/gif"
-    assert seeds.content == b'{"path":"linear","seeds":[1,2]}'
+    assert json.loads(seeds.content) == {"path": "linear", "seeds": [1, 2]}
     sent = np.load(io.BytesIO(latents.content))
     assert (sent.shape, latents.headers["content-type"]) == ((2, 2), "application/x-npy")
 
