@@ -267,11 +267,9 @@ class Reconstructions(Answer):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Scores(Bounds):
+class Scores(Bounds, Answer):
     """How likely the model finds each image."""
 
-    model: str
-    version: int
     pictures: tuple[ImageInfo, ...]
 
 
