@@ -105,6 +105,13 @@ def file_of(row: Row) -> bytes:
     return _png(upright if upright.mode in _PNG_MODES else upright.convert("RGB"))
 
 
+def npy(array: NDArray[Any]) -> bytes:
+    """The array as a `.npy` file."""
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
 def png(pixels: Pixels) -> bytes:
     """uint8 [h, w, c], c being 1 or 3, as a PNG file."""
     return _png(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))

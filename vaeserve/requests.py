@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vaeserve.errors import ProblemError
-from vaeserve.images import ImageLike, ImagesLike, Row, file_of, rows_of
+from vaeserve.images import ImageLike, ImagesLike, Row, file_of, npy, rows_of
 from vaeserve.results import Binarise, Floats, Way
 
 MEDIA_TYPES = {
@@ -111,9 +110,7 @@ class Request:
         query |= options
         if isinstance(rows, np.ndarray):
             headers["Content-Type"] = MEDIA_TYPES["npy"]
-            file = io.BytesIO()
-            np.save(file, rows, allow_pickle=False)
-            return made | {"content": file.getvalue()}
+            return made | {"content": npy(rows)}
         return made | {"files": [("images", ("image", file_of(row))) for row in rows]}
 
 

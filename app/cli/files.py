@@ -27,18 +27,14 @@ def images_below(paths: Sequence[Path]) -> Iterator[Path]:
             msg = f"{path} is not there"
             raise UsageError(msg)
     for path in paths:
-        if path.is_dir():
-            yield from _below(path)
-        else:
+        if not path.is_dir():
             yield path
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder, onerror=_raise):
-        folders.sort()
-        for name in sorted(names):
-            if name.lower().endswith(ENDINGS):
-                yield Path(root, name)
+            continue
+        for root, folders, names in os.walk(path, onerror=_raise):
+            folders.sort()
+            yield from (
+                Path(root, name) for name in sorted(names) if name.lower().endswith(ENDINGS)
+            )
 
 
 def _raise(error: OSError) -> None:

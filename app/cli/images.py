@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from app.cli.connect import client_of
 from app.cli.exits import CommandError, Exit, UsageError, note
 from app.cli.files import check_ending, shown, write
 from vaeserve.errors import ProblemError
-from vaeserve.images import grid, png
+from vaeserve.images import grid, npy, png
 
 
 def sample(options: argparse.Namespace) -> Exit:
@@ -23,10 +20,8 @@ def sample(options: argparse.Namespace) -> Exit:
     ending = check_ending(options.output, (".png", ".npy"))
     with client_of(options) as client:
         drawn = client.sample(options.n, seed=options.seed, temperature=options.temperature)
-    file = io.BytesIO()
-    if ending == ".npy":
-        np.save(file, drawn.images.array)
-    write(options.output, file.getvalue() or png(grid(drawn.images.array)))
+    pixels = drawn.images.array
+    write(options.output, npy(pixels) if ending == ".npy" else png(grid(pixels)))
     model = f"{drawn.model}/{drawn.version}"
     note(f"{options.output}: {options.n} images of {model}, seed {drawn.seed}")
     return Exit.DONE

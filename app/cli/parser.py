@@ -39,8 +39,7 @@ def parser(environment: Mapping[str, str] = os.environ) -> argparse.ArgumentPars
         f"service.\n\nexit codes:\n{codes}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    text = f"vaeserve {version('vaeserve')}"
-    made.add_argument("--version", action="version", version=text, help="print the version")
+    made.add_argument("--version", action="version", version=f"vaeserve {version('vaeserve')}")
     commands = made.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     commands.add_parser("serve", help=COMMANDS["serve"], add_help=False)
     for name, add_options in _OPTIONS.items():
