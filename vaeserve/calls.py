@@ -2,31 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import httpx
+import numpy as np
 
-from vaeserve.errors import ProblemError, ResponseError, problem_of
-from vaeserve.requests import Limits, Request
-from vaeserve.results import Reply, joined
-from vaeserve.retries import Deadline, Retries
+from vaeserve.errors import (
+    ClientError,
+    DeadlineError,
+    ProblemError,
+    ResponseError,
+    UnreachableError,
+    problem_of,
+)
+from vaeserve.images import Row, file_of
+from vaeserve.results import Floats, Reply, joined
+from vaeserve.verbs import Request
 
 T = TypeVar("T")
 
+# A request may be repeated even if the service has received it: no verb changes anything.
+_BROKEN = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout, httpx.ProxyError)
 _CONNECT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How a request is repeated after 429, 503 or a broken connection.
+
+    The pause after attempt k is random between half and all of min(longest, first · 2^(k−1))
+    seconds, and never shorter than the response's `Retry-After`.
+
+    Args:
+        attempts: how often a request is sent at most.
+        first: upper limit of the first pause, in seconds.
+        longest: upper limit of every pause, in seconds.
+    """
+
+    attempts: int = 6
+    first: float = 0.2
+    longest: float = 10.0
+
+    def pause(self, attempt: int) -> float:
+        """Returns the seconds to wait after an attempt, which are numbered from 1."""
+        longest = min(self.longest, self.first * 2.0 ** (attempt - 1))
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311 not a secret
 
 
 @dataclass(slots=True)
 class Session:
-    """What the calls of one client share; `model` is for calls that name no model."""
+    """What the calls of one client share.
+
+    Args:
+        model: of calls that name no model.
+        deadline: seconds that one call may take, with all its requests, pauses and repetitions.
+        retries: how requests are repeated.
+        clock: monotonic time in seconds.
+        max_rows: rows that a request to a path may carry: the service's defaults, lowered by
+            refusals.
+        max_bytes: as `max_rows`, for the body of a request.
+    """
 
     model: str | None
     deadline: float
     retries: Retries
-    clock: Callable[[], float]
-    limits: Limits = field(default_factory=Limits)
+    clock: Callable[[], float] = time.monotonic
+    max_rows: dict[str, int] = field(default_factory=lambda: {"/decode": 4096})
+    max_bytes: int = 32 * 1024 * 1024
+
+    def first(self, path: str, rows: Sequence[Row] | Floats) -> Sequence[Row] | Floats:
+        """The first rows that one request has room for, at least one; images as files."""
+        rows = rows[: self.max_rows.get(path, 64)]
+        if isinstance(rows, np.ndarray):
+            return rows[: max(1, self.max_bytes // (rows[0].nbytes + 1))]
+        room = self.max_bytes
+        files: list[bytes] = []
+        for file in map(file_of, rows):
+            # A part of multipart/form-data has a boundary and headers.
+            room -= len(file) + 200
+            if files and room < 0:
+                break
+            files.append(file)
+        return files
+
+    def learn(self, problem: ProblemError, path: str, rows: int) -> bool:
+        """Whether `rows` rows, which were refused, may be accepted in smaller requests."""
+        fewer, limit = rows // 2, int(problem.limit or 0)
+        if problem.code == "body_too_large":
+            self.max_bytes = min(limit or self.max_bytes, self.max_bytes)
+        elif problem.code == "invalid_field" and problem.index is None:
+            fewer = limit if problem.field in ("images", "latents") else 0
+        elif problem.code != "request_too_large":
+            return False
+        if not 1 <= fewer < rows:
+            return False
+        self.max_rows[path] = fewer
+        return True
 
 
 class Call(Generic[T]):
@@ -39,7 +114,7 @@ class Call(Generic[T]):
     """
 
     def __init__(self, request: Request, parse: Callable[[Reply], T], session: Session) -> None:
-        self.deadline = Deadline(session.deadline, session.clock)
+        self._until = session.clock() + session.deadline
         self._request = request
         self._parse = parse
         self._session = session
@@ -51,7 +126,7 @@ class Call(Generic[T]):
         """Begins the next request."""
         request, rows = self._request, self._request.rows
         if rows is not None and request.splits:
-            rows = self._session.limits.first(request.path, rows[self._start :])
+            rows = self._session.first(request.path, rows[self._start :])
         self._count = 1 if rows is None else len(rows)
         self._arguments = request.arguments(rows, self._session.model)
         self._attempt = 1
@@ -61,13 +136,26 @@ class Call(Generic[T]):
         """Whether all rows have a response."""
         return self._start >= (1 if self._request.rows is None else len(self._request.rows))
 
+    def left(self) -> float:
+        """Seconds until the deadline.
+
+        Raises:
+            DeadlineError: it has passed.
+        """
+        if (left := self._until - self._session.clock()) <= 0:
+            raise self._late()
+        return left
+
+    def _late(self) -> DeadlineError:
+        return DeadlineError(f"no response within the deadline of {self._session.deadline:g} s")
+
     def arguments(self) -> dict[str, Any]:
         """The current request, as arguments for httpx.
 
         Raises:
             DeadlineError: the deadline has passed.
         """
-        left = self.deadline.check()
+        left = self.left()
         # A host that does not respond is tried again, so one attempt must leave time.
         timeout = httpx.Timeout(left, connect=min(left, _CONNECT_SECONDS))
         return self._arguments | {"timeout": timeout}
@@ -94,27 +182,34 @@ class Call(Generic[T]):
         if not self.finished:
             self._begin()
 
-    def failed(self, error: ProblemError | httpx.RequestError) -> float:
+    def failed(self, error: ProblemError | httpx.RequestError | TimeoutError) -> float:
         """Returns the seconds to wait before the next attempt, which may carry fewer rows.
 
         Raises:
-            ClientError: nothing would help; an index counts from the call's row 0.
+            ClientError: another attempt would not help, or would come too late. An index counts
+                from the call's row 0.
         """
+        may_pass, least, retries = isinstance(error, _BROKEN), 0.0, self._session.retries
         if isinstance(error, ProblemError):
-            path, limits = self._request.path, self._session.limits
-            if self._request.splits and limits.learn(error, path, self._count):
+            request, count = self._request, self._count
+            if request.splits and self._session.learn(error, request.path, count):
                 self._begin()
                 return 0.0
             if error.index is not None:
                 error.index += self._start
-        pause = self._session.retries.pause(self._attempt, error, self.deadline)
-        self._attempt += 1
-        return pause
+            may_pass, least = error.may_pass, error.retry_after or 0.0
+        pause = max(least, retries.pause(self._attempt))
+        left = self._until - self._session.clock()
+        if may_pass and self._attempt < retries.attempts and pause < left:
+            self._attempt += 1
+            return pause
+        if isinstance(error, ClientError):
+            raise error
+        if isinstance(error, TimeoutError | httpx.TimeoutException) and not may_pass:
+            raise self._late() from error
+        msg = f"no response: {str(error) or type(error).__name__}"
+        raise UnreachableError(msg) from error
 
     def result(self) -> T:
-        """The result of all responses.
-
-        Raises:
-            ResponseError: they do not fit together.
-        """
+        """The result of all responses."""
         return joined(self._parts)

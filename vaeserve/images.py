@@ -1,4 +1,4 @@
-"""Images as callers have them → files to send, and PNG files → arrays."""
+"""Images as callers have them → files to send, and PNG files → arrays that a notebook shows."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import base64
 import io
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from PIL import Image, ImageOps
 
 Pixels = NDArray[np.uint8]
@@ -26,6 +27,7 @@ Row = bytes | Path | Image.Image | Pixels
 _CHANNELS = (1, 3)
 _PNG_MODES = frozenset({"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"})
 _GAP = 2
+_SHOWN = 64
 
 
 def rows_of(images: ImagesLike) -> list[Row]:
@@ -145,3 +147,38 @@ def grid(images: Pixels) -> Pixels:
         top, left = index // columns * high, index % columns * wide
         sheet[top : top + height, left : left + width] = image
     return sheet[:-_GAP, :-_GAP]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Images:
+    """Images of a response. NumPy takes them as an array, and a notebook shows them.
+
+    An integer index gives one image, uint8 [h, w, c]; a slice gives `Images`.
+
+    Args:
+        array: uint8 [n, h, w, c].
+    """
+
+    array: Pixels
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """n, h, w and c."""
+        return self.array.shape
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.array, dtype=dtype, copy=copy)
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 as NumPy takes and gives
+        found = self.array[index]
+        return Images(found) if isinstance(index, slice) else found
+
+    def __repr__(self) -> str:
+        return f"Images(uint8 {list(self.shape)})"
+
+    def _repr_png_(self) -> bytes | None:
+        """A grid of the first 64 images."""
+        return png(grid(self.array[:_SHOWN])) if len(self) else None

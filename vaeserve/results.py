@@ -15,10 +15,10 @@ from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 import httpx
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from vaeserve.errors import ResponseError
-from vaeserve.images import Pixels, grid, pixels_of, png
+from vaeserve.images import Images, pixels_of
 
 Floats = NDArray[np.float32]
 Metrics = NDArray[np.float64]
@@ -28,45 +28,7 @@ Way = Literal["linear", "spherical"]
 
 T = TypeVar("T")
 
-_SHOWN = 64
 _WIDTH = 60
-
-
-class Images:
-    """Images of a response. NumPy takes them as an array, and a notebook shows them.
-
-    An integer index gives one image, uint8 [h, w, c]; a slice gives `Images`.
-
-    Args:
-        array: uint8 [n, h, w, c].
-    """
-
-    __slots__ = ("array",)
-
-    def __init__(self, array: Pixels) -> None:
-        self.array = array
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """n, h, w and c."""
-        return self.array.shape
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.array(self.array, dtype=dtype, copy=copy)
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 as NumPy takes and gives
-        found = self.array[index]
-        return Images(found) if isinstance(index, slice) else found
-
-    def __repr__(self) -> str:
-        return f"Images({_short(self.array)})"
-
-    def _repr_png_(self) -> bytes | None:
-        """A grid of the first 64 images."""
-        return png(grid(self.array[:_SHOWN])) if len(self) else None
 
 
 class Reply(NamedTuple):
@@ -82,6 +44,15 @@ class Reply(NamedTuple):
         return name, int(version)
 
 
+def document(reply: Reply) -> dict[str, Any]:
+    """The JSON object of a response.
+
+    Raises:
+        TypeError, ValueError: it is not one.
+    """
+    return dict(json.loads(reply.content))
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Result:
     """Base class of the results: read from JSON, with a short text in place of arrays."""
@@ -89,22 +60,16 @@ class Result:
     @classmethod
     def of(cls, reply: Reply) -> Self:
         """The result of a response."""
-        return cls.read(json.loads(reply.content))
+        return cls.read(document(reply))
 
     @classmethod
     def read(cls, members: Mapping[str, Any]) -> Self:
         """A result from the JSON members of the same names, each as its field's type.
 
         Raises:
-            TypeError, ValueError: the members are not those of such a result.
+            LookupError, TypeError, ValueError: the members are not those of such a result.
         """
-        there = [one for one in fields(cls) if one.name in members]
-        return cls(**{one.name: _read(str(one.type), members[one.name]) for one in there})
-
-    @classmethod
-    def several(cls, documents: Sequence[Mapping[str, Any]]) -> tuple[Self, ...]:
-        """A result from each JSON object."""
-        return tuple(map(cls.read, documents))
+        return cls(**{one.name: _read(str(one.type), members[one.name]) for one in fields(cls)})
 
     def __repr__(self) -> str:
         values = (f"{one.name}={_short(getattr(self, one.name))}" for one in fields(self))
@@ -298,39 +263,6 @@ class StoredLatents(Answer):
     classes: tuple[str, ...]
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Version(Result):
-    """A version of a model on disk, its state, and the reason if it does not serve."""
-
-    version: int
-    state: str
-    reason: str
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Model(Result):
-    """A model; with the manifest of the version that serves if it was described by name."""
-
-    name: str
-    default: bool
-    ready: bool
-    serving: int | None
-    provider: str | None
-    verbs: tuple[str, ...]
-    stored: tuple[str, ...]
-    """Which of `latents` and `card` the bundle keeps."""
-    versions: tuple[Version, ...]
-    manifest: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Models(Result):
-    """All models of the service."""
-
-    default: str | None
-    models: tuple[Model, ...]
-
-
 _READERS: dict[str, Callable[[Any], Any]] = {
     "Images": lambda files: Images(pixels_of(files)),
     "Floats": partial(np.asarray, dtype=np.float32),
@@ -339,9 +271,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "Bounds": Bounds.read,
     "ImageInfo": ImageInfo.read,
     "Near": Near.read,
-    "tuple[ImageInfo, ...]": ImageInfo.several,
-    "tuple[Model, ...]": Model.several,
-    "tuple[Version, ...]": Version.several,
+    "tuple[ImageInfo, ...]": lambda images: tuple(map(ImageInfo.read, images)),
     "tuple[int, ...]": tuple,
     "tuple[str, ...]": tuple,
 }
@@ -357,7 +287,8 @@ def joined(parts: Sequence[T]) -> T:
     """The parts' rows one after the other; a value for all rows is that of the first part.
 
     Raises:
-        ResponseError: the parts are of different models or versions, or differ in shape.
+        ResponseError: the parts are of different models or versions.
+        ValueError: they differ in shape, as images of several sizes do.
     """
     if len(parts) == 1:
         return parts[0]
@@ -365,11 +296,7 @@ def joined(parts: Sequence[T]) -> T:
     if len(models) > 1:
         msg = f"{' and '.join(models)} responded to parts of one call; name the version"
         raise ResponseError(msg)
-    try:
-        made: T = _join(parts)
-    except ValueError as error:
-        msg = f"the parts of the call do not fit together: {error}"
-        raise ResponseError(msg) from error
+    made: T = _join(parts)
     return made
 
 

@@ -52,7 +52,9 @@ def client(script: Callable[[httpx.Request], httpx.Response], time: Time, **opti
     """A client of the script."""
     transport = httpx.MockTransport(script)
     options.setdefault("retries", Retries(attempts=4, first=1.0, longest=2.0))
-    return Client("http://test", transport=transport, clock=time.clock, sleep=time.sleep, **options)
+    made = Client("http://test", transport=transport, **options)
+    made._session.clock, made._sleep = time.clock, time.sleep
+    return made
 
 
 def problem(status: int, code: str, *, retry_after: int | None = None, **members: Any) -> Line:

@@ -28,7 +28,7 @@ from tests import arithmetic_bundle
 from tests.app.scripted import Script, Time, client
 from tests.app.serving import loaded, running
 from vaeserve import AsyncClient, Client, ProblemError, ResponseError
-from vaeserve.requests import (
+from vaeserve.verbs import (
     AnimationOptions,
     Options,
     ReconstructOptions,
@@ -99,12 +99,10 @@ def test_images_are_arrays_bytes_or_paths(repository: Path, tmp_path: Path) -> N
 def test_models_and_manifests_are_told(repository: Path) -> None:
     """`models` lists them, `describe` adds the manifest, and an unknown name is a problem."""
     with service(repository) as (made, _):
-        (only,) = made.models().models
-        assert (only.name, only.default, only.serving) == ("arithmetic", True, 1)
-        assert only.manifest is None
-        manifest = made.describe("arithmetic").manifest
-        assert manifest is not None
-        assert manifest["name"] == "arithmetic"
+        (only,) = made.models()["models"]
+        assert (only["name"], only["default"], only["serving"]) == ("arithmetic", True, 1)
+        assert only.get("manifest") is None
+        assert made.describe("arithmetic")["manifest"]["name"] == "arithmetic"
         with pytest.raises(ProblemError) as caught:
             made.encode(grey(1), model="other")
         assert caught.value.code == "unknown_model"

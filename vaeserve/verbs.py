@@ -1,4 +1,4 @@
-"""The verbs' requests: options, with rows of images or latents, and what one request may carry."""
+"""The verbs: their options, and what each asks of the service."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vaeserve.errors import ProblemError
 from vaeserve.images import ImageLike, ImagesLike, Row, file_of, npy, rows_of
 from vaeserve.results import Binarise, Floats, Way
 
@@ -23,7 +22,7 @@ MEDIA_TYPES = {
     "webp": "image/webp",
     "md": "text/markdown",
 }
-ImagesSuffix = Literal["png", "npy", "zip"]
+Suffix = Literal["png", "npy", "zip"]
 WalkSuffix = Literal["png", "npy", "gif", "webp"]
 
 
@@ -112,44 +111,6 @@ class Request:
             headers["Content-Type"] = MEDIA_TYPES["npy"]
             return made | {"content": npy(rows)}
         return made | {"files": [("images", ("image", file_of(row))) for row in rows]}
-
-
-class Limits:
-    """What one request may carry: the service's defaults, lowered by refusals."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, int] = {"/decode": 4096}
-        self._body_bytes = 32 * 1024 * 1024
-
-    def first(self, path: str, rows: Sequence[Row] | Floats) -> Sequence[Row] | Floats:
-        """The first rows that one request has room for, at least one; images as files."""
-        room = self._body_bytes
-        rows = rows[: self._rows.get(path, 64)]
-        if isinstance(rows, np.ndarray):
-            return rows[: max(1, room // (rows[0].nbytes + 1))]
-        files: list[bytes] = []
-        for file in map(file_of, rows):
-            # A part of multipart/form-data has a boundary and headers.
-            room -= len(file) + 200
-            if files and room < 0:
-                break
-            files.append(file)
-        return files
-
-    def learn(self, problem: ProblemError, path: str, rows: int) -> bool:
-        """Whether `rows` rows, which were refused, may be accepted in smaller requests."""
-        limit = int(problem.limit or 0)
-        fewer = 0
-        if problem.code in ("request_too_large", "body_too_large"):
-            if limit and problem.code == "body_too_large":
-                self._body_bytes = min(limit, self._body_bytes)
-            fewer = rows // 2
-        elif problem.field in ("images", "latents") and problem.index is None:
-            fewer = limit if problem.code == "invalid_field" else 0
-        if not 1 <= fewer < rows:
-            return False
-        self._rows[path] = fewer
-        return True
 
 
 def sample(n: int, options: SampleOptions, suffix: str) -> Request:
