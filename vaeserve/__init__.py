@@ -4,7 +4,6 @@ It needs httpx, numpy and Pillow, and imports nothing of the service, so that it
 that has an `app` package of its own. Begin reading at `client.py`.
 """
 
-from vaeserve.calls import Retries
 from vaeserve.client import AsyncClient, Client
 from vaeserve.errors import (
     ClientError,
@@ -25,6 +24,5 @@ __all__ = [
     "Images",
     "ProblemError",
     "ResponseError",
-    "Retries",
     "UnreachableError",
 ]

@@ -28,29 +28,9 @@ T = TypeVar("T")
 # A request may be repeated even if the service has received it: no verb changes anything.
 _BROKEN = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout, httpx.ProxyError)
 _CONNECT_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Retries:
-    """How a request is repeated after 429, 503 or a broken connection.
-
-    The pause after attempt k is random between half and all of min(longest, first · 2^(k−1))
-    seconds, and never shorter than the response's `Retry-After`.
-
-    Args:
-        attempts: how often a request is sent at most.
-        first: upper limit of the first pause, in seconds.
-        longest: upper limit of every pause, in seconds.
-    """
-
-    attempts: int = 6
-    first: float = 0.2
-    longest: float = 10.0
-
-    def pause(self, attempt: int) -> float:
-        """Returns the seconds to wait after an attempt, which are numbered from 1."""
-        longest = min(self.longest, self.first * 2.0 ** (attempt - 1))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 not a secret
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
+"""The pause after attempt k is random between half and all of min(longest, first · 2^(k−1)),
+in seconds, and never shorter than the response's `Retry-After`."""
 
 
 @dataclass(slots=True)
@@ -60,7 +40,8 @@ class Session:
     Args:
         model: of calls that name no model.
         deadline: seconds that one call may take, with all its requests, pauses and repetitions.
-        retries: how requests are repeated.
+        attempts: how often a request is sent at most, if the service responds with 429 or 503 or
+            the connection breaks.
         clock: monotonic time in seconds.
         max_rows: rows that a request to a path may carry: the service's defaults, lowered by
             refusals.
@@ -69,7 +50,7 @@ class Session:
 
     model: str | None
     deadline: float
-    retries: Retries
+    attempts: int
     clock: Callable[[], float] = time.monotonic
     max_rows: dict[str, int] = field(default_factory=lambda: {"/decode": 4096})
     max_bytes: int = 32 * 1024 * 1024
@@ -189,7 +170,7 @@ class Call(Generic[T]):
             ClientError: another attempt would not help, or would come too late. An index counts
                 from the call's row 0.
         """
-        may_pass, least, retries = isinstance(error, _BROKEN), 0.0, self._session.retries
+        may_pass, least = isinstance(error, _BROKEN), 0.0
         if isinstance(error, ProblemError):
             request, count = self._request, self._count
             if request.splits and self._session.learn(error, request.path, count):
@@ -198,9 +179,10 @@ class Call(Generic[T]):
             if error.index is not None:
                 error.index += self._start
             may_pass, least = error.may_pass, error.retry_after or 0.0
-        pause = max(least, retries.pause(self._attempt))
+        ceiling = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (self._attempt - 1))
+        pause = max(least, ceiling * random.uniform(0.5, 1.0))  # noqa: S311 not a secret
         left = self._until - self._session.clock()
-        if may_pass and self._attempt < retries.attempts and pause < left:
+        if may_pass and self._attempt < self._session.attempts and pause < left:
             self._attempt += 1
             return pause
         if isinstance(error, ClientError):

@@ -12,7 +12,7 @@ import httpx
 from numpy.typing import ArrayLike
 
 from vaeserve import results, verbs
-from vaeserve.calls import Call, Retries, Session
+from vaeserve.calls import Call, Session
 from vaeserve.errors import ProblemError
 from vaeserve.images import ImagesLike
 from vaeserve.results import Reply
@@ -32,7 +32,8 @@ class Client:
         model: for calls that name no model: `name` or `name/version`; the service's default
             model by default.
         deadline: seconds that one call may take, with all its requests, pauses and repetitions.
-        retries: how requests are repeated after 429, 503 or a broken connection.
+        attempts: how often a request is sent at most, which helps after 429, 503 or a broken
+            connection.
         headers: sent with every request, such as Authorization.
         transport: takes the requests to the service; a network connection by default.
 
@@ -47,11 +48,11 @@ class Client:
         *,
         model: str | None = None,
         deadline: float = 60.0,
-        retries: Retries | None = None,
+        attempts: int = 6,
         headers: Mapping[str, str] | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._session = Session(model, deadline, retries or Retries())
+        self._session = Session(model, deadline, attempts)
         self._sleep: Callable[[float], None] = time.sleep
         self._http = httpx.Client(base_url=url, headers=headers, transport=transport)
 
@@ -213,11 +214,11 @@ class AsyncClient:
         *,
         model: str | None = None,
         deadline: float = 60.0,
-        retries: Retries | None = None,
+        attempts: int = 6,
         headers: Mapping[str, str] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._session = Session(model, deadline, retries or Retries())
+        self._session = Session(model, deadline, attempts)
         self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         self._http = httpx.AsyncClient(base_url=url, headers=headers, transport=transport)
 

@@ -16,7 +16,7 @@ import httpx
 from anyio.from_thread import start_blocking_portal
 
 from app.cli.exits import UsageError
-from vaeserve import Client, Retries
+from vaeserve import Client
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -32,10 +32,9 @@ def client_of(options: argparse.Namespace) -> Client:
     """
     if not options.url:
         transport = InProcess(_settings(options))
-        # Nobody else is there to make room later.
-        alone = Retries(attempts=1)
+        # Nobody else is there to make room later, so one attempt is enough.
         return Client(
-            model=options.model, deadline=options.timeout, retries=alone, transport=transport
+            model=options.model, deadline=options.timeout, attempts=1, transport=transport
         )
     if options.repository is not None:
         msg = "--repository is for work without a service; it does not go with --url or VAE_URL"
@@ -87,11 +86,12 @@ class InProcess(httpx.BaseTransport):
         logging.getLogger(LOGGER).setLevel(logging.CRITICAL)
         app = create_app(settings.model_copy(update={"workers": 1, "watch": "off"}))
         self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        self._stack = contextlib.ExitStack()
-        self._portal = self._stack.enter_context(start_blocking_portal())
-        lifespan = app.router.lifespan_context(app)
-        self._stack.enter_context(self._portal.wrap_async_context_manager(lifespan))
-        self._portal.call(self._loaded)
+        with contextlib.ExitStack() as stack:
+            self._portal = stack.enter_context(start_blocking_portal())
+            lifespan = app.router.lifespan_context(app)
+            stack.enter_context(self._portal.wrap_async_context_manager(lifespan))
+            self._portal.call(self._loaded)
+            self._stack = stack.pop_all()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         answer = self._portal.start_task_soon(self._answer, request)

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from vaeserve import Client, Retries
+from vaeserve import Client
 
 Line = httpx.Response | Exception
 Answerer = Callable[[httpx.Request], Line]
@@ -51,7 +51,6 @@ class Time:
 def client(script: Callable[[httpx.Request], httpx.Response], time: Time, **options: Any) -> Client:
     """A client of the script."""
     transport = httpx.MockTransport(script)
-    options.setdefault("retries", Retries(attempts=4, first=1.0, longest=2.0))
     made = Client("http://test", transport=transport, **options)
     made._session.clock, made._sleep = time.clock, time.sleep
     return made
