@@ -16,8 +16,8 @@ from app.api import schemas
 from app.api.sample import NearAnswer
 from app.api.score import BoundsAnswer
 from app.api.verbs import VERBS
+from app.cli.encoding import ENDINGS
 from app.cli.exits import MEANINGS
-from app.cli.latent_files import ENDINGS
 from app.cli.parser import COMMANDS, parser
 from app.factory import create_app
 from app.http.problems import STATUS

@@ -4,8 +4,7 @@ It needs httpx, numpy and Pillow, and imports nothing of the service, so that it
 that has an `app` package of its own. Begin reading at `client.py`.
 """
 
-from vaeserve.async_client import AsyncClient
-from vaeserve.client import Client
+from vaeserve.client import AsyncClient, Client
 from vaeserve.errors import (
     ClientError,
     DeadlineError,
@@ -13,8 +12,8 @@ from vaeserve.errors import (
     ResponseError,
     UnreachableError,
 )
-from vaeserve.results import File, Images
-from vaeserve.retries import Retries
+from vaeserve.images import Images
+from vaeserve.results import File
 
 __all__ = [
     "AsyncClient",
@@ -25,6 +24,5 @@ __all__ = [
     "Images",
     "ProblemError",
     "ResponseError",
-    "Retries",
     "UnreachableError",
 ]

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-_MAY_PASS = frozenset({429, 503})
 
 
 class ClientError(Exception):
@@ -57,21 +54,23 @@ class ProblemError(ClientError):
     @property
     def may_pass(self) -> bool:
         """Whether the same request may succeed later (429 and 503)."""
-        return self.status in _MAY_PASS
+        return self.status in (429, 503)
 
 
 def problem_of(status: int, headers: Mapping[str, str], content: bytes) -> ProblemError:
     """Reads a response whose status is 400 or above."""
-    members = _members(content)
-    if not (isinstance(members.get("code"), str) and isinstance(members.get("detail"), str)):
+    try:
+        members = json.loads(content)
+        code, detail = members["code"], members["detail"]
+    except (ValueError, TypeError, LookupError):
         start = " ".join(content[:200].decode("utf-8", "replace").split())[:80]
         detail = f"the response is not a problem document: {start or 'it is empty'}"
-        members = {"code": "", "detail": detail}
+        members, code = {}, ""
     after = headers.get("Retry-After", "")
     return ProblemError(
         status,
-        members["code"],
-        members["detail"],
+        code,
+        detail,
         field=members.get("field"),
         index=members.get("index"),
         limit=members.get("bound"),
@@ -79,11 +78,3 @@ def problem_of(status: int, headers: Mapping[str, str], content: bytes) -> Probl
         # The service sends seconds; a proxy's date is ignored.
         retry_after=float(after) if after.isascii() and after.isdigit() else None,
     )
-
-
-def _members(content: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(content)
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}

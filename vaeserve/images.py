@@ -1,17 +1,18 @@
-"""Images as callers have them → files to send, and PNG files → arrays."""
+"""Images as callers have them → files to send, and PNG files → arrays that a notebook shows."""
 
 from __future__ import annotations
 
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from PIL import Image, ImageOps
 
 Pixels = NDArray[np.uint8]
@@ -19,16 +20,17 @@ Pixels = NDArray[np.uint8]
 ImageLike = str | PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[Any]
 """One image: a path, a file's bytes, a binary file object, a Pillow image or an array."""
 ImagesLike = ImageLike | Sequence[ImageLike]
-"""One image, several as an array, or a sequence of single images."""
+"""One image, several as an array, or a sequence of them."""
 Row = bytes | Path | Image.Image | Pixels
 """One image that is not encoded yet; an array is uint8 [h, w, c]."""
 
 _CHANNELS = (1, 3)
 _PNG_MODES = frozenset({"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"})
 _GAP = 2
+_SHOWN = 64
 
 
-def rows_of(images: ImagesLike) -> Sequence[Row]:
+def rows_of(images: ImagesLike) -> list[Row]:
     """Returns the images one by one.
 
     Args:
@@ -40,38 +42,27 @@ def rows_of(images: ImagesLike) -> Sequence[Row]:
         ValueError: no images, or an array of another shape or range.
         TypeError: something else than images, or an array of another type.
     """
-    rows: Sequence[Row]
-    if isinstance(images, Image.Image) or not hasattr(images, "__array__"):
-        one = isinstance(images, Image.Image | str | bytes | PathLike) or hasattr(images, "read")
-        rows = [_row(images)] if one else [_row(image) for image in images]  # type: ignore[arg-type, union-attr]
-    else:
+    rows: list[Row]
+    if isinstance(images, bytes | Image.Image):
+        rows = [images]
+    elif isinstance(images, str | PathLike):
+        rows = [Path(images)]
+    elif hasattr(images, "read"):
+        rows = [images.read()]
+    elif hasattr(images, "__array__"):
         rows = list(_batch(np.asarray(images)))
-    if not len(rows):
+    elif isinstance(images, Iterable):
+        rows = [row for image in images for row in rows_of(image)]
+    else:
+        msg = (
+            "an image is a path, bytes, a binary file object, a Pillow image or an array, not "
+            f"{type(images).__name__}"
+        )
+        raise TypeError(msg)
+    if not rows:
         msg = "there are no images; give at least one"
         raise ValueError(msg)
     return rows
-
-
-def _row(image: ImageLike) -> Row:
-    if isinstance(image, bytes | Image.Image):
-        return image
-    if isinstance(image, str | PathLike):
-        return Path(image)
-    content = image.read() if hasattr(image, "read") else image
-    if isinstance(content, bytes):
-        return content
-    if not hasattr(content, "__array__"):
-        msg = (
-            "an image is a path, bytes, a binary file object, a Pillow image or an array, not "
-            f"{type(content).__name__}"
-        )
-        raise TypeError(msg)
-    batch = _batch(np.asarray(content))
-    if len(batch) != 1:
-        msg = f"each array in a list is one image, [h, w, c] or [h, w], not {list(content.shape)}"
-        raise ValueError(msg)
-    row: Pixels = batch[0]
-    return row
 
 
 def _batch(array: NDArray[Any]) -> Pixels:
@@ -116,6 +107,13 @@ def file_of(row: Row) -> bytes:
     return _png(upright if upright.mode in _PNG_MODES else upright.convert("RGB"))
 
 
+def npy(array: NDArray[Any]) -> bytes:
+    """The array as a `.npy` file."""
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
 def png(pixels: Pixels) -> bytes:
     """uint8 [h, w, c], c being 1 or 3, as a PNG file."""
     return _png(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
@@ -127,36 +125,60 @@ def _png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def pixels_of(file: bytes) -> Pixels:
-    """A PNG file as uint8 [h, w, c].
+def pixels_of(files: Iterable[bytes | str]) -> Pixels:
+    """PNG files, as they are or in base64, as uint8 [n, h, w, c].
 
     Raises:
-        ValueError: the file is not a PNG.
+        OSError, ValueError: they are not PNG files, or differ in shape.
     """
-    try:
-        with Image.open(io.BytesIO(file), formats=("PNG",)) as image:
-            pixels = np.asarray(image)
-    except OSError as error:
-        raise ValueError(str(error)) from error
-    return pixels.reshape(*pixels.shape[:2], -1)
-
-
-def from_base64(encoded: Sequence[str]) -> Pixels:
-    """PNG files in base64 as uint8 [n, h, w, c].
-
-    Raises:
-        ValueError: they are not PNG files, or differ in shape.
-    """
-    return np.stack([pixels_of(base64.b64decode(text, validate=True)) for text in encoded])
+    contents = (base64.b64decode(one) if isinstance(one, str) else one for one in files)
+    opened = (Image.open(io.BytesIO(content), formats=("PNG",)) for content in contents)
+    pixels = np.stack([np.asarray(image) for image in opened])
+    return pixels.reshape(*pixels.shape[:3], -1)
 
 
 def grid(images: Pixels) -> Pixels:
     """uint8 [n, h, w, c] side by side in ⌈√n⌉ columns with black gaps: uint8 [H, W, c]."""
     n, height, width, channels = images.shape
     columns = math.ceil(math.sqrt(n))
-    rows = math.ceil(n / columns)
-    tiles = np.zeros((rows * columns, height + _GAP, width + _GAP, channels), np.uint8)
-    tiles[:n, :height, :width] = images
-    sheet = tiles.reshape(rows, columns, *tiles.shape[1:]).swapaxes(1, 2)
-    flat = sheet.reshape(rows * (height + _GAP), columns * (width + _GAP), channels)
-    return flat[:-_GAP, :-_GAP]
+    high, wide = height + _GAP, width + _GAP
+    sheet = np.zeros((math.ceil(n / columns) * high, columns * wide, channels), np.uint8)
+    for index, image in enumerate(images):
+        top, left = index // columns * high, index % columns * wide
+        sheet[top : top + height, left : left + width] = image
+    return sheet[:-_GAP, :-_GAP]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Images:
+    """Images of a response. NumPy takes them as an array, and a notebook shows them.
+
+    An integer index gives one image, uint8 [h, w, c]; a slice gives `Images`.
+
+    Args:
+        array: uint8 [n, h, w, c].
+    """
+
+    array: Pixels
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """n, h, w and c."""
+        return self.array.shape
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.array, dtype=dtype, copy=copy)
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 as NumPy takes and gives
+        found = self.array[index]
+        return Images(found) if isinstance(index, slice) else found
+
+    def __repr__(self) -> str:
+        return f"Images(uint8 {list(self.shape)})"
+
+    def _repr_png_(self) -> bytes | None:
+        """A grid of the first 64 images."""
+        return png(grid(self.array[:_SHOWN])) if len(self) else None

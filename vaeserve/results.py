@@ -3,75 +3,77 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+import io
+import itertools
+import json
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 
+import httpx
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from vaeserve.errors import ResponseError
-from vaeserve.images import Pixels, from_base64, grid, png
+from vaeserve.images import Images, pixels_of
 
 Floats = NDArray[np.float32]
 Metrics = NDArray[np.float64]
+Integers = NDArray[np.int64]
 Binarise = Literal["sample", "threshold"]
 Way = Literal["linear", "spherical"]
 
 T = TypeVar("T")
-ResultT = TypeVar("ResultT", bound="Result")
 
-_SHOWN = 64
 _WIDTH = 60
 
 
-class Images:
-    """Images of a response. NumPy takes them as an array, and a notebook shows them.
+class Reply(NamedTuple):
+    """A complete response."""
 
-    An integer index gives one image, uint8 [h, w, c]; a slice gives `Images`.
+    status: int
+    headers: httpx.Headers
+    content: bytes
 
-    Args:
-        array: uint8 [n, h, w, c].
+    def model(self) -> tuple[str, int]:
+        """The model that responded, and its version."""
+        name, _, version = self.headers["X-VAE-Model"].rpartition("/")
+        return name, int(version)
+
+
+def document(reply: Reply) -> dict[str, Any]:
+    """The JSON object of a response.
+
+    Raises:
+        TypeError, ValueError: it is not one.
     """
-
-    __slots__ = ("array",)
-
-    def __init__(self, array: Pixels) -> None:
-        self.array = array
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """n, h, w and c."""
-        return self.array.shape
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.array(self.array, dtype=dtype, copy=copy)
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 as NumPy takes and gives
-        found = self.array[index]
-        return Images(found) if isinstance(index, slice) else found
-
-    def __repr__(self) -> str:
-        return f"Images({_short(self.array)})"
-
-    def _repr_png_(self) -> bytes | None:
-        """A grid of the first 64 images."""
-        return png(grid(self.array[:_SHOWN])) if len(self) else None
+    return dict(json.loads(reply.content))
 
 
+@dataclass(frozen=True, repr=False, eq=False)
 class Result:
-    """Base class of the results: a short text in place of arrays."""
+    """Base class of the results: read from JSON, with a short text in place of arrays."""
 
-    __slots__ = ()
+    @classmethod
+    def of(cls, reply: Reply) -> Self:
+        """The result of a response."""
+        return cls.read(document(reply))
+
+    @classmethod
+    def read(cls, members: Mapping[str, Any]) -> Self:
+        """A result from the JSON members of the same names, each as its field's type.
+
+        Raises:
+            LookupError, TypeError, ValueError: the members are not those of such a result.
+        """
+        return cls(**{one.name: _read(str(one.type), members[one.name]) for one in fields(cls)})
 
     def __repr__(self) -> str:
-        values = ((one.name, getattr(self, one.name)) for one in fields(self))  # type: ignore[arg-type]
-        text = ", ".join(f"{name}={_short(value)}" for name, value in values)
-        return f"{type(self).__name__}({text})"
+        values = (f"{one.name}={_short(getattr(self, one.name))}" for one in fields(self))
+        return f"{type(self).__name__}({', '.join(values)})"
 
 
 def _short(value: object) -> str:
@@ -83,34 +85,7 @@ def _short(value: object) -> str:
     return text if len(text) <= _WIDTH or isinstance(value, Result) else f"{text[:_WIDTH]}…"
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class File:
-    """A response as a file: a PNG, an array, an archive or an animation.
-
-    A notebook shows it if it is an image.
-    """
-
-    content: bytes
-    media_type: str
-    model: str
-    version: int
-    seed: int | None
-    """The seed that was used; None if nothing was drawn."""
-
-    def save(self, path: str | Path) -> None:
-        """Writes the file."""
-        Path(path).write_bytes(self.content)
-
-    def __repr__(self) -> str:
-        return f"File({self.media_type}, {len(self.content)} bytes, {self.model}/{self.version})"
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        if not self.media_type.startswith("image/"):
-            return {"text/plain": repr(self)}
-        return {self.media_type: base64.b64encode(self.content).decode()}
-
-
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Answer(Result):
     """Base class of the verbs' results: the model that responded, and its version."""
 
@@ -118,7 +93,35 @@ class Answer(Result):
     version: int
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
+class File(Answer):
+    """A response as a file: a PNG, an array, an archive or an animation.
+
+    A notebook shows it if it is an image.
+    """
+
+    content: bytes
+    media_type: str
+    seed: int | None
+    """The seed that was used; None if nothing was drawn."""
+
+    @classmethod
+    def of(cls, reply: Reply) -> Self:
+        seed = reply.headers.get("X-VAE-Seed")
+        media_type = reply.headers["Content-Type"]
+        return cls(*reply.model(), reply.content, media_type, None if seed is None else int(seed))
+
+    def save(self, path: str | Path) -> None:
+        """Writes the file."""
+        Path(path).write_bytes(self.content)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        if not self.media_type.startswith("image/"):
+            return {"text/plain": repr(self)}
+        return {self.media_type: base64.b64encode(self.content).decode()}
+
+
+@dataclass(frozen=True, repr=False, eq=False)
 class ImageInfo(Result):
     """An image as it was sent, and the steps that fitted it to the model, in order."""
 
@@ -128,7 +131,7 @@ class ImageInfo(Result):
     steps: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Near(Result):
     """What was drawn around: z = center + radius · unit · ε with ε ~ N(0, I)."""
 
@@ -140,7 +143,7 @@ class Near(Result):
     """None if it was a latent."""
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Samples(Answer):
     """Images drawn from the prior, or around an image or a latent."""
 
@@ -152,8 +155,18 @@ class Samples(Answer):
     """float32 [n, *latent_shape]; None unless they were requested."""
     latents_near: Near | None
 
+    @classmethod
+    def of(cls, reply: Reply) -> Self:
+        """From JSON, or from the stream's archive of PNG files and a JSON document."""
+        if reply.headers["Content-Type"] != "application/zip":
+            return super().of(reply)
+        with zipfile.ZipFile(io.BytesIO(reply.content)) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+        members = json.loads(files.pop("answer.json"))
+        return cls.read(members | {"images": files.values(), "latents": None})
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+
+@dataclass(frozen=True, repr=False, eq=False)
 class Encodings(Answer):
     """Posteriors N(mean, diag(exp(logvar))), each float32 [n, *latent_shape]."""
 
@@ -162,14 +175,19 @@ class Encodings(Answer):
     pictures: tuple[ImageInfo, ...]
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Decodings(Answer):
     """The images of latents."""
 
     images: Images
 
+    @classmethod
+    def of(cls, reply: Reply) -> Self:
+        images = np.load(io.BytesIO(reply.content), allow_pickle=False)
+        return cls(*reply.model(), Images(images))
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+
+@dataclass(frozen=True, repr=False, eq=False)
 class Bounds(Result):
     """Bounds on log p(x) in nats, float64 [n] each, estimated with `samples` draws per image."""
 
@@ -187,15 +205,19 @@ class Bounds(Result):
     percentile: Metrics | None
     """Among the bundle's reference images; None without a comparable reference."""
     samples: int
-    seed: NDArray[np.int64]
+    seed: Integers
     """[n]: the seed of the request that the image was part of."""
     likelihood: str
     binarised: Binarise | None
     dimensions: int
     unit: str
 
+    @classmethod
+    def read(cls, members: Mapping[str, Any]) -> Self:
+        return super().read({**members, "seed": [members["seed"]] * len(members["elbo"])})
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+
+@dataclass(frozen=True, repr=False, eq=False)
 class Reconstructions(Answer):
     """Decoded posterior means, with squared error (pixels in [0, 1]) and KL in nats."""
 
@@ -209,16 +231,14 @@ class Reconstructions(Answer):
     """None unless `elbo_samples` was given."""
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Scores(Bounds):
+@dataclass(frozen=True, repr=False, eq=False)
+class Scores(Bounds, Answer):
     """How likely the model finds each image."""
 
-    model: str
-    version: int
     pictures: tuple[ImageInfo, ...]
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Interpolation(Answer):
     """The images between two ends, both included, and their latents."""
 
@@ -230,7 +250,7 @@ class Interpolation(Answer):
     pictures: tuple[ImageInfo, ...] | None
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class StoredLatents(Answer):
     """Posterior means of images that the model was not trained on."""
 
@@ -238,119 +258,45 @@ class StoredLatents(Answer):
     n: int
     latents: Floats
     """float32 [n, *latent_shape]."""
-    labels: NDArray[np.int64]
+    labels: Integers
     """[n], indices into `classes`; −1 if an image has no class."""
     classes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Version(Result):
-    """A version of a model on disk, its state, and the reason if it does not serve."""
-
-    version: int
-    state: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Model(Result):
-    """A model; with the manifest of the version that serves if it was described by name."""
-
-    name: str
-    default: bool
-    ready: bool
-    serving: int | None
-    provider: str | None
-    verbs: tuple[str, ...]
-    stored: tuple[str, ...]
-    """Which of `latents` and `card` the bundle keeps."""
-    versions: tuple[Version, ...]
-    manifest: Mapping[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Models(Result):
-    """All models of the service."""
-
-    default: str | None
-    models: tuple[Model, ...]
-
-
-def read(kind: type[ResultT], members: Mapping[str, Any], **made: object) -> ResultT:
-    """A result from the JSON members of the same names.
-
-    Args:
-        kind: of result.
-        members: of the response.
-        made: values of the result that are not members of the response.
-
-    Raises:
-        LookupError, TypeError, ValueError: the members are not those of such a result.
-    """
-    if issubclass(kind, Bounds):
-        made["seed"] = np.full(len(members["elbo"]), members["seed"], np.int64)
-    names = [one.name for one in fields(kind)]  # type: ignore[arg-type]
-    values = {name: made[name] if name in made else _read(name, members) for name in names}
-    return kind(**values)
-
-
-def _read(name: str, members: Mapping[str, Any]) -> Any:  # noqa: ANN401 a member of a result
-    # A list of models has no manifests.
-    value = members.get(name) if name == "manifest" else members[name]
-    if value is None:
-        return None
-    if name in _NESTED:
-        kind = _NESTED[name]
-        return (
-            tuple(read(kind, one) for one in value)
-            if isinstance(value, list)
-            else read(kind, value)
-        )
-    if name == "images":
-        return Images(from_base64(value))
-    if isinstance(value, list):
-        return np.asarray(value, _TYPES[name]) if name in _TYPES else tuple(value)
-    return value
-
-
-_NESTED: dict[str, type[Result]] = {
-    "bounds": Bounds,
-    "latents_near": Near,
-    "models": Model,
-    "picture": ImageInfo,
-    "pictures": ImageInfo,
-    "versions": Version,
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "Images": lambda files: Images(pixels_of(files)),
+    "Floats": partial(np.asarray, dtype=np.float32),
+    "Metrics": partial(np.asarray, dtype=np.float64),
+    "Integers": partial(np.asarray, dtype=np.int64),
+    "Bounds": Bounds.read,
+    "ImageInfo": ImageInfo.read,
+    "Near": Near.read,
+    "tuple[ImageInfo, ...]": lambda images: tuple(map(ImageInfo.read, images)),
+    "tuple[int, ...]": tuple,
+    "tuple[str, ...]": tuple,
 }
-_TYPES: dict[str, DTypeLike] = {
-    **dict.fromkeys(("center", "latents", "logvar", "mean"), np.float32),
-    **dict.fromkeys(("elbo", "reconstruction", "kl", "importance_weighted"), np.float64),
-    **dict.fromkeys(("standard_error", "effective_sample_size", "squared_error"), np.float64),
-    **dict.fromkeys(("bits_per_dimension", "nats_per_dimension", "percentile"), np.float64),
-    "labels": np.int64,
-}
+
+
+def _read(kind: str, value: object) -> object:
+    """A member as its field's type; a JSON value of another type stays as it is."""
+    reader = _READERS.get(kind.removesuffix(" | None"))
+    return value if reader is None or value is None else reader(value)
 
 
 def joined(parts: Sequence[T]) -> T:
     """The parts' rows one after the other; a value for all rows is that of the first part.
 
     Raises:
-        ResponseError: the parts are of different models or versions, or differ in shape.
+        ResponseError: the parts are of different models or versions.
+        ValueError: they differ in shape, as images of several sizes do.
     """
-    first: Any = parts[0]
     if len(parts) == 1:
         return parts[0]
-    for part in parts:
-        if (part.model, part.version) != (first.model, first.version):  # type: ignore[attr-defined]
-            msg = (
-                f"{first.model}/{first.version} responded to one part of the call and "
-                f"{part.model}/{part.version} to another; name the version"  # type: ignore[attr-defined]
-            )
-            raise ResponseError(msg)
-    try:
-        made: T = _join(parts)
-    except (TypeError, ValueError) as error:
-        msg = f"the parts of the call do not fit together: {error}"
-        raise ResponseError(msg) from error
+    models: Any = dict.fromkeys(f"{part.model}/{part.version}" for part in parts)  # type: ignore[attr-defined]
+    if len(models) > 1:
+        msg = f"{' and '.join(models)} responded to parts of one call; name the version"
+        raise ResponseError(msg)
+    made: T = _join(parts)
     return made
 
 
@@ -361,9 +307,9 @@ def _join(values: Sequence[Any]) -> Any:  # noqa: ANN401 a result or a member of
     if isinstance(first, Images):
         return Images(np.concatenate([value.array for value in values]))
     if isinstance(first, tuple):
-        return tuple(entry for value in values for entry in value)
+        return tuple(itertools.chain.from_iterable(values))
     if isinstance(first, Result):
-        names = [one.name for one in fields(first)]  # type: ignore[arg-type]
+        names = (one.name for one in fields(first))
         members = {name: _join([getattr(value, name) for value in values]) for name in names}
         return type(first)(**members)
     return first

@@ -1,23 +1,27 @@
-"""A folder's images through a verb, a request's worth at a time; what is no image is skipped.
+"""Images of files and folders through a verb, a request's worth at a time.
 
-No more than one request's files are in memory.
+What is no image is skipped. No more than one request's files are in memory.
 """
 
 from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from app.cli.exits import CommandError
-from app.cli.files import shown
-from app.cli.progress import Progress
+from rich.console import Console
+from rich.progress import track
+
+from app.cli.exits import CommandError, Exit, UsageError, note
+from app.cli.files import ENDINGS, images_below, shown
 from vaeserve.errors import ProblemError
+from vaeserve.results import Answer
 
-T = TypeVar("T")
+AnswerT = TypeVar("AnswerT", bound=Answer)
+Batch = list[tuple[Path, bytes]]
 
 IMAGES = 64
 _BYTES = 16 * 1024 * 1024
@@ -26,83 +30,104 @@ _UNUSABLE = frozenset({"invalid_picture", "picture_too_large"})
 _INDEX = re.compile(r"^image \d+: ")
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A file that is no usable image, and why."""
-
-    path: Path
-    reason: str
-
-
-@dataclass(slots=True)
-class Batches(Generic[T]):
-    """Asks a verb about files.
+class Batches:
+    """The images of a command, and what became of them.
 
     Args:
-        ask: the verb, for image files.
-        progress: is told of every file.
+        paths: of files and folders.
+        done: what is done with the images, such as `encoded`.
         strict: whether a file that is no usable image ends the command.
+
+    Raises:
+        UsageError: there is no image, or a path is not there.
     """
 
-    ask: Callable[[list[bytes]], T]
-    progress: Progress
-    strict: bool
-    done: int = 0
-    skipped: list[Skipped] = field(default_factory=list)
+    def __init__(self, paths: Sequence[Path], done: str, *, strict: bool) -> None:
+        self._paths = paths
+        self._what = done
+        self._strict = strict
+        self.done = 0
+        self.skipped: list[dict[str, str]] = []
+        """The `path` of each file that is no usable image, and the `reason`."""
+        if next(images_below(paths), None) is None:
+            msg = f"there is no image ({', '.join(ENDINGS)}) in {', '.join(map(str, paths))}"
+            raise UsageError(msg)
 
-    def answers(self, paths: Iterable[Path]) -> Iterator[tuple[list[Path], T]]:
+    def answers(self, ask: Callable[[list[bytes]], AnswerT]) -> Iterator[tuple[list[str], AnswerT]]:
         """The paths of a request's images and the verb's answer, in the order of the paths.
 
+        Args:
+            ask: the verb, for image files.
+
         Raises:
-            CommandError: `strict`, and a file is no usable image.
+            CommandError: `strict`, and a file is no usable image; or none is; or the model changed.
             ClientError: whatever else the client raises.
         """
-        for there, files in self._requests(paths):
-            answer = self._answer(there, files)
-            if answer is not None:
-                yield there, answer
-                self.done += len(there)
-                self.progress.advance(len(there))
+        models: set[tuple[str, int]] = set()
+        for batch in self._batches():
+            if (answer := self._answer(ask, batch)) is None:
+                continue
+            models.add((answer.model, answer.version))
+            if len(models) > 1:
+                msg = f"{answer.model}/{answer.version} took the place of the model; begin again"
+                raise CommandError(msg)
+            yield [shown(path) for path, _ in batch], answer
+            self.done += len(batch)
+        if not self.done:
+            msg = f"none of {len(self.skipped)} files could be {self._what}"
+            raise CommandError(msg)
 
-    def _requests(self, paths: Iterable[Path]) -> Iterator[tuple[list[Path], list[bytes]]]:
-        there: list[Path] = []
-        files: list[bytes] = []
-        total = 0
-        for path in paths:
+    def _batches(self) -> Iterator[Batch]:
+        batch: Batch = []
+        for path in self._tracked():
             try:
                 content = _content(path)
             except OSError as error:
                 self._skip(path, error.strerror or str(error))
                 continue
-            if files and (len(files) == IMAGES or total + len(content) > _BYTES):
-                yield there, files
-                there, files, total = [], [], 0
-            there.append(path)
-            files.append(content)
-            total += len(content)
-        if files:
-            yield there, files
+            size = sum(len(one) for _, one in batch)
+            if batch and (len(batch) == IMAGES or size + len(content) > _BYTES):
+                yield batch
+                batch = []
+            batch.append((path, content))
+        if batch:
+            yield batch
 
-    def _answer(self, there: list[Path], files: list[bytes]) -> T | None:
+    def _tracked(self) -> Iterator[Path]:
+        """The images, with a bar on a terminal."""
+        silent = not sys.stderr.isatty()
+        total = None if silent else sum(1 for _ in images_below(self._paths))
+        console = Console(stderr=True)
+        images = images_below(self._paths)
+        yield from track(images, self._what, total, console=console, transient=True, disable=silent)
+
+    def _answer(self, ask: Callable[[list[bytes]], AnswerT], batch: Batch) -> AnswerT | None:
         """Asks about the files, without those that turn out to be unusable; None without any."""
-        while files:
+        while batch:
             try:
-                return self.ask(files)
+                return ask([content for _, content in batch])
             except ProblemError as problem:
-                index = _unusable(problem, len(files))
+                index = _unusable(problem, len(batch))
                 if index is None:
                     raise
-                del files[index]
-                self._skip(there.pop(index), _INDEX.sub("", problem.detail))
+                path, _ = batch.pop(index)
+                self._skip(path, _INDEX.sub("", problem.detail))
         return None
 
     def _skip(self, path: Path, reason: str) -> None:
-        if self.strict:
+        if self._strict:
             msg = f"{shown(path)}: {reason}"
             raise CommandError(msg)
-        self.skipped.append(Skipped(path, reason))
-        self.progress.note(f"skipped {shown(path)}: {reason}")
-        self.progress.advance(1)
+        self.skipped.append({"path": shown(path), "reason": reason})
+        note(f"skipped {shown(path)}: {reason}")
+
+    def summary(self) -> Exit:
+        """Says what was skipped, and gives the exit code."""
+        skipped = len(self.skipped)
+        if not skipped:
+            return Exit.DONE
+        note(f"{self.done} images {self._what}, {skipped} file{'s' * (skipped > 1)} skipped")
+        return Exit.SKIPPED
 
 
 def _unusable(problem: ProblemError, count: int) -> int | None:

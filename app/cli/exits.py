@@ -1,12 +1,11 @@
-"""How a command ends: its exit codes, and the errors that lead to them."""
+"""How a command ends: its exit codes, the errors that lead to them, and what it says."""
 
 from __future__ import annotations
 
 import enum
+import sys
 
 from vaeserve.errors import ClientError, DeadlineError, ProblemError, UnreachableError
-
-_NO_ANSWER = frozenset({429, 502, 503, 504})
 
 
 class Exit(enum.IntEnum):
@@ -46,8 +45,12 @@ class UsageError(CommandError):
 
 def exit_of(error: ClientError) -> Exit:
     """The exit code for what a client raised."""
-    if isinstance(error, UnreachableError | DeadlineError):
-        return Exit.NO_ANSWER
-    if isinstance(error, ProblemError) and error.status in _NO_ANSWER:
-        return Exit.NO_ANSWER
-    return Exit.FAILED
+    if isinstance(error, ProblemError):
+        return Exit.NO_ANSWER if error.status in (429, 502, 503, 504) else Exit.FAILED
+    unanswered = isinstance(error, UnreachableError | DeadlineError)
+    return Exit.NO_ANSWER if unanswered else Exit.FAILED
+
+
+def note(text: str) -> None:
+    """Writes a line on standard error; above the bar, if there is one."""
+    print(f"vaeserve: {text}", file=sys.stderr)  # noqa: T201 a command's words

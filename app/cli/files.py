@@ -1,4 +1,4 @@
-"""The image files that a command works on."""
+"""The files that a command reads and writes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.cli.exits import UsageError
+from model.files import replacing
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -26,18 +27,14 @@ def images_below(paths: Sequence[Path]) -> Iterator[Path]:
             msg = f"{path} is not there"
             raise UsageError(msg)
     for path in paths:
-        if path.is_dir():
-            yield from _below(path)
-        else:
+        if not path.is_dir():
             yield path
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder, onerror=_raise):
-        folders.sort()
-        for name in sorted(names):
-            if name.lower().endswith(ENDINGS):
-                yield Path(root, name)
+            continue
+        for root, folders, names in os.walk(path, onerror=_raise):
+            folders.sort()
+            yield from (
+                Path(root, name) for name in sorted(names) if name.lower().endswith(ENDINGS)
+            )
 
 
 def _raise(error: OSError) -> None:
@@ -48,3 +45,25 @@ def shown(path: Path) -> str:
     """The path as text that any file and terminal takes, whatever bytes are in it."""
     text = os.fsencode(path).decode("utf-8", "replace")
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+def check_ending(path: Path, endings: tuple[str, ...]) -> str:
+    """The path's ending in lower case, which is one of these.
+
+    Raises:
+        UsageError: it is none of them, or its folder is not there.
+    """
+    ending = path.suffix.lower()
+    if ending not in endings:
+        msg = f"{path} must end in one of {', '.join(endings)}"
+        raise UsageError(msg)
+    if not path.parent.is_dir():
+        msg = f"the folder {path.parent} for {path.name} is not there"
+        raise UsageError(msg)
+    return ending
+
+
+def write(path: Path, content: bytes) -> None:
+    """Writes a file that is there as a whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)

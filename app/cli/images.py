@@ -3,52 +3,36 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from app.cli import output
-from app.cli.exits import CommandError, Exit, UsageError
-from app.cli.files import shown
-from app.cli.progress import note
-from app.cli.service import client_of
+from app.cli.connect import client_of
+from app.cli.exits import CommandError, Exit, UsageError, note
+from app.cli.files import check_ending, shown, write
 from vaeserve.errors import ProblemError
-
-_SUFFIXES: dict[str, Literal["png", "gif", "webp", "npy"]] = {
-    ".png": "png",
-    ".gif": "gif",
-    ".webp": "webp",
-    ".npy": "npy",
-}
+from vaeserve.images import grid, npy, png
 
 
 def sample(options: argparse.Namespace) -> Exit:
     """Draws images; says the seed, which draws them again."""
-    ending = output.check_ending(options.output, (".png", ".npy"))
+    ending = check_ending(options.output, (".png", ".npy"))
     with client_of(options) as client:
         drawn = client.sample(options.n, seed=options.seed, temperature=options.temperature)
-    from app.codecs import images, npy
-
-    if ending == ".npy":
-        output.write(options.output, npy.dump(drawn.images.array))
-    else:
-        output.write(options.output, images.png(images.grid(drawn.images.array)))
-    whose = f"{drawn.model}/{drawn.version}"
-    note(f"{options.output}: {options.n} images of {whose}, seed {drawn.seed}")
+    pixels = drawn.images.array
+    write(options.output, npy(pixels) if ending == ".npy" else png(grid(pixels)))
+    model = f"{drawn.model}/{drawn.version}"
+    note(f"{options.output}: {options.n} images of {model}, seed {drawn.seed}")
     return Exit.DONE
 
 
 def reconstruct(options: argparse.Namespace) -> Exit:
     """Writes the reconstruction of an image, in the model's size, and says how far off it is."""
-    output.check_ending(options.output, (".png",))
-    _check_file(options.image)
-    with client_of(options) as client:
-        try:
-            made = client.reconstruct([options.image])
-        except ProblemError as problem:
-            raise _named(problem, [options.image]) from problem
-    from app.codecs import images
-
-    output.write(options.output, images.png(made.images[0]))
+    check_ending(options.output, (".png",))
+    with _images([options.image]), client_of(options) as client:
+        made = client.reconstruct([options.image])
+    write(options.output, png(made.images[0]))
     kl = "" if made.kl is None else f", KL {made.kl[0]:.4g} nats"
     note(f"{options.output}: squared error {made.squared_error[0]:.4g}{kl}")
     return Exit.DONE
@@ -56,42 +40,45 @@ def reconstruct(options: argparse.Namespace) -> Exit:
 
 def interpolate(options: argparse.Namespace) -> Exit:
     """Writes the way from one image or seed to another."""
-    ending = output.check_ending(options.output, tuple(_SUFFIXES))
-    given: dict[str, Any] = {"seeds": tuple(options.seeds)} if options.seeds else {}
-    if bool(options.ends) == bool(given) or len(options.ends or (0, 1)) != 2:
+    ending = check_ending(options.output, (".png", ".gif", ".webp", ".npy"))
+    if bool(options.ends) == bool(options.seeds) or len(options.ends) not in (0, 2):
         msg = "interpolate takes two images, or --seeds with two seeds"
         raise UsageError(msg)
-    for path in options.ends:
-        _check_file(path)
     if ending not in (".gif", ".webp") and (options.milliseconds or options.bounce):
         msg = "--milliseconds and --bounce are for animations, .gif and .webp"
         raise UsageError(msg)
-    with client_of(options) as client:
-        try:
-            made = client.interpolate_file(
-                _SUFFIXES[ending],
-                options.ends or None,
-                steps=options.steps,
-                path=options.path,
-                milliseconds=options.milliseconds,
-                bounce=options.bounce or None,
-                **given,
-            )
-        except ProblemError as problem:
-            raise _named(problem, options.ends) from problem
-    output.write(options.output, made.content)
+    suffix: Any = ending[1:]
+    with _images(options.ends), client_of(options) as client:
+        made = client.interpolate_file(
+            suffix,
+            options.ends or None,
+            seeds=options.seeds,
+            steps=options.steps,
+            path=options.path,
+            milliseconds=options.milliseconds,
+            bounce=options.bounce or None,
+        )
+    write(options.output, made.content)
     note(f"{options.output}: {options.steps or 8} images")
     return Exit.DONE
 
 
-def _check_file(path: Path) -> None:
-    if not path.is_file():
-        msg = f"{path} is no file"
-        raise UsageError(msg)
+@contextlib.contextmanager
+def _images(paths: Sequence[Path]) -> Iterator[None]:
+    """A block that sends these images; a problem with one of them has its name.
 
-
-def _named(problem: ProblemError, paths: list[Path]) -> Exception:
-    """The problem, with the name of the image where it is about one."""
-    if problem.field != "images" or problem.index is None or problem.index >= len(paths):
-        return problem
-    return CommandError(f"{shown(paths[problem.index])}: {problem.detail}")
+    Raises:
+        UsageError: a path is not that of a file.
+        CommandError: the service can't use an image.
+    """
+    for path in paths:
+        if not path.is_file():
+            msg = f"{path} is no file"
+            raise UsageError(msg)
+    try:
+        yield
+    except ProblemError as problem:
+        if problem.field != "images" or problem.index is None:
+            raise
+        msg = f"{shown(paths[problem.index])}: {problem.detail}"
+        raise CommandError(msg) from problem

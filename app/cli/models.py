@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+import json
 from typing import Any
 
-import orjson
-
+from app.cli.connect import client_of
 from app.cli.exits import Exit
-from app.cli.service import client_of
-from vaeserve.results import Model, Models
 
 
 def models(options: argparse.Namespace) -> Exit:
@@ -18,28 +15,21 @@ def models(options: argparse.Namespace) -> Exit:
     with client_of(options) as client:
         found = client.models()
     if options.json:
-        print(orjson.dumps(_document(found), option=orjson.OPT_INDENT_2).decode())  # noqa: T201
+        for model in found["models"]:
+            # The number of a version is called `number`.
+            model["versions"] = [{"number": one.pop("version"), **one} for one in model["versions"]]
+        print(json.dumps(found, indent=2, ensure_ascii=False))  # noqa: T201 the result
         return Exit.DONE
-    for model in found.models:
+    for model in found["models"]:
         print(_line(model))  # noqa: T201 the result
-        for version in model.versions:
-            reason = f": {version.reason}" if version.reason else ""
-            print(f"  {version.version}  {version.state}{reason}")  # noqa: T201 the result
+        for one in model["versions"]:
+            reason = f": {one['reason']}" if one["reason"] else ""
+            print(f"  {one['version']}  {one['state']}{reason}")  # noqa: T201 the result
     return Exit.DONE
 
 
-def _document(found: Models) -> dict[str, Any]:
-    """The models as JSON, in which the number of a version is called `number`."""
-    document = asdict(found)
-    for model in document["models"]:
-        model["versions"] = [
-            {"number": version.pop("version"), **version} for version in model["versions"]
-        ]
-    return document
-
-
-def _line(model: Model) -> str:
-    default = " (default)" if model.default else ""
-    serving = f"version {model.serving} serves" if model.ready else "does not serve"
-    verbs = f": {', '.join(model.verbs)}" if model.verbs else ""
-    return f"{model.name}{default} {serving}{verbs}"
+def _line(model: dict[str, Any]) -> str:
+    default = " (default)" if model["default"] else ""
+    serving = f"version {model['serving']} serves" if model["ready"] else "does not serve"
+    verbs = f": {', '.join(model['verbs'])}" if model["verbs"] else ""
+    return f"{model['name']}{default} {serving}{verbs}"

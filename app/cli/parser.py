@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
+from app.cli.encoding import encode
 from app.cli.exits import MEANINGS
+from app.cli.images import interpolate, reconstruct, sample
+from app.cli.models import models
+from app.cli.scoring import score
 
 COMMANDS = {
     "serve": "serve models over HTTP; the command when none is named",
@@ -24,54 +30,49 @@ URL_VARIABLE = "VAE_URL"
 
 def parser(environment: Mapping[str, str] = os.environ) -> argparse.ArgumentParser:
     """The parser of every command but `serve`, whose options are the settings."""
+    codes = "\n".join(f"  {code.value:<4}{meaning}" for code, meaning in MEANINGS.items())
     made = argparse.ArgumentParser(
         prog="vaeserve",
         description="Variational autoencoders: serve them over HTTP, or use them from here.",
-        epilog=_epilog(),
+        epilog="`vaeserve COMMAND --help` says more; without a command, `vaeserve --port 8001` "
+        f"serves.\nWithout --url and {URL_VARIABLE} a command loads models itself and needs no "
+        f"service.\n\nexit codes:\n{codes}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--version", action="store_true", help="print the version and exit")
+    made.add_argument("--version", action="version", version=f"vaeserve {version('vaeserve')}")
     commands = made.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     commands.add_parser("serve", help=COMMANDS["serve"], add_help=False)
-    for name, add in _ARGUMENTS.items():
-        command = commands.add_parser(name, help=COMMANDS[name], description=_sentence(name))
-        add(command)
+    for name, add_options in _OPTIONS.items():
+        about = COMMANDS[name]
+        sentence = f"{about[0].upper()}{about[1:]}."
+        command = commands.add_parser(name, help=about, description=sentence)
+        add_options(command)
         _add_service(command, environment)
     return made
 
 
-def _sentence(name: str) -> str:
-    text = COMMANDS[name]
-    return f"{text[0].upper()}{text[1:]}."
-
-
-def _epilog() -> str:
-    codes = "\n".join(f"  {code.value:<4}{meaning}" for code, meaning in MEANINGS.items())
-    return (
-        "`vaeserve COMMAND --help` says more; without a command, `vaeserve --port 8001` serves.\n"
-        f"Without --url and {URL_VARIABLE} a command loads models itself and needs no service.\n"
-        f"\nexit codes:\n{codes}"
-    )
-
-
-def _sample(command: argparse.ArgumentParser) -> None:
+def _add_sample(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=sample)
     command.add_argument("-n", type=_positive, default=64, help="how many images (64)")
     command.add_argument("--seed", type=_natural, help="0 … 2^53 − 1; told when not given")
     command.add_argument("--temperature", type=float, default=1.0, help="of the latents, 0 … 10")
     _add_output(command, "grid.png, or .npy for uint8 [n, h, w, c]")
 
 
-def _reconstruct(command: argparse.ArgumentParser) -> None:
+def _add_reconstruct(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=reconstruct)
     command.add_argument("image", type=Path, help="PNG, JPEG or WebP")
     command.add_argument("output", type=Path, help="a .png")
 
 
-def _encode(command: argparse.ArgumentParser) -> None:
+def _add_encode(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=encode)
     _add_images(command)
     _add_output(command, "latents.parquet, .npz, .csv, or .npy for the means alone")
 
 
-def _score(command: argparse.ArgumentParser) -> None:
+def _add_score(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=score)
     _add_images(command)
     command.add_argument("--top", type=_natural, default=20, help="how many (20); 0 for all")
     command.add_argument("--samples", type=_positive, help="importance samples for each image")
@@ -82,7 +83,8 @@ def _score(command: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="one JSON object")
 
 
-def _interpolate(command: argparse.ArgumentParser) -> None:
+def _add_interpolate(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=interpolate)
     command.add_argument("ends", type=Path, nargs="*", metavar="PICTURE", help="two images")
     command.add_argument("--seeds", type=_natural, nargs=2, help="between draws, not images")
     command.add_argument("--steps", type=_positive, help="images, both ends included")
@@ -92,17 +94,18 @@ def _interpolate(command: argparse.ArgumentParser) -> None:
     _add_output(command, "strip.png, walk.gif, .webp, or .npy")
 
 
-def _models(command: argparse.ArgumentParser) -> None:
+def _add_models(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=models)
     command.add_argument("--json", action="store_true", help="one JSON object")
 
 
-_ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
-    "sample": _sample,
-    "reconstruct": _reconstruct,
-    "encode": _encode,
-    "score": _score,
-    "interpolate": _interpolate,
-    "models": _models,
+_OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "sample": _add_sample,
+    "reconstruct": _add_reconstruct,
+    "encode": _add_encode,
+    "score": _add_score,
+    "interpolate": _add_interpolate,
+    "models": _add_models,
 }
 
 
@@ -135,19 +138,15 @@ def _add_service(command: argparse.ArgumentParser, environment: Mapping[str, str
     )
 
 
-def _positive(text: str) -> int:
-    return _integer(text, 1)
-
-
-def _natural(text: str) -> int:
-    return _integer(text, 0)
-
-
-def _integer(text: str, least: int) -> int:
+def _integer(least: int, text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) < least:
         msg = f"must be an integer of at least {least}, got {text!r}"
         raise argparse.ArgumentTypeError(msg)
     return int(text)
+
+
+_positive = partial(_integer, 1)
+_natural = partial(_integer, 0)
 
 
 def _seconds(text: str) -> float:

@@ -1,113 +1,86 @@
-"""`score`: the least typical images of a folder, with their figures."""
+"""`score`: the least typical images of a folder, with their metrics."""
 
 from __future__ import annotations
 
 import argparse
 import csv
 import heapq
+import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import orjson
-
 from app.cli.batches import Batches
-from app.cli.exits import CommandError, Exit
-from app.cli.files import images_below, shown
-from app.cli.listing import count, summary
-from app.cli.progress import Progress
-from app.cli.service import client_of
+from app.cli.connect import client_of
+from app.cli.exits import Exit
 from vaeserve.results import Scores
 
+Row = dict[str, Any]
+"""An image's path and metrics, in nats where nothing else is said; None where there is none."""
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """An image's figures, in nats where nothing else is said; None where there is none."""
-
-    path: str
-    importance_weighted: float
-    standard_error: float | None
-    effective_sample_size: float
-    elbo: float
-    reconstruction: float
-    kl: float
-    bits_per_dimension: float | None
-    percentile: float | None
+_ABOUT = ("model", "version", "likelihood", "binarised", "samples", "dimensions", "unit")
+_METRICS = (
+    "importance_weighted",
+    "standard_error",
+    "effective_sample_size",
+    "elbo",
+    "reconstruction",
+    "kl",
+    "bits_per_dimension",
+    "percentile",
+)
+_COLUMNS = (
+    ("percentile", "percentile", 10, 1),
+    ("bound", "importance_weighted", 12, 2),
+    ("±", "standard_error", 8, 2),
+    ("ESS", "effective_sample_size", 7, 1),
+    ("KL", "kl", 9, 2),
+    ("bits/dim", "bits_per_dimension", 9, 4),
+)
+"""Of the table: title, metric, width and digits."""
 
 
 def score(options: argparse.Namespace) -> Exit:
     """Prints the images with the lowest bounds, the lowest first."""
-    paths = options.images
-    count(paths, at_least=1)
-    with client_of(options) as client, Progress("scoring", partial(count, paths)) as progress:
+    batches = Batches(options.images, "scored", strict=options.strict)
+    about: dict[str, Any] = {}
+    with client_of(options) as client:
         ask = partial(
             client.score, samples=options.samples, binarise=options.binarise, seed=options.seed
         )
-        batches: Batches[Scores] = Batches(ask, progress, options.strict)
-        about: dict[str, Any] = {}
+        found = _rows(batches.answers(ask), about)
         rows = heapq.nsmallest(
-            options.top or sys.maxsize, _rows(batches, paths, about), key=_worst_first
+            options.top or sys.maxsize, found, key=lambda row: row["importance_weighted"]
         )
-    ended = summary(batches, "scored")
+    ended = batches.summary()
     if options.json:
-        skipped = [{"path": shown(one.path), "reason": one.reason} for one in batches.skipped]
-        counted = {"scored": batches.done, "skipped": skipped}
-        document = about | counted | {"pictures": [asdict(row) for row in rows]}
-        print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())  # noqa: T201 the result
+        counted = {"scored": batches.done, "skipped": batches.skipped}
+        document = about | counted | {"pictures": rows}
+        print(json.dumps(document, indent=2, ensure_ascii=False))  # noqa: T201 the result
     elif options.csv:
-        table = csv.writer(sys.stdout, lineterminator="\n")
-        table.writerow(Row.__dataclass_fields__)
-        table.writerows(asdict(row).values() for row in rows)
+        table = csv.DictWriter(sys.stdout, ("path", *_METRICS), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
     else:
         print("\n".join(_text(rows, about, batches.done)))  # noqa: T201 the result
     return ended
 
 
-def _rows(batches: Batches[Scores], paths: Sequence[Path], about: dict[str, Any]) -> Iterator[Row]:
+def _rows(answers: Iterator[tuple[list[str], Scores]], about: dict[str, Any]) -> Iterator[Row]:
     """A row for each image; `about` gets what is the same for all."""
-    for there, scores in batches.answers(images_below(paths)):
-        said = _about(scores)
-        if about not in ({}, said):
-            msg = f"{said['model']}/{said['version']} took the place of the model; begin again"
-            raise CommandError(msg)
-        about.update(said)
-        for index, path in enumerate(there):
-            yield _row(path, scores, index)
+    for paths, scores in answers:
+        about.update({name: getattr(scores, name) for name in _ABOUT})
+        for index, path in enumerate(paths):
+            metrics = {name: _number(getattr(scores, name), index) for name in _METRICS}
+            yield {"path": path, **metrics}
 
 
-def _about(scores: Scores) -> dict[str, Any]:
-    return {
-        "model": scores.model,
-        "version": scores.version,
-        "likelihood": scores.likelihood,
-        "binarised": scores.binarised,
-        "samples": scores.samples,
-        "dimensions": scores.dimensions,
-        "unit": scores.unit,
-    }
-
-
-def _row(path: Path, scores: Scores, index: int) -> Row:
-    bits, percentile = scores.bits_per_dimension, scores.percentile
-    error = float(scores.standard_error[index])
-    return Row(
-        path=shown(path),
-        importance_weighted=float(scores.importance_weighted[index]),
-        standard_error=error if error == error else None,
-        effective_sample_size=float(scores.effective_sample_size[index]),
-        elbo=float(scores.elbo[index]),
-        reconstruction=float(scores.reconstruction[index]),
-        kl=float(scores.kl[index]),
-        bits_per_dimension=float(bits[index]) if bits is not None else None,
-        percentile=float(percentile[index]) if percentile is not None else None,
-    )
-
-
-def _worst_first(row: Row) -> float:
-    return row.importance_weighted
+def _number(metric: Sequence[float] | None, index: int) -> float | None:
+    if metric is None or math.isnan(metric[index]):
+        return None
+    return float(metric[index])
 
 
 def _text(rows: Sequence[Row], about: dict[str, Any], scored: int) -> Iterator[str]:
@@ -117,13 +90,10 @@ def _text(rows: Sequence[Row], about: dict[str, Any], scored: int) -> Iterator[s
         f"{about['version']}, {about['likelihood']}{how}; bounds on log p(x) over "
         f"{about['dimensions']} dimensions in {about['unit']}, {about['samples']} samples"
     )
-    yield f"{'percentile':>10} {'bound':>12} {'±':>8} {'ESS':>7} {'KL':>9} {'bits/dim':>9}  image"
+    yield " ".join(f"{title:>{width}}" for title, _, width, _ in _COLUMNS) + "  image"
     for row in rows:
-        yield (
-            f"{_cell(row.percentile, 10, 1)} {_cell(row.importance_weighted, 12, 2)} "
-            f"{_cell(row.standard_error, 8, 2)} {_cell(row.effective_sample_size, 7, 1)} "
-            f"{_cell(row.kl, 9, 2)} {_cell(row.bits_per_dimension, 9, 4)}  {row.path}"
-        )
+        cells = (_cell(row[name], width, digits) for _, name, width, digits in _COLUMNS)
+        yield f"{' '.join(cells)}  {row['path']}"
 
 
 def _cell(value: float | None, width: int, digits: int) -> str:

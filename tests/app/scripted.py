@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from vaeserve import Client, Retries
+from vaeserve import Client
 
 Line = httpx.Response | Exception
 Answerer = Callable[[httpx.Request], Line]
@@ -51,8 +51,9 @@ class Time:
 def client(script: Callable[[httpx.Request], httpx.Response], time: Time, **options: Any) -> Client:
     """A client of the script."""
     transport = httpx.MockTransport(script)
-    options.setdefault("retries", Retries(attempts=4, first=1.0, longest=2.0))
-    return Client("http://test", transport=transport, clock=time.clock, sleep=time.sleep, **options)
+    made = Client("http://test", transport=transport, **options)
+    made._session.clock, made._sleep = time.clock, time.sleep
+    return made
 
 
 def problem(status: int, code: str, *, retry_after: int | None = None, **members: Any) -> Line:

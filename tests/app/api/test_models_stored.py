@@ -145,4 +145,4 @@ async def test_the_client_has_both(kept: Path) -> None:
     assert found.labels.tolist() == again.labels.tolist() == [1, -1, 0]
     assert (found.classes, found.split, found.version) == (("zero", "one"), "test", 2)
     assert card == CARD
-    assert described.stored == ("latents", "card")
+    assert described["stored"] == ["latents", "card"]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from app.cli import latent_files
+from app.cli import encoding
 from app.cli.exits import Exit
 from tests.app.cli.conftest import Run, draw
 
@@ -38,8 +38,8 @@ def test_parquet_has_a_row_for_each_image(run: Run, folder: Path, tmp_path: Path
 def test_row_groups_are_written_as_they_come(
     run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was written is no longer in memory: a row group ends after so many values."""
-    monkeypatch.setattr(latent_files, "_GROUP_VALUES", 1)
+    """What was written is no longer in memory: a row group ends after so many bytes."""
+    monkeypatch.setattr(encoding, "_GROUP_BYTES", 1)
     monkeypatch.setattr("app.cli.batches.IMAGES", 2)
     output = tmp_path / "latents.parquet"
     assert run("encode", folder, "-o", output) == Exit.DONE

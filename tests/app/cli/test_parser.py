@@ -59,7 +59,7 @@ def test_wrong_usage_ends_with_2(
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """`vaeserve --version` prints name and version."""
-    assert main(["--version"]) == 0
+    assert _exit_code("--version") == 0
     assert capsys.readouterr().out.startswith("vaeserve 0.")
 
 
