@@ -93,13 +93,19 @@ class Catalog:
         model = self.models.get(wanted or "")
         if model is None:
             raise self._absent(wanted)
+        versions, what, field = model.versions, f"the model {wanted!r}", "model"
         if version is not None:
-            return self._engine_of(model, version)
-        engine = model.engine
-        if engine is None:
-            detail = f"the model {wanted!r} can't serve: {why_not_serving(*model.versions)}"
-            raise ModelUnavailableError(detail, field="model", retry_after=5)
-        return engine
+            versions = [one for one in versions if one.number == version]
+            what, field = f"version {version} of {wanted!r}", "version"
+        if not versions:
+            there = ", ".join(str(known.number) for known in model.versions)
+            detail = f"the model {wanted!r} has no version {version}; it has {there}"
+            raise UnknownVersionError(detail, field="version")
+        for one in versions:
+            if one.engine is not None:
+                return one.engine
+        detail = f"{what} can't serve: {why_not_serving(*versions)}"
+        raise ModelUnavailableError(detail, field=field, retry_after=5)
 
     def problems(self) -> list[str]:
         """Why the service is not ready, one sentence a reason; empty when it is ready."""
@@ -120,17 +126,6 @@ class Catalog:
             if version.reason
         ]
         return [*self._repository.remarks, *reasons]
-
-    def _engine_of(self, model: Model, number: int) -> Engine:
-        version = model.version(number)
-        if version is None:
-            there = ", ".join(str(known.number) for known in model.versions)
-            detail = f"the model {model.name!r} has no version {number}; it has {there}"
-            raise UnknownVersionError(detail, field="version")
-        if version.engine is None:
-            detail = f"version {number} of {model.name!r} can't serve: {why_not_serving(version)}"
-            raise ModelUnavailableError(detail, field="version", retry_after=5)
-        return version.engine
 
     def required_names(self) -> tuple[str, ...]:
         """The models that must serve for the service to be ready."""

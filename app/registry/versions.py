@@ -64,12 +64,12 @@ class Version:
         try:
             loaded = await in_daemon_thread(lambda: load(open_bundle(found.folder)))
             engine = start(loaded)
-        except (BundleError, GraphError) as error:
-            self.blame(str(error))
-            return None
         except Exception as error:  # an error in one version must not stop the others
-            logger.exception("%s/%d can't be loaded", self.name, self.number)
-            self.blame(f"{found.folder}: {type(error).__name__}: {error}")
+            reason = str(error)
+            if not isinstance(error, BundleError | GraphError):
+                logger.exception("%s/%d can't be loaded", self.name, self.number)
+                reason = f"{found.folder}: {type(error).__name__}: {error}"
+            self.blame(reason)
             return None
         replaced, self.engine = self.engine, engine
         self.state, self.reason, self.failed = "ready", "", None

@@ -123,7 +123,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(
         self,
         *args: Any,  # noqa: ANN401 uvicorn's arguments
-        ended: Callable[[], None] | None = None,
+        ended: Callable[[], None],
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -139,8 +139,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._ended is not None:
-            self._ended()
+        self._ended()
         self._head_complete()
         self._reader_went_on()
         super().connection_lost(exc)
@@ -204,7 +203,6 @@ class BoundedProtocol(HttpToolsProtocol):
     def _reader_went_on(self) -> None:
         if self._stall_timer is not None:
             self._stall_timer.cancel()
-            self._stall_timer = None
 
     def _await_head(self) -> None:
         if self._head_timer is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 
 class PortError(Exception):
@@ -23,11 +23,8 @@ def reserve(host: str, port: int) -> list[socket.socket]:
         PortError: another program listens there, even one that would share the port, or this
             machine does not have the address.
     """
-    try:
+    with _explaining(_join(host, port)):
         return _bind_all(host, port)
-    except OSError as error:
-        msg = f"can't listen on {_join(host, port)}: {_reason(error)}"
-        raise PortError(msg) from error
 
 
 def share(reserved: Sequence[socket.socket]) -> None:
@@ -47,11 +44,8 @@ def join(reserved: Sequence[socket.socket]) -> list[socket.socket]:
     Raises:
         PortError: an address can't be bound.
     """
-    try:
+    with _explaining(str(reserved[0].getsockname())):
         return [_bind(held.family, held.getsockname(), socket.SO_REUSEPORT) for held in reserved]
-    except OSError as error:
-        msg = f"can't listen on {reserved[0].getsockname()}: {_reason(error)}"
-        raise PortError(msg) from error
 
 
 def url(host: str, reserved: Sequence[socket.socket]) -> str:
@@ -100,9 +94,14 @@ def _join(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _reason(error: OSError) -> str:
-    reason = error.strerror or str(error)
-    reason = reason[:1].lower() + reason[1:]
-    if error.errno == errno.EADDRINUSE:
-        reason += "; stop the program that listens there, or set another VAE_PORT"
-    return reason
+@contextlib.contextmanager
+def _explaining(where: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        reason = reason[:1].lower() + reason[1:]
+        if error.errno == errno.EADDRINUSE:
+            reason += "; stop the program that listens there, or set another VAE_PORT"
+        msg = f"can't listen on {where}: {reason}"
+        raise PortError(msg) from error

@@ -18,6 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,38 +37,26 @@ REFRESH_SECONDS = 1.0
 """How old a worker's gauges may be when another worker answers for it."""
 
 
+@dataclass(eq=False)
 class Worker:
-    """This process, as one of several on the same port.
+    """This process, as one of several on the same port."""
 
-    Args:
-        number: 1 … the number of workers.
-        channel: socket to the supervisor, which alone holds the other end.
-        shared: folder in which the workers add up their metrics.
-        connections: the connections of this worker.
-        unloaded: models that a caller has unloaded, and that must stay unloaded.
-        replaces: whether this worker replaces one that died after all were ready.
-        patience: seconds that stopping may take once the supervisor is gone.
-    """
+    number: int
+    """1 … the number of workers."""
+    channel: socket.socket
+    """To the supervisor, which alone holds the other end."""
+    shared: Path
+    """The folder in which the workers add up their metrics."""
+    connections: WorkerConnections
+    replaces: bool
+    """Whether this worker replaces one that died after all were ready."""
+    patience: float
+    """Seconds that stopping may take once the supervisor is gone."""
+    unloaded: frozenset[str] = frozenset()
+    """Models that a caller has unloaded, and that must stay unloaded."""
 
-    def __init__(
-        self,
-        number: int,
-        channel: socket.socket,
-        shared: Path,
-        connections: WorkerConnections,
-        *,
-        unloaded: frozenset[str] = frozenset(),
-        replaces: bool,
-        patience: float,
-    ) -> None:
-        self.number = number
-        self.shared = shared
-        self.connections = connections
-        self.unloaded = unloaded
-        self.replaces = replaces
-        self._channel = channel
-        self._started = replaces
-        self._patience = patience
+    def __post_init__(self) -> None:
+        self._started = self.replaces
         self._announced: set[str] = set()
         self._orphaned = self._prepared = False
         self._received = deque[Message]()
@@ -87,7 +76,7 @@ class Worker:
     def send(self, message: Message) -> None:
         """Sends a message to the supervisor; does nothing if the supervisor is gone."""
         with contextlib.suppress(ConnectionError):
-            self._channel.sendall(encode(message))
+            self.channel.sendall(encode(message))
 
     async def messages(self) -> AsyncIterator[Message]:
         """Yields the supervisor's messages, including those that came before the call."""
@@ -137,7 +126,7 @@ class Worker:
             self.connections.open()
 
     def _receive(self) -> None:
-        with contextlib.suppress(ConnectionError), self._channel.makefile("rb") as lines:
+        with contextlib.suppress(ConnectionError), self.channel.makefile("rb") as lines:
             for line in lines:
                 message: Message = json.loads(line)
                 if message.get("state") == STARTED:
@@ -150,29 +139,29 @@ class Worker:
         logger.error("the supervisor is gone; this worker stops")
         self._orphaned = True
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(self._patience)
+        time.sleep(self.patience)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+@dataclass(eq=False)
 class WorkerHandle:
-    """A living worker as its supervisor sees it. Nothing here blocks.
+    """A living worker as its supervisor sees it. Nothing here blocks."""
 
-    Args:
-        number: 1 … the number of workers.
-        pid: its process, which is not reaped while this object is in use.
-        channel: socket to the worker, which alone holds the other end.
-        born: when it was started, in seconds of the supervisor's clock.
-    """
+    number: int
+    """1 … the number of workers."""
+    pid: int
+    """Its process, which is not reaped while this object is in use."""
+    channel: socket.socket
+    """To the worker, which alone holds the other end."""
+    born: float
+    """When it was started, in seconds of the supervisor's clock."""
+    listening: bool = False
+    ready: bool = False
+    _received: bytes = b""
+    _unsent: bytes = b""
 
-    def __init__(self, number: int, pid: int, channel: socket.socket, born: float) -> None:
-        channel.setblocking(False)
-        self.number = number
-        self.pid = pid
-        self.channel = channel
-        self.born = born
-        self.listening = self.ready = False
-        self._received = b""
-        self._unsent = b""
+    def __post_init__(self) -> None:
+        self.channel.setblocking(False)
 
     @property
     def events(self) -> int:

@@ -27,7 +27,11 @@ async def live(
         config = Config(app, ws="none", log_config=None, lifespan="off")
         state = ServerState()
         server = await asyncio.get_running_loop().create_server(
-            lambda: BoundedProtocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+            lambda: BoundedProtocol(
+                config=config, server_state=state, app_state={}, ended=lambda: None
+            ),
+            "127.0.0.1",
+            0,
         )
         host, port = server.sockets[0].getsockname()
         try:

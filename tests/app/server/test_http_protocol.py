@@ -40,7 +40,7 @@ async def listening(
     protocol: type[BoundedProtocol],
     content: bytes = b"hello",
     app: ASGIApp | None = None,
-    ended: Callable[[], None] | None = None,
+    ended: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[int]:
     config = Config(app or PlainTextResponse(content), ws="none", log_config=None)
     state = ServerState()

@@ -173,7 +173,7 @@ async def test_messages_wait_until_they_are_asked_for(
     worker, supervisor = ends
     killed: list[int] = []
     monkeypatch.setattr("os.kill", lambda pid, number: killed.append(number))
-    monkeypatch.setattr(worker, "_patience", 0)
+    monkeypatch.setattr(worker, "patience", 0)
     worker.follow_supervisor()
     supervisor.send(encode({"state": STARTED}) + encode({"order": 1}) + b'{"ord')
     messages = worker.messages()
