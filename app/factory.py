@@ -51,8 +51,8 @@ LOADING_GRACE = 3.0
 
 _DESCRIPTION = """\
 Variational autoencoders over HTTP: draw images from the prior, encode images to latents,
-decode latents, reconstruct images with their figures, go from one image to another, and score
-how likely images are.
+decode latents, reconstruct images and measure the error, interpolate between two images, and
+estimate how likely images are.
 
 Verbs answer by `Accept`: JSON, `image/png`, `application/x-npy` and more. Every error is a
 problem document (RFC 9457) with a `code`, and the `X-Request-ID` that the log has it under.
@@ -150,7 +150,7 @@ async def _lifespan(
 
 
 async def _keep_up(following: _Following, opening: asyncio.Task[None]) -> None:
-    """Once the models are open, follows what becomes of their folders and what others are told."""
+    """Once the models are open, follows changes of their folders and orders to other workers."""
     await asyncio.wait({opening})
     await asyncio.gather(*(begin() for begin in following))
 

@@ -98,7 +98,7 @@ async def stored_latents(name: str, request: Request, context: ContextDep) -> Re
     openapi_extra=openapi.VERSION_ONLY,
 )
 async def card(name: str, request: Request, context: ContextDep) -> Response:
-    """A page about the model: what it is, its data and recipe, its figures, its limits."""
+    """A page about the model: what it is, its data and recipe, its metrics and limits."""
     media_type = choose(accept_of(request), (MARKDOWN, "text/plain"))
     engine = context.registry.engine(name, target_of(request)[1])
     if engine.bundle.card is None:

@@ -208,7 +208,7 @@ def from_base64(encoded: str, index: int) -> bytes:
     """The file in a base64 string or data: URL.
 
     Raises:
-        InvalidImageError: it is none; `index` is the image's position.
+        InvalidImageError: it is neither; `index` is the image's position.
     """
     text = encoded
     if encoded.startswith("data:"):

@@ -1,8 +1,8 @@
-"""A verb's result → the response in the chosen format, whole or as a zip file that is streamed.
+"""Turns a verb's result into the response in the chosen format, whole or as a streamed zip file.
 
 The head of a streamed answer goes out with its first window, so earlier errors are ordinary
 responses. A later failure cuts the connection without a proper end, so that no client takes the
-file for complete.
+file for a complete one.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from model.images.fitting import Fitted
 from model.pixels import Images
 
 ABOUT = "answer.json"
-"""The last entry of a zip file: the answer's members beside its images."""
+"""The last entry of a zip file: the members of the answer except its images."""
 
 _FEWEST_DIGITS = 6
 _DIRECTORY_WEIGHT = 100
-"""How many times as long an entry of the directory takes as a pixel of a PNG, about."""
+"""About how many times longer writing a directory entry takes than a pixel of a PNG."""
 
 
 def respond(verb: Verb[Any], engine: Engine, result: Result, media_type: str) -> Response:
@@ -115,9 +115,9 @@ async def stream(
     held: ExitStack,
     observe: Callable[[str, str], None],
 ) -> ZipResponse:
-    """The answer as a zip file, once its first window is there.
+    """Returns the answer as a zip file once its first window is computed.
 
-    The response takes over what the request holds, `held`.
+    The response takes over `held`, the deadline and permit of the request.
     """
     if result.windows is not None:
         windows, n = result.windows, result.n
@@ -142,16 +142,15 @@ class StreamCutError(Exception):
 
 
 class ZipResponse(Response):
-    """A response of which the first piece is there.
+    """A streamed response whose first piece is already computed.
 
     Args:
-        first: of the body.
-        rest: of the body, computed as it is sent.
-        headers: of the answer.
-        deadline: of the request, begun anew for each piece.
-        held: what the request holds, the deadline among it; left when the answer has been sent,
-            or can't be.
-        observe: called with route and error code where the answer was cut off.
+        first: the first piece of the body.
+        rest: the other pieces, computed while the body is sent.
+        headers: the response's headers.
+        deadline: the request's deadline, restarted for each piece.
+        held: the request's deadline and permit, released when the response is sent or fails.
+        observe: called with the route and the error code if the response is cut off.
     """
 
     media_type = ZIP
@@ -181,7 +180,7 @@ class ZipResponse(Response):
                 await self._send(send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except ClientDisconnectedError as error:
-            self._cut(scope, error.code)  # nobody is there to be told
+            self._cut(scope, error.code)  # no client is left to see an error
         except ServiceError as error:
             self._cut(scope, error.code)
             msg = f"the answer was cut off: {error.detail}"
@@ -198,7 +197,7 @@ class ZipResponse(Response):
             head = {"status": self.status_code, "headers": self.raw_headers}
             await send({"type": "http.response.start", **head})
             await _send_piece(send, self._first)
-            # Each window has the time of a request: to be computed, and to be taken by the reader.
+            # Each window gets the time of a whole request, to be computed and to be read.
             self._deadline.renew()
             async for piece in rest:
                 await _send_piece(send, piece)

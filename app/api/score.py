@@ -22,13 +22,13 @@ class ScoreOptions(Options):
     samples: int = Field(
         SAMPLES,
         ge=1,
-        description="Number K of importance samples; the server's `VAE_MAX_ELBO_SAMPLES` bounds "
-        "it. Percentiles are there for the default alone.",
+        description="Number K of importance samples, at most the server's `VAE_MAX_ELBO_SAMPLES`. "
+        "Percentiles exist for the default only.",
     )
     binarise: Literal["sample", "threshold"] | None = Field(
         None,
-        description="How grey pixels are made binary for a Bernoulli model; as it was trained "
-        "when not given.",
+        description="How grey pixels are made binary for a Bernoulli model; by default as it was "
+        "trained.",
     )
     seed: Seed | None = None
 
@@ -79,7 +79,7 @@ class BoundsAnswer(Answer):
         description="How grey pixels were made binary before they were encoded and scored; "
         "null where they were scored as they are."
     )
-    dimensions: int = Field(description="Pixel values that each figure is a sum over.")
+    dimensions: int = Field(description="Number of pixel values that each bound is a sum over.")
     unit: Literal["nats"] = "nats"
 
 

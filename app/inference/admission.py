@@ -1,4 +1,4 @@
-"""Admission: a verb takes one permit for its whole cost before it starts, or is refused whole."""
+"""Admission: a verb takes one permit for its whole cost before it starts, or is refused."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from app.inference.engine import Engine
 
 
 class Admission:
-    """Bounds the pixels in work. A cost covers every stage of a verb, so that nothing is
-    refused half-way; used on the event loop only.
+    """Limits the pixels in work. A cost covers every stage of a verb, so no verb is refused between
+    two stages. Only the event loop uses it.
 
     Args:
         capacity: pixels that all admitted verbs together may have in work.
@@ -23,7 +23,7 @@ class Admission:
         self.used = 0
 
     def take(self, cost: int) -> None:
-        """Counts `cost` pixels as in work; `give` ends that.
+        """Adds `cost` pixels to the work in progress, until `give`.
 
         Raises:
             RequestTooLargeError: the cost is above the capacity, so that it can never fit.
@@ -41,7 +41,7 @@ class Admission:
         self.used += cost
 
     def give(self, cost: int) -> None:
-        """Ends what `take` began."""
+        """Subtracts what `take` has added."""
         self.used -= cost
 
     @contextmanager
@@ -57,8 +57,8 @@ class Admission:
 class Permit:
     """A place in an admission and the use of an engine, given back at the end of the block.
 
-    Held for longer than the verb runs: what a verb returned is in memory as long as it is
-    formatted. Until `take`, it holds nothing.
+    The caller holds it until the response is formatted, because the result is in memory until
+    then. It holds nothing before `take`.
     """
 
     __slots__ = ("_admission", "_cost", "_engine")

@@ -1,4 +1,4 @@
-"""One caller's rows on their way through batches, chunk by chunk, and the answer put together."""
+"""One caller's rows: how they pass through batches chunk by chunk and become one answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Outputs = tuple[Array, ...]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A caller's rows, with what they went through, in seconds."""
+    """The outputs of a caller's rows, and the seconds that they waited and ran."""
 
     outputs: Outputs
     queue_seconds: float
@@ -29,7 +29,7 @@ class Answer:
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """The rows of one caller, how far they have come, and the future that the caller awaits."""
+    """The rows of one caller, how many of them have run, and the future that the caller awaits."""
 
     rows: Array
     future: asyncio.Future[Answer]
@@ -41,10 +41,10 @@ class Call:
     outputs: Outputs = ()
 
     def deliver(self, start: int, stop: int, outputs: Outputs, seconds: float) -> None:
-        """Keeps the outputs of rows start … stop−1, and answers when they were the last.
+        """Keeps the outputs of rows start … stop−1, and answers the caller after the last rows.
 
-        Nothing happens when the caller has left or was failed. Outputs that do not fit those of
-        earlier rows fail this caller.
+        Does nothing if the caller has left or has failed. Outputs whose shape differs from those
+        of earlier rows fail this caller.
         """
         if self.future.done():
             return
@@ -60,7 +60,7 @@ class Call:
             self.future.set_result(Answer(self.outputs, self.queue_seconds, self.run_seconds))
 
     def fail(self, error: BaseException) -> None:
-        """Raises to the caller, unless there is an answer already; an exception of its own."""
+        """Raises a new exception in the caller, unless it already has an answer."""
         if not self.future.done():
             detail = error.detail if isinstance(error, EngineFailedError) else "the graph failed"
             failure = EngineFailedError(detail)
@@ -83,13 +83,13 @@ class Call:
 
 @dataclass(slots=True)
 class Timing:
-    """Seconds that a verb's rows waited and ran, summed over its stages."""
+    """The seconds that a verb's rows waited and ran, summed over its stages."""
 
     queue: float = 0.0
     run: float = 0.0
 
     def add(self, answer: Answer) -> Answer:
-        """Counts a stage and hands its answer on."""
+        """Adds the times of a stage and returns its answer."""
         self.queue += answer.queue_seconds
         self.run += answer.run_seconds
         return answer

@@ -1,12 +1,12 @@
 """The micro-batcher: joins rows of concurrent callers into batches and hands each its own back.
 
-It knows rows, shapes and run times; no images, no models, no HTTP.
+It knows rows, shapes and run times, but no images, models or HTTP.
 
 - Rows are joined only when their types and shapes are equal.
 - A batch is sized to about `TARGET_SECONDS` of measured work. A caller with more rows than
   that gets one chunk a batch and goes to the end of the queue in between.
 - A caller who has left is skipped when rows are taken and when they are delivered.
-- A failed batch fails its own callers, each with an error of their own, and nobody else.
+- A failed batch fails only its own callers, and each gets a separate exception.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 Run = Callable[[Array], Sequence[Array]]
 _Kind = tuple[np.dtype[Any], tuple[int, ...]]
-"""Type and shape of a row: NumPy would convert one type to another without a word."""
+"""Type and shape of a row. NumPy would join rows of different types without an error."""
 
 TARGET_SECONDS = 0.005
 _SMOOTHING = 0.2
@@ -38,7 +38,7 @@ _REMEMBERED_SHAPES = 64
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """What one batch was, for metrics."""
+    """The size and duration of one batch, for metrics."""
 
     rows: int
     callers: int
@@ -89,14 +89,14 @@ class MicroBatcher:
 
     Args:
         run: rows [n, …] → one or more arrays [n, …]; called in a lane.
-        lanes: where batches run.
-        seconds_per_row: measured work of one row, by shape of the row; others are learnt.
-        max_rows: largest batch.
+        lanes: the threads that run batches.
+        seconds_per_row: measured work of one row, by its shape; the batcher learns other shapes.
+        max_rows: the largest number of rows in a batch.
         observe: called on the event loop after each batch.
         clock: monotonic seconds.
-        work_clock: seconds that the running thread has worked, which sizes batches. Elapsed
-            time would count what a busy machine takes away, and make batches smaller and
-            slower just when they should be large; it is right where others do the work.
+        work_clock: seconds of work, from which the size of batches follows. The default is the
+            thread's processor time: elapsed time would make batches smaller on a busy machine.
+            Elapsed time is right if other threads or a GPU do the work.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class MicroBatcher:
         self._closed = False
 
     async def __call__(self, rows: Array) -> Answer:
-        """Runs `rows` [n, …], n ≥ 1, in one batch or several, and returns theirs in order.
+        """Runs `rows` [n, …], n ≥ 1, in one or several batches, and returns their outputs in order.
 
         Raises:
             ValueError: there are no rows.
@@ -151,7 +151,7 @@ class MicroBatcher:
                 self._idle.set()
 
     async def close(self) -> None:
-        """Takes nothing new and returns when every caller has an answer."""
+        """Refuses new rows and returns when every caller has an answer."""
         self._closed = True
         await self._idle.wait()
 
@@ -160,7 +160,7 @@ class MicroBatcher:
         return bool(self._queues)
 
     def take(self) -> _Batch | None:
-        """Forms the next batch from the kind of rows that has waited longest."""
+        """Forms a batch of the kind of rows that has waited longest; None if no rows wait."""
         while self._queues:
             kind, calls = self._queues.popitem(last=False)
             row_seconds = self._seconds_per_row.get(kind[1])
@@ -191,12 +191,12 @@ class MicroBatcher:
         failed = error is not None
         try:
             self._observe(BatchReport(batch.rows, len(batch.parts), seconds, waits, failed))
-        except Exception:  # the callers have their answers; a figure is not worth an error
+        except Exception:  # a metric must not fail callers who have their answers
             logger.exception("a batch could not be counted")
 
     def _row_limit(self, row_seconds: float | None) -> int:
         if row_seconds is None:
-            return 1  # a shape never seen: one row tells what it costs
+            return 1  # the first row of a new shape measures its cost
         return max(1, min(self._max_rows, int(TARGET_SECONDS / max(row_seconds, 1e-9))))
 
     def _fill(self, calls: deque[Call], room: int) -> list[_Part]:

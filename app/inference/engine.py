@@ -1,4 +1,4 @@
-"""One served bundle: what its two graphs compute, each behind a batcher."""
+"""A served bundle: a batcher for everything that its two graphs compute."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Engine:
         self.prior = prior_of(self.bundle.mixture, self.manifest.latent.shape)
         self._own_lanes = Lanes(1) if loaded.own_lane else None
         if self._own_lanes:
-            # Not joined there: what a caller who left had asked for may still be running.
+            # Without joining: a batch of a caller who has left may still be running.
             weakref.finalize(self, self._own_lanes.close, join=False).atexit = False
         self._verbs = 0
         self._closing = False
         self._unused = asyncio.Event()
         self._unused.set()
-        # Without a way back to the engine: one that is replaced is freed by its last reference.
+        # The batchers hold no reference to the engine, so the last reference outside frees it.
         self._batchers = {
             name: MicroBatcher(
                 pipeline.run,
@@ -65,8 +65,7 @@ class Engine:
         return self.bundle.manifest
 
     def begin(self) -> None:
-        """Counts a verb that uses the engine over all its stages, so that closing does not part
-        them; `end` ends it.
+        """Counts a verb that uses the engine until `end`, so that closing waits for all its stages.
 
         Raises:
             ShuttingDownError: the engine is closing.
@@ -78,21 +77,21 @@ class Engine:
         self._unused.clear()
 
     def end(self) -> None:
-        """Ends what `begin` began."""
+        """Marks the end of a verb that called `begin`."""
         self._verbs -= 1
         if not self._verbs:
             self._unused.set()
 
     async def drain(self) -> None:
-        """Returns when no verb uses it.
+        """Returns when no verb uses the engine.
 
-        Nothing is refused: a request that had found the engine before it was replaced, and reads
-        its body since, is still answered. The sessions are freed with the last reference.
+        It refuses nothing: a request that found the engine before it was replaced and is still
+        reading its body gets its answer. The last reference frees the sessions.
         """
         await self._unused.wait()
 
     async def close(self) -> None:
-        """Answers every verb that uses it, then frees the threads that are the engine's own."""
+        """Waits for every verb that uses the engine, then ends the engine's own threads."""
         self._closing = True
         await self.drain()
         await asyncio.gather(*(batcher.close() for batcher in self._batchers.values()))

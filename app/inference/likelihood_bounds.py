@@ -92,7 +92,7 @@ class Bounds:
 def check(
     spec: LikelihoodSpec | None, options: BoundOptions, *, field: str | None = None
 ) -> LikelihoodSpec:
-    """The likelihood that the bounds are computed with; `field` is the option that asked for them.
+    """Returns the likelihood for the bounds; `field` is the option that requested them.
 
     Raises:
         UnsupportedByModelError: the model has no likelihood.
@@ -116,7 +116,7 @@ async def estimate(
 
     Raises:
         UnsupportedByModelError, InvalidFieldError: as `check` raises.
-        EngineFailedError: the graphs answered with what gives no finite bound.
+        EngineFailedError: the outputs of the graphs give no finite bound.
     """
     spec, seed = check(engine.manifest.likelihood, options), options.seed
     how = estimates.binarisation(spec, options.binarise)
@@ -148,14 +148,14 @@ async def estimate(
 
 
 def _kl(found: Sequence[Estimate], mean: Floats, logvar: Floats) -> Nats:
-    """From the draws where the prior is a mixture, else in closed form."""
+    """The KL from the draws if the prior is a mixture, else in closed form."""
     estimated = [one.kl for one in found if one.kl is not None]
     return np.array(estimated) if estimated else bounds.kl(mean, logvar)
 
 
-def _finite(figures: Estimate, row: int) -> Estimate:
-    if math.isfinite(figures.importance_weighted) and math.isfinite(figures.reconstruction):
-        return figures
+def _finite(estimate: Estimate, row: int) -> Estimate:
+    if math.isfinite(estimate.importance_weighted) and math.isfinite(estimate.reconstruction):
+        return estimate
     msg = f"the model's answer to image {row} gives no finite bound on log p(x)"
     raise EngineFailedError(msg, index=row)
 

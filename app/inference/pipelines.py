@@ -1,8 +1,7 @@
-"""What a batch computes: a graph with the NumPy around it, for all rows of all callers at once.
+"""What a batch computes: a graph and the NumPy around it, for the rows of all callers at once.
 
-Each function takes rows [n, …] and answers arrays [n, …], and each row depends on nothing but
-itself. A lane runs them, so nothing of this stands in the event loop's way, and n rows cost far
-less than n times one.
+Each pipeline takes rows [n, …] and returns arrays [n, …] whose row i depends on row i alone. A
+lane runs it, so it doesn't block the event loop, and n rows cost far less than n times one row.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from model.runtime import Graph
 
 Run = Callable[[Array], Outputs]
 Draws = NDArray[np.float64]
-"""Latents to draw, float64 [n, 3]: seed, row and temperature; seeds end at 2^53, and fit."""
+"""Latents to draw, float64 [n, 3]: seed, row and temperature. Seeds are below 2^53, so exact."""
 
 DRAW_SHAPE = (3,)
 
@@ -91,7 +90,7 @@ def encoding(encoder: Graph, value_range: Range, scaling: Scaling = UNSCALED) ->
 
 
 def encoding_floats(encoder: Graph, scaling: Scaling = UNSCALED) -> Run:
-    """Pixels float32 [n, c, h, w] in the model's range → what `encoding` answers."""
+    """Pixels float32 [n, c, h, w] in the model's range → the outputs of `encoding`."""
 
     def run(rows: Floats) -> Outputs:
         mean, logvar = encoder.run(rows, ("mean", "logvar"))
@@ -101,7 +100,7 @@ def encoding_floats(encoder: Graph, scaling: Scaling = UNSCALED) -> Run:
 
 
 def decoding(decoder: Graph, value_range: Range, scaling: Scaling = UNSCALED) -> Run:
-    """Latents → images uint8 [n, h, w, c], and bool [n]: every pixel was a finite number."""
+    """Latents → images uint8 [n, h, w, c], and bool [n]: whether every pixel was finite."""
 
     def run(latents: Floats) -> Outputs:
         return _shown(decoder.run(scaling.trained(latents), ("pixels",))[0], value_range)
@@ -121,7 +120,7 @@ def decoding_floats(decoder: Graph, scaling: Scaling = UNSCALED) -> Run:
 
 
 def sampling(decoder: Graph, value_range: Range, prior: Prior, scaling: Scaling = UNSCALED) -> Run:
-    """`Draws` → what `decoding` answers, and the latents, float32 [n, *latent_shape]."""
+    """`Draws` → the outputs of `decoding`, and the latents, float32 [n, *latent_shape]."""
     decode = decoding(decoder, value_range, scaling)
 
     def run(rows: Draws) -> Outputs:
@@ -140,8 +139,8 @@ def reconstructing(
     *,
     with_kl: bool = True,
 ) -> Run:
-    """Images uint8 [n, h, w, c] → what `decoding` answers for their posterior means, the means,
-    squared errors in units of [0, 1], and unless it is left out the KL from N(0, I) in nats."""
+    """Images uint8 [n, h, w, c] → the outputs of `decoding` for their posterior means, the means,
+    the squared errors in units of [0, 1], and with `with_kl` the KL from N(0, I) in nats."""
     low, high = value_range
     unit = (high - low) ** 2
 
@@ -181,6 +180,6 @@ def reconstructing_tensors(encoder: Graph, decoder: Graph, scaling: Scaling = UN
 
 
 def _shown(decoded: Floats, value_range: Range) -> tuple[Images, NDArray[np.bool_]]:
-    # Beyond float32 is beyond white; what is no number is told by the second output.
+    # Values beyond float32 become white; the second output marks rows with NaN.
     with np.errstate(over="ignore", invalid="ignore"):
         return pixels.to_uint8(decoded, value_range), pixels.finite_rows(decoded)

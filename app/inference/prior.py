@@ -1,4 +1,4 @@
-"""The prior that a model's latents are drawn from, as serving draws from it."""
+"""Draws latents from a model's prior, by seed and row."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from model.prior.mixture import Mixture
 
 _AHEAD = 32
 _LARGEST = 256
-"""Values of a latent above which drawing many at once would hold up the event loop."""
+"""Size of a latent above which drawing many at once would block the event loop."""
 
 
 def draw_seed() -> int:
-    """A seed for a caller who sent none."""
+    """Returns a random seed, for a request without one."""
     return secrets.randbelow(MAX_SEED + 1)
 
 
 class Prior(Protocol):
-    """Latents by seed and row: row i of a seed is the same whoever asks, and beside whom."""
+    """Latents by seed and row: row i of a seed is the same in every request and batch."""
 
     def take(self, temperature: float) -> tuple[int, Floats]:
-        """A fresh seed and its row 0, float32 [1, *shape]: for a caller who sent no seed."""
+        """Returns a new seed and its row 0, float32 [1, *shape], for a request without a seed."""
 
     def draw(self, seeds: Sequence[int], rows: Sequence[int], temperatures: Floats) -> Floats:
         """Latents float32 [n, *shape], row `rows[i]` of `seeds[i]`.
@@ -39,15 +39,15 @@ class Prior(Protocol):
 
 
 def prior_of(mixture: Mixture | None, shape: Sequence[int]) -> Prior:
-    """That of a bundle with this mixture; of one without, N(0, I)."""
+    """Returns the mixture as a prior, or N(0, I) without a mixture."""
     return NormalPrior(shape) if mixture is None else MixturePrior(mixture, shape)
 
 
 class NormalPrior:
     """z ~ N(0, temperature² I).
 
-    Fresh seeds are drawn ahead, many at once: to draw a row alone takes ten times as long as a row
-    among many, most of it in NumPy's calls.
+    `take` draws many new seeds at once, because a row alone takes ten times as long as a row among
+    many; most of that is NumPy's overhead for each call.
     """
 
     def __init__(self, shape: Sequence[int]) -> None:

@@ -1,6 +1,6 @@
-"""The verbs without HTTP: arrays in, arrays out.
+"""The verbs without HTTP: they take and return arrays.
 
-Each verb takes its permit for the cost of all its stages and then awaits the engine's batchers.
+Each verb first takes its permit for the cost of all its stages, then awaits the engine's batchers.
 The caller owns the permit and holds it until the response is encoded.
 """
 
@@ -85,7 +85,7 @@ class Service:
     ) -> Sampled:
         """Draws latents from a source, by default the model's prior, and decodes them.
 
-        Row i depends on the seed, the source and i alone, whatever n is and whoever shares its
+        Row i depends on the seed, the source and i alone, not on n or on other requests in its
         batch. A call without a seed draws one.
 
         Raises:

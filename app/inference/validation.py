@@ -1,4 +1,4 @@
-"""Height and width of what a request asks for: chosen, or told by its latents or images."""
+"""Checks sizes, counts and finite pixels, and derives image sizes from options and latents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Size = tuple[int, int]
 
 
 def chosen(manifest: Manifest, height: int | None, width: int | None) -> Size:
-    """What a caller wants, and the model's own where nothing is said.
+    """The size that a request names; by default the model's own.
 
     Raises:
         InvalidFieldError: the model has one size, or does not take this one.
@@ -63,10 +63,10 @@ def of_latents(manifest: Manifest, shape: tuple[int, ...], *, field: str = "late
 
 
 def check_alike(fitted: Sequence[Fitted]) -> None:
-    """Holds that the images of a request have one size.
+    """Checks that the images of a request have one size.
 
     Raises:
-        InvalidFieldError: one has another than the first.
+        InvalidFieldError: the size of one differs from the first.
     """
     first = fitted[0].pixels.shape
     for index, image in enumerate(fitted):
@@ -84,19 +84,18 @@ def _listed(shape: tuple[int, ...]) -> str:
 
 
 def check_count(count: int, field: str, limit: int) -> None:
-    """Raises InvalidFieldError where there are none or more than `limit`."""
+    """Raises InvalidFieldError unless `count` is 1 … `limit`."""
     if not 1 <= count <= limit:
         detail = f"{field} must be 1 … {limit}, got {count}"
         raise InvalidFieldError(detail, field=field, limit=limit)
 
 
 def check_finite(finite: NDArray[np.bool_], field: str | None = None, first: int = 0) -> None:
-    """Holds that every image consists of numbers, bool [n]; `first` is the first one's row.
+    """Checks that all images are finite, bool [n]; row 0 is row `first` of the request.
 
     Raises:
-        InvalidFieldError: one does not, with `field`: the caller's own latents or radius are at
-            fault.
-        EngineFailedError: one does not, without it.
+        InvalidFieldError: one is not, and `field` names the caller's option at fault.
+        EngineFailedError: one is not, and no option is at fault.
     """
     if finite.all():
         return
