@@ -25,7 +25,7 @@ from app.api.requests import (
 )
 from app.api.responses import as_found, fit_header
 from app.api.schemas import Answer, Latents, Options, Picture, Png
-from app.api.verb import Call, Document, Members, Result, Sent, Verb
+from app.api.verb import Call, Document, Members, Result, Sent, Takes, Verb
 from app.codecs import latents, npy
 from app.codecs.multipart import parts
 from app.errors import InvalidFieldError
@@ -81,36 +81,30 @@ class InterpolateAnswer(Answer):
     )
 
 
-class _TakesEndpoints:
-    """Two images, latents or seeds."""
+def _content(options: type[InterpolateOptions]) -> Document:
+    kinds: Document = {
+        "images": {"type": "array", "items": BASE64},
+        "latents": LATENTS,
+        "seeds": {"type": "array", "items": {"type": "integer"}},
+    }
+    two = {name: kind | {"minItems": 2, "maxItems": 2} for name, kind in kinds.items()}
+    schema = with_members(options, two, required=())
+    schema["oneOf"] = [{"required": [name]} for name in two]
+    return {
+        JSON: {"schema": schema},
+        MULTIPART: {"schema": upload(2, 2)},
+        NPY: {"schema": BINARY},
+    }
 
-    images = True
-    required = True
 
-    def parse(
-        self,
-        request: Request,
-        body: Body,
-        options: type[InterpolateOptions],
-        manifest: Manifest,
-        settings: Settings,
-    ) -> tuple[InterpolateOptions, Sent]:
-        return parse_endpoints(request, body, manifest.latent_axes)
-
-    def content(self, options: type[InterpolateOptions]) -> Document:
-        kinds: Document = {
-            "images": {"type": "array", "items": BASE64},
-            "latents": LATENTS,
-            "seeds": {"type": "array", "items": {"type": "integer"}},
-        }
-        two = {name: kind | {"minItems": 2, "maxItems": 2} for name, kind in kinds.items()}
-        schema = with_members(options, two, required=())
-        schema["oneOf"] = [{"required": [name]} for name in two]
-        return {
-            JSON: {"schema": schema},
-            MULTIPART: {"schema": upload(2, 2)},
-            NPY: {"schema": BINARY},
-        }
+def _parse(
+    request: Request,
+    body: Body,
+    options: type[InterpolateOptions],
+    manifest: Manifest,
+    settings: Settings,
+) -> tuple[InterpolateOptions, Sent]:
+    return parse_endpoints(request, body, manifest.latent_axes)
 
 
 def parse_endpoints(
@@ -242,7 +236,7 @@ VERB = Verb(
     about="images between two images, latents or seeds",
     description="Decodes latents between two ends: two images, two latents, or two seeds.",
     options=InterpolateOptions,
-    takes=_TakesEndpoints(),
+    takes=Takes(_parse, _content),
     kind="path",
     answer=InterpolateAnswer,
     run=run,

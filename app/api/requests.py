@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from app.api.openapi import BASE64, BINARY, LATENTS, upload, with_members
-from app.api.verb import Document, Sent
+from app.api.verb import Document, Sent, Takes
 from app.codecs import latents, npy
 from app.codecs.multipart import parts
 from app.errors import InvalidFieldError, InvalidImageError
@@ -33,14 +33,10 @@ OPTION_VALUES = 256
 _BASE64_PIECE = 1024 * 1024
 
 
-class TakesImages:
+def takes_images() -> Takes[OptionsT]:
     """A body of images: multipart, one raw file, or JSON with base64."""
 
-    images = True
-    required = True
-
     def parse(
-        self,
         request: Request,
         body: Body,
         options: type[OptionsT],
@@ -50,21 +46,13 @@ class TakesImages:
         found, images = parse_images(request, body, options, settings.max_pictures)
         return found, Sent(images=images)
 
-    def content(self, options: type[BaseModel]) -> Document:
-        images = {"images": {"type": "array", "items": BASE64}}
-        json_body = {"schema": with_members(options, images)}
-        raw = {media_type: {"schema": BINARY} for media_type in IMAGE_TYPES}
-        return {MULTIPART: {"schema": upload(1)}, JSON: json_body} | raw
+    return Takes(parse, _images_content)
 
 
-class TakesLatents:
+def takes_latents() -> Takes[OptionsT]:
     """A body of latents: JSON or `.npy`."""
 
-    images = False
-    required = True
-
     def parse(
-        self,
         request: Request,
         body: Body,
         options: type[OptionsT],
@@ -75,9 +63,19 @@ class TakesLatents:
         found, rows = parse_latents(request, body, options, shape, settings.max_n)
         return found, Sent(latents=rows)
 
-    def content(self, options: type[BaseModel]) -> Document:
-        json_body = {"schema": with_members(options, {"latents": LATENTS})}
-        return {JSON: json_body, NPY: {"schema": BINARY}}
+    return Takes(parse, _latents_content, images=False)
+
+
+def _images_content(options: type[BaseModel]) -> Document:
+    images = {"images": {"type": "array", "items": BASE64}}
+    raw = {media_type: {"schema": BINARY} for media_type in IMAGE_TYPES}
+    json_body = {"schema": with_members(options, images)}
+    return {MULTIPART: {"schema": upload(1)}, JSON: json_body} | raw
+
+
+def _latents_content(options: type[BaseModel]) -> Document:
+    json_body = {"schema": with_members(options, {"latents": LATENTS})}
+    return {JSON: json_body, NPY: {"schema": BINARY}}
 
 
 def query_options(request: Request, model: type[OptionsT]) -> OptionsT:

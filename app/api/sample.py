@@ -20,7 +20,7 @@ from app.api.requests import (
 )
 from app.api.responses import as_found, fit_header
 from app.api.schemas import Answer, Latents, Options, Picture, Png, Seed
-from app.api.verb import Call, Document, Members, Result, Sent, Verb
+from app.api.verb import Call, Document, Members, Result, Sent, Takes, Verb
 from app.codecs import latents
 from app.errors import InvalidFieldError
 from app.http.body import Body
@@ -93,39 +93,33 @@ class SampleAnswer(Answer):
     )
 
 
-class _TakesCenter:
-    """Options alone, or with one image or latent to draw around."""
+def _content(options: type[SampleOptions]) -> Document:
+    near = {
+        "type": "object",
+        "description": "Draw around this image or latent instead of from the prior.",
+        "properties": {
+            "image": BASE64,
+            "latent": {"type": "array", "items": {"type": "number"}},
+            "radius": options.model_json_schema()["properties"]["radius"],
+        },
+        "oneOf": [{"required": ["image"]}, {"required": ["latent"]}],
+        "additionalProperties": False,
+    }
+    schema = with_members(options, {NEAR: near}, required=())
+    # A JSON body has the radius inside `latents_near`.
+    del schema["properties"]["radius"]
+    raw = {media_type: {"schema": BINARY} for media_type in IMAGE_TYPES}
+    return {JSON: {"schema": schema}, MULTIPART: {"schema": upload(1, 1)}} | raw
 
-    images = True
-    required = False
 
-    def parse(
-        self,
-        request: Request,
-        body: Body,
-        options: type[SampleOptions],
-        manifest: Manifest,
-        settings: Settings,
-    ) -> tuple[SampleOptions, Sent]:
-        return parse_sample(request, body, manifest.latent_axes)
-
-    def content(self, options: type[SampleOptions]) -> Document:
-        near = {
-            "type": "object",
-            "description": "Draw around this image or latent instead of from the prior.",
-            "properties": {
-                "image": BASE64,
-                "latent": {"type": "array", "items": {"type": "number"}},
-                "radius": options.model_json_schema()["properties"]["radius"],
-            },
-            "oneOf": [{"required": ["image"]}, {"required": ["latent"]}],
-            "additionalProperties": False,
-        }
-        schema = with_members(options, {NEAR: near}, required=())
-        # A JSON body has the radius inside `latents_near`.
-        del schema["properties"]["radius"]
-        raw = {media_type: {"schema": BINARY} for media_type in IMAGE_TYPES}
-        return {JSON: {"schema": schema}, MULTIPART: {"schema": upload(1, 1)}} | raw
+def _parse(
+    request: Request,
+    body: Body,
+    options: type[SampleOptions],
+    manifest: Manifest,
+    settings: Settings,
+) -> tuple[SampleOptions, Sent]:
+    return parse_sample(request, body, manifest.latent_axes)
 
 
 def parse_sample(
@@ -269,7 +263,7 @@ VERB = Verb(
     description="Draws z from the model's prior, or around an image or latent, and decodes it.\n\n"
     "Row i depends on the seed and i alone.",
     options=SampleOptions,
-    takes=_TakesCenter(),
+    takes=Takes(_parse, _content, required=False),
     kind="images",
     answer=SampleAnswer,
     run=run,

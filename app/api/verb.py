@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol
+from typing import Any, Generic
 
 from starlette.requests import Request
 
@@ -79,33 +79,21 @@ class Result:
     bounce: bool = False
 
 
-class Takes(Protocol[OptionsT]):
-    """What a verb's body may hold beside its options."""
+@dataclass(frozen=True)
+class Takes(Generic[OptionsT]):
+    """What a verb's body may hold beside its options.
 
-    @property
-    def images(self) -> bool:
-        """Whether it may hold images."""
+    Args:
+        parse: returns the options and the rest of a body; raises ServiceError if one is invalid.
+        content: describes the body in OpenAPI, by media type.
+        images: whether the body may hold images.
+        required: whether there must be a body.
+    """
 
-    @property
-    def required(self) -> bool:
-        """Whether there must be a body."""
-
-    def parse(
-        self,
-        request: Request,
-        body: Body,
-        options: type[OptionsT],
-        manifest: Manifest,
-        settings: Settings,
-    ) -> tuple[OptionsT, Sent]:
-        """The options and the rest of a body.
-
-        Raises:
-            ServiceError: the body or an option is invalid.
-        """
-
-    def content(self, options: type[OptionsT]) -> Document:
-        """The body in OpenAPI, by media type."""
+    parse: Callable[[Request, Body, type[OptionsT], Manifest, Settings], tuple[OptionsT, Sent]]
+    content: Callable[[type[OptionsT]], Document]
+    images: bool = True
+    required: bool = True
 
 
 @dataclass(frozen=True)
