@@ -6,6 +6,7 @@ from app.api.openapi import example_images, example_latents
 from app.api.requests import takes_latents
 from app.api.schemas import Answer, Options, Png
 from app.api.verb import Call, Document, Result, Verb
+from app.inference.results import images_of, whole
 
 
 class DecodeOptions(Options):
@@ -23,12 +24,14 @@ class DecodeAnswer(Answer):
 async def run(call: Call[DecodeOptions]) -> Result:
     """Decodes the latents."""
     assert call.latents is not None  # noqa: S101 the body was parsed
+    decoded = await call.service.decode(
+        call.engine, call.permit, call.latents, streamed=call.streamed
+    )
     if call.streamed:
-        stream = await call.service.decode_stream(call.engine, call.permit, call.latents)
         n = len(call.latents)
-        return Result(stream.timing, {"n": n}, windows=stream.windows, n=n)
-    decoded = await call.service.decode(call.engine, call.permit, call.latents)
-    return Result(decoded.timing, {}, images=decoded.images)
+        return Result(decoded.timing, {"n": n}, windows=images_of(decoded.windows), n=n)
+    images, _ = await whole(decoded.windows)
+    return Result(decoded.timing, {}, images=images)
 
 
 def _example(shape: tuple[int, ...]) -> tuple[Document, Document]:

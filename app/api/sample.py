@@ -26,7 +26,7 @@ from app.errors import InvalidFieldError
 from app.http.body import Body
 from app.http.headers import JSON
 from app.http.parameters import from_members
-from app.inference.results import Sampled, SampledStream
+from app.inference.results import images_of, whole
 from app.inference.sampling import AroundImage, AroundLatent, FromPrior, SampleSource
 from app.settings import Settings
 from model.bundle.manifest import Manifest
@@ -215,40 +215,33 @@ def source_of(call: Call[SampleOptions]) -> SampleSource:
 
 async def run(call: Call[SampleOptions]) -> Result:
     """Draws the images."""
-    n, seed = call.options.n, call.options.seed
-    headers = fit_header(call.fitted) if call.fitted else {}
-    if call.streamed:
-        stream = await call.service.sample_stream(
-            call.engine, call.permit, source_of(call), n=n, seed=seed
-        )
-        members = _members(call, stream)
-        return Result(
-            stream.timing, members, windows=stream.windows, n=n, seed=stream.seed, headers=headers
-        )
-    drawn = await call.service.sample(call.engine, call.permit, source_of(call), n=n, seed=seed)
-    return Result(
-        drawn.timing,
-        _members(call, drawn) | {"latents": drawn.latents},
-        images=drawn.images,
-        seed=drawn.seed,
-        headers=headers,
+    n, options = call.options.n, call.options
+    drawn = await call.service.sample(
+        call.engine,
+        call.permit,
+        source_of(call),
+        n=n,
+        seed=options.seed,
+        streamed=call.streamed,
     )
-
-
-def _members(call: Call[SampleOptions], sampled: Sampled | SampledStream) -> Members:
-    """Enough to draw the images again."""
-    near = sampled.center and {
-        "center": sampled.center.latent,
-        "radius": sampled.center.radius,
-        "unit": sampled.center.unit,
+    near = drawn.center and {
+        "center": drawn.center.latent,
+        "radius": drawn.center.radius,
+        "unit": drawn.center.unit,
         "picture": as_found(call.fitted)[0] if call.fitted else None,
     }
-    return {
-        "n": call.options.n,
-        "seed": sampled.seed,
-        "temperature": None if near else call.options.temperature,
+    members: Members = {
+        "n": n,
+        "seed": drawn.seed,
+        "temperature": None if near else options.temperature,
         NEAR: near,
     }
+    headers = fit_header(call.fitted) if call.fitted else {}
+    if call.streamed:
+        windows = images_of(drawn.windows)
+        return Result(drawn.timing, members, windows=windows, n=n, seed=drawn.seed, headers=headers)
+    images, members["latents"] = await whole(drawn.windows)
+    return Result(drawn.timing, members, images=images, seed=drawn.seed, headers=headers)
 
 
 def _example(shape: tuple[int, ...]) -> tuple[Document, Document]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
@@ -15,7 +15,6 @@ from app.http.parameters import OptionsT
 from app.inference.admission import Permit
 from app.inference.batch import Timing
 from app.inference.engine import Engine
-from app.inference.results import Windows
 from app.inference.service import Service
 from app.settings import Settings
 from model.bundle.manifest import Manifest
@@ -65,7 +64,7 @@ class Result:
     """Of every JSON answer, and of the JSON document in a zip file."""
     images: Images | None = None
     """uint8 [n, h, w, c]; JSON has them as base64 in `images`."""
-    windows: Windows | None = None
+    windows: AsyncGenerator[Images, None] | None = None
     """Takes the place of `images` in a streamed answer."""
     n: int = 0
     """How many images the windows have."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from app.inference.batch import Timing
@@ -11,29 +12,18 @@ from app.inference.sampling import Center
 from model.likelihood.bounds import Nats
 from model.pixels import Floats, Images
 
-Windows = AsyncGenerator[Images, None]
-"""Images window by window, uint8 [w, h, w, c]."""
+Windows = AsyncGenerator[tuple[Images, Floats], None]
+"""Images uint8 [w, h, w, c] with their latents, window by window; a short answer has one window."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """Drawn images uint8 [n, h, w, c], their latents, and the seed that was used."""
-
-    images: Images
-    latents: Floats
-    seed: int
-    center: Center | None
-    """What they were drawn around; None for draws from the prior."""
-    timing: Timing
-
-
-@dataclass(frozen=True, slots=True)
-class SampledStream:
-    """Images that are drawn window by window."""
+    """Drawn images, and the seed that was used."""
 
     windows: Windows
     seed: int
     center: Center | None
+    """What they were drawn around; None for draws from the prior."""
     timing: Timing
     """Of the windows so far."""
 
@@ -49,15 +39,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Images uint8 [n, h, w, c]."""
-
-    images: Images
-    timing: Timing
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedStream:
-    """Images that are decoded window by window."""
+    """The images of latents."""
 
     windows: Windows
     timing: Timing
@@ -92,3 +74,16 @@ class Interpolated:
     images: Images
     latents: Floats
     timing: Timing
+
+
+async def whole(windows: Windows) -> tuple[Images, Floats]:
+    """The images and latents of a short answer, which has one window."""
+    (window,) = [window async for window in windows]
+    return window
+
+
+async def images_of(windows: Windows) -> AsyncGenerator[Images, None]:
+    """The images of the windows alone."""
+    async with aclosing(windows):
+        async for images, _ in windows:
+            yield images

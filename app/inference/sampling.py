@@ -10,7 +10,7 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from model import noise
 from model.bundle.manifest import Manifest
 from model.noise import Purpose
 from model.pixels import Floats, Images
+
+Window = TypeVar("Window")
 
 WINDOW_ROWS = 256
 WINDOW_PIXELS = 256 * 1024
@@ -196,18 +198,18 @@ async def split(images: Images) -> AsyncGenerator[Images, None]:
 
 
 async def one_ahead(
-    window: Callable[[int, int], Coroutine[Any, Any, Images]], n: int, size: int
-) -> AsyncGenerator[Images, None]:
+    window: Callable[[int, int], Coroutine[Any, Any, Window]], n: int, size: int
+) -> AsyncGenerator[Window, None]:
     """Windows of rows 0 … n − 1 in order; the next is computed while one is in use."""
-    coming: asyncio.Task[Images] | None = None
+    coming: asyncio.Task[Window] | None = None
     try:
         for first in range(0, n, size):
-            images = await (coming or window(first, min(first + size, n)))
+            done = await (coming or window(first, min(first + size, n)))
             after = first + size
             coming = None
             if after < n:
                 coming = asyncio.create_task(window(after, min(after + size, n)))
-            yield images
+            yield done
     finally:
         if coming is not None:
             coming.cancel()

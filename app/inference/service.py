@@ -21,13 +21,12 @@ from app.inference.likelihood_bounds import BoundOptions, Bounds
 from app.inference.prior import draw_seed
 from app.inference.results import (
     Decoded,
-    DecodedStream,
     Encoded,
     Interpolated,
     Reconstructed,
     Sampled,
-    SampledStream,
     Scored,
+    Windows,
 )
 from app.inference.sampling import (
     FROM_PRIOR,
@@ -82,57 +81,31 @@ class Service:
         *,
         n: int = 1,
         seed: int | None = None,
+        streamed: bool = False,
     ) -> Sampled:
         """Draws latents from a source, by default the model's prior, and decodes them.
 
         Row i depends on the seed, the source and i alone, not on n or on other requests in its
-        batch. A call without a seed draws one.
+        batch. A call without a seed draws one. A streamed call may draw more images.
 
         Raises:
             InvalidFieldError: n is out of range, the model does not take the source's size, or
-                the source decodes to non-finite pixels.
-            ServiceError: as the permit and the batchers raise.
+                the source decodes to non-finite pixels; so do the windows.
+            ServiceError: as the permit and the batchers raise; so do the windows.
         """
-        check_count(n, "n", self._max_n)
+        check_count(n, "n", self._max_stream_n if streamed else self._max_n)
         pixels = math.prod(source.size(engine.manifest))
-        permit.take(engine, (n + source.encoded_rows) * pixels)
+        rows = self._admit(engine, permit, n + source.encoded_rows, pixels, streamed=streamed)
         timing = Timing()
         if seed is None and n == 1 and isinstance(source, FromPrior) and not source.sized(engine):
             seed, latents = engine.prior.take(source.temperature)
-            images, finite = timing.add(await engine.decode(latents)).outputs
-            if not finite.all():
-                check_finite(finite)
-            return Sampled(images, latents, seed, None, timing)
-        drawing = await self._drawing(engine, source, seed, timing)
-        images, latents = await drawing.window(0, n)
-        return Sampled(images, latents, drawing.seed, drawing.shown_center, timing)
-
-    async def sample_stream(
-        self,
-        engine: Engine,
-        permit: Permit,
-        source: SampleSource = FROM_PRIOR,
-        *,
-        n: int,
-        seed: int | None = None,
-    ) -> SampledStream:
-        """The images that `sample` draws, any number of them, window by window.
-
-        Raises:
-            InvalidFieldError: as `sample` raises; so do the windows.
-            ServiceError: as the permit and the batchers raise; so do the windows.
-        """
-        check_count(n, "n", self._max_stream_n)
-        pixels = math.prod(source.size(engine.manifest))
-        rows = self._admit_stream(engine, permit, n + source.encoded_rows, pixels)
-        timing = Timing()
-        drawing = await self._drawing(engine, source, seed, timing)
-
-        async def window(first: int, stop: int) -> Images:
-            return (await drawing.window(first, stop))[0]
-
-        windows = one_ahead(window, n, rows)
-        return SampledStream(windows, drawing.seed, drawing.shown_center, timing)
+            windows = _decoded(engine, latents, 1, timing, field=None)
+            return Sampled(windows, seed, None, timing)
+        center = await source.locate(engine, timing)
+        seed = draw_seed() if seed is None else seed
+        drawing = Drawing(engine, self._offload, seed, source, center, timing)
+        windows = one_ahead(drawing.window, n, rows)
+        return Sampled(windows, seed, drawing.shown_center, timing)
 
     async def encode(self, engine: Engine, permit: Permit, images: Images) -> Encoded:
         """The posterior of each image, uint8 [n, h, w, c].
@@ -145,32 +118,21 @@ class Service:
         mean, logvar = timing.add(await engine.encode(images)).outputs
         return Encoded(mean, logvar, timing)
 
-    async def decode(self, engine: Engine, permit: Permit, latents: Floats) -> Decoded:
+    async def decode(
+        self, engine: Engine, permit: Permit, latents: Floats, *, streamed: bool = False
+    ) -> Decoded:
         """The image of each latent, float32 [n, *latent_shape].
 
         Raises:
-            InvalidFieldError: too many latents, or latents that decode to non-finite pixels.
-            ServiceError: as the permit and the batchers raise.
+            InvalidFieldError: too many latents, or latents that decode to non-finite pixels; so
+                do the windows.
+            ServiceError: as the permit and the batchers raise; so do the windows.
         """
-        pixels = self._decoded_pixels(engine, latents)
-        permit.take(engine, len(latents) * pixels)
+        check_count(len(latents), "latents", self._max_n)
+        pixels = math.prod(validation.of_latents(engine.manifest, latents.shape[1:]))
+        rows = self._admit(engine, permit, len(latents), pixels, streamed=streamed)
         timing = Timing()
-        images, finite = timing.add(await engine.decode(latents)).outputs
-        check_finite(finite, "latents")
-        return Decoded(images, timing)
-
-    async def decode_stream(self, engine: Engine, permit: Permit, latents: Floats) -> DecodedStream:
-        """The images that `decode` answers, window by window; the windows raise its errors."""
-        n, pixels = len(latents), self._decoded_pixels(engine, latents)
-        rows = self._admit_stream(engine, permit, n, pixels)
-        timing = Timing()
-
-        async def window(first: int, stop: int) -> Images:
-            images, finite = timing.add(await engine.decode(latents[first:stop])).outputs
-            check_finite(finite, "latents", first)
-            return cast("Images", images)
-
-        return DecodedStream(one_ahead(window, n, rows), timing)
+        return Decoded(_decoded(engine, latents, rows, timing, field="latents"), timing)
 
     async def reconstruct(
         self,
@@ -255,24 +217,14 @@ class Service:
         check_finite(finite, None if are_images else "latents")
         return Interpolated(images, latents, timing)
 
-    async def _drawing(
-        self, engine: Engine, source: SampleSource, seed: int | None, timing: Timing
-    ) -> Drawing:
-        center = await source.locate(engine, timing)
-        seed = draw_seed() if seed is None else seed
-        return Drawing(engine, self._offload, seed, source, center, timing)
-
-    def _decoded_pixels(self, engine: Engine, latents: Floats) -> int:
-        """The pixels that each latent decodes to."""
-        check_count(len(latents), "latents", self._max_n)
-        return math.prod(validation.of_latents(engine.manifest, latents.shape[1:]))
-
-    def _admit_stream(self, engine: Engine, permit: Permit, rows: int, pixels: int) -> int:
-        """Takes the permit for a stream of rows, and returns how many rows a window has.
+    def _admit(
+        self, engine: Engine, permit: Permit, rows: int, pixels: int, *, streamed: bool
+    ) -> int:
+        """Takes the permit for rows of `pixels` each, and returns how many rows a window has.
 
         A stream pays for the windows that it holds at a time, whatever its number of rows.
         """
-        window = window_rows(pixels, self._admission.capacity)
+        window = window_rows(pixels, self._admission.capacity) if streamed else rows
         permit.take(engine, min(rows, HELD_WINDOWS * window) * pixels)
         return window
 
@@ -309,6 +261,21 @@ class Service:
         wanted_by = None if field == "samples" else field
         likelihood_bounds.check(engine.manifest.likelihood, options, field=wanted_by)
         return options
+
+
+def _decoded(
+    engine: Engine, latents: Floats, rows: int, timing: Timing, *, field: str | None
+) -> Windows:
+    """The images of latents in windows of `rows`; `field` is the option that gave the latents."""
+
+    async def window(first: int, stop: int) -> tuple[Images, Floats]:
+        shown = latents[first:stop]
+        images, finite = timing.add(await engine.decode(shown)).outputs
+        if not finite.all():
+            check_finite(finite, field, first)
+        return images, shown
+
+    return one_ahead(window, len(latents), rows)
 
 
 def _pixels(images: Images) -> int:

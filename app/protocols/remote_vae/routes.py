@@ -15,6 +15,7 @@ from app.http.deadline import Deadline
 from app.http.headers import accept_of
 from app.http.parameters import target_of
 from app.http.routing import VerbRoute
+from app.inference.results import whole
 from app.protocols.remote_vae import openapi as remote_openapi
 from app.protocols.remote_vae import responses, tensors, verbs
 from app.protocols.remote_vae.query import DecodeQuery, EncodeQuery, decode_query, encode_query
@@ -52,8 +53,9 @@ async def decode(request: Request) -> Response:
             )
             raise InvalidFieldError(msg, field="output_type")
         if as_file or (query.output_type == "pt" and query.partial_postprocess):
-            result = await context.service.decode(engine, permit, latents)
-            images, timing = result.images, result.timing
+            decoded = await context.service.decode(engine, permit, latents)
+            images, _ = await whole(decoded.windows)
+            timing = decoded.timing
             if not as_file:
                 return await offload(images.size, responses.tensor, engine, images, timing, "uint8")
             media_type = PNG if query.image_format == "png" else JPEG

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pytest
@@ -22,11 +22,12 @@ from app.errors import (
     UnsupportedByModelError,
 )
 from app.inference.admission import Admission, Permit
+from app.inference.batch import Timing
 from app.inference.engine import Engine
 from app.inference.executor import Lanes
 from app.inference.loader import load
-from app.inference.results import Decoded, Encoded, Reconstructed, Sampled
-from app.inference.sampling import FROM_PRIOR, FromPrior, SampleSource
+from app.inference.results import Encoded, Reconstructed, whole
+from app.inference.sampling import FROM_PRIOR, Center, FromPrior, SampleSource
 from app.inference.service import Service
 from model.bundle.bundle import open_bundle
 from model.pixels import Floats, Images
@@ -52,6 +53,16 @@ async def engine_of(folder: Path) -> AsyncIterator[Engine]:
     lanes.close()
 
 
+class Drawn(NamedTuple):
+    """What a short call of `sample` draws."""
+
+    images: Images
+    latents: Floats
+    seed: int
+    center: Center | None
+    timing: Timing
+
+
 class Verbs:
     """The service's verbs, each with a permit that ends when it has answered."""
 
@@ -60,17 +71,19 @@ class Verbs:
 
     async def sample(
         self, engine: Engine, source: SampleSource = FROM_PRIOR, **options: Any
-    ) -> Sampled:
+    ) -> Drawn:
         with self.service.permit() as permit:
-            return await self.service.sample(engine, permit, source, **options)
+            drawn = await self.service.sample(engine, permit, source, **options)
+            return Drawn(*await whole(drawn.windows), drawn.seed, drawn.center, drawn.timing)
 
     async def encode(self, engine: Engine, images: Images) -> Encoded:
         with self.service.permit() as permit:
             return await self.service.encode(engine, permit, images)
 
-    async def decode(self, engine: Engine, latents: Floats) -> Decoded:
+    async def decode(self, engine: Engine, latents: Floats) -> Images:
         with self.service.permit() as permit:
-            return await self.service.decode(engine, permit, latents)
+            decoded = await self.service.decode(engine, permit, latents)
+            return (await whole(decoded.windows))[0]
 
     async def reconstruct(self, engine: Engine, images: Images, **options: Any) -> Reconstructed:
         with self.service.permit() as permit:
@@ -105,7 +118,7 @@ async def test_a_permit_is_held_as_long_as_its_caller_says(repository: Path) -> 
     verbs, admission = service()
     async with engine_of(repository / "arithmetic" / "1") as engine:
         with Permit(admission) as permit:
-            await verbs.service.sample(engine, permit, n=2, seed=1)
+            await whole((await verbs.service.sample(engine, permit, n=2, seed=1)).windows)
             assert admission.used == 2 * PIXELS
             await verbs.sample(engine, n=2, seed=1)
             assert admission.used == 2 * PIXELS
@@ -183,8 +196,8 @@ async def test_decodes_by_head(repository: Path) -> None:
     verbs, _ = service()
     async with engine_of(repository / "arithmetic" / "1") as engine:
         decoded = await verbs.decode(engine, latents)
-    assert decoded.images.shape == (3, SIZE, SIZE, 1)
-    assert decoded.images[:, 3, 2, 0].tolist() == [51, 255, 0]
+    assert decoded.shape == (3, SIZE, SIZE, 1)
+    assert decoded[:, 3, 2, 0].tolist() == [51, 255, 0]
 
 
 @in_loop

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from app.concurrency import Offload
 from app.errors import EngineFailedError, InvalidFieldError, QueueFullError, RequestTooLargeError
 from app.inference import sampling
 from app.inference.admission import Admission, Permit
+from app.inference.results import Windows
 from app.inference.sampling import (
     WINDOW_ROWS,
     AroundImage,
@@ -38,8 +38,8 @@ def streaming(capacity: int = 100_000) -> tuple[Service, Admission]:
     return Service(admission, Offload(1), **limits), admission
 
 
-async def together(windows: AsyncIterator[Images]) -> Images:
-    return np.concatenate([images async for images in windows])
+async def together(windows: Windows) -> Images:
+    return np.concatenate([images async for images, _ in windows])
 
 
 @pytest.mark.parametrize("n", [1, WINDOW_ROWS, WINDOW_ROWS + 1, 5000])
@@ -49,9 +49,9 @@ async def test_windows_are_the_rows_of_one_long_answer(repository: Path, n: int)
     streamed, admission = streaming()
     async with engine_of(repository / "arithmetic" / "1") as engine:
         with Permit(admission) as permit:
-            drawn = await streamed.sample_stream(engine, permit, n=n, seed=7)
+            drawn = await streamed.sample(engine, permit, n=n, seed=7, streamed=True)
             sizes, parts = [], []
-            async for images in drawn.windows:
+            async for images, _ in drawn.windows:
                 sizes.append(len(images))
                 parts.append(images)
         verbs, _ = service()
@@ -73,7 +73,7 @@ async def test_the_last_row_is_the_one_that_is_drawn_alone(repository: Path) -> 
         shown = []
         for n in (700, 701):
             with Permit(admission) as permit:
-                drawn = await streamed.sample_stream(engine, permit, near, n=n, seed=7)
+                drawn = await streamed.sample(engine, permit, near, n=n, seed=7, streamed=True)
                 shown.append(await together(drawn.windows))
     assert drawn.center is not None
     assert shown[0].tobytes() == shown[1][:700].tobytes()
@@ -86,7 +86,9 @@ async def test_latents_decode_as_they_do_at_once(repository: Path) -> None:
     latents = np.linspace(0, 1, 2000, dtype=np.float32).repeat(2).reshape(-1, 2)
     async with engine_of(repository / "arithmetic" / "1") as engine:
         with Permit(admission) as permit:
-            shown = await together((await streamed.decode_stream(engine, permit, latents)).windows)
+            shown = await together(
+                (await streamed.decode(engine, permit, latents, streamed=True)).windows
+            )
     assert shown[:, 0, 0, 0].tolist() == np.rint(latents[:, 0] * np.float32(255)).tolist()
 
 
@@ -96,16 +98,16 @@ async def test_a_stream_holds_its_windows_and_no_more(repository: Path) -> None:
     streamed, admission = streaming()
     async with engine_of(repository / "arithmetic" / "1") as engine:
         with Permit(admission) as permit:
-            drawn = await streamed.sample_stream(engine, permit, n=5000, seed=7)
+            drawn = await streamed.sample(engine, permit, n=5000, seed=7, streamed=True)
             async for _ in drawn.windows:
                 assert admission.used == HELD
             assert admission.used == HELD
         with Permit(admission) as permit:
-            await streamed.sample_stream(engine, permit, n=3, seed=7)
+            await streamed.sample(engine, permit, n=3, seed=7, streamed=True)
             assert admission.used == 3 * PIXELS
         with Permit(admission) as permit:
             near = AroundImage(grey(9))
-            await streamed.sample_stream(engine, permit, near, n=3, seed=7)
+            await streamed.sample(engine, permit, near, n=3, seed=7, streamed=True)
             assert admission.used == 4 * PIXELS
     assert admission.used == 0
 
@@ -124,7 +126,7 @@ async def test_no_more_than_one_window_is_computed_ahead(repository: Path) -> No
 
         engine.sample = watched  # type: ignore[assignment]
         with Permit(admission) as permit:
-            drawn = await streamed.sample_stream(engine, permit, n=5000, seed=7)
+            drawn = await streamed.sample(engine, permit, n=5000, seed=7, streamed=True)
             await anext(drawn.windows)
             await asyncio.sleep(0.05)
             assert asked == [0, WINDOW_ROWS]
@@ -139,15 +141,15 @@ async def test_windows_shrink_to_what_the_queue_holds(repository: Path) -> None:
     async with engine_of(repository / "arithmetic" / "1") as engine:
         streamed, admission = streaming(5 * PIXELS)
         with Permit(admission) as permit:
-            drawn = await streamed.sample_stream(engine, permit, n=20, seed=7)
-            assert [len(images) async for images in drawn.windows] == [2] * 10
+            drawn = await streamed.sample(engine, permit, n=20, seed=7, streamed=True)
+            assert [len(images) async for images, _ in drawn.windows] == [2] * 10
         streamed, admission = streaming(PIXELS)
         with Permit(admission) as permit, pytest.raises(RequestTooLargeError):
-            await streamed.sample_stream(engine, permit, n=20, seed=7)
+            await streamed.sample(engine, permit, n=20, seed=7, streamed=True)
         streamed, admission = streaming(HELD)
         admission.take(PIXELS)
         with Permit(admission) as permit, pytest.raises(QueueFullError):
-            await streamed.sample_stream(engine, permit, n=5000, seed=7)
+            await streamed.sample(engine, permit, n=5000, seed=7, streamed=True)
 
 
 @in_loop
@@ -156,9 +158,9 @@ async def test_counts_have_bounds_of_their_own(repository: Path) -> None:
     streamed, admission = streaming()
     async with engine_of(repository / "arithmetic" / "1") as engine:
         with Permit(admission) as permit, pytest.raises(InvalidFieldError, match="1 … 5000"):
-            await streamed.sample_stream(engine, permit, n=5001, seed=7)
+            await streamed.sample(engine, permit, n=5001, seed=7, streamed=True)
         with Permit(admission) as permit, pytest.raises(InvalidFieldError, match="1 … 2000"):
-            await streamed.decode_stream(engine, permit, np.zeros((2001, 2), np.float32))
+            await streamed.decode(engine, permit, np.zeros((2001, 2), np.float32), streamed=True)
 
 
 @in_loop
@@ -170,11 +172,13 @@ async def test_rows_that_are_no_numbers_are_named(repository: Path) -> None:
         # Nothing that comes from outside is; here it stands for a graph that overflows.
         latents[300] = np.nan
         with Permit(admission) as permit, pytest.raises(InvalidFieldError) as found:
-            await together((await streamed.decode_stream(engine, permit, latents)).windows)
+            await together((await streamed.decode(engine, permit, latents, streamed=True)).windows)
         assert found.value.index == 300
         hot = FromPrior(np.nan)
         with Permit(admission) as permit, pytest.raises(EngineFailedError):
-            await together((await streamed.sample_stream(engine, permit, hot, n=3, seed=7)).windows)
+            await together(
+                (await streamed.sample(engine, permit, hot, n=3, seed=7, streamed=True)).windows
+            )
 
 
 @pytest.mark.parametrize(
@@ -195,7 +199,7 @@ async def test_rows_around_something_that_are_no_numbers_name_what_was_sent(
         with pytest.raises(InvalidFieldError, match=words) as at_once:
             await verbs.sample(engine, near, n=3, seed=7)
         with Permit(admission) as permit:
-            drawn = await streamed.sample_stream(engine, permit, near, n=3, seed=7)
+            drawn = await streamed.sample(engine, permit, near, n=3, seed=7, streamed=True)
             with pytest.raises(InvalidFieldError, match=words) as in_parts:
                 await together(drawn.windows)
     assert at_once.value.field == in_parts.value.field == field
