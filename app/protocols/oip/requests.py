@@ -65,6 +65,9 @@ class _TensorParameters(BaseModel, strict=True, extra="allow"):
         return self
 
 
+_NO_PARAMETERS = _TensorParameters()
+
+
 class _RequestParameters(BaseModel, strict=True):
     binary_data_output: bool = False
     sequence_id: Any = None
@@ -224,9 +227,11 @@ def _outputs(
     entries: list[_Output] | None, binary: bool, signature: Signature
 ) -> tuple[Wanted, ...]:
     names = [output.name for output in signature.outputs]
+    if not entries:
+        return tuple(Wanted(name, binary) for name in names)
     wanted: dict[str, Wanted] = {}
-    for entry in entries or [_Output(name=name) for name in names]:
-        name, parameters = entry.name, entry.parameters or _TensorParameters()
+    for entry in entries:
+        name, parameters = entry.name, entry.parameters or _NO_PARAMETERS
         if name not in names or name in wanted:
             problem = "is asked for twice" if name in wanted else "does not exist"
             msg = f"output {shown(name)} {problem}; the model answers {', '.join(names)}"

@@ -24,6 +24,9 @@ Dtype = Literal["float16", "float32", "bfloat16", "uint8"]
 
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 
+_OutputType = Literal["pil", "pt"]
+_Format = Literal["jpg", "png"]
+
 _LONGEST_NUMBER = 32
 _FACTORS = (1e-30, 1e30)
 """The range of |factor|, well inside float32, the type in which latents are scaled."""
@@ -61,18 +64,19 @@ def _number(text: str) -> float:
     raise _error(f"a number within ±{_FACTORS[1]:g}")
 
 
-def _not_zero(value: float) -> float:
+def _not_zero(value: float | None) -> float | None:
     if value == 0:
         raise _error("a number other than 0")
     return value
 
 
 _INTEGER = {"type": "integer", "minimum": 1}
-_NUMBER = WithJsonSchema({"type": "number"})
 _SHAPE = WithJsonSchema({"type": "array", "items": _INTEGER, "maxItems": _MOST_AXES})
 _Shape = Annotated[tuple[int, ...], BeforeValidator(_axes)]
-_Number = Annotated[float, BeforeValidator(_number)]
-_Length = Annotated[int, BeforeValidator(_positive)]
+_Number = Annotated[
+    Annotated[float, BeforeValidator(_number)] | None, WithJsonSchema({"type": "number"})
+]
+_Length = Annotated[Annotated[int, BeforeValidator(_positive)] | None, WithJsonSchema(_INTEGER)]
 _Flag = Annotated[
     bool,
     BeforeValidator(_boolean),
@@ -83,10 +87,10 @@ _Flag = Annotated[
 class _Query(BaseModel, frozen=True):
     shape: _Shape | None
     dtype: Dtype
-    scaling_factor: Annotated[Annotated[_Number, AfterValidator(_not_zero)] | None, _NUMBER] = (
-        Field(None, description="Of the latents: (z − shift) · scaling.")
+    scaling_factor: Annotated[_Number, AfterValidator(_not_zero)] = Field(
+        None, description="Of the latents: (z − shift) · scaling."
     )
-    shift_factor: Annotated[_Number | None, _NUMBER] = Field(None, description="Of the latents.")
+    shift_factor: _Number = Field(None, description="Of the latents.")
 
     def _scaling(self) -> Scaling:
         factor = 1.0 if self.scaling_factor is None else self.scaling_factor
@@ -99,19 +103,11 @@ class DecodeQuery(_Query, frozen=True):
     shape: Annotated[_Shape, _SHAPE] = Field(description="Each axis of the latents.")
     dtype: Dtype = Field(description="Of the latents.")
     do_scaling: _Flag = Field(False, description="True without factors: the model's own.")
-    output_type: Literal["pil", "pt"] = Field(
-        "pil", description="`pil`: an image file; `pt`: a tensor."
-    )
-    image_format: Literal["jpg", "png"] = Field(
-        "jpg", description="Of the image file; `jpg` unless given."
-    )
+    output_type: _OutputType = Field("pil", description="`pil`: an image file; `pt`: a tensor.")
+    image_format: _Format = Field("jpg", description="Of the image file; `jpg` unless given.")
     partial_postprocess: _Flag = Field(False, description="With `pt`: uint8 [n, h, w, c].")
-    height: Annotated[_Length | None, WithJsonSchema(_INTEGER)] = Field(
-        None, description="Of the image, for packed latents."
-    )
-    width: Annotated[_Length | None, WithJsonSchema(_INTEGER)] = Field(
-        None, description="As `height`."
-    )
+    height: _Length = Field(None, description="Of the image, for packed latents.")
+    width: _Length = Field(None, description="As `height`.")
 
     @property
     def scaling(self) -> Scaling | None:
