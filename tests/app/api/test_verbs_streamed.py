@@ -239,7 +239,7 @@ async def test_small_requests_take_turns_with_a_stream(repository: Path) -> None
         done = asyncio.Event()
 
         async def draw() -> None:
-            async with stream(client, 60_000) as answer:
+            async with stream(client, 20_000) as answer:
                 async for _ in answer.aiter_raw():
                     pass
             done.set()
