@@ -90,7 +90,6 @@ def loads(cells: Sequence[Cell]) -> Table:
             "beyond the engine's": median(one.beyond_engine, 0),
             "requests/s": interval(one.requests_per_second, 0),
             "ours over it": interval(one.ours_over, 2),
-            "p50 ms": median(one.p50, 2),
             "p99 ms": median(one.p99, 2),
         }
         | ({"errors": str(one.errors)} if failed else {})
