@@ -17,8 +17,6 @@ from rich.console import Console
 
 from model.bundle.bundle import (
     CARD,
-    DECODER,
-    ENCODER,
     GOLDEN,
     Bundle,
     BundleError,
@@ -29,26 +27,23 @@ from model.bundle.golden import size_of
 from model.bundle.manifest import (
     DataSpec,
     GoldenSpec,
-    GraphSpec,
     LatentSpec,
     Manifest,
     Metric,
     PosteriorSpec,
     PriorSpec,
     ReferenceSpec,
-    TensorSpec,
     WeightsSpec,
 )
 from model.bundle.posterior import POSTERIOR, parse_posterior
 from model.bundle.reference import REFERENCE, parse_reference
-from model.prior.mixture import PRIOR
 from model.runtime import CPU, CUDA
 from training.bundle.model_card import write_card
 from training.config.run import TrainingConfig
 from training.data.dataset import describe_split
 from training.errors import StageError
 from training.evaluation.sample_quality import DISTANCE
-from training.export.graphs import read_export
+from training.export.graphs import graph_specs, read_export
 from training.fit.calibration import to_likelihood
 from training.text import plain
 from training.workdir import Workdir
@@ -79,20 +74,16 @@ def bundle(folder: Path, overrides: Sequence[str] = (), console: Console | None 
         ),
         exported=exported.about,
         measured=_measured(workdir, config),
-        golden=exported.golden,
+        golden=exported.files[GOLDEN],
         reference=reference,
         posterior=posterior,
     )
     files = {
-        ENCODER: exported.encoder,
-        DECODER: exported.decoder,
-        GOLDEN: exported.golden,
+        **exported.files,
         REFERENCE: bounds,
         POSTERIOR: means,
         CARD: write_card(manifest),
     }
-    if exported.prior:
-        files[PRIOR] = exported.prior
     if there := _same_bundle(workdir.bundles, manifest, files):
         shown = console or Console(stderr=True)
         shown.print(
@@ -189,8 +180,7 @@ def _manifest(
     posterior: PosteriorSpec,
 ) -> Manifest:
     model = config.model
-    latent = TensorSpec(name="latent", shape=model.latent_shape)
-    image = TensorSpec(name="image", shape=model.image_shape)
+    encoder, decoder = graph_specs(model.image_shape, model.latent_shape)
     return Manifest(
         name=config.bundle.name,
         version=config.bundle.version,
@@ -201,14 +191,8 @@ def _manifest(
         input=config.input,
         preprocessing=config.preprocessing,
         latent=LatentSpec(shape=model.latent_shape),
-        encoder=GraphSpec(
-            inputs=(image,),
-            outputs=tuple(latent.model_copy(update={"name": n}) for n in ("mean", "logvar")),
-        ),
-        decoder=GraphSpec(
-            inputs=(latent,),
-            outputs=tuple(image.model_copy(update={"name": n}) for n in ("pixels", "params")),
-        ),
+        encoder=encoder,
+        decoder=decoder,
         likelihood=to_likelihood(model, exported["scale"]),
         prior=PriorSpec.model_validate(model.prior.model_dump()),
         objective=_objective(config, run),
