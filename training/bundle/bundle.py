@@ -6,11 +6,10 @@ The folder `bundles` of a workdir is a model repository that the service can be 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -48,7 +47,8 @@ from training.fit.calibration import to_likelihood
 from training.text import plain
 from training.workdir import Workdir
 
-_Spec = TypeVar("_Spec", ReferenceSpec, PosteriorSpec)
+_RECIPE = {"optimiser", "epochs", "batch_size", "ema", "seed"}
+"""Settings that the manifest states."""
 
 TOLERANCES = {CPU: 1e-4, CUDA: 1e-3}
 """Largest difference from the golden batch, as a part of the output's largest value (at least
@@ -126,32 +126,21 @@ def _measured(workdir: Workdir, config: TrainingConfig) -> dict[str, Any]:
 
 def _reference(workdir: Workdir) -> tuple[ReferenceSpec, bytes]:
     """What the stage `reference` wrote: what the bounds are of, and their file."""
-    paths = (workdir.reference_about, workdir.reference)
-    return _stored(workdir, "reference", paths, ReferenceSpec, parse_reference)
+    with workdir.reading(workdir.reference_about, "reference") as path:
+        spec = ReferenceSpec.model_validate_json(path.read_bytes())
+    with workdir.reading(workdir.reference, "reference") as path:
+        content = path.read_bytes()
+        parse_reference(content, spec)
+    return spec, content
 
 
 def _posterior(workdir: Workdir, config: TrainingConfig) -> tuple[PosteriorSpec, bytes]:
     """What the stage `latents` wrote: what the means are of, and their file."""
-    paths = (workdir.latents_about, workdir.latents)
-    parse = partial(parse_posterior, latent_shape=config.model.latent_shape)
-    return _stored(workdir, "latents", paths, PosteriorSpec, parse)
-
-
-def _stored(
-    workdir: Workdir,
-    stage: str,
-    paths: tuple[Path, Path],
-    kind: type[_Spec],
-    parse: Callable[[bytes, _Spec], object],
-) -> tuple[_Spec, bytes]:
-    """What a stage wrote, its description first; both are read to see that they are whole."""
-    about, arrays = paths
-    document = workdir.read_json(about, stage)
-    with workdir.reading(about, stage):
-        spec = kind.model_validate(document)
-    with workdir.reading(arrays, stage) as path:
+    with workdir.reading(workdir.latents_about, "latents") as path:
+        spec = PosteriorSpec.model_validate_json(path.read_bytes())
+    with workdir.reading(workdir.latents, "latents") as path:
         content = path.read_bytes()
-        parse(content, spec)
+        parse_posterior(content, spec, config.model.latent_shape)
     return spec, content
 
 
@@ -179,7 +168,7 @@ def _manifest(
     reference: ReferenceSpec,
     posterior: PosteriorSpec,
 ) -> Manifest:
-    model = config.model
+    model, split = config.model, config.data.train_split
     encoder, decoder = graph_specs(model.image_shape, model.latent_shape)
     return Manifest(
         name=config.bundle.name,
@@ -198,7 +187,13 @@ def _manifest(
         objective=_objective(config, run),
         network=model.network.model_dump(mode="json", exclude={"folder"}),
         weights=WeightsSpec.model_validate(exported["weights"]),
-        data=_data(config, run),
+        data=DataSpec(
+            id=config.data.id or run["data_id"],
+            revision=config.data.revision,
+            licence=config.data.licence,
+            fingerprint=run["fingerprints"][split],
+            split=describe_split(split, run["pictures"], run["fingerprints"]),
+        ),
         metrics={n: Metric.model_validate(value) for n, value in measured["metrics"].items()},
         kl_per_dimension=measured["kl_per_dimension"],
         golden=GoldenSpec(tolerance=golden_tolerance(golden)),
@@ -216,28 +211,9 @@ def _objective(config: TrainingConfig, run: Mapping[str, Any]) -> dict[str, Any]
         **config.objective.model_dump(mode="json"),
         "tuning": config.tuning.model_dump(mode="json") if config.tuning.epochs else None,
         **({"augment": augment.model_dump(mode="json")} if augment.is_on else {}),
-        "optimiser": config.optimiser.model_dump(mode="json"),
-        "epochs": config.epochs,
-        "batch_size": config.batch_size,
-        "ema": config.ema,
-        "seed": config.seed,
-        "steps": run["steps"],
-        "seconds": run["seconds"],
+        **config.model_dump(mode="json", include=_RECIPE),
+        **{name: run[name] for name in ("steps", "seconds", "device", "threads", "precision")},
         "cpu_seconds": run.get("cpu_seconds"),  # older runs did not measure it
-        "device": run["device"],
-        "threads": run["threads"],
-        "precision": run["precision"],
         # Absent where weights began at random, as in bundles from before.
         **({"init": run["init"]} if run.get("init") else {}),
     }
-
-
-def _data(config: TrainingConfig, run: Mapping[str, Any]) -> DataSpec:
-    split = config.data.train_split
-    return DataSpec(
-        id=config.data.id or run["data_id"],
-        revision=config.data.revision,
-        licence=config.data.licence,
-        fingerprint=run["fingerprints"][split],
-        split=describe_split(split, run["pictures"], run["fingerprints"]),
-    )

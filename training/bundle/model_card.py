@@ -6,25 +6,9 @@ manifest can fill them. All of it is from the manifest, so the two can't contrad
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from model.bundle.manifest import Manifest
-
-_RECIPE = (
-    ("epochs", "epochs"),
-    ("steps", "steps"),
-    ("batch_size", "images in a minibatch"),
-    ("beta", "weight of the KL"),
-    ("ema", "decay of the averaged weights"),
-    ("seed", "seed"),
-    ("precision", "precision"),
-    ("device", "device"),
-    ("threads", "threads"),
-    ("seconds", "seconds of training"),
-)
-"""Members of `objective`, as far as it has them, and their words."""
 
 
 def write_card(manifest: Manifest) -> bytes:
@@ -36,26 +20,4 @@ def write_card(manifest: Manifest) -> bytes:
         keep_trailing_newline=True,
     )
     environment.filters["cell"] = lambda value: str(value).replace("|", "∣")
-    card = environment.get_template("card.md").render(
-        dict(manifest),
-        scales=_scales(manifest),
-        recipe=list(_recipe(manifest)),
-        unused=sum(value < 0.01 for value in manifest.kl_per_dimension or ()),
-    )
-    return card.encode()
-
-
-def _scales(manifest: Manifest) -> list[str]:
-    scale = manifest.likelihood.scale if manifest.likelihood else None
-    values = scale if isinstance(scale, tuple) else (scale,)
-    return [f"{value:.4g}" for value in values if value is not None]
-
-
-def _recipe(manifest: Manifest) -> Iterator[tuple[str, object]]:
-    objective = manifest.objective
-    yield "objective", objective.get("name", "?")
-    yield from ((words, objective[name]) for name, words in _RECIPE if name in objective)
-    if isinstance(tuning := objective.get("tuning"), dict):
-        words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in tuning.items())
-        yield "tuned by importance after that", words
-    yield from manifest.network.items()
+    return environment.get_template("card.md").render(dict(manifest)).encode()

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from model import noise, pixels
-from model.bundle.bundle import DECODER, ENCODER, GOLDEN
+from model.bundle.bundle import DECODER, ENCODER, GOLDEN, Bundle, BundleError, open_bundle
 from model.bundle.golden import NAMES
 from model.bundle.layout import Axes
 from model.bundle.manifest import GraphSpec, TensorSpec
@@ -145,6 +145,23 @@ def load_graphs(exported: Exported) -> Graphs:
     return Graphs(Graph(files[ENCODER]), Graph(files[DECODER]), mixture)
 
 
+def open_graphs(folder: Path) -> tuple[Bundle, Graphs]:
+    """A bundle with its graphs, on the CPU, and its prior.
+
+    Raises:
+        StageError: the bundle can't be read, or its images have other values than [0, 1].
+    """
+    try:
+        bundle = open_bundle(folder)
+        graphs = Graphs(Graph(bundle.read(ENCODER)), Graph(bundle.read(DECODER)), bundle.mixture)
+    except BundleError as error:
+        raise StageError(str(error)) from error
+    if bundle.manifest.input.value_range != (0.0, 1.0):
+        msg = f"{folder}: its images have other values than [0, 1], which can't be measured here"
+        raise StageError(msg)
+    return bundle, graphs
+
+
 def export_networks(
     encoder: nn.Module,
     decoder: nn.Module,
@@ -216,14 +233,13 @@ def to_onnx(
     Raises:
         ParityError: torch exported nothing.
     """
-    varying = {0: torch.export.Dim("batch")} if axes is None else dict(axes)
     with _quiet_exporter():
         program = torch.onnx.export(
             module.eval(),
             (torch.from_numpy(example),),
             input_names=[name],
             output_names=list(outputs),
-            dynamic_shapes=(varying,),
+            dynamic_shapes=(dict(axes or {0: torch.export.Dim("batch")}),),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
@@ -236,8 +252,7 @@ def to_onnx(
     # The exporter notes the stack trace of every node, with the paths of this machine.
     for described in (model, model.graph, *model.graph.node, *model.graph.value_info):
         described.ClearField("metadata_props")
-    serialised: bytes = model.SerializeToString(deterministic=True)
-    return serialised
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 @contextmanager

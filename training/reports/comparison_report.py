@@ -24,11 +24,9 @@ _LEGEND = (
 
 def to_document(comparison: Comparison) -> dict[str, object]:
     """All of it, to be written as JSON."""
+    runs = enumerate(comparison.runs.items())
     return {
-        "runs": [
-            _run(comparison, number, name, record)
-            for number, (name, record) in enumerate(comparison.runs.items())
-        ],
+        "runs": [_run(comparison, number, name, record) for number, (name, record) in runs],
         "incomparable": list(comparison.incomparable),
     }
 
@@ -89,7 +87,7 @@ def _rows(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
     records = list(comparison.runs.values())
     yield "epochs", [record.progress for record in records]
     for name, key in (("time", "seconds"), ("processor time", "cpu_seconds")):
-        yield name, [_time(record.last.get(key)) for record in records]
+        yield name, [duration(one.last[key]) if key in one.last else "–" for one in records]
     for key, row in comparison.settings.items():
         yield key, [setting(value) for value in row]
     for name, figures in comparison.figures.items():
@@ -101,10 +99,6 @@ def _cell(figure: Figure | None, mark: Mark | None) -> str:
     if figure is None:
         return "–"
     return measured(figure.value, figure.standard_error) + _SIGNS[mark]
-
-
-def _time(seconds: float | None) -> str:
-    return "–" if seconds is None else duration(seconds)
 
 
 def _notes(comparison: Comparison) -> Iterator[str]:

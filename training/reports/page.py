@@ -13,9 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from model.bundle.manifest import Metric
 from training.reports.curves import PANELS, Log, draw_curve, drawn
-from training.text import measured, setting
+from training.text import duration, measured, setting
 
 
 def render(template: str, **values: object) -> bytes:
@@ -26,7 +25,7 @@ def render(template: str, **values: object) -> bytes:
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    environment.filters |= {"measured": measured, "setting": setting, "how_measured": _how}
+    environment.filters.update(measured=measured, duration=duration, setting=setting)
     return environment.get_template(template).render(values).encode()
 
 
@@ -50,8 +49,3 @@ def curves(logs: Mapping[str, Log]) -> dict[str, str]:
     """The addresses of the curves of all runs, by title."""
     panels = drawn(PANELS, logs)
     return {panel.title: plot(draw_curve(panel, logs), panel.title) for panel in panels}
-
-
-def _how(metric: Metric) -> str:
-    parts = [metric.note] if metric.note else []
-    return "; ".join([*parts, *(f"seed of {name}: {seed}" for name, seed in metric.seeds.items())])
