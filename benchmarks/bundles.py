@@ -38,10 +38,9 @@ from model.networks.networks import parameter_count
 from model.networks.vae import VAE
 from model.noise import Purpose
 from model.pixels import Floats
-from model.runtime import Graph
 from training.bundle.bundle import golden_tolerance
 from training.export import graphs as export
-from training.export.parity import PARITY_BATCHES, check_parity
+from training.export.parity import PARITY_BATCHES
 from training.fit.compute import tool_versions
 from training.system import git_commit
 
@@ -49,7 +48,6 @@ ROOT = Path(__file__).parent / "bundles"
 SEED = 0
 
 _LIKELIHOOD = BernoulliConfig(binarise="sample")
-_GOLDEN_ROWS = 8
 _LOGIT_CENTRE, _LOGIT_DEVIATION = -3.0, 3.0
 
 
@@ -121,14 +119,9 @@ def _export(name: str, config: ModelConfig, root: Path, recipe: str) -> Bundle:
     images = synthetic_images(max(PARITY_BATCHES), config.image_shape)
     latents = noise.standard_normal(SEED, Purpose.PRIOR, 0, len(images), config.latent_shape)
     vae = _random(config, images, latents)
-    encoder = export.to_onnx(vae.encoder, images[:2], "image", ("mean", "logvar"))
-    decoder = export.to_onnx(vae.decoder, latents[:2], "latent", ("pixels", "params"))
-    graphs = export.Graphs(Graph(encoder), Graph(decoder))
-    check_parity(vae.encoder, graphs.encoder, images)
-    check_parity(vae.decoder, graphs.decoder, latents)
-    golden = export.golden_batch(graphs, images[:_GOLDEN_ROWS], latents[:_GOLDEN_ROWS])
-    contents = {files.ENCODER: encoder, files.DECODER: decoder, files.GOLDEN: golden}
-    return files.write_bundle(root, _manifest(name, config, recipe, golden), contents)
+    contents, _ = export.export_networks(vae.encoder, vae.decoder, images, latents)
+    manifest = _manifest(name, config, recipe, contents[files.GOLDEN])
+    return files.write_bundle(root, manifest, contents)
 
 
 def _random(config: ModelConfig, images: Floats, latents: Floats) -> VAE:
@@ -159,10 +152,7 @@ def _calibrate(
 
 
 def _manifest(name: str, config: ModelConfig, recipe: str, golden: bytes) -> Manifest:
-    latent = spec.TensorSpec(name="latent", shape=config.latent_shape)
-    image = spec.TensorSpec(name="image", shape=config.image_shape)
-    outputs = tuple(latent.model_copy(update={"name": name}) for name in ("mean", "logvar"))
-    images = tuple(image.model_copy(update={"name": name}) for name in ("pixels", "params"))
+    encoder, decoder = export.graph_specs(config.image_shape, config.latent_shape)
     channels, height, width = config.image_shape
     return Manifest(
         name=name,
@@ -178,8 +168,8 @@ def _manifest(name: str, config: ModelConfig, recipe: str, golden: bytes) -> Man
             order="L" if channels == 1 else "RGB",
         ),
         latent=spec.LatentSpec(shape=config.latent_shape),
-        encoder=spec.GraphSpec(inputs=(image,), outputs=outputs),
-        decoder=spec.GraphSpec(inputs=(latent,), outputs=images),
+        encoder=encoder,
+        decoder=decoder,
         likelihood=spec.LikelihoodSpec(
             family="bernoulli", dimensions=config.dimensions, binarise=_LIKELIHOOD.binarise
         ),

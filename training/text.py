@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import unicodedata
+from collections.abc import Mapping
 
 from rich.text import Text
 
@@ -49,3 +51,12 @@ def measured(value: float, error: float | None = None) -> str:
         decimals = max(0, 1 - math.floor(math.log10(error)))
         text = f"{value:.{decimals}f} ± {error:.{decimals}f}"
     return text.replace("-", "−")
+
+
+def setting(value: object) -> str:
+    """A setting's value: text as it is, members of a mapping in a row, else JSON; – for None."""
+    if value is None:
+        return "–"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {part}" for key, part in value.items() if part is not None)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

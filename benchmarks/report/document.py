@@ -31,7 +31,7 @@ _INTRODUCTION = """\
 
 `python -m benchmarks.report.document` writes this page from the results in `results/`.
 [performance.md](performance.md) explains how they were measured and what follows from them.
-Values are medians of the rounds, with [lowest … highest]. A dash means that a value does not exist.
+Values are medians of the rounds, with [lowest…highest]. A dash means that a value does not exist.
 """
 
 
@@ -105,8 +105,7 @@ def _parts(sources: Sources) -> Iterator[str]:
     yield f"## Settings\n\n{Table('', rows, texts=2).markdown()}"
     for name, figures in bench.bundles.items():
         yield f"## The {name} model"
-        shown = (tables.summary(figures.cells), *tables.of_bundle(figures))
-        yield from (_titled(table) for table in shown if table.rows)
+        yield from (_titled(table) for table in tables.of_bundle(figures) if table.rows)
     yield f"## Soak\n\n{soak.summary(sources.soak) if sources.soak else NOT_MEASURED}"
     yield "## Training"
     if sources.training is None:

@@ -10,7 +10,7 @@ from benchmarks.report.targets import Verdict
 
 
 def render(result: Result, verdicts: Sequence[Verdict]) -> str:
-    """The whole result; values are medians, [lowest … highest]."""
+    """The whole result; values are medians, [lowest…highest]."""
     sections = [measured_on(result)]
     for name, figures in result.bundles.items():
         sections.append(f"=== Bundle {name}")

@@ -74,21 +74,27 @@ def of_bundle(figures: BundleResult) -> Iterator[Table]:
 
 
 def loads(cells: Sequence[Cell]) -> Table:
-    """Every system under every load."""
+    """Every system under every load; the first row of a load names it.
+
+    The column of errors is there only if a request failed.
+    """
+    by_load: dict[tuple[str, int], list[Cell]] = {}
+    for one in cells:
+        by_load.setdefault((one.workload, one.connections), []).append(one)
+    failed = any(one.errors for one in cells)
     rows = [
         {
-            "workload": one.workload,
+            "workload, connections": f"{workload}, {connections}" if number == 0 else "",
             "system": one.system,
-            "conn.": str(one.connections),
             "CPU µs a request": interval(one.cpu, 0),
-            "beyond the engine's": interval(one.beyond_engine, 0),
+            "beyond the engine's": median(one.beyond_engine, 0),
             "requests/s": interval(one.requests_per_second, 0),
             "ours over it": interval(one.ours_over, 2),
-            "p50 ms": median(one.p50, 2),
             "p99 ms": median(one.p99, 2),
-            "errors": str(one.errors),
         }
-        for one in cells
+        | ({"errors": str(one.errors)} if failed else {})
+        for (workload, connections), group in by_load.items()
+        for number, one in enumerate(group)
     ]
     return Table("All loads", rows, texts=2)
 
@@ -105,22 +111,6 @@ def unanswered(found: Sequence[Unanswered]) -> Table:
         for one in found
     ]
     return Table("Loads without a response in one of the rounds", rows, texts=2)
-
-
-def summary(cells: Sequence[Cell]) -> Table:
-    """The two most common verbs: CPU at 16 connections, requests/s at 64, a row for each system."""
-    found = {(one.system, one.workload, one.connections): one for one in cells}
-    rows = []
-    for system in dict.fromkeys(one.system for one in cells):
-        row = {"system": system}
-        for verb in ("/sample n=1", "/reconstruct"):
-            cost, rate = (found.get((system, verb, number)) for number in (16, 64))
-            row[f"{verb}, CPU µs"] = median(cost.cpu if cost else None, 0)
-            row[f"{verb}, beyond the engine's"] = median(cost.beyond_engine if cost else None, 0)
-            row[f"{verb}, requests/s"] = median(rate.requests_per_second if rate else None, 0)
-            row[f"{verb}, ours over it"] = interval(rate.ours_over if rate else None, 2)
-        rows.append(row)
-    return Table("At a glance", rows)
 
 
 def open_loops(levels: Sequence[OpenLoop]) -> Table:
@@ -239,10 +229,10 @@ def targets(verdicts: Sequence[Verdict]) -> Table:
 
 
 def interval(value: Statistics | None, digits: int) -> str:
-    """Median [lowest … highest]; the median alone if there was a single measurement."""
+    """Median [lowest…highest]; the median alone if there was a single measurement."""
     if value is None or value.count == 1:
         return median(value, digits)
-    return f"{value.median:.{digits}f} [{value.low:.{digits}f} … {value.high:.{digits}f}]"
+    return f"{value.median:.{digits}f} [{value.low:.{digits}f}…{value.high:.{digits}f}]"
 
 
 def median(value: Statistics | None, digits: int) -> str:

@@ -8,20 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from model.bundle.bundle import (
-    CARD,
-    DECODER,
-    ENCODER,
-    Bundle,
-    BundleError,
-    open_bundle,
-    write_bundle,
-)
-from model.bundle.manifest import LikelihoodSpec, Manifest, Metric
+from model.bundle.bundle import CARD, Bundle, BundleError, write_bundle
+from model.bundle.manifest import LikelihoodSpec, Manifest
 from model.bundle.posterior import POSTERIOR
 from model.bundle.reference import REFERENCE
 from model.config import BernoulliConfig, GaussianConfig, LikelihoodConfig, ModelConfig
-from model.runtime import Graph
 from training.bundle.model_card import write_card
 from training.config.data import DataConfig
 from training.config.overrides import Override
@@ -32,7 +23,7 @@ from training.errors import DataError, StageError
 from training.evaluation.posterior_means import encode_held_out
 from training.evaluation.reference_bounds import measure_reference
 from training.evaluation.sample_quality import measure_quality
-from training.export.graphs import Graphs
+from training.export.graphs import open_graphs
 
 
 def add_reference(
@@ -60,27 +51,26 @@ def add_reference(
         StageError: the bundle can't be read, has no likelihood or not the range of values that is
             trained here, or can't be written.
     """
-    try:
-        bundle = open_bundle(folder)
-        graphs = Graphs(Graph(bundle.read(ENCODER)), Graph(bundle.read(DECODER)), bundle.mixture)
-        files = {name: bundle.read(name) for name in bundle.manifest.files}
-    except BundleError as error:
-        raise StageError(str(error)) from error
+    bundle, graphs = open_graphs(folder)
+    files = {name: bundle.read(name) for name in bundle.manifest.files}
     manifest = bundle.manifest
-    likelihood = _likelihood(manifest, folder)
+    likelihood = manifest.likelihood
+    if likelihood is None:
+        msg = f"{folder}: its manifest states no likelihood, so there are no bounds to store"
+        raise StageError(msg)
     config = override_config(_config(manifest, likelihood, source), overrides)
     data = load_data(config)
     _check_images(manifest, data, config)
     reference, bounds = measure_reference(graphs, likelihood, data, config, console)
     posterior, means = encode_held_out(graphs, data, config)
-    samples: dict[str, Metric] = {}
+    metrics = dict(manifest.metrics)
     if config.evaluation.quality != "none":
-        samples = measure_quality(graphs.decoder, data, config, mixture=graphs.mixture)
+        metrics |= measure_quality(graphs.decoder, data, config, mixture=graphs.mixture)
     changes = {
         "version": version or manifest.version + 1,
         "reference": reference,
         "posterior": posterior,
-        "metrics": {**manifest.metrics, **samples},
+        "metrics": metrics,
     }
     whole = Manifest.model_validate(manifest.model_dump() | changes)
     files |= {REFERENCE: bounds, POSTERIOR: means, CARD: write_card(whole)}
@@ -88,16 +78,6 @@ def add_reference(
         return write_bundle(root or folder.resolve().parent.parent, whole, files)
     except BundleError as error:
         raise StageError(str(error)) from error
-
-
-def _likelihood(manifest: Manifest, folder: Path) -> LikelihoodSpec:
-    if manifest.likelihood is None:
-        msg = f"{folder}: its manifest states no likelihood, so there are no bounds to store"
-        raise StageError(msg)
-    if manifest.input.value_range != (0.0, 1.0):
-        msg = f"{folder}: takes values in {manifest.input.value_range}; only [0, 1] is scored here"
-        raise StageError(msg)
-    return manifest.likelihood
 
 
 def _config(manifest: Manifest, likelihood: LikelihoodSpec, source: str) -> TrainingConfig:

@@ -16,7 +16,6 @@ from training.errors import ForeignModelError
 
 _CLASS = "AutoencoderKL"
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
-_PER_CHANNEL = ("latents_mean", "latents_std")
 _LOGVAR_RANGE = (-30.0, 20.0)
 """As diffusers' DiagonalGaussianDistribution clamps it."""
 
@@ -32,34 +31,15 @@ class Foreign:
     config: Mapping[str, Any]
     encoder: nn.Module
     decoder: nn.Module
-
-    @property
-    def channels(self) -> int:
-        """Of an image: 1 or 3."""
-        return int(self.config["in_channels"])
-
-    @property
-    def latent_channels(self) -> int:
-        return int(self.config["latent_channels"])
-
-    @property
-    def factor(self) -> int:
-        """Pixels a side for each entry of a latent."""
-        return int(2 ** (len(self.config["block_out_channels"]) - 1))
-
-    @property
-    def scaling(self) -> float:
-        return float(self.config["scaling_factor"])
-
-    @property
-    def shift(self) -> float:
-        return float(self.config.get("shift_factor") or 0.0)
-
-    @property
-    def sample_size(self) -> tuple[int, int]:
-        """Height and width of the images that it was made for."""
-        size = self.config["sample_size"]
-        return (int(size[0]), int(size[1])) if isinstance(size, list | tuple) else (size, size)
+    channels: int
+    """Of an image: 1 or 3."""
+    latent_channels: int
+    factor: int
+    """Pixels a side for each entry of a latent."""
+    scaling: float
+    shift: float
+    sample_size: tuple[int, int]
+    """Height and width of the images that it was made for."""
 
 
 def read_model(
@@ -73,7 +53,12 @@ def read_model(
         ForeignModelError: not there, not an `AutoencoderKL`, weights that are missing or do not
             belong to the configuration, or an option that is not supported.
     """
-    diffusers = _diffusers()
+    try:
+        # Imported late: it takes seconds, and only this command needs it.
+        import diffusers
+    except ImportError as error:
+        msg = f"{error}; install it with: pip install 'vaeserve[train,diffusers]'"
+        raise ForeignModelError(msg) from error
     where: dict[str, Any] = {"subfolder": subfolder, "revision": revision}
     config = _read_config(source, where, diffusers.AutoencoderKL)
     _check_config(source, config)
@@ -96,7 +81,19 @@ def read_model(
             words = kind.replace("_", " ")
             msg = f"{source}: {_WEIGHTS} does not fit config.json: {words}: {sorted(found)[:3]}"
             raise ForeignModelError(msg)
-    return Foreign(config, _Encoder(vae).eval(), _Decoder(vae).eval())
+    size = config["sample_size"]
+    height, width = size if isinstance(size, list) else (size, size)
+    return Foreign(
+        config=config,
+        encoder=_Encoder(vae).eval(),
+        decoder=_Decoder(vae).eval(),
+        channels=config["in_channels"],
+        latent_channels=config["latent_channels"],
+        factor=2 ** (len(config["block_out_channels"]) - 1),
+        scaling=float(config["scaling_factor"]),
+        shift=float(config.get("shift_factor") or 0),
+        sample_size=(height, width),
+    )
 
 
 class _Encoder(nn.Module):
@@ -123,16 +120,6 @@ class _Decoder(nn.Module):
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         pixels = self.decoder(self.post_quant(latent))
         return pixels, pixels.clone()
-
-
-def _diffusers() -> Any:  # noqa: ANN401 the module
-    try:
-        # Imported late: it takes seconds, and only this command needs it.
-        import diffusers
-    except ImportError as error:
-        msg = f"{error}; install it with: pip install 'vaeserve[train,diffusers]'"
-        raise ForeignModelError(msg) from error
-    return diffusers
 
 
 def _read_config(source: str, where: Mapping[str, Any], kind: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -168,7 +155,7 @@ def _check_config(source: str, config: Mapping[str, Any]) -> None:
             "a bundle has 1 or 3 on both sides"
         )
         raise ForeignModelError(msg)
-    for name in _PER_CHANNEL:
+    for name in ("latents_mean", "latents_std"):
         if config.get(name) is not None:
             msg = f"{source}: {name} is given, and a bundle has one scaling for all channels"
             raise ForeignModelError(msg)

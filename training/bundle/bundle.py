@@ -6,19 +6,16 @@ The folder `bundles` of a workdir is a model repository that the service can be 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from model.bundle.bundle import (
     CARD,
-    DECODER,
-    ENCODER,
     GOLDEN,
     Bundle,
     BundleError,
@@ -29,31 +26,29 @@ from model.bundle.golden import size_of
 from model.bundle.manifest import (
     DataSpec,
     GoldenSpec,
-    GraphSpec,
     LatentSpec,
     Manifest,
     Metric,
     PosteriorSpec,
     PriorSpec,
     ReferenceSpec,
-    TensorSpec,
     WeightsSpec,
 )
 from model.bundle.posterior import POSTERIOR, parse_posterior
 from model.bundle.reference import REFERENCE, parse_reference
-from model.prior.mixture import PRIOR
 from model.runtime import CPU, CUDA
 from training.bundle.model_card import write_card
 from training.config.run import TrainingConfig
 from training.data.dataset import describe_split
 from training.errors import StageError
 from training.evaluation.sample_quality import DISTANCE
-from training.export.graphs import read_export
+from training.export.graphs import graph_specs, read_export
 from training.fit.calibration import to_likelihood
 from training.text import plain
 from training.workdir import Workdir
 
-_Spec = TypeVar("_Spec", ReferenceSpec, PosteriorSpec)
+_RECIPE = {"optimiser", "epochs", "batch_size", "ema", "seed"}
+"""Settings that the manifest states."""
 
 TOLERANCES = {CPU: 1e-4, CUDA: 1e-3}
 """Largest difference from the golden batch, as a part of the output's largest value (at least
@@ -79,20 +74,16 @@ def bundle(folder: Path, overrides: Sequence[str] = (), console: Console | None 
         ),
         exported=exported.about,
         measured=_measured(workdir, config),
-        golden=exported.golden,
+        golden=exported.files[GOLDEN],
         reference=reference,
         posterior=posterior,
     )
     files = {
-        ENCODER: exported.encoder,
-        DECODER: exported.decoder,
-        GOLDEN: exported.golden,
+        **exported.files,
         REFERENCE: bounds,
         POSTERIOR: means,
         CARD: write_card(manifest),
     }
-    if exported.prior:
-        files[PRIOR] = exported.prior
     if there := _same_bundle(workdir.bundles, manifest, files):
         shown = console or Console(stderr=True)
         shown.print(
@@ -135,32 +126,21 @@ def _measured(workdir: Workdir, config: TrainingConfig) -> dict[str, Any]:
 
 def _reference(workdir: Workdir) -> tuple[ReferenceSpec, bytes]:
     """What the stage `reference` wrote: what the bounds are of, and their file."""
-    paths = (workdir.reference_about, workdir.reference)
-    return _stored(workdir, "reference", paths, ReferenceSpec, parse_reference)
+    with workdir.reading(workdir.reference_about, "reference") as path:
+        spec = ReferenceSpec.model_validate_json(path.read_bytes())
+    with workdir.reading(workdir.reference, "reference") as path:
+        content = path.read_bytes()
+        parse_reference(content, spec)
+    return spec, content
 
 
 def _posterior(workdir: Workdir, config: TrainingConfig) -> tuple[PosteriorSpec, bytes]:
     """What the stage `latents` wrote: what the means are of, and their file."""
-    paths = (workdir.latents_about, workdir.latents)
-    parse = partial(parse_posterior, latent_shape=config.model.latent_shape)
-    return _stored(workdir, "latents", paths, PosteriorSpec, parse)
-
-
-def _stored(
-    workdir: Workdir,
-    stage: str,
-    paths: tuple[Path, Path],
-    kind: type[_Spec],
-    parse: Callable[[bytes, _Spec], object],
-) -> tuple[_Spec, bytes]:
-    """What a stage wrote, its description first; both are read to see that they are whole."""
-    about, arrays = paths
-    document = workdir.read_json(about, stage)
-    with workdir.reading(about, stage):
-        spec = kind.model_validate(document)
-    with workdir.reading(arrays, stage) as path:
+    with workdir.reading(workdir.latents_about, "latents") as path:
+        spec = PosteriorSpec.model_validate_json(path.read_bytes())
+    with workdir.reading(workdir.latents, "latents") as path:
         content = path.read_bytes()
-        parse(content, spec)
+        parse_posterior(content, spec, config.model.latent_shape)
     return spec, content
 
 
@@ -188,9 +168,8 @@ def _manifest(
     reference: ReferenceSpec,
     posterior: PosteriorSpec,
 ) -> Manifest:
-    model = config.model
-    latent = TensorSpec(name="latent", shape=model.latent_shape)
-    image = TensorSpec(name="image", shape=model.image_shape)
+    model, split = config.model, config.data.train_split
+    encoder, decoder = graph_specs(model.image_shape, model.latent_shape)
     return Manifest(
         name=config.bundle.name,
         version=config.bundle.version,
@@ -201,20 +180,20 @@ def _manifest(
         input=config.input,
         preprocessing=config.preprocessing,
         latent=LatentSpec(shape=model.latent_shape),
-        encoder=GraphSpec(
-            inputs=(image,),
-            outputs=tuple(latent.model_copy(update={"name": n}) for n in ("mean", "logvar")),
-        ),
-        decoder=GraphSpec(
-            inputs=(latent,),
-            outputs=tuple(image.model_copy(update={"name": n}) for n in ("pixels", "params")),
-        ),
+        encoder=encoder,
+        decoder=decoder,
         likelihood=to_likelihood(model, exported["scale"]),
         prior=PriorSpec.model_validate(model.prior.model_dump()),
         objective=_objective(config, run),
         network=model.network.model_dump(mode="json", exclude={"folder"}),
         weights=WeightsSpec.model_validate(exported["weights"]),
-        data=_data(config, run),
+        data=DataSpec(
+            id=config.data.id or run["data_id"],
+            revision=config.data.revision,
+            licence=config.data.licence,
+            fingerprint=run["fingerprints"][split],
+            split=describe_split(split, run["pictures"], run["fingerprints"]),
+        ),
         metrics={n: Metric.model_validate(value) for n, value in measured["metrics"].items()},
         kl_per_dimension=measured["kl_per_dimension"],
         golden=GoldenSpec(tolerance=golden_tolerance(golden)),
@@ -232,28 +211,9 @@ def _objective(config: TrainingConfig, run: Mapping[str, Any]) -> dict[str, Any]
         **config.objective.model_dump(mode="json"),
         "tuning": config.tuning.model_dump(mode="json") if config.tuning.epochs else None,
         **({"augment": augment.model_dump(mode="json")} if augment.is_on else {}),
-        "optimiser": config.optimiser.model_dump(mode="json"),
-        "epochs": config.epochs,
-        "batch_size": config.batch_size,
-        "ema": config.ema,
-        "seed": config.seed,
-        "steps": run["steps"],
-        "seconds": run["seconds"],
+        **config.model_dump(mode="json", include=_RECIPE),
+        **{name: run[name] for name in ("steps", "seconds", "device", "threads", "precision")},
         "cpu_seconds": run.get("cpu_seconds"),  # older runs did not measure it
-        "device": run["device"],
-        "threads": run["threads"],
-        "precision": run["precision"],
         # Absent where weights began at random, as in bundles from before.
         **({"init": run["init"]} if run.get("init") else {}),
     }
-
-
-def _data(config: TrainingConfig, run: Mapping[str, Any]) -> DataSpec:
-    split = config.data.train_split
-    return DataSpec(
-        id=config.data.id or run["data_id"],
-        revision=config.data.revision,
-        licence=config.data.licence,
-        fingerprint=run["fingerprints"][split],
-        split=describe_split(split, run["pictures"], run["fingerprints"]),
-    )

@@ -17,12 +17,10 @@ from model.bundle.manifest import (
     VARIES,
     DataSpec,
     GoldenSpec,
-    GraphSpec,
     InputSpec,
     LatentSpec,
     Manifest,
     SizesSpec,
-    TensorSpec,
     WeightsSpec,
 )
 from model.noise import Purpose
@@ -31,7 +29,7 @@ from model.runtime import Graph
 from training.bundle.autoencoder_kl import Foreign, read_model
 from training.bundle.bundle import golden_tolerance
 from training.errors import ForeignModelError
-from training.export.graphs import OPSET, Graphs, golden_batch, to_onnx
+from training.export.graphs import OPSET, export_networks, graph_specs
 from training.export.parity import check_parity
 from training.fit.compute import tool_versions
 from training.system import git_commit
@@ -44,7 +42,7 @@ _BATCH = torch.export.Dim("batch", max=63)
 kernels. The graphs have no such node and take any number."""
 
 _GOLDEN = (2, 4, 3)
-_PARITY = ((1, 1, 1), (3, 5, 8), _GOLDEN)
+_PARITY = ((1, 1, 1), (3, 5, 8))
 """Rows, and a latent's height and width."""
 
 _SEED = 0
@@ -87,19 +85,14 @@ def import_diffusers(
         raise ForeignModelError(msg)
     model = read_model(source, subfolder=subfolder, revision=revision)
     spec = _input(model, target)
-    encoder = to_onnx(
-        model.encoder, _images(model, _GOLDEN), "image", ("mean", "logvar"), _axes(model.factor)
+    axes = (_axes(model.factor), _axes(1))
+    files, _ = export_networks(
+        model.encoder, model.decoder, _images(model, _GOLDEN), _latents(model, _GOLDEN), axes
     )
-    decoder = to_onnx(
-        model.decoder, _latents(model, _GOLDEN), "latent", ("pixels", "params"), _axes(1)
-    )
-    graphs = Graphs(Graph(encoder), Graph(decoder))
+    encoder, decoder = Graph(files[ENCODER]), Graph(files[DECODER])
     for shape in _PARITY:
-        batches = (shape[0],)
-        check_parity(model.encoder, graphs.encoder, _images(model, shape), batches)
-        check_parity(model.decoder, graphs.decoder, _latents(model, shape), batches)
-    golden = golden_batch(graphs, _images(model, _GOLDEN), _latents(model, _GOLDEN))
-    files = {ENCODER: encoder, DECODER: decoder, GOLDEN: golden}
+        check_parity(model.encoder, encoder, _images(model, shape), shape[:1])
+        check_parity(model.decoder, decoder, _latents(model, shape), shape[:1])
     try:
         return write_bundle(target.root, _manifest(model, source, target, spec, files), files)
     except (BundleError, ValueError) as error:
@@ -150,8 +143,7 @@ def _input(model: Foreign, target: Target) -> InputSpec:
 def _manifest(
     model: Foreign, source: str, target: Target, spec: InputSpec, files: Mapping[str, bytes]
 ) -> Manifest:
-    image = TensorSpec(name="image", shape=spec.axes)
-    latent = TensorSpec(name="latent", shape=(model.latent_channels, VARIES, VARIES))
+    encoder, decoder = graph_specs(spec.axes, (model.latent_channels, VARIES, VARIES))
     # A folder's path says nothing to others.
     origin = Path(source).name if Path(source).exists() else source
     return Manifest(
@@ -172,8 +164,8 @@ def _manifest(
             scaling=model.scaling,
             shift=model.shift,
         ),
-        encoder=GraphSpec(inputs=(image,), outputs=_named(latent, "mean", "logvar")),
-        decoder=GraphSpec(inputs=(latent,), outputs=_named(image, "pixels", "params")),
+        encoder=encoder,
+        decoder=decoder,
         likelihood=None,
         objective={"name": "imported", "source": origin},
         network={"architecture": "AutoencoderKL", **model.config},
@@ -184,7 +176,3 @@ def _manifest(
         licence=target.licence,
         card=target.card or f"{origin}, an AutoencoderKL of diffusers, imported.",
     )
-
-
-def _named(tensor: TensorSpec, *names: str) -> tuple[TensorSpec, ...]:
-    return tuple(tensor.model_copy(update={"name": name}) for name in names)

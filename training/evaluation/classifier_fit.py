@@ -28,7 +28,7 @@ from training.data.dataset import Split, load_data
 from training.data.memmap import ImageRows
 from training.data.minibatches import to_tensor
 from training.errors import DataError, TrainingError
-from training.evaluation.mnist_classifier import SIZE, WEIGHTS, Classifier
+from training.evaluation.mnist_classifier import SIZE, WEIGHTS, Classifier, features
 from training.workdir import write_bytes
 
 EPOCHS = 6
@@ -37,7 +37,6 @@ LEARNING_RATE = 2e-3
 SHIFT = 2
 """Pixels by which a minibatch is moved at most, along either axis."""
 SEED = 0
-_BATCH = 500
 
 
 def fit_classifier(train: Split, *, epochs: int = EPOCHS, seed: int = SEED) -> Classifier:
@@ -78,9 +77,8 @@ def shifted(images: Tensor, by: NDArray[np.int64]) -> Tensor:
 @torch.no_grad()
 def accuracy(classifier: Classifier, images: ImageRows, labels: NDArray[np.int64]) -> float:
     """The share of images uint8 [n, 28, 28, 1] whose label is found."""
-    parts = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
-    found = [classifier(to_tensor(part).float() / 255).argmax(dim=1).numpy() for part in parts]
-    return float((np.concatenate(found) == labels).mean())
+    logits = classifier.output(torch.from_numpy(features(classifier, images)).float())
+    return float((logits.argmax(dim=1).numpy() == labels).mean())
 
 
 def weights_of(classifier: Classifier) -> bytes:

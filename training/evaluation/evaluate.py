@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from model import pixels
-from model.bundle.manifest import LikelihoodSpec, Metric
+from model.bundle.manifest import LikelihoodSpec
 from model.cores import available_cores
 from model.likelihood import bounds
 from model.networks import elbo
@@ -29,10 +30,12 @@ from training.config.run import TrainingConfig
 from training.config.sections import EvaluationConfig
 from training.data.dataset import Data, Split, reload_data, spread_rows
 from training.errors import DataError
-from training.evaluation.metrics import Measured, to_metrics
+from training.evaluation.metrics import Measured, print_metrics, to_metrics
 from training.export.graphs import Graphs, load_graphs, read_export
 from training.fit.calibration import to_likelihood
 from training.workdir import Workdir, write_atomic, write_json
+
+_Figure = TypeVar("_Figure")
 
 _ROWS = 100
 """Latents decoded at once: few enough that their images stay in the processor's cache."""
@@ -56,11 +59,12 @@ def evaluate(folder: Path, overrides: Sequence[str] = (), console: Console | Non
     threads = config.threads or available_cores()
     measured = measure(graphs, targets, config.evaluation, spec, threads=threads, console=console)
     metrics = to_metrics(measured, config, digest)
-    kl_per_dimension = _kl_per_dimension(graphs, measured)
+    # A mixture's KL is no sum over dimensions.
+    kl = [] if graphs.mixture else bounds.kl_per_dimension(measured.mean, measured.logvar).mean(0)
     document = {
         "split": config.evaluation.split,
         "metrics": {name: metric.model_dump(mode="json") for name, metric in metrics.items()},
-        "kl_per_dimension": kl_per_dimension,
+        "kl_per_dimension": np.ravel(kl).tolist(),
     }
     known = measured_on.labels
     labels = np.empty(0, np.int64) if known is None else known[rows]
@@ -69,7 +73,7 @@ def evaluate(folder: Path, overrides: Sequence[str] = (), console: Console | Non
         lambda file: np.savez(file, mean=measured.mean, logvar=measured.logvar, label=labels),
     )
     write_json(workdir.metrics, document)
-    _print(metrics, console or Console(stderr=True))
+    print_metrics(metrics, console)
 
 
 def _split(data: Data, config: EvaluationConfig) -> Split:
@@ -81,14 +85,6 @@ def _split(data: Data, config: EvaluationConfig) -> Split:
         )
         raise DataError(msg)
     return found
-
-
-def _kl_per_dimension(graphs: Graphs, measured: Measured) -> list[float]:
-    """Averaged over the images; empty for a mixture, whose KL is no sum over dimensions."""
-    if graphs.mixture:
-        return []
-    per_dimension = bounds.kl_per_dimension(measured.mean, measured.logvar).mean(axis=0)
-    return [float(value) for value in per_dimension.flat]
 
 
 def to_test_targets(images: Images, config: TrainingConfig) -> tuple[Floats, str]:
@@ -133,7 +129,9 @@ def measure(
         )
         target = torch.from_numpy(targets[index : index + 1])
         log_likelihood = _log_likelihood(graphs, target, latents, spec)
-        log_prior = _log_prior(graphs, latents)
+        log_prior = None  # the weights know N(0, I) themselves
+        if graphs.mixture:
+            log_prior = torch.from_numpy(graphs.mixture.log_density(latents.numpy()))
         log_weights = elbo.log_importance_weight(
             log_likelihood, latents, noise, log_variance, log_prior
         )
@@ -141,8 +139,8 @@ def measure(
         of_prior = math.nan if log_prior is None else float(log_prior.mean())
         return float(bound), float(log_likelihood.double().mean()), of_prior
 
-    with _single_threaded_torch(), ThreadPoolExecutor(threads) as pool:
-        figures = list(_tracked(pool.map(of_image, range(len(targets))), len(targets), console))
+    with _single_threaded_torch():
+        figures = over_images(of_image, len(targets), "images", threads=threads, console=console)
     bound, log_likelihood, log_prior = np.array(figures).T
     divergence = (
         bounds.kl_estimate(log_prior, logvar) if graphs.mixture else bounds.kl(mean, logvar)
@@ -157,18 +155,10 @@ def _log_likelihood(
     scale = None if spec.scale is None else torch.tensor(spec.scale)
     parts = []
     for start in range(0, len(latents), _ROWS):
-        chunk = latents[start : start + _ROWS]
-        params = torch.from_numpy(graphs.decoder.run(chunk.numpy(), ["params"])[0])
-        targets = target.expand_as(params)
-        parts.append(elbo.log_likelihood(spec.family, scale, targets, params))
+        chunk = latents[start : start + _ROWS].numpy()
+        params = torch.from_numpy(graphs.decoder.run(chunk, ["params"])[0])
+        parts.append(elbo.log_likelihood(spec.family, scale, target.expand_as(params), params))
     return torch.cat(parts)
-
-
-def _log_prior(graphs: Graphs, latents: torch.Tensor) -> torch.Tensor | None:
-    """log p(z) [K] of latents [K, …]; None for N(0, I), which the weights know themselves."""
-    if graphs.mixture is None:
-        return None
-    return torch.from_numpy(graphs.mixture.log_density(latents.numpy()))
 
 
 @contextmanager
@@ -182,15 +172,19 @@ def _single_threaded_torch() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _tracked(
-    items: Iterator[tuple[float, float, float]], total: int, console: Console | None
-) -> Iterator[tuple[float, float, float]]:
+def over_images(
+    measure_one: Callable[[int], _Figure],
+    count: int,
+    description: str,
+    *,
+    threads: int,
+    console: Console | None,
+) -> list[_Figure]:
+    """`measure_one` of each image 0 … count − 1, in order, with a bar on a terminal."""
     shown = console or Console(stderr=True)
-    with Progress(console=shown, disable=not shown.is_terminal) as progress:
-        yield from progress.track(items, total=total, description="images")
-
-
-def _print(metrics: dict[str, Metric], console: Console) -> None:
-    for name, metric in metrics.items():
-        error = f" ± {metric.standard_error:.4g}" if metric.standard_error else ""
-        console.print(f"{name}: {metric.value:.5g}{error}", highlight=False, soft_wrap=True)
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        Progress(console=shown, disable=not shown.is_terminal) as progress,
+    ):
+        figures = pool.map(measure_one, range(count))
+        return list(progress.track(figures, total=count, description=description))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 
 from model.bundle.manifest import Metric
 from model.config import GaussianConfig
@@ -37,33 +38,33 @@ class Measured:
 def to_metrics(measured: Measured, config: TrainingConfig, digest: str) -> dict[str, Metric]:
     """By name; `digest` is the SHA-256 of the pixels that were measured on."""
     bits = {"binarise": config.evaluation.binarise_seed} if config.binarise == "sample" else {}
+    seeds = bits | {"importance": config.evaluation.importance_seed}
+    drawn = (seeds, config.evaluation.samples)
+    kl, dimensions = measured.kl, config.model.dimensions
+    if isinstance(config.model.likelihood, GaussianConfig):
+        unit, of_unit, nats = "nats", "of a density, so it may be negative", 1.0
+    else:
+        unit, of_unit, nats = "bits", "of the importance-weighted bound", math.log(2)
     how = "binarised by NumPy's PCG64; " if bits else ""
-    kl, mixed = measured.kl, config.model.prior.family == "mixture"
-    drawn = {
-        "bound": (
+    metrics = {
+        "bound": _metric(
             measured.bound,
             f"importance-weighted, in nats; {how}SHA-256 of the pixels: {digest}",
+            *drawn,
         ),
-        "elbo": (measured.log_likelihood - kl, "in nats"),
-        "log_likelihood": (measured.log_likelihood, "E log p(x|z), in nats"),
-        **_per_dimension(measured.bound, config),
-        **({"kl": (kl, "of the posterior from the mixture, estimated, in nats")} if mixed else {}),
-    }
-    computed = {
-        **({} if mixed else {"kl": (kl, "in nats")}),
-        "mean_squared_error": (
-            measured.squared_error / config.model.dimensions,
+        "elbo": _metric(measured.log_likelihood - kl, "in nats", *drawn),
+        "log_likelihood": _metric(measured.log_likelihood, "E log p(x|z), in nats", *drawn),
+        f"{unit}_per_dimension": _metric(-measured.bound / (dimensions * nats), of_unit, *drawn),
+        "kl": _metric(kl, "of the posterior from the mixture, estimated, in nats", *drawn)
+        if config.model.prior.family == "mixture"
+        else _metric(kl, "in nats", bits),
+        "mean_squared_error": _metric(
+            measured.squared_error / dimensions,
             "of the posterior mean's decoding, for each pixel",
+            bits,
         ),
-    }
-    samples = config.evaluation.samples
-    seeds = bits | {"importance": config.evaluation.importance_seed}
-    active = int((measured.mean.var(axis=0) > ACTIVE_VARIANCE).sum())
-    metrics = {
-        **{name: _metric(*entry, seeds, samples) for name, entry in drawn.items()},
-        **{name: _metric(*entry, bits) for name, entry in computed.items()},
         "active_units": Metric(
-            value=active,
+            value=int((measured.mean.var(axis=0) > ACTIVE_VARIANCE).sum()),
             n=len(kl),
             seeds=bits,
             note=f"posterior mean's variance above {ACTIVE_VARIANCE}",
@@ -77,16 +78,6 @@ def to_metrics(measured: Measured, config: TrainingConfig, digest: str) -> dict[
         name: metric.model_copy(update={"note": f"{of}; {metric.note}"})
         for name, metric in metrics.items()
     }
-
-
-def _per_dimension(
-    bound: NDArray[np.float64], config: TrainingConfig
-) -> dict[str, tuple[NDArray[np.float64], str]]:
-    dimensions = config.model.dimensions
-    if isinstance(config.model.likelihood, GaussianConfig):
-        return {"nats_per_dimension": (-bound / dimensions, "of a density, so it may be negative")}
-    values = -bound / (dimensions * math.log(2))
-    return {"bits_per_dimension": (values, "of the importance-weighted bound")}
 
 
 def _metric(
@@ -105,3 +96,11 @@ def _metric(
         seeds=seeds,
         note=note,
     )
+
+
+def print_metrics(metrics: Mapping[str, Metric], console: Console | None) -> None:
+    """A line for each metric, on standard error unless told otherwise."""
+    shown = console or Console(stderr=True)
+    for name, metric in metrics.items():
+        error = f" ± {metric.standard_error:.4g}" if metric.standard_error else ""
+        shown.print(f"{name}: {metric.value:.5g}{error}", highlight=False, soft_wrap=True)

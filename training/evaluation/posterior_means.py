@@ -61,8 +61,6 @@ def encode_held_out(
     if not np.isfinite(means).all():
         msg = "the posterior mean of an image is no finite number"
         raise StageError(msg)
-    labels, classes = np.full(len(rows), NO_LABEL), data.classes
-    if split.labels is not None:
-        labels = split.labels[rows]
-    spec = PosteriorSpec(split=name, fingerprint=fingerprint, n=len(rows), classes=classes)
+    labels = np.full(len(rows), NO_LABEL) if split.labels is None else split.labels[rows]
+    spec = PosteriorSpec(split=name, fingerprint=fingerprint, n=len(rows), classes=data.classes)
     return spec, write_posterior(means, labels)

@@ -8,12 +8,10 @@ the K that it takes by default.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 
 from model.bundle.manifest import Binarisation, LikelihoodSpec, ReferenceSpec
 from model.bundle.reference import SAMPLES, write_reference
@@ -24,6 +22,7 @@ from model.pixels import Images
 from training.config.run import TrainingConfig
 from training.data.dataset import Data, held_out, reload_data, spread_rows
 from training.errors import StageError
+from training.evaluation.evaluate import over_images
 from training.export.graphs import Graphs, load_graphs, read_export
 from training.fit.calibration import to_likelihood
 from training.workdir import Workdir, write_bytes, write_json
@@ -96,8 +95,8 @@ def bounds_of(
         StageError: one is not finite.
     """
     binarise: estimate.Binarise | None = None if how == "none" else how
-    shown, targets = estimate.prepare(images, binarise, seed)
-    del shown  # the encoders trained here take what is scored: the range is [0, 1]
+    # The encoders trained here take what is scored: the range is [0, 1].
+    _, targets = estimate.prepare(images, binarise, seed)
     mean, logvar = graphs.encode(targets)
 
     def of_image(row: int) -> float:
@@ -108,14 +107,10 @@ def bounds_of(
         )
         return found.importance_weighted
 
-    shown_on = console or Console(stderr=True)
-    with (
-        ThreadPoolExecutor(threads) as pool,
-        Progress(console=shown_on, disable=not shown_on.is_terminal) as progress,
-    ):
-        figures = pool.map(of_image, range(len(targets)))
-        described = f"reference ({how})"
-        bounds = np.array(list(progress.track(figures, len(targets), description=described)))
+    described = f"reference ({how})"
+    bounds = np.array(
+        over_images(of_image, len(targets), described, threads=threads, console=console)
+    )
     if not np.isfinite(bounds).all():
         msg = f"the bound of image {int(np.argmin(np.isfinite(bounds)))} is no finite number"
         raise StageError(msg)

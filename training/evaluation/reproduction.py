@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from model.bundle.bundle import BundleError, open_bundle
+from model.bundle.bundle import MANIFEST
 from model.bundle.manifest import Metric
 from training.errors import StageError, TrainingError
 from training.workdir import Workdir, read_json
@@ -30,7 +30,7 @@ def difference(workdir: Path, told: Path, preset: str = "") -> float:
     """
     files = Workdir(workdir)
     measured = files.read_json(files.metrics, "evaluate")["metrics"]
-    expected = _of_bundle(told) if told.is_dir() else _of_record(told, preset)
+    expected = _bound_in(told, preset)
     found = Metric.model_validate(measured["bound"])
     for about in ("n", "samples", "seeds", "note"):
         ours, theirs = getattr(found, about), getattr(expected, about)
@@ -40,22 +40,14 @@ def difference(workdir: Path, told: Path, preset: str = "") -> float:
     return found.value - expected.value
 
 
-def _of_bundle(folder: Path) -> Metric:
+def _bound_in(told: Path, preset: str) -> Metric:
+    """The bound that a bundle's manifest or a record states."""
     try:
-        bound = open_bundle(folder).manifest.metrics.get("bound")
-    except BundleError as error:
-        raise StageError(str(error)) from error
-    if bound is None:
-        msg = f"{folder}: its manifest states no bound to compare with"
-        raise StageError(msg)
-    return bound
-
-
-def _of_record(path: Path, preset: str) -> Metric:
-    try:
-        return Metric.model_validate(read_json(path)[preset]["metrics"]["bound"])
+        document = read_json(told / MANIFEST) if told.is_dir() else read_json(told)[preset]
+        return Metric.model_validate(document["metrics"]["bound"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f"{path}: states no bound of the preset {preset!r} to compare with: {error}"
+        of = "" if told.is_dir() else f" of the preset {preset!r}"
+        msg = f"{told}: states no bound{of} to compare with: {error}"
         raise StageError(msg) from error
 
 

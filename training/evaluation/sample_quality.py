@@ -8,15 +8,14 @@ blurred.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 
-from model.bundle.bundle import DECODER, BundleError, open_bundle
 from model.bundle.manifest import Metric
 from model.config import ModelConfig
 from model.pixels import Images, to_uint8
@@ -30,8 +29,9 @@ from training.data.dataset import Data, load_data, reload_data
 from training.data.memmap import ImageRows
 from training.errors import DataError, StageError
 from training.evaluation.fidelity import NEAREST, frechet_distance, neighbours
+from training.evaluation.metrics import print_metrics
 from training.evaluation.mnist_classifier import SHA256, SIZE, features, read_classifier
-from training.export.graphs import load_graphs, read_export
+from training.export.graphs import load_graphs, open_graphs, read_export
 from training.workdir import Workdir, write_json
 
 MNIST = "ylecun/mnist"
@@ -43,6 +43,7 @@ NEIGHBOURS = 5000
 """Of how many samples and of how many test images, the first ones, neighbours are found."""
 
 _ROWS = 100
+_CLASSIFIER = f"in the features of the classifier with SHA-256 {SHA256}"
 
 
 def quality(
@@ -70,9 +71,9 @@ def quality(
         mixture=graphs.mixture,
         samples=samples,
     )
-    stated = {name: metric.model_dump(mode="json") for name, metric in figures.items()}
-    write_json(workdir.metrics, {**document, "metrics": {**document["metrics"], **stated}})
-    print_quality(figures, console or Console(stderr=True))
+    document["metrics"] |= {name: one.model_dump(mode="json") for name, one in figures.items()}
+    write_json(workdir.metrics, document)
+    print_metrics(figures, console)
 
 
 def bundle_quality(
@@ -89,21 +90,14 @@ def bundle_quality(
         DataError: as for `load_data`, or too few images.
         StageError: the bundle can't be read, or its images are not grey, 28×28 and in [0, 1].
     """
-    try:
-        bundle = open_bundle(folder)
-        decoder = Graph(bundle.read(DECODER))
-    except BundleError as error:
-        raise StageError(str(error)) from error
-    if bundle.manifest.input.value_range != (0.0, 1.0):
-        msg = f"{folder}: its images have values in {bundle.manifest.input.value_range}"
-        raise StageError(f"{msg}; only [0, 1] is measured here")
+    _, graphs = open_graphs(folder)
     model = ModelConfig(channels=1, height=SIZE, width=SIZE)
     plain = TrainingConfig(model=model, data=DataConfig(source=source))
     config = override_config(plain, overrides)
     figures = measure_quality(
-        decoder, load_data(config), config, mixture=bundle.mixture, samples=samples
+        graphs.decoder, load_data(config), config, mixture=graphs.mixture, samples=samples
     )
-    print_quality(figures, console or Console(stderr=True))
+    print_metrics(figures, console)
     return figures
 
 
@@ -141,29 +135,38 @@ def measure_quality(
     train = np.concatenate([features(classifier, images) for images in parts if len(images)])
     test = features(classifier, data.test.images)
     drawn = features(classifier, draw(decoder, samples, seed, mixture))
-    distances = {
-        DISTANCE: (frechet_distance(drawn, train), len(drawn)),
-        "sample_frechet_floor": (frechet_distance(test, train), len(test)),
+    compared = {
+        DISTANCE: (drawn, "decoder means of z ~ p(z)"),
+        "sample_frechet_floor": (test, "real test images"),
         "sample_frechet_blurred": (
-            frechet_distance(features(classifier, blurred(data.test.images)), train),
-            len(test),
+            features(classifier, blurred(data.test.images)),
+            "test images blurred by a 3×3 box",
         ),
     }
-    near = neighbours(test[:NEIGHBOURS], drawn[:NEIGHBOURS])
     whole = f"{len(train)} training images ({data.fingerprints[config.data.train_split]})"
-    return {
-        **_distances(distances, whole, seed),
-        **{
-            f"sample_{name}": Metric(
-                value=getattr(near, name),
-                n=len(drawn[:NEIGHBOURS]),
-                seeds={"prior": seed},
-                note=f"of samples and the first {len(test[:NEIGHBOURS])} test images, "
-                f"k = {NEAREST}; {_CLASSIFIER}",
-            )
-            for name in ("precision", "recall", "density", "coverage")
-        },
+    seeds = {"prior": seed}
+    found = {
+        name: Metric(
+            value=frechet_distance(vectors, train),
+            n=len(vectors),
+            seeds=seeds if name == DISTANCE else {},
+            note=f"of {what} to {whole}, {_CLASSIFIER}",
+        )
+        for name, (vectors, what) in compared.items()
     }
+    found["sample_frechet_ratio"] = Metric(
+        value=found[DISTANCE].value / found["sample_frechet_blurred"].value,
+        n=len(drawn),
+        seeds=seeds,
+        note=f"{DISTANCE} over sample_frechet_blurred",
+    )
+    note = f"of samples and the first {len(test[:NEIGHBOURS])} test images, k = {NEAREST}"
+    near = neighbours(test[:NEIGHBOURS], drawn[:NEIGHBOURS])
+    for name, share in asdict(near).items():
+        found[f"sample_{name}"] = Metric(
+            value=share, n=len(drawn[:NEIGHBOURS]), seeds=seeds, note=f"{note}; {_CLASSIFIER}"
+        )
+    return found
 
 
 def draw(decoder: Graph, count: int, seed: int, mixture: Mixture | None = None) -> Images:
@@ -188,40 +191,3 @@ def blurred(images: ImageRows) -> Images:
     )
     means: NDArray[np.uint8] = np.rint(total / 9).astype(np.uint8)
     return means
-
-
-def print_quality(figures: Mapping[str, Metric], console: Console) -> None:
-    """A small table, one row for each figure."""
-    table = Table("samples", "value", "n", box=None)
-    for name, metric in figures.items():
-        table.add_row(name.removeprefix("sample_"), f"{metric.value:.4g}", str(metric.n))
-    console.print(table)
-
-
-_CLASSIFIER = f"in the features of the classifier with SHA-256 {SHA256}"
-
-
-def _distances(
-    distances: Mapping[str, tuple[float, int]], whole: str, seed: int
-) -> dict[str, Metric]:
-    of_what = {
-        DISTANCE: "decoder means of z ~ p(z)",
-        "sample_frechet_floor": "real test images",
-        "sample_frechet_blurred": "test images blurred by a 3×3 box",
-    }
-    found = {
-        name: Metric(
-            value=distance,
-            n=n,
-            seeds={"prior": seed} if name == DISTANCE else {},
-            note=f"of {of_what[name]} to {whole}, {_CLASSIFIER}",
-        )
-        for name, (distance, n) in distances.items()
-    }
-    ratio = Metric(
-        value=found[DISTANCE].value / found["sample_frechet_blurred"].value,
-        n=found[DISTANCE].n,
-        seeds={"prior": seed},
-        note=f"{DISTANCE} over sample_frechet_blurred",
-    )
-    return {**found, "sample_frechet_ratio": ratio}

@@ -19,11 +19,14 @@ import torch
 from torch import nn
 
 from model import noise, pixels
+from model.bundle.bundle import DECODER, ENCODER, GOLDEN, Bundle, BundleError, open_bundle
 from model.bundle.golden import NAMES
+from model.bundle.layout import Axes
+from model.bundle.manifest import GraphSpec, TensorSpec
 from model.files import write_arrays
 from model.noise import Purpose
 from model.pixels import Floats
-from model.prior.mixture import Mixture, parse_mixture, write_mixture
+from model.prior.mixture import PRIOR, Mixture, parse_mixture, write_mixture
 from model.runtime import Graph
 from training.config.run import TrainingConfig
 from training.data.dataset import Data, reload_data
@@ -48,11 +51,9 @@ class Exported:
 
     about: Mapping[str, Any]
     """`export.json`."""
-    encoder: bytes
-    decoder: bytes
-    golden: bytes
-    prior: bytes | None
-    """`prior.npz`; None for N(0, I)."""
+    files: Mapping[str, bytes]
+    """The graphs, the golden batch and, unless it is N(0, I), the prior, by their names in a
+    bundle."""
 
 
 @dataclass(frozen=True)
@@ -96,27 +97,19 @@ def export(folder: Path, overrides: Sequence[str] = ()) -> None:
     images = _example_images(data, config, max(PARITY_BATCHES))
     shape = config.model.latent_shape
     latents = noise.standard_normal(_GOLDEN_SEED, Purpose.PRIOR, 0, max(PARITY_BATCHES), shape)
-    encoder = to_onnx(vae.encoder, images[:2], "image", ("mean", "logvar"))
-    decoder = to_onnx(vae.decoder, latents[:2], "latent", ("pixels", "params"))
-    graphs = Graphs(Graph(encoder), Graph(decoder))
-    report = {
-        "encoder": check_parity(vae.encoder, graphs.encoder, images),
-        "decoder": check_parity(vae.decoder, graphs.decoder, latents),
-    }
-    golden = golden_batch(graphs, images[:_GOLDEN_ROWS], latents[:_GOLDEN_ROWS])
-    files = {workdir.encoder: encoder, workdir.decoder: decoder, workdir.golden: golden}
+    files, parity = export_networks(vae.encoder, vae.decoder, images, latents)
     if mixture := vae.mixture():
-        files[workdir.prior] = write_mixture(mixture)
-    for path, content in files.items():
-        write_bytes(path, content)
+        files[PRIOR] = write_mixture(mixture)
+    for name, content in files.items():
+        write_bytes(folder / name, content)
     about = {
         "opset": OPSET,
         "weights": {"kind": weights.kind, "step": weights.step},
         "scale": calibrated_scale(
             vae, data.train.images, seed=config.seed, device=torch.device("cpu")
         ),
-        "sha256": {path.name: _sha256(content) for path, content in files.items()},
-        "parity": report,
+        "sha256": {name: _sha256(content) for name, content in files.items()},
+        "parity": parity,
     }
     write_json(workdir.export, about)
 
@@ -127,8 +120,6 @@ def read_export(workdir: Workdir) -> Exported:
     Raises:
         StageError: `export` has not run, or a file is not what it wrote.
     """
-    for path in (workdir.encoder, workdir.decoder, workdir.golden):
-        workdir.require(path, "export")
     about = workdir.read_json(workdir.export, "export", scale=object)
     again = "run `vaetrain export` on this workdir again"
     known = about.get("sha256")
@@ -137,30 +128,75 @@ def read_export(workdir: Workdir) -> Exported:
             f"{workdir.export}: holds no SHA-256 of the graphs, as older versions left it; {again}"
         )
         raise StageError(msg)
-
-    def read(path: Path) -> bytes:
-        content = workdir.require(path, "export").read_bytes()
-        if _sha256(content) != known.get(path.name):
+    files = {}
+    for name in (ENCODER, DECODER, GOLDEN, *({PRIOR} & known.keys())):
+        path = workdir.require(workdir.folder / name, "export")
+        files[name] = path.read_bytes()
+        if _sha256(files[name]) != known.get(name):
             msg = f"{path}: is not what export wrote; {again}"
             raise StageError(msg)
-        return content
-
-    return Exported(
-        about,
-        encoder=read(workdir.encoder),
-        decoder=read(workdir.decoder),
-        golden=read(workdir.golden),
-        prior=read(workdir.prior) if workdir.prior.name in known else None,
-    )
+    return Exported(about, files)
 
 
-def load_graphs(exported: Exported, *, threads: int = 1) -> Graphs:
+def load_graphs(exported: Exported) -> Graphs:
     """The exported graphs, on the CPU, and the prior."""
-    return Graphs(
-        Graph(exported.encoder, threads=threads),
-        Graph(exported.decoder, threads=threads),
-        parse_mixture(exported.prior) if exported.prior else None,
+    files = exported.files
+    mixture = parse_mixture(files[PRIOR]) if PRIOR in files else None
+    return Graphs(Graph(files[ENCODER]), Graph(files[DECODER]), mixture)
+
+
+def open_graphs(folder: Path) -> tuple[Bundle, Graphs]:
+    """A bundle with its graphs, on the CPU, and its prior.
+
+    Raises:
+        StageError: the bundle can't be read, or its images have other values than [0, 1].
+    """
+    try:
+        bundle = open_bundle(folder)
+        graphs = Graphs(Graph(bundle.read(ENCODER)), Graph(bundle.read(DECODER)), bundle.mixture)
+    except BundleError as error:
+        raise StageError(str(error)) from error
+    if bundle.manifest.input.value_range != (0.0, 1.0):
+        msg = f"{folder}: its images have other values than [0, 1], which can't be measured here"
+        raise StageError(msg)
+    return bundle, graphs
+
+
+def export_networks(
+    encoder: nn.Module,
+    decoder: nn.Module,
+    images: Floats,
+    latents: Floats,
+    axes: tuple[Mapping[int, object] | None, Mapping[int, object] | None] = (None, None),
+) -> tuple[dict[str, bytes], dict[str, object]]:
+    """The graphs of two networks and their golden batch as files by name, and their parity.
+
+    Args:
+        encoder: image → mean, logvar.
+        decoder: latent → pixels, params.
+        images: two or more; the first ones are those of the golden batch.
+        latents: as many.
+        axes: as for `to_onnx`, of images and of latents.
+
+    Raises:
+        ParityError: torch and onnxruntime disagree.
+    """
+    files = {
+        ENCODER: to_onnx(encoder, images[:2], "image", ("mean", "logvar"), axes[0]),
+        DECODER: to_onnx(decoder, latents[:2], "latent", ("pixels", "params"), axes[1]),
+    }
+    graphs = [Graph(content) for content in files.values()]
+    parity: dict[str, object] = {
+        "encoder": check_parity(encoder, graphs[0], images),
+        "decoder": check_parity(decoder, graphs[1], latents),
+    }
+    rows = (images[:_GOLDEN_ROWS], latents[:_GOLDEN_ROWS])
+    (mean, logvar), (shown, params) = (
+        graph.run(golden) for graph, golden in zip(graphs, rows, strict=True)
     )
+    answers = (rows[0], mean, logvar, rows[1], shown, params)
+    files[GOLDEN] = write_arrays(dict(zip(NAMES, answers, strict=True)))
+    return files, parity
 
 
 def _sha256(content: bytes) -> str:
@@ -197,14 +233,13 @@ def to_onnx(
     Raises:
         ParityError: torch exported nothing.
     """
-    varying = {0: torch.export.Dim("batch")} if axes is None else dict(axes)
     with _quiet_exporter():
         program = torch.onnx.export(
             module.eval(),
             (torch.from_numpy(example),),
             input_names=[name],
             output_names=list(outputs),
-            dynamic_shapes=(varying,),
+            dynamic_shapes=(dict(axes or {0: torch.export.Dim("batch")}),),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
@@ -217,8 +252,7 @@ def to_onnx(
     # The exporter notes the stack trace of every node, with the paths of this machine.
     for described in (model, model.graph, *model.graph.node, *model.graph.value_info):
         described.ClearField("metadata_props")
-    serialised: bytes = model.SerializeToString(deterministic=True)
-    return serialised
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 @contextmanager
@@ -236,9 +270,11 @@ def _quiet_exporter() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def golden_batch(graphs: Graphs, images: Floats, latents: Floats) -> bytes:
-    """`golden.npz`: both graphs' answers to images [n, c, h, w] and to as many latents."""
-    mean, logvar = graphs.encoder.run(images)
-    shown, params = graphs.decoder.run(latents)
-    answers = (images, mean, logvar, latents, shown, params)
-    return write_arrays(dict(zip(NAMES, answers, strict=True)))
+def graph_specs(image: Axes, latent: Axes) -> tuple[GraphSpec, GraphSpec]:
+    """How a manifest describes encoder and decoder, whose images and latents have these axes."""
+    images = [TensorSpec(name=name, shape=image) for name in ("image", "pixels", "params")]
+    latents = [TensorSpec(name=name, shape=latent) for name in ("latent", "mean", "logvar")]
+    return (
+        GraphSpec(inputs=tuple(images[:1]), outputs=tuple(latents[1:])),
+        GraphSpec(inputs=tuple(latents[:1]), outputs=tuple(images[1:])),
+    )

@@ -6,33 +6,31 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from training.reports.run_record import Record
 
-_HIGHER = frozenset(
-    {
-        *("bound", "elbo", "log_likelihood", "validation_elbo"),
-        *("sample_precision", "sample_recall", "sample_density", "sample_coverage"),
-    }
-)
-_LOWER = frozenset(
-    {
-        *("bits_per_dimension", "nats_per_dimension", "mean_squared_error"),
-        *("sample_frechet_distance", "sample_frechet_ratio"),
-    }
-)
+_BETTER = {
+    **dict.fromkeys(("bound", "elbo", "log_likelihood", "validation_elbo"), 1),
+    **dict.fromkeys(("sample_precision", "sample_recall", "sample_density", "sample_coverage"), 1),
+    **dict.fromkeys(("bits_per_dimension", "nats_per_dimension", "mean_squared_error"), -1),
+    **dict.fromkeys(("sample_frechet_distance", "sample_frechet_ratio"), -1),
+}
+"""1 for metrics whose higher values are better, −1 for those whose lower ones are."""
 _ERRORS = 2.0
 """Figures nearer than so many standard errors of their difference are not told apart. Runs are
 measured on the same images, so the true error is smaller: the mark errs towards a draw."""
 _NAMES_ONLY = ("bundle.name", "bundle.version", "bundle.card")
 """Settings that differ without anything being different."""
 
+# What images are made into before anything is measured.
 _IMAGES = ("model.channels", "model.height", "model.width", "data.background")
+# What decides which numbers a bound is the density or the probability of.
 _NUMBERS = ("model.likelihood.family", "model.likelihood.binarise")
 _DIGEST = re.compile(r"SHA-256 of the pixels: ([0-9a-f]{64})")
 
 Mark = Literal["best", "draw"]
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Comparison:
 
 def compare(records: Sequence[Record]) -> Comparison:
     """The runs in the order given."""
-    figures = _figures(records)
+    figures = _aligned([_figures_of(record) for record in records])
     incomparable = [
         name
         for name, row in figures.items()
@@ -93,8 +91,7 @@ def _names(records: Sequence[Record]) -> list[str]:
 
 
 def _differing(records: Sequence[Record]) -> dict[str, list[object]]:
-    keys = dict.fromkeys(key for record in records for key in record.settings)
-    rows = {key: [record.settings.get(key) for record in records] for key in keys}
+    rows = _aligned([record.settings for record in records])
     return {
         key: row
         for key, row in rows.items()
@@ -102,37 +99,26 @@ def _differing(records: Sequence[Record]) -> dict[str, list[object]]:
     }
 
 
-def _figures(records: Sequence[Record]) -> dict[str, list[Figure | None]]:
-    found = [_figures_of(record) for record in records]
-    names = dict.fromkeys(name for figures in found for name in figures)
-    return {name: [figures.get(name) for figures in found] for name in names}
+def _aligned(columns: Sequence[Mapping[str, _Value]]) -> dict[str, list[_Value | None]]:
+    """A row for each key of any column; None where a column does not have the key."""
+    keys = dict.fromkeys(key for column in columns for key in column)
+    return {key: [column.get(key) for column in columns] for key in keys}
 
 
 def _figures_of(record: Record) -> dict[str, Figure]:
-    images, numbers = _images(record), _numbers(record)
+    images, numbers = ([record.settings.get(key) for key in keys] for keys in (_IMAGES, _NUMBERS))
     figures = {}
     for name, metric in record.metrics.items():
         how = (metric.n, metric.samples, sorted(metric.seeds.items()), metric.note)
         # Samples are measured as images, whichever likelihood they were drawn with.
         targets = () if name.startswith("sample_") else (_pixels(record), numbers)
-        measured_on = (how, images, targets)
-        figures[name] = Figure(metric.value, metric.standard_error, measured_on)
+        figures[name] = Figure(metric.value, metric.standard_error, (how, images, targets))
     validation = record.last.get("validation_elbo")
     if validation is not None:
         # The split follows from these; noise and bits differ with the seed, and average out.
         split = (record.run.get("fingerprints"), record.settings.get("data.validation_share"))
         figures["validation_elbo"] = Figure(float(validation), None, (split, images, numbers))
     return figures
-
-
-def _images(record: Record) -> list[object]:
-    """What images are made into before anything is measured."""
-    return [record.settings.get(key) for key in _IMAGES]
-
-
-def _numbers(record: Record) -> list[object]:
-    """What decides which numbers a bound is the density or the probability of."""
-    return [record.settings.get(key) for key in _NUMBERS]
 
 
 def _pixels(record: Record) -> list[object]:
@@ -143,7 +129,7 @@ def _pixels(record: Record) -> list[object]:
 
 
 def _marks(name: str, row: Sequence[Figure | None]) -> list[Mark | None]:
-    sign = (name in _HIGHER) - (name in _LOWER)
+    sign = _BETTER.get(name)
     there = [one for one in row if one is not None and math.isfinite(one.value)]
     if not sign or len(there) < 2:
         return [None] * len(row)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from training.reports.comparison import Comparison, Figure, Mark
-from training.reports.curves import PANELS, draw_curve, draw_stroke, drawn
-from training.reports.page import Html, element, page, plot, section, table
+from training.reports.curves import draw_stroke
+from training.reports.page import curves, plot, render
 from training.reports.run_record import Record
-from training.text import duration, measured, plain
+from training.text import duration, measured, plain, setting
 from training.workdir import write_bytes
 
 _SIGNS = {"best": " ★", "draw": " ≈", None: ""}
@@ -25,11 +24,9 @@ _LEGEND = (
 
 def to_document(comparison: Comparison) -> dict[str, object]:
     """All of it, to be written as JSON."""
+    runs = enumerate(comparison.runs.items())
     return {
-        "runs": [
-            _run(comparison, number, name, record)
-            for number, (name, record) in enumerate(comparison.runs.items())
-        ],
+        "runs": [_run(comparison, number, name, record) for number, (name, record) in runs],
         "incomparable": list(comparison.incomparable),
     }
 
@@ -52,14 +49,14 @@ def write_page(comparison: Comparison, path: Path) -> None:
     Raises:
         DiskError: the page can't be written.
     """
-    logs = {name: record.log for name, record in comparison.runs.items()}
-    plots = [plot(draw_curve(one, logs), one.title) for one in drawn(PANELS, logs)]
-    title = f"{len(logs)} runs compared"
-    content = page(
-        title,
-        element("h1", title),
-        section("Table", table(("", *logs), _marked(comparison)), *_paragraphs(comparison)),
-        section("Curves", _legend(logs), element("div", *plots, css="grid")),
+    content = render(
+        "comparison.html",
+        names=list(comparison.runs),
+        rows=list(_rows(comparison)),
+        best=_SIGNS["best"],
+        notes=list(_notes(comparison)),
+        strokes=[plot(draw_stroke(number), "") for number in range(len(comparison.runs))],
+        plots=curves({name: record.log for name, record in comparison.runs.items()}),
     )
     write_bytes(path, content)
 
@@ -90,45 +87,18 @@ def _rows(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
     records = list(comparison.runs.values())
     yield "epochs", [record.progress for record in records]
     for name, key in (("time", "seconds"), ("processor time", "cpu_seconds")):
-        yield name, [_time(record.last.get(key)) for record in records]
+        yield name, [duration(one.last[key]) if key in one.last else "–" for one in records]
     for key, row in comparison.settings.items():
-        yield key, ["–" if value is None else _setting(value) for value in row]
+        yield key, [setting(value) for value in row]
     for name, figures in comparison.figures.items():
         marked = zip(figures, comparison.marks[name], strict=True)
         yield name.replace("_", " "), [_cell(figure, mark) for figure, mark in marked]
-
-
-def _marked(comparison: Comparison) -> Iterator[list[object]]:
-    """The same rows with the best cells marked as such."""
-    for name, cells in _rows(comparison):
-        yield [name, *(_highlighted(cell) for cell in cells)]
-
-
-def _highlighted(cell: str) -> Html:
-    best = cell.endswith(_SIGNS["best"])
-    return element("td", cell, css="value best" if best else "value" if "±" in cell else "long")
-
-
-def _legend(names: Iterable[str]) -> Html:
-    entries = [
-        element("li", plot(draw_stroke(number), "", "plot stroke"), name)
-        for number, name in enumerate(names)
-    ]
-    return element("ul", *entries, css="facts legend")
 
 
 def _cell(figure: Figure | None, mark: Mark | None) -> str:
     if figure is None:
         return "–"
     return measured(figure.value, figure.standard_error) + _SIGNS[mark]
-
-
-def _time(seconds: float | None) -> str:
-    return "–" if seconds is None else duration(seconds)
-
-
-def _setting(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _notes(comparison: Comparison) -> Iterator[str]:
@@ -139,7 +109,3 @@ def _notes(comparison: Comparison) -> Iterator[str]:
             "Not compared, as the runs were measured on different images or bits, or with other "
             f"numbers of samples: {names}."
         )
-
-
-def _paragraphs(comparison: Comparison) -> Iterator[Html]:
-    return (element("p", line, css="soft") for line in _notes(comparison))

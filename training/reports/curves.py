@@ -58,7 +58,8 @@ def draw_panel(axes: Axes, panel: Panel, logs: Mapping[str, Log]) -> None:
             if points:
                 style = _style(number, several=several, first=key == panel.key)
                 label = name if several else _label(panel, key)
-                axes.plot(*zip(*points, strict=True), label=label, **_marked(points), **style)
+                marker = "o" if len(points) < 3 else "none"
+                axes.plot(*zip(*points, strict=True), label=label, marker=marker, **style)
     if not several and panel.beside and len(axes.lines) > 1:
         axes.legend(frameon=False)
     axes.set(title=panel.title, xlabel="epoch", ylabel=panel.unit, yscale=panel.scale)
@@ -111,10 +112,6 @@ def _style(number: int, *, several: bool, first: bool) -> dict[str, Any]:
     stroke = _STYLES[number // 10 % len(_STYLES)] if first else (0, (1, 1))
     # Ten colours, then the same in other strokes.
     return {"color": colormaps["tab10"](number % 10), "linestyle": stroke}
-
-
-def _marked(points: Sequence[object]) -> dict[str, Any]:
-    return {"marker": "o" if len(points) < 3 else "none"}
 
 
 def _label(panel: Panel, key: str | None) -> str:

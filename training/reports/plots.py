@@ -110,16 +110,8 @@ def draw_latent(
     if len(labels) and 1 < len(classes) <= 20:
         colours = colormaps["tab10" if len(classes) <= 10 else "tab20"]
         for number, name in enumerate(classes):
-            chosen = points[labels == number]
-            axes.scatter(
-                chosen[:, 0],
-                chosen[:, 1],
-                s=6,
-                alpha=0.6,
-                color=colours(number),
-                label=name,
-                linewidths=0,
-            )
+            x, y = points[labels == number].T
+            axes.scatter(x, y, s=6, alpha=0.6, color=colours(number), label=name, linewidths=0)
         legend = axes.legend(
             markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False
         )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from model.bundle.manifest import Metric
 from training.config.overrides import flatten
@@ -72,49 +74,29 @@ def read_record(folder: Path) -> Record:
     """
     workdir = Workdir(folder)
     log = _of_steps(workdir.log)
-    measured = _measured(workdir)
-    training_kl = log[-1].get("kl_per_dimension", ()) if log else ()
+    measured: dict[str, Any] = {}
+    if workdir.metrics.exists():
+        measured = workdir.read_json(workdir.metrics, "evaluate", metrics=dict)
+        with workdir.reading(workdir.metrics, "evaluate"):
+            measured["metrics"] = TypeAdapter(dict[str, Metric]).validate_python(
+                measured["metrics"]
+            )
+    kl = measured.get("kl_per_dimension")
+    if kl is None:
+        kl = log[-1].get("kl_per_dimension", ()) if log else ()
     settings = flatten(workdir.read_json(workdir.config, "fit"))
     return Record(
         folder=folder,
         settings={key: value for key, value in settings.items() if key not in _OF_A_MACHINE},
-        run=_document(workdir, workdir.run, "fit"),
+        run=workdir.read_json(workdir.run, "fit") if workdir.run.exists() else {},
         log=log,
         warnings=_of_steps(workdir.warnings),
-        metrics=measured.metrics,
-        split=measured.split,
-        kl_per_dimension=(
-            training_kl if measured.kl_per_dimension is None else measured.kl_per_dimension
-        ),
+        metrics=measured.get("metrics", {}),
+        # Before there was a choice, all metrics were of test images.
+        split=str(measured.get("split", "test")),
+        kl_per_dimension=kl,
         finished=workdir.weights.exists(),
     )
-
-
-def _document(workdir: Workdir, path: Path, stage: str) -> Mapping[str, Any]:
-    return workdir.read_json(path, stage) if path.exists() else {}
-
-
-class _Measured(NamedTuple):
-    """`metrics.json`."""
-
-    metrics: Mapping[str, Metric] = {}
-    split: str = "test"
-    """Before there was a choice, all figures were of test images."""
-    kl_per_dimension: Sequence[float] | None = None
-
-
-def _measured(workdir: Workdir) -> _Measured:
-    """What has been measured; nothing, where `evaluate` has not run."""
-    if not workdir.metrics.exists():
-        return _Measured()
-    document = workdir.read_json(workdir.metrics, "evaluate", metrics=dict)
-    with workdir.reading(workdir.metrics, "evaluate"):
-        kl = document.get("kl_per_dimension")
-        return _Measured(
-            {name: Metric.model_validate(value) for name, value in document["metrics"].items()},
-            str(document.get("split", "test")),
-            kl if kl is None else [float(value) for value in kl],
-        )
 
 
 def _of_steps(path: Path) -> list[dict[str, Any]]:

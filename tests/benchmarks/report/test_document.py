@@ -1,4 +1,4 @@
-"""docs/performance.md says what its result says."""
+"""docs/performance-tables.md says what its result says."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def test_the_kept_results_are_small() -> None:
 def test_the_page_shows_what_was_measured() -> None:
     """A table has a row for each system, and what was not measured is named."""
     page = document.page(Sources(figures.result(), None))
-    assert "## The heavy model\n\n### At a glance" in page
-    assert "| vaeserve | 20.0 [18.0 … 24.0] |" in page
+    assert "## The heavy model\n\n### All loads" in page
+    assert "| vaeserve | 20.0 [18.0…24.0] |" in page
     assert "## Soak\n\nNot measured.\n" in page
     assert page.endswith("## Training\n\nNot measured.\n")
 

@@ -26,7 +26,7 @@ def test_ranges_that_meet_are_the_same(tmp_path: Path, capsys: pytest.CaptureFix
     assert repeated.main(paths) == 1
     printed = capsys.readouterr().out
     assert printed.count("APART") == 1
-    assert "8.00 … 10.00" in printed
+    assert "8.00…10.00" in printed
 
 
 def test_only_what_both_measured_is_compared() -> None:

@@ -38,10 +38,10 @@ def test_an_epoch_is_of_60000_images() -> None:
     rows = result.loops(FOUND.loops).rows
 
     assert tuple(rows[0].values()) == (
-        *("tiny", "vaetrain", "3.00 [1.50 … 6.00]", "3.00 [1.50 … 6.00]", "–"),
+        *("tiny", "vaetrain", "3.00 [1.50…6.00]", "3.00 [1.50…6.00]", "–"),
     )
-    assert rows[1]["vaetrain over it, CPU"] == "6.40 [3.20 … 12.80]"
-    assert result.steps(FOUND.steps).rows[0]["CPU s/epoch"] == "3.00 [1.50 … 6.00]"
+    assert rows[1]["vaetrain over it, CPU"] == "6.40 [3.20…12.80]"
+    assert result.steps(FOUND.steps).rows[0]["CPU s/epoch"] == "3.00 [1.50…6.00]"
 
 
 def test_what_else_ran_is_said() -> None:
