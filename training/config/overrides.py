@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -166,45 +165,3 @@ def _models(annotation: object) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [found for inner in get_args(annotation) for found in _models(inner)]
-
-
-def add_set(command: argparse.ArgumentParser) -> None:
-    """Adds the option that gives them to a command."""
-    command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a setting, for example epochs=3 or optimiser.learning_rate=1e-3",
-    )
-
-
-_SHORTCUTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "data": (
-        "data.source",
-        {"metavar": "SOURCE", "help": "hub name, folder or parquet files"},
-    ),
-    "init": ("init", {"metavar": "BUNDLE", "help": "start from a bundle's or workdir's weights"}),
-    "seed": ("seed", {"type": int, "help": "of weights, order, binarisation and noise"}),
-    "threads": ("threads", {"type": int, "help": "CPU threads (0: all)"}),
-    "device": ("device", {"choices": ("auto", "cpu", "cuda"), "help": "where to compute"}),
-}
-"""Options that are short for a setting: its key, and how argparse reads it."""
-
-
-def add_shortcuts(command: argparse.ArgumentParser, *names: str) -> None:
-    """Adds those of the options that are short for a setting, and `--set` for all others."""
-    for name in names:
-        command.add_argument(f"--{name}", **_SHORTCUTS[name][1])
-    add_set(command)
-
-
-def given_overrides(options: argparse.Namespace) -> list[str | Override]:
-    """What a command of `add_shortcuts` was given; options win over `--set`."""
-    given = {name: getattr(options, name, None) for name in _SHORTCUTS}
-    shortcuts = [
-        Override(_SHORTCUTS[name][0], value, f"--{name} {value}")
-        for name, value in given.items()
-        if value is not None
-    ]
-    return [*options.set, *shortcuts]
