@@ -14,28 +14,23 @@ from model.config import ModelConfig
 from training.errors import ConfigError
 
 _UNIONS = {
-    name: field.discriminator
-    for name, field in ModelConfig.model_fields.items()
-    if isinstance(field.discriminator, str)
+    name: schema["discriminator"]
+    for name, schema in ModelConfig.model_json_schema()["properties"].items()
+    if "discriminator" in schema
 }
-"""Sections of the model that are one of several kinds, and their setting that says which."""
+"""Sections of the model that are one of several kinds, and which setting says so."""
 
 _TAGS: Mapping[str, str] = {
-    f"model.{name}.{tag}": getattr(
-        ModelConfig.model_fields[name].get_default(call_default_factory=True, validated_data={}),
-        tag,
+    f"model.{name}.{union['propertyName']}": getattr(
+        getattr(ModelConfig(), name), union["propertyName"]
     )
-    for name, tag in _UNIONS.items()
+    for name, union in _UNIONS.items()
 }
 """Settings that decide which others their section has, and their defaults."""
 
-_KINDS = frozenset(
-    kind
-    for name, tag in _UNIONS.items()
-    for member in get_args(ModelConfig.model_fields[name].annotation)
-    for kind in get_args(member.model_fields[tag].annotation)
-)
-"""All that those settings may be, which pydantic puts into the place of an error."""
+_KINDS = {"dict", "list"}.union(*(union["mapping"] for union in _UNIONS.values()))
+"""What pydantic puts into the place of an error besides keys: the kinds of a union's members, and
+of JSON values."""
 
 
 @dataclass(frozen=True)
