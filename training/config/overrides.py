@@ -18,12 +18,12 @@ _UNIONS = {
     for name, schema in ModelConfig.model_json_schema()["properties"].items()
     if "discriminator" in schema
 }
-"""Sections of the model that are one of several kinds, and which setting says so."""
+"""Sections of the model that are one of several kinds: their kinds, and which setting says so."""
+
+_DEFAULTS = ModelConfig().model_dump()
 
 _TAGS: Mapping[str, str] = {
-    f"model.{name}.{union['propertyName']}": getattr(
-        getattr(ModelConfig(), name), union["propertyName"]
-    )
+    f"model.{name}.{union['propertyName']}": _DEFAULTS[name][union["propertyName"]]
     for name, union in _UNIONS.items()
 }
 """Settings that decide which others their section has, and their defaults."""
@@ -96,13 +96,11 @@ def apply_overrides(document: dict[str, Any], overrides: Sequence[Override]) -> 
 
 
 def _name_the_default(document: dict[str, Any]) -> None:
+    model = document.get("model")
     for key, default in _TAGS.items():
-        *parents, last = key.split(".")
-        section: Any = document
-        for parent in parents:
-            section = section.get(parent) if isinstance(section, dict) else None
-        if isinstance(section, dict):
-            section.setdefault(last, default)
+        _, name, tag = key.split(".")
+        if isinstance(model, dict) and isinstance(section := model.get(name), dict):
+            section.setdefault(tag, default)
 
 
 def flatten(
@@ -133,12 +131,9 @@ def describe_errors(
     lines = []
     for entry in error.errors():
         key = ".".join(str(part) for part in entry["loc"] if part not in _KINDS)
-        unknown = entry["type"] == "extra_forbidden"
-        what = (
-            _unknown_key(model, entry["loc"])
-            if unknown
-            else entry["msg"].removeprefix("Value error, ")
-        )
+        what = entry["msg"].removeprefix("Value error, ")
+        if entry["type"] == "extra_forbidden":
+            what = _unknown_key(model, entry["loc"])
         guilty = [one.text for one in overrides if not key or one.concerns(key)]
         where = f"{name} with {' '.join(guilty)}" if guilty else name
         lines.append(f"{where}: {key}: {what}" if key else f"{where}: {what}")
@@ -149,8 +144,8 @@ def _unknown_key(model: type[BaseModel], location: Sequence[int | str]) -> str:
     models = [model]
     for part in location[:-1]:
         # Other parts are the tags of a union, whose models are all looked into.
-        inner = [one.model_fields[str(part)] for one in models if str(part) in one.model_fields]
-        models = [found for field in inner for found in _models(field.annotation)] or models
+        fields = [one.model_fields[str(part)] for one in models if str(part) in one.model_fields]
+        models = [found for field in fields for found in _models(field.annotation)] or models
     known = sorted({name for one in models for name in one.model_fields})
     near = difflib.get_close_matches(str(location[-1]), known, n=1)
     return f"unknown key; did you mean {near[0]}?" if near else "unknown key"
