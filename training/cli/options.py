@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from training.cli import commands
 from training.config.presets import preset_names
@@ -14,13 +14,8 @@ Options = Mapping[str, Mapping[str, Any]]
 """By name or flag, what `add_argument` takes."""
 
 
-class Command(NamedTuple):
-    """What a command is for, what runs it, and its options."""
-
-    help: str
-    run: Callable[[argparse.Namespace], None]
-    options: Options
-
+Command = tuple[str, Callable[[argparse.Namespace], None], Options]
+"""What a command is for, what runs it, and its options."""
 
 _PRESETS = f"one of {', '.join(preset_names())}, or a TOML file"
 _BUNDLE = "a bundle's folder, ROOT/NAME/VERSION"
@@ -65,12 +60,10 @@ _STAGES = {
 }
 
 COMMANDS: Mapping[str, Command] = {
-    "fit": Command(
-        "train; weights, checkpoint and metrics go to the workdir", commands.train, _TRAINING
-    ),
-    "run": Command(f"all stages: fit, {', '.join(_STAGES)}", commands.train, _TRAINING),
-    **{name: Command(text, commands.run_stage, _STAGE) for name, text in _STAGES.items()},
-    "add-reference": Command(
+    "fit": ("train; weights, checkpoint and metrics go to the workdir", commands.train, _TRAINING),
+    "run": (f"all stages: fit, {', '.join(_STAGES)}", commands.train, _TRAINING),
+    **{name: (text, commands.run_stage, _STAGE) for name, text in _STAGES.items()},
+    "add-reference": (
         "write a bundle's next version: the same graphs, a reference, posterior means, a card",
         commands.add_reference,
         {
@@ -81,7 +74,7 @@ COMMANDS: Mapping[str, Command] = {
             **_SET,
         },
     ),
-    "check": Command(
+    "check": (
         "look at images before training: what is seen, odd, refused, and what it costs",
         commands.check,
         {
@@ -96,7 +89,7 @@ COMMANDS: Mapping[str, Command] = {
             **_SET,
         },
     ),
-    "compare": Command(
+    "compare": (
         "set runs side by side: settings that differ, times, figures with their errors, curves",
         commands.compare,
         {
@@ -105,7 +98,7 @@ COMMANDS: Mapping[str, Command] = {
             "--html": {"type": Path, "metavar": "FILE", "help": "write a page with the curves"},
         },
     ),
-    "import-diffusers": Command(
+    "import-diffusers": (
         "make a bundle of a model that diffusers saved",
         commands.import_diffusers,
         {
@@ -132,7 +125,7 @@ COMMANDS: Mapping[str, Command] = {
             },
         },
     ),
-    "quality": Command(
+    "quality": (
         "measure samples as digits of MNIST; figures of a run go to its metrics",
         commands.quality,
         {
@@ -142,7 +135,7 @@ COMMANDS: Mapping[str, Command] = {
             **_SET,
         },
     ),
-    "sweep": Command(
+    "sweep": (
         "train several presets or settings and compare them; started again, it goes on",
         commands.sweep,
         {
@@ -162,9 +155,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="vaetrain", description="Each stage is a command over the files of one workdir."
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=command.help, description=command.help)
-        subparser.set_defaults(run=command.run)
-        for option, about in command.options.items():
-            subparser.add_argument(option, **about)
+    for name, (text, run, options) in COMMANDS.items():
+        command = subparsers.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        for option, about in options.items():
+            command.add_argument(option, **about)
     return parser
