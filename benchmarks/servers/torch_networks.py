@@ -54,7 +54,7 @@ def vae_of(folder: Path) -> VAE:
     bundle = open_bundle(folder)
     vae = VAE(_config(bundle.manifest)).eval()
     for network, file in ((vae.encoder, ENCODER), (vae.decoder, DECODER)):
-        found = graph_weights(bundle.read(file))
+        found = graph_weights(bundle, file)
         wanted = network.state_dict()
         if missing := wanted.keys() - found.keys():
             raise ValueError(f"{folder / file}: has no weights named {', '.join(sorted(missing))}")

@@ -18,8 +18,7 @@ from training.__main__ import main
 from training.cli.stages import STAGES
 from training.config.presets import preset_names
 from training.config.run import TrainingConfig
-from training.sweep.plan import require_comparable
-from training.sweep.spec import read_sweep
+from training.sweep.spec import read_sweep, require_comparable
 from training.workdir import Workdir
 
 DOCUMENT = (runs.ROOT / "docs" / "training.md").read_text(encoding="utf-8")

@@ -27,8 +27,7 @@ from training.errors import ConfigError, DataError, InterruptedTrainingError, No
 from training.fit.checkpoint import write_checkpoint
 from training.fit.compute import Compute, choose_compute, explain_memory_errors
 from training.fit.fit import prepare
-from training.fit.interrupt import stop_signals
-from training.fit.trainer import Trainer
+from training.fit.trainer import Trainer, stop_signals
 from training.fit.warm_start import Initial
 from training.reports.image_grid import tile, write_image
 from training.workdir import Workdir
@@ -114,7 +113,7 @@ def check(config: TrainingConfig, folder: Path) -> Checked:
     """
     recipe = Recipe(config.input, config.preprocessing, convert=True, skip_unreadable=True)
     sources = open_source(config.data)
-    keys = {name: source.content().keys for name, source in sources.items()}
+    keys = {name: source.content()[1] for name, source in sources.items()}
     surveys = tuple(
         inspection.survey(source, recipe, keys[name]) for name, source in sources.items()
     )

@@ -34,11 +34,6 @@ class Finding:
     examples: list[str] = field(default_factory=list)
     """The first few images' names."""
 
-    def add(self, name: str) -> None:
-        self.count += 1
-        if len(self.examples) < _EXAMPLES:
-            self.examples.append(name)
-
 
 @dataclass
 class Survey:
@@ -58,9 +53,9 @@ class Survey:
     """Values of fitted images that are 0 or 255, and of those near them."""
     near_extremes: int = 0
     values: int = 0
-    lowest: NDArray[np.uint8] | None = None
+    lowest: NDArray[np.uint8] = field(default_factory=lambda: np.array(255, np.uint8))
     """By value of an image, over all of them; and the highest."""
-    highest: NDArray[np.uint8] | None = None
+    highest: NDArray[np.uint8] = field(default_factory=lambda: np.array(0, np.uint8))
 
     @property
     def is_binary(self) -> bool:
@@ -73,13 +68,14 @@ class Survey:
     @property
     def constant_pixels(self) -> int:
         """How many values are the same in every image."""
-        if self.lowest is None or self.highest is None:
-            return 0
         return int((self.lowest == self.highest).sum())
 
     def odd(self, what: str, name: str) -> None:
         """Notes that image `name` is odd."""
-        self.findings.setdefault(what, Finding()).add(name)
+        finding = self.findings.setdefault(what, Finding())
+        finding.count += 1
+        if len(finding.examples) < _EXAMPLES:
+            finding.examples.append(name)
 
 
 def survey(source: Source, recipe: Recipe, keys: Keys) -> Survey:
@@ -123,26 +119,22 @@ def _count(found: Survey, outcome: fitting.Fitted) -> None:
     found.values += pixels.size
     found.extremes += int(((pixels == 0) | (pixels == 255)).sum())
     found.near_extremes += int(((pixels < _NEAR) | (pixels > 255 - _NEAR)).sum())
-    if found.lowest is None or found.highest is None:
-        found.lowest, found.highest = pixels.copy(), pixels.copy()
-    else:
-        np.minimum(found.lowest, pixels, out=found.lowest)
-        np.maximum(found.highest, pixels, out=found.highest)
+    found.lowest = np.minimum(found.lowest, pixels)
+    found.highest = np.maximum(found.highest, pixels)
 
 
 def _oddities(outcome: fitting.Fitted, spec: InputSpec) -> list[str]:
-    width, height = outcome.width, outcome.height
+    shorter, longer = sorted((outcome.width, outcome.height))
+    steps = "\n".join(outcome.steps)
     odd = {
-        "smaller than the model, so enlarged": min(width, height) < min(spec.width, spec.height),
+        "smaller than the model, so enlarged": shorter < min(spec.width, spec.height),
         f"longer than {_LONG:g} times their width or height, so mostly cropped away": (
-            max(width, height) > _LONG * min(width, height)
+            longer > _LONG * shorter
         ),
-        "of one colour all over": bool((outcome.pixels == outcome.pixels[0, 0]).all()),
-        "turned by their EXIF orientation": any("EXIF" in step for step in outcome.steps),
-        "transparent, so laid on the background": any(
-            step.startswith("transparency") for step in outcome.steps
-        ),
-        "animated, so only their first frame": "first frame taken" in outcome.steps,
-        "of 16 bits, so scaled to 8": "16 bits scaled to 8" in outcome.steps,
+        "of one colour all over": (outcome.pixels == outcome.pixels[0, 0]).all(),
+        "turned by their EXIF orientation": "EXIF" in steps,
+        "transparent, so laid on the background": "transparency" in steps,
+        "animated, so only their first frame": "first frame taken" in steps,
+        "of 16 bits, so scaled to 8": "16 bits scaled to 8" in steps,
     }
     return [what for what, is_so in odd.items() if is_so]

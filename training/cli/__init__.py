@@ -1,5 +1,5 @@
 """The commands of `vaetrain`: their options, and what they print.
 
 It may import every other room of `training`, and imports those with torch only when a command runs.
-Begin with `stages.py`, which lists the stages of a run.
+Begin with `options.py`, which lists the commands; `stages.py` lists the stages of a run.
 """

@@ -11,7 +11,7 @@ from training.bundle import bundle
 from training.config.run import TrainingConfig
 from training.evaluation import evaluate, posterior_means, reference_bounds, sample_quality
 from training.export import graphs
-from training.fit import fit as fitting
+from training.fit.fit import fit as fit
 from training.reports import plots, run_report
 
 Stage = Callable[[Path, Sequence[str]], object]
@@ -28,11 +28,6 @@ STAGES: Mapping[str, Stage] = {
 }
 """Everything after `fit`, in the order in which `run` calls it; `quality` only where
 `evaluation.quality` asks for it."""
-
-
-def fit(config: TrainingConfig, workdir: Path, *, resume: bool = False) -> None:
-    """Trains; see `training.fit.fit`."""
-    fitting.fit(config, workdir, resume=resume)
 
 
 def run(config: TrainingConfig, workdir: Path, *, resume: bool = False) -> None:

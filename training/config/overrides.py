@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -15,28 +14,23 @@ from model.config import ModelConfig
 from training.errors import ConfigError
 
 _UNIONS = {
-    name: field.discriminator
-    for name, field in ModelConfig.model_fields.items()
-    if isinstance(field.discriminator, str)
+    name: schema["discriminator"]
+    for name, schema in ModelConfig.model_json_schema()["properties"].items()
+    if "discriminator" in schema
 }
-"""Sections of the model that are one of several kinds, and their setting that says which."""
+"""Sections of the model that are one of several kinds: their kinds, and which setting says so."""
+
+_DEFAULTS = ModelConfig().model_dump()
 
 _TAGS: Mapping[str, str] = {
-    f"model.{name}.{tag}": getattr(
-        ModelConfig.model_fields[name].get_default(call_default_factory=True, validated_data={}),
-        tag,
-    )
-    for name, tag in _UNIONS.items()
+    f"model.{name}.{union['propertyName']}": _DEFAULTS[name][union["propertyName"]]
+    for name, union in _UNIONS.items()
 }
 """Settings that decide which others their section has, and their defaults."""
 
-_KINDS = frozenset(
-    kind
-    for name, tag in _UNIONS.items()
-    for member in get_args(ModelConfig.model_fields[name].annotation)
-    for kind in get_args(member.model_fields[tag].annotation)
-)
-"""All that those settings may be, which pydantic puts into the place of an error."""
+_KINDS = {"dict", "list"}.union(*(union["mapping"] for union in _UNIONS.values()))
+"""What pydantic puts into the place of an error besides keys: the kinds of a union's members, and
+of JSON values."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +96,11 @@ def apply_overrides(document: dict[str, Any], overrides: Sequence[Override]) -> 
 
 
 def _name_the_default(document: dict[str, Any]) -> None:
+    model = document.get("model")
     for key, default in _TAGS.items():
-        *parents, last = key.split(".")
-        section: Any = document
-        for parent in parents:
-            section = section.get(parent) if isinstance(section, dict) else None
-        if isinstance(section, dict):
-            section.setdefault(last, default)
+        _, name, tag = key.split(".")
+        if isinstance(model, dict) and isinstance(section := model.get(name), dict):
+            section.setdefault(tag, default)
 
 
 def flatten(
@@ -139,12 +131,9 @@ def describe_errors(
     lines = []
     for entry in error.errors():
         key = ".".join(str(part) for part in entry["loc"] if part not in _KINDS)
-        unknown = entry["type"] == "extra_forbidden"
-        what = (
-            _unknown_key(model, entry["loc"])
-            if unknown
-            else entry["msg"].removeprefix("Value error, ")
-        )
+        what = entry["msg"].removeprefix("Value error, ")
+        if entry["type"] == "extra_forbidden":
+            what = _unknown_key(model, entry["loc"])
         guilty = [one.text for one in overrides if not key or one.concerns(key)]
         where = f"{name} with {' '.join(guilty)}" if guilty else name
         lines.append(f"{where}: {key}: {what}" if key else f"{where}: {what}")
@@ -155,8 +144,8 @@ def _unknown_key(model: type[BaseModel], location: Sequence[int | str]) -> str:
     models = [model]
     for part in location[:-1]:
         # Other parts are the tags of a union, whose models are all looked into.
-        inner = [one.model_fields[str(part)] for one in models if str(part) in one.model_fields]
-        models = [found for field in inner for found in _models(field.annotation)] or models
+        fields = [one.model_fields[str(part)] for one in models if str(part) in one.model_fields]
+        models = [found for field in fields for found in _models(field.annotation)] or models
     known = sorted({name for one in models for name in one.model_fields})
     near = difflib.get_close_matches(str(location[-1]), known, n=1)
     return f"unknown key; did you mean {near[0]}?" if near else "unknown key"
@@ -166,45 +155,3 @@ def _models(annotation: object) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [found for inner in get_args(annotation) for found in _models(inner)]
-
-
-def add_set(command: argparse.ArgumentParser) -> None:
-    """Adds the option that gives them to a command."""
-    command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a setting, for example epochs=3 or optimiser.learning_rate=1e-3",
-    )
-
-
-_SHORTCUTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "data": (
-        "data.source",
-        {"metavar": "SOURCE", "help": "hub name, folder or parquet files"},
-    ),
-    "init": ("init", {"metavar": "BUNDLE", "help": "start from a bundle's or workdir's weights"}),
-    "seed": ("seed", {"type": int, "help": "of weights, order, binarisation and noise"}),
-    "threads": ("threads", {"type": int, "help": "CPU threads (0: all)"}),
-    "device": ("device", {"choices": ("auto", "cpu", "cuda"), "help": "where to compute"}),
-}
-"""Options that are short for a setting: its key, and how argparse reads it."""
-
-
-def add_shortcuts(command: argparse.ArgumentParser, *names: str) -> None:
-    """Adds those of the options that are short for a setting, and `--set` for all others."""
-    for name in names:
-        command.add_argument(f"--{name}", **_SHORTCUTS[name][1])
-    add_set(command)
-
-
-def given_overrides(options: argparse.Namespace) -> list[str | Override]:
-    """What a command of `add_shortcuts` was given; options win over `--set`."""
-    given = {name: getattr(options, name, None) for name in _SHORTCUTS}
-    shortcuts = [
-        Override(_SHORTCUTS[name][0], value, f"--{name} {value}")
-        for name, value in given.items()
-        if value is not None
-    ]
-    return [*options.set, *shortcuts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -39,16 +39,11 @@ def read_config(preset: str, overrides: Sequence[str | Override] = ()) -> Traini
         msg = f"{name}: not TOML: {error}"
         raise ConfigError(msg) from error
     config = _override(document, overrides, name)
-    return _with_sources(config, dict.fromkeys((Path(preset).parent, Path())))
-
-
-def _with_sources(config: TrainingConfig, folders: Iterable[Path]) -> TrainingConfig:
-    """Finds the files of networks of one's own."""
     network = config.model.network
     if not isinstance(network, CustomConfig):
         return config
     try:
-        located = locate(network, folders)
+        located = locate(network, dict.fromkeys((Path(preset).parent, Path())))
     except SourceError as error:
         raise ConfigError(str(error)) from error
     model = config.model.model_copy(update={"network": located})
@@ -69,8 +64,8 @@ def parse_config(content: bytes, name: str) -> TrainingConfig:
 
 
 def _preset_text(preset: str) -> tuple[str, str]:
-    shipped = resources.files("training") / "presets" / f"{preset}.toml"
     if preset in preset_names():
+        shipped = resources.files("training") / "presets" / f"{preset}.toml"
         return f"presets/{preset}.toml", shipped.read_text("utf-8")
     path = Path(preset)
     try:

@@ -8,13 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from model.bundle.manifest import InputSpec, Preprocessing
-from model.config import (
-    BernoulliConfig,
-    Binarisation,
-    Frozen,
-    ModelConfig,
-    PositiveInt,
-)
+from model.config import BernoulliConfig, Binarisation, Frozen, ModelConfig, PositiveInt
 from training.config.data import DataConfig, NonNegativeInt
 from training.config.overrides import flatten
 from training.config.sections import (
@@ -65,10 +59,34 @@ class TrainingConfig(Frozen):
     """Whether torch.compile makes programs of encoder and decoder before the first step."""
 
     @model_validator(mode="after")
-    def _early_stop_has_a_validation_split(self) -> Self:
-        if self.early_stop and not self.data.validation_share:
-            msg = "early_stop watches the validation bound: set data.validation_share above 0"
-            raise ValueError(msg)
+    def _settings_fit_together(self) -> Self:
+        """Early stopping needs validation images, and the bound that is trained; free bits need a
+        prior with a closed form; a shift leaves a part of the image."""
+        prior, shift = self.model.prior.family, self.data.augment.shift
+        smallest = min(self.model.height, self.model.width)
+        for is_wrong, text in (
+            (
+                self.early_stop and not self.data.validation_share,
+                "early_stop watches the validation bound: set data.validation_share above 0",
+            ),
+            (
+                self.tuning.epochs and self.early_stop,
+                "tuning.epochs lowers the ELBO that early_stop watches: set one of them to 0, and "
+                "tune a run that stopped early from its bundle",
+            ),
+            (
+                self.objective.free_bits and prior != "normal",
+                "objective.free_bits bounds the KL of each latent dimension, which a "
+                f"{prior} prior has no closed form for: set it to 0, or "
+                "model.prior.family = normal",
+            ),
+            (
+                shift >= smallest,
+                f"data.augment.shift must be below the image's {smallest} pixels, got {shift}",
+            ),
+        ):
+            if is_wrong:
+                raise ValueError(text)
         return self
 
     @model_validator(mode="after")
@@ -80,13 +98,11 @@ class TrainingConfig(Frozen):
         weighted = [
             (f"{key} = {value}", f"{key} = {off}") for key, value, off in settings if value != off
         ]
-        likelihood = self.model.likelihood
         # An optimal scale is the root mean squared error of draws of equal weight.
-        is_optimal = likelihood.is_optimal
         wrong = {
             "objective.beta = 1": self.objective.beta != 1,
             "objective.free_bits = 0": self.objective.free_bits != 0,
-            'model.likelihood.scale = "learned" or a number': is_optimal,
+            'model.likelihood.scale = "learned" or a number': self.model.likelihood.is_optimal,
         }
         needed = " and ".join(text for text, is_wrong in wrong.items() if is_wrong)
         if weighted and needed:
@@ -98,45 +114,11 @@ class TrainingConfig(Frozen):
             raise ValueError(msg)
         return self
 
-    @model_validator(mode="after")
-    def _early_stop_watches_the_bound_that_is_trained(self) -> Self:
-        if self.tuning.epochs and self.early_stop:
-            msg = (
-                "tuning.epochs lowers the ELBO that early_stop watches: set one of them to 0, and "
-                "tune a run that stopped early from its bundle"
-            )
-            raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
-    def _free_bits_need_a_prior_with_a_closed_form(self) -> Self:
-        if self.objective.free_bits and self.model.prior.family != "normal":
-            msg = (
-                "objective.free_bits bounds the KL of each latent dimension, which a "
-                f"{self.model.prior.family} prior has no closed form for: set it to 0, or "
-                "model.prior.family = normal"
-            )
-            raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
-    def _a_shift_leaves_a_part_of_the_image(self) -> Self:
-        shift, smallest = self.data.augment.shift, min(self.model.height, self.model.width)
-        if shift >= smallest:
-            msg = f"data.augment.shift must be below the image's {smallest} pixels, got {shift}"
-            raise ValueError(msg)
-        return self
-
     @property
     def input(self) -> InputSpec:
         """The images that the encoder takes."""
-        model = self.model
-        return InputSpec(
-            channels=model.channels,
-            height=model.height,
-            width=model.width,
-            order="L" if model.channels == 1 else "RGB",
-        )
+        size = self.model.model_dump(include={"channels", "height", "width"})
+        return InputSpec(**size, order="L" if self.model.channels == 1 else "RGB")
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +12,14 @@ from numpy.typing import NDArray
 from model.config import BernoulliConfig
 from training.config.run import TrainingConfig
 from training.data.decoded_cache import Decoded, Recipe, decode
-from training.data.memmap import ImageRows, MappedImages
+from training.data.memmap import ImageRows, MappedImages, in_batches
 from training.data.sources import open_source
-from training.data.splitting import Keys, digest_of_split, hold_back
+from training.data.splitting import digest_of_split, hold_back
 from training.errors import DataError
 from training.workdir import Workdir
 
 HELD_BACK = "held back"
 """No split of a source: their names have no spaces."""
-
-_CHECKED_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -75,10 +72,13 @@ def load_data(config: TrainingConfig) -> Data:
     decoded = {name: decode(source, recipe, cache) for name, source in sources.items()}
     whole = decoded[config.data.train_split]
     apart = decoded.get(config.data.test_split)
-    parts = _divide(whole, config.data.validation_share, 0 if apart else config.data.test_share)
-    train, validation = _part(whole, parts.train), _part(whole, parts.validation)
+    test_share = 0 if apart else config.data.test_share
+    tested = hold_back(whole.keys[:, 0], test_share)
+    validated = np.zeros_like(tested)
+    validated[~tested] = hold_back(whole.keys[~tested, 1], config.data.validation_share)
+    train, validation = _part(whole, ~tested & ~validated), _part(whole, validated)
     shared = len(whole.keys) > 1 and bool((whole.keys == whole.keys[0]).all())
-    if shared and (config.data.validation_share or (config.data.test_share and not apart)):
+    if shared and (config.data.validation_share or test_share):
         msg = (
             f"all {len(whole.keys)} images are copies of one, so none can be held back: add others"
         )
@@ -86,15 +86,16 @@ def load_data(config: TrainingConfig) -> Data:
     if not len(train) or (config.data.validation_share and not len(validation)):
         msg = f"{len(whole.images)} images are too few for the shares that are to be set apart"
         raise DataError(msg)
+    fingerprints = {name: part.fingerprint for name, part in decoded.items()}
+    if tested.any() or validated.any():
+        # So that no other run or version divides otherwise unnoticed.
+        fingerprints[HELD_BACK] = digest_of_split(whole.keys, validated, tested)
     data = Data(
         train=train,
         validation=validation,
-        test=_part(apart, np.ones(len(apart.keys), np.bool_))
-        if apart
-        else _part(whole, parts.test),
+        test=_part(apart) if apart else _part(whole, tested),
         classes=sources[config.data.train_split].classes,
-        fingerprints={name: part.fingerprint for name, part in decoded.items()}
-        | parts.fingerprint(whole.keys),
+        fingerprints=fingerprints,
         skipped=tuple(name for part in decoded.values() for name in part.skipped),
     )
     _check_binary(config, data)
@@ -176,37 +177,13 @@ def spread_rows(available: int, wanted: int) -> NDArray[np.int64]:
 
 def is_binary(images: ImageRows) -> bool:
     """Whether every pixel is 0 or 255."""
-    at_once = max(1, _CHECKED_BYTES // math.prod(images.shape[1:]))
-    return all(
-        bool(np.isin(images[start : start + at_once], (0, 255)).all())
-        for start in range(0, len(images), at_once)
-    )
+    batches = in_batches(images, len(images))
+    return all(bool(np.isin(batch, (0, 255)).all()) for batch in batches)
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """Which rows of the training split of the source go where, bool [n] each."""
-
-    train: NDArray[np.bool_]
-    validation: NDArray[np.bool_]
-    test: NDArray[np.bool_]
-
-    def fingerprint(self, keys: Keys) -> dict[str, str]:
-        """What was held back, so that no other run or version divides otherwise unnoticed."""
-        if self.train.all():
-            return {}
-        return {HELD_BACK: digest_of_split(keys, self.validation, self.test)}
-
-
-def _divide(whole: Decoded, validation_share: float, test_share: float) -> _Parts:
-    test = hold_back(whole.keys[:, 0], test_share)
-    validation = np.zeros_like(test)
-    validation[~test] = hold_back(whole.keys[~test, 1], validation_share)
-    return _Parts(~test & ~validation, validation, test)
-
-
-def _part(decoded: Decoded, chosen: NDArray[np.bool_]) -> Split:
-    if chosen.all():
+def _part(decoded: Decoded, chosen: NDArray[np.bool_] | None = None) -> Split:
+    """The rows that are chosen, bool [n]; all of them where none is left out."""
+    if chosen is None or chosen.all():
         return Split(MappedImages(decoded.images), decoded.labels)
     rows = np.flatnonzero(chosen)
     labels = decoded.labels[rows] if decoded.labels is not None else None

@@ -25,7 +25,7 @@ from model.images.reading import ImageError
 from model.pixels import MAX_PIXELS, Images
 from training.data.sources import Source
 from training.data.splitting import Keys
-from training.errors import DataError, TrainingError
+from training.errors import DataError
 from training.workdir import disk_error
 
 _FORMAT = 1
@@ -64,12 +64,12 @@ def decode(source: Source, recipe: Recipe, cache: Path) -> Decoded:
         DataError: images that can't be read, or whose colours are not the model's.
         DiskError: the cache can't be written.
     """
-    content = source.content()
-    folder = cache / _fingerprint(content.hash, recipe)
-    found = _open(folder, source, content.keys)
+    content, keys = source.content()
+    folder = cache / _fingerprint(content, recipe)
+    found = _open(folder, source, keys)
     if found is None:
-        _fill(folder, source, recipe, content.keys)
-        found = _open(folder, source, content.keys)
+        _fill(folder, source, recipe, keys)
+        found = _open(folder, source, keys)
     if found is None:
         msg = f"{folder}: the decoded images can't be read back; remove the folder"
         raise DataError(msg)
@@ -81,8 +81,8 @@ def _open(folder: Path, source: Source, keys: Keys) -> Decoded | None:
     that an older version did not write (it left images out without noting which)."""
     try:
         skipped = json.loads((folder / "about.json").read_bytes())["skipped"]
-        kept = _array(folder / "kept.npy") if skipped else np.arange(len(keys))
-        labels = _array(folder / "labels.npy") if source.label_column is not None else None
+        kept = np.load(folder / "kept.npy") if skipped else np.arange(len(keys))
+        labels = np.load(folder / "labels.npy") if source.label_column is not None else None
         images = np.lib.format.open_memmap(folder / "images.npy", mode="r")
         keys = keys[kept]
     except (OSError, ValueError, LookupError, TypeError, EOFError):
@@ -90,12 +90,6 @@ def _open(folder: Path, source: Source, keys: Keys) -> Decoded | None:
     if len(images) != len(keys) or (labels is not None and len(labels) != len(keys)):
         return None
     return Decoded(images, labels, keys, folder.name, tuple(skipped))
-
-
-def _array(path: Path) -> NDArray[np.int64]:
-    with path.open("rb") as file:
-        array: NDArray[np.int64] = np.lib.format.read_array(file)
-    return array
 
 
 def _fingerprint(content: str, recipe: Recipe) -> str:
@@ -114,27 +108,25 @@ def _fingerprint(content: str, recipe: Recipe) -> str:
 def _fill(folder: Path, source: Source, recipe: Recipe, keys: Keys) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".decoding-", dir=folder.parent))
-    except OSError as error:
-        raise disk_error(folder, error) from error
-    try:
-        with (temporary / "images.npy").open("wb") as file:
-            kept, skipped = _write_images(file, source, recipe)
-        labels = source.labels()
-        if labels is not None:
-            np.save(temporary / "labels.npy", labels[kept])
-        if skipped:
-            np.save(temporary / "kept.npy", kept)
-        (temporary / "about.json").write_text(json.dumps({"skipped": skipped}))
-        if _open(folder, source, keys) is None:
-            shutil.rmtree(folder, ignore_errors=True)
-            temporary.rename(folder)
+        with tempfile.TemporaryDirectory(
+            prefix=".decoding-", dir=folder.parent, ignore_cleanup_errors=True
+        ) as name:
+            temporary = Path(name)
+            with (temporary / "images.npy").open("wb") as file:
+                kept, skipped = _write_images(file, source, recipe)
+            labels = source.labels()
+            if labels is not None:
+                np.save(temporary / "labels.npy", labels[kept])
+            if skipped:
+                np.save(temporary / "kept.npy", kept)
+            (temporary / "about.json").write_text(json.dumps({"skipped": skipped}))
+            if _open(folder, source, keys) is None:
+                shutil.rmtree(folder, ignore_errors=True)
+                temporary.rename(folder)
     except OSError as error:
         # Another process may have decoded the same images meanwhile: theirs is as good.
         if _open(folder, source, keys) is None:
             raise disk_error(folder, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write_images(
@@ -145,24 +137,33 @@ def _write_images(
     shape = (spec.height, spec.width, spec.channels)
     _write_header(file, (len(source), *shape))
     kept: list[int] = []
-    unreadable: list[str] = []
-    skipped: list[str] = []
+    unreadable: dict[str, ImageError] = {}
     strangers: list[str] = []
     for row, (name, outcome) in enumerate(fitted(source, recipe)):
         if isinstance(outcome, ImageError):
-            unreadable.append(f"{name}: {outcome}")
-            skipped.append(name)
+            unreadable[name] = outcome
             continue
         if not recipe.convert and (outcome.mode in fitting.GREY_MODES) != (spec.channels == 1):
             strangers.append(name)
         file.write(outcome.pixels.tobytes())
         kept.append(row)
-    _check(source, recipe, kept, unreadable, strangers)
+    if unreadable and not recipe.skip_unreadable:
+        listing = "".join(f"\n  {name}: {reason}" for name, reason in unreadable.items())
+        msg = (
+            f"{len(unreadable)} of {len(source)} images can't be read; repair or remove them, or "
+            f"set data.skip_unreadable = true to leave them out:{listing}"
+        )
+        raise DataError(msg)
+    if not kept:
+        msg = f"none of the {len(source)} images can be read"
+        raise DataError(msg)
+    if strangers:
+        raise DataError(_colour_message(spec.channels, strangers, len(kept)))
     # NumPy pads the header so that a shorter first axis can be written in place.
     _write_header(file, (len(kept), *shape))
     file.flush()
     os.fsync(file.fileno())
-    return np.asarray(kept, dtype=np.int64), skipped
+    return np.asarray(kept, dtype=np.int64), list(unreadable)
 
 
 def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
@@ -194,24 +195,6 @@ def _fit(content: bytes | ImageError, recipe: Recipe) -> fitting.Fitted | ImageE
         return fitting.fit(image, recipe.input, recipe.preprocessing)
     except ImageError as error:
         return error
-
-
-def _check(
-    source: Source, recipe: Recipe, kept: list[int], unreadable: list[str], strangers: list[str]
-) -> None:
-    problem: TrainingError | None = None
-    if unreadable and not recipe.skip_unreadable:
-        listing = "\n  ".join(unreadable)
-        problem = DataError(
-            f"{len(unreadable)} of {len(source)} images can't be read; mend or remove them, or "
-            f"set data.skip_unreadable = true to leave them out:\n  {listing}"
-        )
-    elif not kept:
-        problem = DataError(f"none of the {len(source)} images can be read")
-    elif strangers:
-        problem = DataError(_colour_message(recipe.input.channels, strangers, len(kept)))
-    if problem:
-        raise problem
 
 
 def _colour_message(channels: int, strangers: list[str], total: int) -> str:

@@ -36,34 +36,33 @@ def load(source: str, config: DataConfig) -> tuple[datasets.DatasetDict, tuple[P
 
     folder, tables = Path(source).expanduser(), parquet_files(source)
     local = folder.exists() or bool(tables) or not _HUB_NAME.match(source)
+    options: dict[str, object] = {"cache_dir": str(Path(config.cache).expanduser() / "huggingface")}
+    folders: tuple[Path, ...] = ()
+    if not local:
+        kind, options, folders = source, {"revision": config.revision}, _hub_folders()
+    elif tables:
+        kind, folders = "parquet", (folder_of_tables(source),)
+        options["data_files"] = _by_split(tables, config.train_split)
+    elif not folder.is_dir():
+        msg = (
+            f"{source}: neither a folder nor a hub name such as ylecun/mnist, nor files that "
+            "end in .parquet"
+        )
+        raise DataError(msg)
+    elif any(folder.rglob("*.parquet")):
+        kind, folders = str(folder), (folder,)
+    else:
+        kind, options["data_dir"] = "imagefolder", str(folder)
     try:
-        if not local:
-            with quiet(bars=True):
-                found = datasets.load_dataset(source, revision=config.revision)
-            return found, _hub_folders()
-        if not tables and not folder.is_dir():
-            msg = (
-                f"{source}: neither a folder nor a hub name such as ylecun/mnist, nor files that "
-                "end in .parquet"
-            )
-            raise DataError(msg)
-        cache = str(Path(config.cache).expanduser() / "huggingface")
-        with quiet(bars=False):
-            if tables:
-                files = _by_split(tables, config.train_split)
-                found = datasets.load_dataset("parquet", data_files=files, cache_dir=cache)
-                return found, (folder_of_tables(source),)
-            if any(folder.rglob("*.parquet")):
-                return datasets.load_dataset(str(folder), cache_dir=cache), (folder,)
-            found = datasets.load_dataset("imagefolder", data_dir=str(folder), cache_dir=cache)
-            return found, ()
+        with quiet(bars=not local):
+            return datasets.load_dataset(kind, **options), folders
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         if refusal := _disk_refusal(error):
             raise disk_error(Path(config.cache).expanduser(), refusal) from error
         reason = _innermost(error)
         if tables:
             msg = f"{source}: no parquet files that can be read: {reason}"
-        elif local and not _has_files(folder):
+        elif local and not any(path.is_file() for path in folder.rglob("*")):
             msg = f"{source}: the folder holds no images"
         elif local:
             msg = f"{source}: no images or parquet files that `datasets` can read: {reason}"
@@ -123,10 +122,6 @@ def _by_split(tables: Sequence[str], otherwise: str) -> dict[str, list[str]]:
         named = _OF_SPLIT.match(Path(name).name)
         splits.setdefault(named[1] if named else otherwise, []).append(name)
     return splits
-
-
-def _has_files(folder: Path) -> bool:
-    return any(path.is_file() for path in folder.rglob("*"))
 
 
 def _innermost(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -51,7 +52,12 @@ _VALUES = 2**22
 """Of images at once: 500 of up to 8,388 values each, and fewer of larger ones."""
 
 
-def rows_at_once(images: ImageRows, most: int) -> int:
-    """How many images to take through a network at once: `most`, and of large ones fewer, so
-    that what it keeps of them does not grow with their size."""
-    return max(1, min(most, _VALUES // math.prod(images.shape[1:])))
+def in_batches(
+    images: ImageRows, most: int, rows: NDArray[np.int64] | None = None
+) -> Iterator[Images]:
+    """The images, or these rows of them, to take through a network: `most` at once, and of large
+    ones fewer, so that what it keeps of them does not grow with their size."""
+    at_once = max(1, min(most, _VALUES // math.prod(images.shape[1:])))
+    for start in range(0, len(images) if rows is None else len(rows), at_once):
+        part = slice(start, start + at_once)
+        yield images[part] if rows is None else images[rows[part]]

@@ -51,7 +51,8 @@ class Minibatches:
         augmented: AugmentConfig | None = None,
     ) -> None:
         self._images: ImageRows | Tensor = images
-        if resident_bytes(images, device):
+        # Images that take more of the free memory are read as needed.
+        if images.nbytes < _PART_OF_MEMORY * free_memory(device):
             self._images = _resident(images, device)
         self._batch_size = batch_size
         self._seed = seed
@@ -140,11 +141,6 @@ def generator(device: torch.device, seed: int, draw: Draw, step: int = 0) -> tor
 def to_tensor(images: Images) -> Tensor:
     """uint8 [n, h, w, c] → uint8 [n, c, h, w], a copy."""
     return torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), order="C"))
-
-
-def resident_bytes(images: ImageRows, device: torch.device) -> int:
-    """Bytes of device memory for the images; 0 if they are too large and are read as needed."""
-    return images.nbytes if images.nbytes < _PART_OF_MEMORY * free_memory(device) else 0
 
 
 def _resident(images: ImageRows, device: torch.device) -> Tensor:

@@ -26,16 +26,6 @@ _BATCH = 64
 
 
 @dataclass(frozen=True)
-class Content:
-    """What a split holds, wherever it lies."""
-
-    hash: str
-    """SHA-256 over every image's bytes and label, in order."""
-    keys: Keys
-    """Of each image's bytes."""
-
-
-@dataclass(frozen=True)
 class Source:
     """One split as it lies on disk: encoded images in order, with labels where there are any."""
 
@@ -82,8 +72,8 @@ class Source:
             return None
         return np.asarray(self.rows[self.label_column], dtype=np.int64)
 
-    def content(self) -> Content:
-        """Reads every image once and keeps none.
+    def content(self) -> tuple[str, Keys]:
+        """Reads every image once: SHA-256 over bytes and labels in order, and each image's key.
 
         Raises:
             DataError: a file has gone or can't be read.
@@ -98,7 +88,7 @@ class Source:
         labels = self.labels()
         if labels is not None:
             digest.update(labels.astype("<i8").tobytes())
-        return Content(digest.hexdigest(), to_keys(digests))
+        return digest.hexdigest(), to_keys(digests)
 
 
 def open_source(config: DataConfig) -> dict[str, Source]:

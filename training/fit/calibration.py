@@ -14,7 +14,7 @@ from model.networks import elbo
 from model.networks.vae import VAE
 from model.pixels import Images
 from training.data.dataset import spread_rows
-from training.data.memmap import ImageRows, rows_at_once
+from training.data.memmap import ImageRows, in_batches
 from training.data.minibatches import Draw, generator, to_targets, to_tensor
 
 _CALIBRATION_BATCH = 250
@@ -36,10 +36,9 @@ def calibrated_scale(
     if not vae.is_calibrated_by_data:
         return vae.scale_value()
     rows = spread_rows(len(images), most)
-    at_once = rows_at_once(images, _CALIBRATION_BATCH)
     total = sum(
-        _squared_error(vae, images[rows[start : start + at_once]], seed, number, device)
-        for number, start in enumerate(range(0, len(rows), at_once))
+        _squared_error(vae, batch, seed, number, device)
+        for number, batch in enumerate(in_batches(images, _CALIBRATION_BATCH, rows))
     )
     return max(SCALE_FLOOR, math.sqrt(total / (len(rows) * vae.config.dimensions)))
 
@@ -85,9 +84,8 @@ def validation_elbo(
     """
     given = None if scale is None else torch.tensor(scale, device=device)
     total = 0.0
-    at_once = rows_at_once(images, _VALIDATION_BATCH)
-    for number, start in enumerate(range(0, len(images), at_once)):
-        grey = to_tensor(images[start : start + at_once]).to(device)
+    for number, batch in enumerate(in_batches(images, _VALIDATION_BATCH)):
+        grey = to_tensor(batch).to(device)
         targets = to_targets(grey, binarise, seed, Draw.VALIDATION_PIXELS, number)
         rng = generator(device, seed, Draw.VALIDATION_LATENT, number)
         passed = vae(targets, _noise(vae, len(targets), rng))

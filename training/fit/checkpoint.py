@@ -6,7 +6,7 @@ import io
 import json
 import pickle
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from training.config.overrides import Override, apply_overrides
 from training.config.run import TrainingConfig
 from training.errors import ConfigError, StageError
 from training.workdir import Workdir, write_atomic
@@ -57,11 +58,10 @@ def write_checkpoint(workdir: Workdir, checkpoint: Checkpoint) -> None:
     Raises:
         DiskError: the write failed; the previous checkpoint is kept.
     """
-    # Not dataclasses.asdict, which would copy every tensor.
-    document = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
     # Through memory, because torch hides the OSError of a file that it writes to.
     buffer = io.BytesIO()
-    torch.save(document, buffer)
+    # Not dataclasses.asdict, which would copy every tensor.
+    torch.save(vars(checkpoint), buffer)
     write_atomic(workdir.checkpoint, lambda file: file.write(buffer.getbuffer()))
 
 
@@ -73,21 +73,18 @@ def read_checkpoint(
     Raises:
         ConfigError: it belongs to another configuration, other images or other weights to start
             from; names what differs.
-        StageError: the file is damaged, or of an older version that saved less.
+        StageError: the file is damaged, or of another version that saved other values.
     """
     path = workdir.checkpoint
     try:
-        document = torch.load(path, map_location="cpu", weights_only=True)
-        _refuse_older(workdir, document)
-        checkpoint = Checkpoint(**document)
-    except (
-        OSError,
-        RuntimeError,
-        EOFError,
-        TypeError,
-        ValueError,
-        pickle.UnpicklingError,
-    ) as error:
+        checkpoint = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+    except TypeError as error:
+        msg = (
+            f"{path}: written by another version, and can't be resumed by this one: train anew in "
+            "another workdir, or go on with the version that began the run"
+        )
+        raise StageError(msg) from error
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         msg = f"{path}: not a checkpoint that can be read: {error}"
         raise StageError(msg) from error
     now = config.identity()
@@ -110,25 +107,15 @@ def read_checkpoint(
     return checkpoint
 
 
-def _refuse_older(workdir: Workdir, document: Mapping[str, object]) -> None:
-    needed = {field.name for field in fields(Checkpoint) if field.default is MISSING}
-    if "step" in document and needed - document.keys():
-        msg = (
-            f"{workdir.checkpoint}: written by an older version, and can't be resumed by this one: "
-            "train anew in another workdir, or go on with the version that began the run"
-        )
-        raise StageError(msg)
-
-
 def _with_newer_settings(identity: Mapping[str, Any], now: Mapping[str, object]) -> dict[str, Any]:
     """The settings of a run, with defaults for settings that its version did not have."""
     document: dict[str, Any] = {}
-    for key in identity.keys() & now.keys():
-        *parents, last = key.split(".")
-        section = document
-        for parent in parents:
-            section = section.setdefault(parent, {})
-        section[last] = json.loads(identity[key]) if key == _AS_TEXT else identity[key]
+    known = {
+        key: json.loads(value) if key == _AS_TEXT else value
+        for key, value in identity.items()
+        if key in now
+    }
+    apply_overrides(document, [Override(key, value, key) for key, value in known.items()])
     try:
         return {**TrainingConfig.model_validate(document).identity(), **identity}
     except ValidationError:

@@ -44,11 +44,6 @@ class Compute:
         """A context with mixed precision, if this run uses it."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
-    def compile_networks(self, vae: VAE) -> None:
-        """Compiles encoder and decoder if the configuration asks for it."""
-        if self.compile:
-            compile_halves(vae)
-
 
 def compile_halves(vae: VAE) -> None:
     """Compiles encoder and decoder with torch.compile.
@@ -86,20 +81,15 @@ def choose_compute(config: TrainingConfig) -> Compute:
     bfloat16 = config.precision == "bfloat16" or (
         config.precision == "auto" and has_native_bfloat16(device)
     )
-    if config.compile:
-        _require_compiler()
-    return Compute(device, bfloat16, threads, config.compile)
-
-
-def _require_compiler() -> None:
     # torch's inductor looks for the same compiler, but reports a missing one only minutes later.
-    wanted = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    if shutil.which(wanted) is None:
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if config.compile and shutil.which(compiler) is None:
         msg = (
-            f"compile = true needs a C++ compiler, and {wanted} is missing: install one "
+            f"compile = true needs a C++ compiler, and {compiler} is missing: install one "
             "(g++ on Debian and Ubuntu), name one in CXX, or set compile = false"
         )
         raise ConfigError(msg)
+    return Compute(device, bfloat16, threads, config.compile)
 
 
 @contextmanager

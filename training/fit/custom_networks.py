@@ -6,8 +6,6 @@ training mode.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -64,10 +62,23 @@ def _check(
     name: str, body: nn.Module, rows: Tensor, outputs: tuple[str, ...], shape: tuple[int, ...]
 ) -> None:
     _refuse_layers(name, body)
-    wanted = f"{' and '.join(outputs)} of shape [{', '.join(map(str, ('n', *shape)))}]"
 
     def run(batch: Tensor) -> list[Tensor]:
-        return _outputs(name, body, batch, outputs, shape, wanted)
+        try:
+            answer = body(batch)
+        except Exception as error:
+            msg = f"{name}: failed on {list(batch.shape)} with {type(error).__name__}: {error}"
+            raise ConfigError(msg) from error
+        found = list(answer) if isinstance(answer, tuple) else [answer]
+        shapes = [list(one.shape) if isinstance(one, Tensor) else repr(one) for one in found]
+        if shapes != [[len(batch), *shape]] * len(outputs):
+            msg = (
+                f"{name}: must return {' and '.join(outputs)} of shape "
+                f"[{', '.join(map(str, ('n', *shape)))}]; with n = {len(batch)} it returned "
+                f"{', '.join(map(str, shapes))}"
+            )
+            raise ConfigError(msg)
+        return found
 
     body.train()
     first = run(rows)
@@ -88,32 +99,6 @@ def _refuse_layers(name: str, body: nn.Module) -> None:
         if isinstance(layer, _DropoutNd):
             msg = f"{name}: {where} is a {type(layer).__name__}, which is random; leave it out"
             raise ConfigError(msg)
-
-
-def _outputs(
-    name: str,
-    body: Callable[[Tensor], object],
-    batch: Tensor,
-    outputs: tuple[str, ...],
-    shape: tuple[int, ...],
-    wanted: str,
-) -> list[Tensor]:
-    try:
-        answer = body(batch)
-    except Exception as error:
-        msg = f"{name}: failed on {list(batch.shape)} with {type(error).__name__}: {error}"
-        raise ConfigError(msg) from error
-    found = list(answer) if isinstance(answer, tuple) else [answer]
-    tensors = [one for one in found if isinstance(one, Tensor)]
-    if len(outputs) == len(found) == len(tensors) and all(
-        one.shape == (len(batch), *shape) for one in tensors
-    ):
-        return tensors
-    told = ", ".join(
-        str(list(one.shape)) if isinstance(one, Tensor) else repr(one) for one in found
-    )
-    msg = f"{name}: must return {wanted}; with n = {len(batch)} it returned {told}"
-    raise ConfigError(msg)
 
 
 def _compare(name: str, first: list[Tensor], second: list[Tensor], what: str) -> None:

@@ -16,15 +16,13 @@ from training.config.run import TrainingConfig
 from training.data.dataset import Data, load_data, require_enough
 from training.data.minibatches import Draw, generator
 from training.errors import InterruptedTrainingError, StageError
-from training.fit import run_info
 from training.fit.calibration import calibrated_scale, scale_metrics, validation_elbo
 from training.fit.checkpoint import read_checkpoint, write_checkpoint, write_weights
 from training.fit.compute import choose_compute, explain_memory_errors
 from training.fit.custom_networks import check_networks
 from training.fit.health import diverged, examine, not_finite
-from training.fit.interrupt import stop_signals
-from training.fit.progress import RunLog
-from training.fit.trainer import Trainer
+from training.fit.progress import RunLog, announce, describe
+from training.fit.trainer import Trainer, stop_signals
 from training.fit.warm_start import Initial, read_initial
 from training.system import git_commit
 from training.workdir import Workdir, disk_error, sole_use, write_json
@@ -113,7 +111,7 @@ class _Run:
         write_json(workdir.config, self.config.model_dump(mode="json"))
         # Written before the first step too, so that a report of an unfinished run is possible.
         self._write_run_info()
-        run_info.announce(console, self.data, trainer.compute, self.state)
+        announce(console, trainer, self.data)
         try:
             self._train(console)
         except OSError as error:  # from TensorBoard; our own writes raise DiskError
@@ -132,14 +130,7 @@ class _Run:
             self._save_the_rest()
 
     def _write_run_info(self) -> None:
-        document = run_info.describe(
-            self.data,
-            self.trainer.compute,
-            self.state,
-            self.initial,
-            total_steps=self.trainer.schedule.total_steps,
-            git_commit=self.git_commit,
-        )
+        document = describe(self.trainer, self.data, self.initial, self.git_commit)
         write_json(self.workdir.run, document)
 
     def _after_step(self, log: RunLog, images: int) -> None:
@@ -158,8 +149,7 @@ class _Run:
 
     def _measure_epoch(self, log: RunLog, epoch: int) -> None:
         state, config = self.state, self.config
-        scale = self._scale()
-        bound = self._validate(scale)
+        scale, bound = self._measure()
         if bound is not None and config.early_stop:
             state.remember_if_best(bound, epoch)
         beta = self.trainer.schedule.beta(state.step - 1)
@@ -176,38 +166,27 @@ class _Run:
             "cpu_seconds": round(state.cpu_seconds, 1),
         }
         log.epoch(epoch, state.step, metrics, others)
-        for finding in examine(metrics, warmed_up=beta >= config.objective.beta):
+        if finding := examine(metrics, warmed_up=beta >= config.objective.beta):
             log.warn(finding.code, finding.text)
         state.sums.reset()
         state.health.reset()
         if epoch % config.sample_epochs == 0 or state.step == self.trainer.schedule.total_steps:
             log.samples(self._samples(), state.step)
 
-    def _scale(self) -> Scale | None:
-        """The likelihood's scale for the averaged weights, estimated on some training images."""
-        return calibrated_scale(
-            self.state.ema,
-            self.data.train.images,
-            seed=self.config.seed,
-            device=self.trainer.compute.device,
-            most=_CALIBRATED,
-        )
-
-    def _validate(self, scale: Scale | None) -> float | None:
-        if not len(self.data.validation):
-            return None
-        bound = validation_elbo(
-            self.state.ema,
-            self.data.validation.images,
-            binarise=self.config.binarise,
-            seed=self.config.seed,
-            device=self.trainer.compute.device,
-            scale=scale,
-        )
+    def _measure(self) -> tuple[Scale | None, float | None]:
+        """Of the averaged weights: their likelihood's scale, estimated on some training images, and
+        their validation bound if there are validation images."""
+        ema, seed, device = self.state.ema, self.config.seed, self.trainer.compute.device
+        images, held = self.data.train.images, self.data.validation.images
+        scale = calibrated_scale(ema, images, seed=seed, device=device, most=_CALIBRATED)
+        if not len(held):
+            return scale, None
+        how = self.config.binarise
+        bound = validation_elbo(ema, held, binarise=how, seed=seed, device=device, scale=scale)
         if not math.isfinite(bound):
             what = f"the validation bound is {bound:g}"
             raise not_finite(self.state.step, what, self.state.kept())
-        return bound
+        return scale, bound
 
     @torch.no_grad()
     def _samples(self) -> Tensor:

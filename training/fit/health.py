@@ -170,36 +170,30 @@ def diverged(step: int, health: Health, kept: str) -> DivergedError:
     )
 
 
-def examine(metrics: EpochMetrics, *, warmed_up: bool) -> list[Finding]:
-    """Warnings about an epoch's metrics: a posterior collapse, or few active units.
+def examine(metrics: EpochMetrics, *, warmed_up: bool) -> Finding | None:
+    """A warning about an epoch's metrics: a posterior collapse, or few active units.
 
-    Returns none before the KL's weight has reached its full value (`warmed_up`), because the
+    Returns None before the KL's weight has reached its full value (`warmed_up`), because the
     latent still changes a lot until then.
     """
     active, dimensions = metrics.active_units, metrics.dimensions
-    if not warmed_up:
-        return []
     # Free bits limit the KL of single dimensions, which a mixture prior doesn't provide.
     free_bits = ", objective.free_bits" if metrics.kl_per_dimension else ""
-    if not active or metrics.kl < _LEAST_KL:
-        return [
-            Finding(
-                "collapse",
-                f"the posterior has collapsed onto the prior: the KL is {metrics.kl:.2g} nats and "
-                f"{active} of {dimensions} latent dimensions are active, so images don't depend "
-                "on the latent. Train again with a lower objective.kl_start and a longer "
-                f"objective.kl_warmup{free_bits}, or a lower objective.beta. A Gaussian likelihood "
-                "needs a smaller or a learned scale. A custom likelihood must be a sum over "
-                "pixels, not a mean.",
-            )
-        ]
-    if active < _FEW_ACTIVE * dimensions:
-        return [
-            Finding(
-                "few active units",
-                f"only {active} of {dimensions} latent dimensions are active. More may become "
-                "active later in the run. If they don't, set a longer "
-                f"objective.kl_warmup{free_bits}, or a smaller model.latent_dim.",
-            )
-        ]
-    return []
+    if warmed_up and (not active or metrics.kl < _LEAST_KL):
+        return Finding(
+            "collapse",
+            f"the posterior has collapsed onto the prior: the KL is {metrics.kl:.2g} nats and "
+            f"{active} of {dimensions} latent dimensions are active, so images don't depend "
+            "on the latent. Train again with a lower objective.kl_start and a longer "
+            f"objective.kl_warmup{free_bits}, or a lower objective.beta. A Gaussian likelihood "
+            "needs a smaller or a learned scale. A custom likelihood must be a sum over "
+            "pixels, not a mean.",
+        )
+    if warmed_up and active < _FEW_ACTIVE * dimensions:
+        return Finding(
+            "few active units",
+            f"only {active} of {dimensions} latent dimensions are active. More may become "
+            "active later in the run. If they don't, set a longer "
+            f"objective.kl_warmup{free_bits}, or a smaller model.latent_dim.",
+        )
+    return None

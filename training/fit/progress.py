@@ -1,13 +1,13 @@
-"""The log of a run: a progress bar, a line for each epoch, metrics.jsonl and TensorBoard."""
+"""The log of a run: progress bar, a line for each epoch, metrics.jsonl, TensorBoard, run.json."""
 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import torch
 from rich.console import Console
@@ -15,11 +15,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from model.networks.networks import parameter_count
+from training.data.dataset import Data
+from training.data.sources import source_name
 from training.errors import NotFiniteError
+from training.fit.compute import describe_machine, tool_versions
 from training.fit.running_sums import EpochMetrics
 from training.fit.state import State
-from training.text import duration, plain
-from training.workdir import Workdir, disk_error, write_atomic
+from training.fit.trainer import Trainer
+from training.fit.warm_start import Initial
+from training.text import duration, plain, printable
+from training.workdir import Workdir, disk_error, read_lines, write_bytes
 
 Value = float | int | Sequence[float] | None
 _REFRESH_SECONDS = 0.5
@@ -37,9 +43,8 @@ class RunLog:
         self._workdir = workdir
         self._console = console
         self._first_step, self._step, self._steps = first_step, first_step, steps
-        for path in (workdir.log, workdir.warnings):
-            _drop_lines_after(path, first_step)
-        self._warned = _codes(workdir.warnings)
+        _drop_lines_after(workdir.log, first_step)
+        self._warned = {line["code"] for line in _drop_lines_after(workdir.warnings, first_step)}
         self._writer = SummaryWriter(str(workdir.tensorboard), purge_step=first_step)
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
@@ -60,12 +65,7 @@ class RunLog:
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self._bar.stop()
         self._writer.close()
         if isinstance(error, NotFiniteError):
@@ -105,13 +105,23 @@ class RunLog:
             "kl": metrics.kl,
             "active_units": metrics.active_units,
             **others,
-            "images_per_second": round(self.images_per_second(), 1),
+            "images_per_second": (speed := round(self.images_per_second(), 1)),
         }
-        self._write(line)
+        for name, value in line.items():
+            if isinstance(value, float | int):
+                self._writer.add_scalar(name, value, step)
         kl = [float(f"{value:.4g}") for value in metrics.kl_per_dimension]
         _append(self._workdir.log, line | {"kl_per_dimension": kl})
-        left = duration(self._seconds_left(step))
-        text = f"{_epoch_text(line, metrics.dimensions)}, {left} left"
+        extra = "".join(
+            f", {name.replace('_', ' ')} {value:.4g}"
+            for name in _SHOWN
+            if isinstance(value := line.get(name), float | int)
+        )
+        seconds = (time.perf_counter() - self._started) / max(1, step - self._first_step)
+        text = (
+            f"epoch {epoch}: {_describe(metrics)}{extra}, {speed:.0f} images/s, "
+            f"{duration(seconds * (self._steps - step))} left"
+        )
         self._console.print(plain(text), highlight=False, soft_wrap=True)
         if kl:
             self._writer.add_histogram("kl_per_dimension", torch.tensor(kl), step)
@@ -138,60 +148,72 @@ class RunLog:
         """Training speed of this epoch, up to the last step."""
         return self._images / max(1e-9, self._now - self._since)
 
-    def _seconds_left(self, step: int) -> float:
-        done = max(1, step - self._first_step)
-        return (time.perf_counter() - self._started) / done * (self._steps - step)
-
-    def _write(self, line: Mapping[str, Value]) -> None:
-        for name, value in line.items():
-            if isinstance(value, float | int):
-                self._writer.add_scalar(name, value, line["step"])
-
     def _note(self, code: str, text: str) -> None:
         _append(self._workdir.warnings, {"step": self._step, "code": code, "text": text})
 
 
 def _describe(metrics: EpochMetrics) -> str:
     return (
-        f"ELBO {metrics.elbo:.2f} = log p(x|z) {metrics.log_likelihood:.2f} − KL {metrics.kl:.2f}"
-        f", {metrics.active_units} active"
-    )
-
-
-def _epoch_text(line: Mapping[str, Value], dimensions: int) -> str:
-    extra = "".join(
-        f", {name.replace('_', ' ')} {value:.4g}"
-        for name in _SHOWN
-        if isinstance(value := line.get(name), float | int)
-    )
-    return (
-        f"epoch {line['epoch']}: ELBO {line['elbo']:.2f} nats = log p(x|z) "
-        f"{line['log_likelihood']:.2f} − KL {line['kl']:.2f}, {line['active_units']} of "
-        f"{dimensions} units active{extra}, {line['images_per_second']:.0f} images/s"
+        f"ELBO {metrics.elbo:.2f} nats = log p(x|z) {metrics.log_likelihood:.2f} − KL "
+        f"{metrics.kl:.2f}, {metrics.active_units} of {metrics.dimensions} units active"
     )
 
 
 def _append(path: Path, line: Mapping[str, object]) -> None:
     try:
         with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+            file.write(_encoded(line))
     except OSError as error:
         raise disk_error(path, error) from error
 
 
-def _codes(path: Path) -> set[str]:
-    return {json.loads(line)["code"] for line in path.read_text("utf-8").splitlines()}
+def _drop_lines_after(path: Path, step: int) -> list[dict[str, Any]]:
+    """Removes what a killed run logged after its last checkpoint, and damaged lines; returns the
+    others."""
+    kept = [line for line in read_lines(path) if line.get("step", math.inf) <= step]
+    write_bytes(path, "".join(map(_encoded, kept)).encode())
+    return kept
 
 
-def _drop_lines_after(path: Path, step: int) -> None:
-    """Removes what a killed run logged after its last checkpoint, and damaged lines."""
-    text = path.read_text("utf-8", errors="replace") if path.exists() else ""
-    kept = [line for line in text.splitlines(keepends=True) if _is_of_before(line, step)]
-    write_atomic(path, lambda file: file.write("".join(kept).encode()))
+def _encoded(line: Mapping[str, object]) -> str:
+    return json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _is_of_before(line: str, step: int) -> bool:
-    try:
-        return line.endswith("\n") and bool(json.loads(line)["step"] <= step)
-    except (ValueError, TypeError, KeyError):
-        return False
+def announce(console: Console, trainer: Trainer, data: Data) -> None:
+    """Prints sizes, threads and precision before the first step."""
+    for name in data.skipped:
+        text = plain(f"warning: left out, unreadable: {printable(name)}")
+        console.print(text, style="yellow", highlight=False, soft_wrap=True)
+    compute = trainer.compute
+    console.print(
+        f"{len(data.train)} images to train on, {len(data.validation)} to validate, "
+        f"{len(data.test)} to test; {parameter_count(trainer.state.vae)} parameters; "
+        f"{compute.device.type}, {compute.threads} threads, {compute.precision}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def describe(
+    trainer: Trainer, data: Data, initial: Initial | None, git_commit: str | None
+) -> dict[str, object]:
+    """The content of `run.json`, for the steps so far."""
+    compute, state = trainer.compute, trainer.state
+    return {
+        # Stored now, because the folder may be gone later. A bundle must not contain its path.
+        "data_id": source_name(trainer.config.data),
+        "fingerprints": dict(data.fingerprints),
+        "pictures": data.counts(),
+        "machine": describe_machine(compute.device),
+        "device": compute.device.type,
+        "threads": compute.threads,
+        "precision": compute.precision,
+        "parameters": parameter_count(state.vae),
+        "seconds": round(state.seconds, 1),
+        "cpu_seconds": round(state.cpu_seconds, 1),
+        "steps": state.step,
+        "total_steps": trainer.schedule.total_steps,
+        "tools": tool_versions(),
+        "git_commit": git_commit,
+        "init": dict(initial.about) if initial else None,
+    }

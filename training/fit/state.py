@@ -24,6 +24,12 @@ _SCALE_SPEED = 10.0
 that a small folder of images allows."""
 
 
+_COUNTERS = (
+    "step", "seconds", "cpu_seconds", "best_bound", "best_epoch", "best_step", "best_weights",
+)  # fmt: skip
+"""Attributes that a checkpoint holds under the same name."""
+
+
 class State:
     """The state of a run between two steps."""
 
@@ -100,18 +106,12 @@ class State:
     def checkpoint(self, fingerprints: Mapping[str, str]) -> Checkpoint:
         """The whole state, to write to disk."""
         return Checkpoint(
-            step=self.step,
-            seconds=self.seconds,
-            cpu_seconds=self.cpu_seconds,
+            **{name: getattr(self, name) for name in _COUNTERS},
             model=self.vae.state_dict(),
             ema=self.ema.state_dict(),
             optimiser=self.optimiser.state_dict(),
             totals=self.sums.state(),
             health=self.health.state(),
-            best_bound=self.best_bound,
-            best_epoch=self.best_epoch,
-            best_step=self.best_step,
-            best_weights=self.best_weights,
             identity=self.config.identity(),
             fingerprints=dict(fingerprints),
             initial=self.initial,
@@ -130,10 +130,9 @@ class State:
         self.optimiser.load_state_dict(checkpoint.optimiser)
         self.sums.load(checkpoint.totals)
         self.health.load(checkpoint.health)
-        self.step = self.saved_step = checkpoint.step
-        self.seconds, self.cpu_seconds = checkpoint.seconds, checkpoint.cpu_seconds
-        self.best_bound, self.best_epoch = checkpoint.best_bound, checkpoint.best_epoch
-        self.best_step, self.best_weights = checkpoint.best_step, checkpoint.best_weights
+        for name in _COUNTERS:
+            setattr(self, name, getattr(checkpoint, name))
+        self.saved_step = self.step
 
 
 def _build(config: TrainingConfig, device: torch.device, initial: Initial | None) -> VAE:
@@ -148,12 +147,14 @@ def _build(config: TrainingConfig, device: torch.device, initial: Initial | None
 
 
 def _parameter_groups(vae: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
-    named = dict(vae.named_parameters())
-    scale = [named.pop("log_scale")] if "log_scale" in named else []
-    # Weight decay would pull the prior's means and log-variances, and so the latents, to 0.
-    prior = {name for name in named if name.startswith("prior.")}
-    matrices = [one for name, one in named.items() if one.ndim > 1 and name not in prior]
-    vectors = [one for name, one in named.items() if one.ndim <= 1 or name in prior]
+    matrices: list[Tensor] = []
+    vectors: list[Tensor] = []
+    scale: list[Tensor] = []
+    for name, parameter in vae.named_parameters():
+        # Weight decay would pull the prior's means and log-variances, and so the latents, to 0.
+        decays = parameter.ndim > 1 and not name.startswith("prior.")
+        group = scale if name == "log_scale" else matrices if decays else vectors
+        group.append(parameter)
     groups = (
         (matrices, config.optimiser.weight_decay, 1.0),
         (vectors, 0.0, 1.0),

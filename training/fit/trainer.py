@@ -1,10 +1,14 @@
-"""The training algorithm: one step after another."""
+"""The training algorithm: one step after another, until a signal stops it."""
 
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import torch
 from torch import Tensor
@@ -14,7 +18,7 @@ from training.config.run import TrainingConfig
 from training.data.dataset import Data
 from training.data.minibatches import Minibatches
 from training.fit import objective
-from training.fit.compute import Compute
+from training.fit.compute import Compute, compile_halves
 from training.fit.health import diverged, not_finite
 from training.fit.schedule import Schedule
 from training.fit.state import State
@@ -50,7 +54,8 @@ class Trainer:
             NotFiniteError: the loss or the gradient overflowed.
         """
         state = self.state
-        self.compute.compile_networks(state.vae)
+        if self.compute.compile:
+            compile_halves(state.vae)
         started = time.perf_counter() - state.seconds
         cpu_started = time.process_time() - state.cpu_seconds
         while state.step < self.schedule.total_steps and not self._stops_early():
@@ -96,3 +101,29 @@ class Trainer:
         patience, state = self.config.early_stop, self.state
         epoch = state.step // self.batches.steps_per_epoch
         return bool(patience and state.best_epoch and epoch - state.best_epoch >= patience)
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Yields a list that collects SIGINT and SIGTERM; a second SIGINT raises KeyboardInterrupt.
+
+    Only the main thread can receive signals; elsewhere the list stays empty.
+    """
+    received: list[int] = []
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        # A second Ctrl-C must stop a step that hangs.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = {
+        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
-from datetime import date, time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from model.config import Frozen, PositiveInt
 from training.config.overrides import Override, describe_errors, flatten
@@ -21,6 +20,9 @@ from training.errors import ConfigError
 
 Settings = Mapping[str, object]
 """Values by dotted key; `preset` is one of the keys."""
+
+_SOURCES = ("data.source", "data.cache", "data.id", "data.licence")
+"""Where images lie: of a machine, not of a sweep."""
 
 
 class Range(Frozen):
@@ -40,15 +42,13 @@ class Range(Frozen):
 
     @model_validator(mode="after")
     def _can_be_searched(self) -> Self:
-        if self.low >= self.high:
-            msg = f"low must be below high, not {self.low} and {self.high}"
-            raise ValueError(msg)
-        if self.log and self.low <= 0:
-            msg = f"log = true needs low above 0, not {self.low}"
-            raise ValueError(msg)
-        if self.step and (self.log or not self.whole):
-            msg = "step is for whole numbers without log"
-            raise ValueError(msg)
+        for is_wrong, text in (
+            (self.low >= self.high, f"low must be below high, not {self.low} and {self.high}"),
+            (self.log and self.low <= 0, f"log = true needs low above 0, not {self.low}"),
+            (self.step and (self.log or not self.whole), "step is for whole numbers without log"),
+        ):
+            if is_wrong:
+                raise ValueError(text)
         return self
 
 
@@ -72,11 +72,11 @@ class Sweep(Frozen):
     """`median` stops a trial that is worse than half of those before were at the same epoch."""
     pruning_warmup: Annotated[int, Field(ge=0, strict=True)] = 5
     """Epochs, and trials, that are never stopped."""
-    set: dict[str, Any] = Field(default_factory=dict)
+    set: dict[str, JsonValue] = Field(default_factory=dict)
     """Settings of all trials."""
-    vary: dict[str, Any] = Field(default_factory=dict)
+    vary: dict[str, JsonValue] = Field(default_factory=dict)
     """Lists of choices and ranges, by setting."""
-    runs: tuple[dict[str, Any], ...] = ()
+    runs: tuple[dict[str, JsonValue], ...] = ()
     """The trials one by one, each with settings of its own."""
 
     @model_validator(mode="after")
@@ -84,17 +84,15 @@ class Sweep(Frozen):
         if bool(self.vary) is bool(self.runs):
             msg = "say what varies: either settings in [vary], or trials as [[runs]]"
             raise ValueError(msg)
-        variations = self.variations()
-        if self.search == "grid" and (
-            ranges := [key for key, one in variations.items() if isinstance(one, Range)]
-        ):
+        ranges = [key for key, one in self.variations().items() if isinstance(one, Range)]
+        if self.search == "grid" and ranges:
             msg = f'a grid needs lists of choices: {", ".join(ranges)}, or search = "tpe"'
             raise ValueError(msg)
         return self
 
     def variations(self) -> dict[str, Range | list[object]]:
         """What varies, by dotted key; empty where the trials are given one by one."""
-        flat = flatten(self.vary, is_leaf=_is_range)
+        flat = flatten(self.vary, is_leaf=lambda table: "low" in table or "high" in table)
         return {key: _variation(key, value) for key, value in flat.items()}
 
     def all_trials(self) -> list[Settings]:
@@ -103,29 +101,37 @@ class Sweep(Frozen):
             return [flatten(one) for one in self.runs]
         if self.search != "grid":
             return []
-        lists = {key: one for key, one in self.variations().items() if isinstance(one, list)}
-        return [
-            dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())
-        ]
+        choices = self.variations()
+        combinations = itertools.product(*choices.values())
+        return [dict(zip(choices, values, strict=True)) for values in combinations]
+
+    def identity(self, overrides: Sequence[Override]) -> dict[str, object]:
+        """What must be the same for a sweep to go on; more trials may be asked for."""
+        given = {one.key: one.value for one in overrides if one.key not in _SOURCES}
+        return {**self.model_dump(mode="json", exclude={"trials"}), "overrides": given}
 
     def config(self, varied: Settings, overrides: Sequence[str | Override]) -> TrainingConfig:
         """The configuration of a trial; errors as for `read_config`."""
-        settings = {**flatten(self.set), **varied}
-        preset = settings.pop("preset", self.preset)
-        if not isinstance(preset, str):
-            msg = 'a sweep needs a preset: preset = "mnist", for example'
-            raise ConfigError(msg)
+        preset, settings = self._merged(varied)
         return read_config(preset, [*_overrides(settings), *overrides])
 
-    def command(self, varied: Settings) -> list[str]:
-        """What `vaetrain` is to be given for a run with a trial's settings."""
-        settings = {**flatten(self.set), **varied}
-        preset = str(settings.pop("preset", self.preset))
+    def command(self, varied: Settings, overrides: Sequence[Override] = ()) -> list[str]:
+        """What `vaetrain run` is to be given for a run with a trial's settings."""
+        preset, settings = self._merged(varied)
         if not settings.get("early_stop"):
             # The run for good has all images to train on, and may be tuned.
             settings.pop("data.validation_share", None)
             settings.pop("tuning.epochs", None)
+        settings.update({one.key: one.value for one in overrides})
         return [preset, *(part for one in _overrides(settings) for part in one.text.split(" ", 1))]
+
+    def _merged(self, varied: Settings) -> tuple[str, dict[str, object]]:
+        settings = {"preset": self.preset, **flatten(self.set), **varied}
+        preset = settings.pop("preset")
+        if not isinstance(preset, str):
+            msg = 'a sweep needs a preset: preset = "mnist", for example'
+            raise ConfigError(msg)
+        return preset, settings
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -135,50 +141,86 @@ def read_sweep(path: Path) -> Sweep:
         ConfigError: it can't be read, or says what no sweep can do.
     """
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        return Sweep.model_validate(tomllib.loads(path.read_text("utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"{path}: not a TOML file that can be read: {error}"
         raise ConfigError(msg) from error
-    for key, value in flatten(document).items():
-        if dated := _date(value):
-            msg = f"{path}: {key}: {dated} is a date or time, which no setting is; quote a text"
-            raise ConfigError(msg)
-    try:
-        return Sweep.model_validate(document)
     except ValidationError as error:
         raise ConfigError(describe_errors(error, str(path), Sweep)) from error
 
 
-def _date(value: object) -> date | time | None:
-    """The first date or time in a value of TOML, whose lists hold tables too."""
-    if isinstance(value, date | time):
-        return value
-    if not isinstance(value, dict | list):
-        return None
-    inner = value.values() if isinstance(value, dict) else value
-    return next((found for one in inner if (found := _date(one))), None)
+def require_comparable(sweep: Sweep, overrides: Sequence[Override]) -> TrainingConfig:
+    """Reads the configuration of each choice and each range's ends, and returns the first.
+
+    Raises:
+        ConfigError: one is invalid; the command line sets what varies; no validation images are
+            held back, training ends with another objective, or the bounds of two trials would
+            not be of the same images.
+    """
+    samples = list(_samples(sweep))
+    varied = {key for settings in samples for key in settings}
+    if both := sorted(one.key for one in overrides if one.key in varied):
+        msg = f"{', '.join(both)}: set on the command line and varied by the sweep; leave one out"
+        raise ConfigError(msg)
+    configs = [sweep.config(settings, overrides) for settings in samples]
+    for settings, config in zip(samples, configs, strict=True):
+        first, other = (_measured(one) for one in (configs[0], config))
+        differing = [key for key in first if first[key] != other.get(key)]
+        what = ", ".join(f"{key} = {value!r}" for key, value in settings.items())
+        for is_wrong, text in (
+            (
+                not config.data.validation_share,
+                "a sweep chooses by the validation bound, and no images are held back: write "
+                "data.validation_share = 0.1 below [set]",
+            ),
+            (
+                config.tuning.epochs,
+                "a sweep chooses by the ELBO, which tuning lowers while it raises the likelihood: "
+                "write tuning.epochs = 0 below [set]; the best one can be tuned afterwards",
+            ),
+            (
+                differing,
+                f"the trial with {what} would be measured on other images than the first: "
+                f"{', '.join(differing)} must be the same in all trials",
+            ),
+        ):
+            if is_wrong:
+                raise ConfigError(text)
+    return configs[0]
+
+
+def _samples(sweep: Sweep) -> Iterator[Settings]:
+    """Settings in which each choice, and each end of a range, is there at least once."""
+    if known := sweep.all_trials():
+        yield from known
+        return
+    choices = {
+        key: [one.low, one.high] if isinstance(one, Range) else one
+        for key, one in sweep.variations().items()
+    }
+    for number in range(max(map(len, choices.values()))):
+        yield {key: values[min(number, len(values) - 1)] for key, values in choices.items()}
+
+
+def _measured(config: TrainingConfig) -> dict[str, object]:
+    """What decides which numbers a validation bound is the density or probability of."""
+    likelihood = {"family": config.model.likelihood.family, "binarise": config.binarise}
+    model = config.model.model_dump(include={"channels", "height", "width"})
+    # Validation images are not augmented.
+    data = config.data.model_dump(exclude={"augment"})
+    return flatten({"data": data, "model": {**model, "likelihood": likelihood}})
 
 
 def _variation(key: str, value: object) -> Range | list[object]:
-    if isinstance(value, list):
-        if not value:
-            msg = f"vary.{key}: an empty list leaves nothing to choose"
-            raise ValueError(msg)
-        return value
     try:
-        return Range.model_validate(value)
+        return value if value and isinstance(value, list) else Range.model_validate(value)
     except ValidationError as error:
-        entry = error.errors()[0]
-        what = entry["msg"].removeprefix("Value error, ")
+        what = error.errors()[0]["msg"].removeprefix("Value error, ")
         msg = (
             f"vary.{key}: {what}; write a list of choices, or a range such as "
             "{ low = 1e-4, high = 1e-2, log = true }"
         )
         raise ValueError(msg) from error
-
-
-def _is_range(table: Mapping[str, Any]) -> bool:
-    return not table.keys().isdisjoint(("low", "high"))
 
 
 def _overrides(settings: Settings) -> list[Override]:

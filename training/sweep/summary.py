@@ -59,6 +59,5 @@ def show(
     if not ended or ended[0].bound is None:
         console.print("no trial came to its end", style="yellow")
         return
-    given = [part for one in overrides for part in ("--set", f"{one.key}={json.dumps(one.value)}")]
-    command = shlex.join(["vaetrain", "run", *sweep.command(ended[0].settings), *given])
+    command = shlex.join(["vaetrain", "run", *sweep.command(ended[0].settings, overrides)])
     console.print(plain(f"the best one, on all images: {command}"), soft_wrap=True)

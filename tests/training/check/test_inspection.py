@@ -31,7 +31,7 @@ def source(tmp_path: Path, folder: Path) -> Source:
 
 def surveyed(tmp_path: Path, folder: Path) -> Survey:
     found = source(tmp_path, folder)
-    return survey(found, RECIPE, found.content().keys)
+    return survey(found, RECIPE, found.content()[1])
 
 
 def odd_images(folder: Path) -> Path:
@@ -120,6 +120,6 @@ def test_images_on_both_sides_are_counted(tmp_path: Path, shared: int) -> None:
     for number in range(shared):
         shutil.copy(first / f"picture-{number:03}.png", second / f"copy-{number}.png")
 
-    keys = [source(tmp_path, folder).content().keys for folder in (first, second)]
+    keys = [source(tmp_path, folder).content()[1] for folder in (first, second)]
 
     assert overlap(*keys) == shared

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import itertools
 from typing import Any
 
@@ -11,10 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.config.overrides import (
-    Override,
-    add_shortcuts,
     apply_overrides,
-    given_overrides,
     parse_override,
 )
 from training.errors import ConfigError
@@ -121,13 +117,3 @@ def test_another_kind_drops_what_belonged_to_the_unnamed_default() -> None:
 def test_what_is_no_section_gets_no_kind() -> None:
     """A value where a section should be is left for the check of the whole."""
     assert applied({"model": 3}) == {"model": 3}
-
-
-def test_options_that_are_short_for_a_setting() -> None:
-    """They come after `--set`, with the words that were typed, as errors repeat them."""
-    parser = argparse.ArgumentParser()
-    add_shortcuts(parser, "data", "threads")
-
-    given = given_overrides(parser.parse_args(["--threads", "-1", "--set", "seed=3"]))
-
-    assert given == ["seed=3", Override("threads", -1, "--threads -1")]

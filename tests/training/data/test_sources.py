@@ -87,7 +87,7 @@ def test_the_content_hash_is_of_images_and_labels(tmp_path: Path) -> None:
     runs.write_images(tmp_path / "changed" / "a", 1, seed=9)
 
     hashes = [
-        open_source(data(tmp_path, tmp_path / name))["train"].content().hash
+        open_source(data(tmp_path, tmp_path / name))["train"].content()[0]
         for name in ("first", "copy", "changed")
     ]
 
@@ -193,7 +193,7 @@ def test_rows_without_a_image_of_their_own(tmp_path: Path) -> None:
         assert isinstance(outcome, ImageError)
         assert "outside the source's folder" in str(outcome)
     assert near == b"near"
-    assert len(source.content().keys) == 4
+    assert len(source.content()[1]) == 4
 
 
 def test_the_reason_that_datasets_has_is_told(tmp_path: Path) -> None:

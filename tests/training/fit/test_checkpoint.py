@@ -79,14 +79,14 @@ def test_options_of_ones_own_network_are_read_for_newer_settings(tmp_path: Path)
     assert read_checkpoint(workdir, config, PRINTS).step == 0
 
 
-def test_a_checkpoint_of_an_older_format_is_called_so(tmp_path: Path) -> None:
-    """One without what is saved today is no damaged one: the sentence says that it is older."""
+def test_a_checkpoint_of_another_format_is_called_so(tmp_path: Path) -> None:
+    """One without what is saved today is not called damaged, but of another version."""
     workdir = Workdir(tmp_path)
     document = vars(checkpoint(tmp_path))
     del document["health"], document["cpu_seconds"]
     torch.save(document, workdir.checkpoint)
 
-    with pytest.raises(StageError, match=r"checkpoint\.pt: written by an older version, and can't"):
+    with pytest.raises(StageError, match=r"checkpoint\.pt: written by another version, and can't"):
         read_checkpoint(workdir, runs.config(tmp_path), PRINTS)
 
 

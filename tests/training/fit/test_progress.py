@@ -91,7 +91,10 @@ def test_the_bar_shows_the_bound(tmp_path: Path) -> None:
     with report(Workdir(tmp_path), told, terminal=True) as opened:
         opened.step(3, 32, state)
 
-    assert "ELBO -65.00 = log p(x|z) -65.00 − KL 0.00, 0 active, |∇| 12.5" in told.getvalue()
+    assert (
+        "ELBO -65.00 nats = log p(x|z) -65.00 − KL 0.00, 0 of 1 units active, |∇| 12.5"
+        in told.getvalue()
+    )
     assert "30/100" in told.getvalue()
     assert "images/s" in told.getvalue()
 

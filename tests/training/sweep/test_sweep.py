@@ -14,9 +14,10 @@ import pytest
 from tests.training import runs
 from tests.training.fit.test_fit import interrupt_at, wait_for
 from training.__main__ import main
+from training.config.run import TrainingConfig
+from training.data.dataset import load_data
 from training.errors import ConfigError, DivergedError, InterruptedTrainingError
-from training.sweep.plan import require_comparable
-from training.sweep.spec import Sweep, read_sweep
+from training.sweep.spec import Sweep, read_sweep, require_comparable
 from training.sweep.summary import Ended
 from training.sweep.sweep import run_sweep
 from training.workdir import Workdir, read_json, write_json
@@ -243,11 +244,11 @@ def test_which_epoch_counts(
 ) -> None:
     """The bound is that of the weights which are exported, or the best epoch's if so wished."""
 
-    def trained(_config: object, folder: Path, **_: object) -> None:
+    def trained(config: TrainingConfig, folder: Path, **_: object) -> None:
         lines = [{"epoch": n, "validation_elbo": -b} for n, b in ((1, 99.0), (2, 90.0), (3, 95.0))]
         folder.mkdir(parents=True)
         Workdir(folder).log.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-        write_json(Workdir(folder).run, {"fingerprints": {}})
+        write_json(Workdir(folder).run, {"fingerprints": load_data(config).fingerprints})
 
     monkeypatch.setattr("training.sweep.sweep.fit", trained)
     text = f'objective = "{objective}"\n[[runs]]\nseed = 1\n'
@@ -327,13 +328,12 @@ def test_other_images_are_refused_before_a_trial_goes_on(
         interrupt_at(5, patch)
         with pytest.raises(InterruptedTrainingError):
             run_sweep(wanted, tmp_path / "sweep", console=runs.QUIET)
-    path = Workdir(tmp_path / "sweep" / "trials" / "0000").run
-    about = read_json(path)
-    write_json(path, {**about, "fingerprints": {"train": "others"}})
+    others = runs.write_images(tmp_path / "others", 20, mode="L", size=(28, 28))
 
-    with pytest.raises(ConfigError, match="made with other images"):
-        run_sweep(wanted, tmp_path / "sweep", console=runs.QUIET)
-    write_json(path, about)
+    with pytest.raises(ConfigError, match="holds a sweep with other images: train"):
+        run_sweep(
+            wanted, tmp_path / "sweep", overrides=[f"data.source={others}"], console=runs.QUIET
+        )
     (ended,) = run_sweep(wanted, tmp_path / "sweep", console=runs.QUIET)
 
     assert ended.state == "complete"

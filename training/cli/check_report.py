@@ -1,69 +1,22 @@
-"""The command line of `check`, and how its outcome is told."""
+"""The outcome of `vaetrain check`, as text for people."""
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from training.config.overrides import Override, add_set
-from training.config.presets import preset_names, read_config
-from training.errors import DataError
+from training.check.check import Checked, Cost
+from training.check.inspection import Survey
 from training.text import duration, plain, printable
-
-if TYPE_CHECKING:
-    from training.check.check import Checked, Cost
-    from training.check.inspection import Survey
 
 _MOST = 5
 
 
-HELP = "look at images before training: what is seen, odd, refused, and what it costs"
-
-
-def add(command: argparse.ArgumentParser) -> None:
-    """Adds the options to the command's parser."""
-    presets = ", ".join(preset_names())
-    command.add_argument("data", metavar="DATA", help="hub name, folder or parquet files")
-    command.add_argument(
-        "--preset", default="pictures", help=f"one of {presets}, or a TOML file (pictures)"
-    )
-    command.add_argument(
-        "--out", type=Path, default=Path("runs/check"), help="folder for the contact sheet"
-    )
-    command.add_argument("--json", action="store_true", help="answer as JSON, for machines")
-    add_set(command)
-
-
-def run(options: argparse.Namespace) -> None:
-    """Checks, and prints the outcome.
-
-    Raises:
-        DataError: a run with these settings and images would be refused.
-        TrainingError: as for `check`.
-    """
-    # Imported late, as torch takes seconds and `--help` should not.
-    from training.check.check import check
-
-    source = Override("data.source", options.data, options.data)
-    config = read_config(options.preset, [*options.set, source])
-    checked = check(config, options.out)
-    if options.json:
-        print(json.dumps(checked.document(), indent=2, ensure_ascii=False))  # noqa: T201
-    else:
-        _print(checked, Console(highlight=False, soft_wrap=True))
-    if checked.problems:
-        msg = f"{options.data}: a run would be refused: {'; '.join(checked.problems)}"
-        raise DataError(msg)
-
-
-def _print(checked: Checked, console: Console) -> None:
+def show(checked: Checked, console: Console) -> None:
+    """Prints tables of the images, the advice, the cost and the contact sheet's path."""
     for found in checked.surveys:
         console.print(_table(found))
     if checked.overlap:
