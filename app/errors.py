@@ -1,161 +1,122 @@
-"""The errors of requests, without HTTP; `app.http.problems` maps each code to a status."""
+"""The errors of requests: each has a code, which clients read, and an HTTP status."""
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
+STATUS: dict[str, int] = {"internal": 500}
+"""Error code → HTTP status, of every class below."""
 
+
+@dataclass(eq=False, repr=False)
 class ServiceError(Exception):
-    """Base class of every error that a client sees.
-
-    Args:
-        detail: one sentence: what was wrong, and what would be right.
-        field: the member, parameter or header that is wrong.
-        index: position of the wrong image or row, from 0.
-        limit: the limit that was exceeded.
-        retry_after: whole seconds after which a retry may succeed.
-    """
+    """Base class of every error that a client sees, and the error of a defect of the server."""
 
     code: ClassVar[str] = "internal"
+    detail: str
+    """One sentence: what was wrong, and what would be right."""
+    _: KW_ONLY
+    field: str | None = None
+    """The member, parameter or header that is wrong."""
+    index: int | None = None
+    """Position of the wrong image or row, from 0."""
+    limit: int | float | None = None
+    """The limit that was exceeded."""
+    retry_after: int | None = None
+    """Whole seconds after which a retry may succeed."""
 
-    def __init__(
-        self,
-        detail: str,
-        *,
-        field: str | None = None,
-        index: int | None = None,
-        limit: int | float | None = None,
-        retry_after: int | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.field = field
-        self.index = index
-        self.limit = limit
-        self.retry_after = retry_after
+    def __init_subclass__(cls, code: str, status: int) -> None:
+        cls.code = code
+        STATUS[code] = status
 
 
-class MalformedRequestError(ServiceError):
+class MalformedRequestError(ServiceError, code="malformed_request", status=400):
     """The body or its framing can't be parsed, or options appear in two places."""
 
-    code = "malformed_request"
 
-
-class InvalidFieldError(ServiceError):
+class InvalidFieldError(ServiceError, code="invalid_field", status=422):
     """A field is missing, unknown, of the wrong type or shape, or out of its range."""
 
-    code = "invalid_field"
 
-
-class InvalidImageError(ServiceError):
+class InvalidImageError(ServiceError, code="invalid_picture", status=422):
     """The bytes are not a usable image."""
 
-    code = "invalid_picture"
 
-
-class ImageTooLargeError(ServiceError):
+class ImageTooLargeError(ServiceError, code="picture_too_large", status=422):
     """An image's header announces more pixels than the server accepts."""
 
-    code = "picture_too_large"
 
-
-class BodyTooLargeError(ServiceError):
+class BodyTooLargeError(ServiceError, code="body_too_large", status=413):
     """The body has more bytes than the server accepts."""
 
-    code = "body_too_large"
 
-
-class BodyTimeoutError(ServiceError):
+class BodyTimeoutError(ServiceError, code="body_timeout", status=408):
     """The body did not arrive within the request deadline."""
 
-    code = "body_timeout"
 
-
-class UnsupportedMediaTypeError(ServiceError):
+class UnsupportedMediaTypeError(ServiceError, code="unsupported_media_type", status=415):
     """The verb does not support the body's content type."""
 
-    code = "unsupported_media_type"
+
+class MethodNotAllowedError(ServiceError, code="method_not_allowed", status=405):
+    """The route does not support the method."""
 
 
-class NotAcceptableError(ServiceError):
+class NotAcceptableError(ServiceError, code="not_acceptable", status=406):
     """The verb has no response format that the Accept header allows."""
 
-    code = "not_acceptable"
+
+class NotFoundError(ServiceError, code="not_found", status=404):
+    """No such route, or the serving bundle does not contain the requested data."""
 
 
-class NotFoundError(ServiceError):
-    """The serving bundle does not contain the requested data."""
-
-    code = "not_found"
-
-
-class UnknownModelError(ServiceError):
+class UnknownModelError(ServiceError, code="unknown_model", status=404):
     """No model has that name."""
 
-    code = "unknown_model"
 
-
-class UnknownVersionError(ServiceError):
+class UnknownVersionError(ServiceError, code="unknown_version", status=404):
     """The model has no such version."""
 
-    code = "unknown_version"
 
-
-class ModelUnavailableError(ServiceError):
+class ModelUnavailableError(ServiceError, code="model_unavailable", status=503):
     """The model exists, but failed to load, is still loading or was unloaded."""
 
-    code = "model_unavailable"
 
-
-class UnsupportedByModelError(ServiceError):
+class UnsupportedByModelError(ServiceError, code="unsupported_by_model", status=409):
     """The model lacks what the request needs, such as a likelihood for a bound."""
 
-    code = "unsupported_by_model"
 
-
-class RequestTooLargeError(ServiceError):
+class RequestTooLargeError(ServiceError, code="request_too_large", status=422):
     """The request costs more than the queue's whole capacity; the client must split it."""
 
-    code = "request_too_large"
 
-
-class QueueFullError(ServiceError):
+class QueueFullError(ServiceError, code="queue_full", status=429):
     """The queue has no room for the request now."""
 
-    code = "queue_full"
 
-
-class DeadlineExceededError(ServiceError):
+class DeadlineExceededError(ServiceError, code="deadline_exceeded", status=504):
     """The response was not ready within the request deadline."""
 
-    code = "deadline_exceeded"
+
+class ClientDisconnectedError(ServiceError, code="client_disconnected", status=499):
+    """The client closed the connection before the response was ready.
+
+    No client reads its status, which separates lost clients from failures in logs and metrics.
+    """
 
 
-class ClientDisconnectedError(ServiceError):
-    """The client closed the connection before the response was ready."""
-
-    code = "client_disconnected"
-
-
-class ForbiddenError(ServiceError):
+class ForbiddenError(ServiceError, code="forbidden", status=403):
     """The operator has not enabled the requested operation."""
 
-    code = "forbidden"
 
-
-class NotImplementedByServiceError(ServiceError):
+class NotImplementedByServiceError(ServiceError, code="not_implemented", status=501):
     """The service does not implement this part of a protocol."""
 
-    code = "not_implemented"
 
-
-class ShuttingDownError(ServiceError):
+class ShuttingDownError(ServiceError, code="shutting_down", status=503):
     """The server is stopping and accepts no new work."""
 
-    code = "shutting_down"
 
-
-class EngineFailedError(ServiceError):
+class EngineFailedError(ServiceError, code="engine_failed", status=500):
     """The graph failed, or returned a wrong number of rows."""
-
-    code = "engine_failed"

@@ -30,6 +30,8 @@ MOST = 2**31 - 1
 """The largest number of anything: what 32 bits hold, far beyond what can be trained."""
 PositiveInt = Annotated[int, Field(gt=0, le=MOST, strict=True)]
 """Strict, as `true` would pass for 1."""
+Blocks = Annotated[int, Field(ge=0, strict=True)]
+"""A number of residual blocks."""
 
 
 class Frozen(BaseModel):
@@ -42,23 +44,22 @@ Binarisation = Literal["sample", "threshold", "none"]
 """How images are made binary before they are scored; `none`: they are scored as they are."""
 
 
+ScaleSource = Literal["learned", "optimal"]
+"""Where a scale comes from: trained along with the networks, or computed from images."""
+
+
 class LikelihoodOptions(Frozen):
-    """Base of the options of a family of likelihoods, which has no scale unless it says so."""
+    """Base of the options of a family of likelihoods."""
 
     @property
-    def learns_scale(self) -> bool:
-        """Whether the scale is trained along with the networks."""
-        return False
+    def chosen_scale(self) -> float | ScaleSource | None:
+        """The scale or where it comes from; None: the family has no scale."""
+        return None
 
     @property
     def is_optimal(self) -> bool:
         """Whether the scale follows from images, so that the weights alone make no likelihood."""
-        return False
-
-    @property
-    def fixed_scale(self) -> float | None:
-        """The scale that was chosen."""
-        return None
+        return self.chosen_scale == "optimal"
 
 
 class BernoulliConfig(LikelihoodOptions):
@@ -84,19 +85,11 @@ class GaussianConfig(LikelihoodOptions):
     """
 
     family: Literal["gaussian"] = "gaussian"
-    scale: Annotated[float, Field(ge=SMALLEST_SCALE)] | Literal["learned", "optimal"] = "learned"
+    scale: Annotated[float, Field(ge=SMALLEST_SCALE)] | ScaleSource = "learned"
 
     @property
-    def learns_scale(self) -> bool:
-        return self.scale == "learned"
-
-    @property
-    def is_optimal(self) -> bool:
-        return self.scale == "optimal"
-
-    @property
-    def fixed_scale(self) -> float | None:
-        return None if isinstance(self.scale, str) else self.scale
+    def chosen_scale(self) -> float | ScaleSource:
+        return self.scale
 
 
 class LogisticConfig(LikelihoodOptions):
@@ -111,8 +104,8 @@ class LogisticConfig(LikelihoodOptions):
     family: Literal["logistic"] = "logistic"
 
     @property
-    def learns_scale(self) -> bool:
-        return True
+    def chosen_scale(self) -> ScaleSource:
+        return "learned"
 
 
 LikelihoodConfig = Annotated[
@@ -137,11 +130,13 @@ class ConvConfig(Frozen):
 
     architecture: Literal["conv"] = "conv"
     widths: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = (16, 32)
-    blocks: Annotated[int, Field(ge=0, strict=True)] = 1
+    blocks: Blocks = 1
     hidden: PositiveInt = 256
 
-
-Blocks = Annotated[int, Field(ge=0, strict=True)]
+    @property
+    def factor(self) -> int:
+        """How many pixels a side of the smallest resolution's cells has."""
+        return int(2 ** len(self.widths))
 
 
 class ResnetConfig(Frozen):
@@ -168,7 +163,7 @@ class ResnetConfig(Frozen):
 
     @property
     def factor(self) -> int:
-        """How many pixels a side of the smallest resolution's cells has."""
+        """As for `ConvConfig`."""
         return int(self.patch * 2 ** (len(self.widths) - 1))
 
     @property
@@ -283,17 +278,13 @@ class ModelConfig(Frozen):
     @model_validator(mode="after")
     def _halvings_divide_the_image(self) -> Self:
         network = self.network
-        if isinstance(network, ConvConfig):
-            factor, what = 2 ** len(network.widths), f"{len(network.widths)} halvings"
-        elif isinstance(network, ResnetConfig):
-            factor = network.factor
-            what = f"patches of {network.patch} and {len(network.widths) - 1} halvings"
-        else:
+        if not isinstance(network, ConvConfig | ResnetConfig):
             return self
+        factor = network.factor
         if self.height % factor or self.width % factor:
             msg = (
-                f"a {network.architecture} network with {what} needs a height and "
-                f"width divisible by {factor}, got {self.height}×{self.width}"
+                f"a {network.architecture} network that makes one cell of {factor}×{factor} pixels "
+                f"needs a height and width divisible by {factor}, got {self.height}×{self.width}"
             )
             raise ValueError(msg)
         return self

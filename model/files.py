@@ -117,6 +117,18 @@ def read_arrays(content: bytes, names: Collection[str], largest: int) -> Arrays:
     raise ValueError(msg)
 
 
+def check_array(
+    name: str, array: NDArray[Any], types: Collection[str], shape: tuple[int, ...]
+) -> None:
+    """Raises ValueError unless an array has one of the types, the shape, and finite numbers."""
+    if array.dtype not in types or array.shape != shape:
+        raise ValueError(
+            f"{name} is {array.dtype} {array.shape}, it should be {' or '.join(types)} {shape}"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} should be finite, and is not")
+
+
 def _check_members(members: Collection[zipfile.ZipInfo], largest: int) -> None:
     for one in members:
         if one.flag_bits & _ENCRYPTED or one.compress_type not in _METHODS:

@@ -16,7 +16,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from model.pixels import Floats
+
 Path = Literal["linear", "spherical"]
 
 _SMALLEST_SINE = 1e-12

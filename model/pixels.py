@@ -15,12 +15,10 @@ from model import noise
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Nats = NDArray[np.float64]
 Range = tuple[float, float]
 
 UNIT_RANGE: Range = (0.0, 1.0)
-MAX_PIXELS = 89_000_000
-"""Pixels of the largest image: Pillow warns above about this, and refuses twice the size."""
-
 MAX_PIXELS = 89_000_000
 """Pixels of the largest image: Pillow warns above about this, and rejects twice as many."""
 

@@ -19,8 +19,8 @@ from app.api.verbs import VERBS
 from app.cli.encoding import ENDINGS
 from app.cli.exits import MEANINGS
 from app.cli.parser import COMMANDS, parser
+from app.errors import STATUS
 from app.factory import create_app
-from app.http.problems import STATUS
 from app.inference.batcher import BatchReport
 from app.metrics import Metrics
 from app.settings import Settings

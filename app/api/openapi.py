@@ -15,8 +15,9 @@ from app.api.schemas import ProblemAnswer
 from app.api.verb import Document, Verb
 from app.codecs.formats import media_types
 from app.codecs.images import base64_png
+from app.errors import STATUS
 from app.http.headers import JSON
-from app.http.problems import MEDIA_TYPE, STATUS, title
+from app.http.problems import MEDIA_TYPE, title
 from model.pixels import Images
 
 VERB_ERRORS = (

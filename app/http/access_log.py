@@ -16,8 +16,9 @@ from typing import BinaryIO
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.errors import STATUS, ClientDisconnectedError, ServiceError, ShuttingDownError
 from app.http.logs import TIME_FORMAT
-from app.http.problems import CLIENT_CLOSED_REQUEST, error_answer
+from app.http.problems import error_answer
 
 LOGGER = "vaeserve.access"
 
@@ -58,7 +59,7 @@ class AccessLog:
         request_id = _request_id(scope)
         scope.setdefault("state", {}).update(request_id=request_id, started=started)
         # This status stays if the client leaves before the response begins.
-        status = CLIENT_CLOSED_REQUEST
+        status = STATUS[ClientDisconnectedError.code]
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, answered
@@ -75,15 +76,13 @@ class AccessLog:
             if answered:
                 raise
             detail = "the server is stopping and could not finish this request"
-            answer = error_answer(scope, "shutting_down", detail)
-            await answer(scope, receive, send_with_id)
+            await error_answer(scope, ShuttingDownError(detail))(scope, receive, send_with_id)
         except Exception:
             logger.exception("the server failed", extra={"members": {"request_id": request_id}})
             if answered:
                 raise  # the server closes the connection, so the client sees a cut response
             detail = "the server failed; its log shows the reason under this request id"
-            answer = error_answer(scope, "internal", detail)
-            await answer(scope, receive, send_with_id)
+            await error_answer(scope, ServiceError(detail))(scope, receive, send_with_id)
         finally:
             self._record(scope, request_id, status, time.perf_counter() - started)
 

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import ServiceError
-from app.http.problems import SENT_METHOD, on_service_error
+from app.http.problems import SENT_METHOD, error_answer
 
 
 class VerbRoute(APIRoute):
@@ -38,7 +38,7 @@ class VerbRoute(APIRoute):
         try:
             response = await self.endpoint(request)
         except ServiceError as error:
-            response = await on_service_error(request, error)
+            response = error_answer(scope, error)
         await response(scope, receive, send)
 
 

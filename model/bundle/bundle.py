@@ -19,15 +19,16 @@ is a mixture (`model.prior.mixture`). `card.md` is an optional page about the mo
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -47,6 +48,9 @@ CARD_LIMIT = 1024 * 1024
 MANIFEST_LIMIT = 16 * 1024 * 1024
 """The most bytes of a manifest, which is read before the rest of the bundle."""
 REQUIRED_FILES = (ENCODER, DECODER, GOLDEN)
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 class BundleError(Exception):
@@ -88,6 +92,18 @@ class Bundle:
             raise BundleError(msg)
         return content
 
+    def parse(self, name: str, parse: Callable[[bytes], T]) -> T:
+        """What `parse` makes of the content of one of the bundle's files.
+
+        Raises:
+            BundleError: as for `read`, or `parse` raised a `ValueError`.
+        """
+        content = self.read(name)
+        try:
+            return parse(content)
+        except ValueError as error:
+            raise BundleError(f"{self.folder / name}: {error}") from error
+
 
 def open_bundle(folder: Path) -> Bundle:
     """Opens a bundle and verifies every file.
@@ -98,12 +114,16 @@ def open_bundle(folder: Path) -> Bundle:
     bundle = Bundle(folder, read_manifest(folder))
     for name in (*REQUIRED_FILES, *bundle.manifest.files):
         bundle.read(name)
+    manifest, shape = bundle.manifest, bundle.manifest.latent.shape
+    components = manifest.prior.components
+    mixture = None if components is None else (components, math.prod(shape))
+    posterior = partial(parse_posterior, latent_shape=shape)
     return replace(
         bundle,
-        reference=_reference(bundle),
-        mixture=_mixture(bundle),
-        posterior=_posterior(bundle),
-        card=_card(bundle),
+        reference=_part(bundle, REFERENCE, manifest.reference, parse_reference),
+        mixture=_part(bundle, PRIOR, mixture, _mixture),
+        posterior=_part(bundle, POSTERIOR, manifest.posterior, posterior),
+        card=_part(bundle, CARD, manifest.files.get(CARD), _card),
     )
 
 
@@ -180,65 +200,28 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _reference(bundle: Bundle) -> Reference | None:
-    spec = bundle.manifest.reference
-    if spec is None:
-        return None
-    with _naming(bundle.folder / REFERENCE):
-        return parse_reference(bundle.read(REFERENCE), spec)
+def _part(bundle: Bundle, name: str, spec: S | None, parse: Callable[[bytes, S], T]) -> T | None:
+    """What `parse` makes of a file, if the manifest has a `spec` of it."""
+    return None if spec is None else bundle.parse(name, lambda content: parse(content, spec))
 
 
-def _mixture(bundle: Bundle) -> Mixture | None:
-    components = bundle.manifest.prior.components
-    if components is None:
-        return None
-    wanted = (components, math.prod(bundle.manifest.latent.shape))
-    with _naming(bundle.folder / PRIOR):
-        mixture = parse_mixture(bundle.read(PRIOR))
-        if mixture.shape != wanted:
-            msg = f"has {_mixture_size(mixture.shape)}, {MANIFEST} says {_mixture_size(wanted)}"
-            raise ValueError(msg)
-        return mixture
+def _mixture(content: bytes, wanted: tuple[int, int]) -> Mixture:
+    mixture = parse_mixture(content)
+    if mixture.shape != wanted:
+        (found, of), (components, size) = mixture.shape, wanted
+        raise ValueError(
+            f"has {found} components over {of} values, "
+            f"{MANIFEST} says {components} components over {size} values"
+        )
+    return mixture
 
 
-def _mixture_size(shape: tuple[int, int]) -> str:
-    return f"{shape[0]} components over {shape[1]} values"
-
-
-def _posterior(bundle: Bundle) -> Posterior | None:
-    spec = bundle.manifest.posterior
-    if spec is None:
-        return None
-    with _naming(bundle.folder / POSTERIOR):
-        return parse_posterior(bundle.read(POSTERIOR), spec, bundle.manifest.latent.shape)
-
-
-def _card(bundle: Bundle) -> str | None:
-    if CARD not in bundle.manifest.files:
-        return None
-    with _naming(bundle.folder / CARD):
-        if bundle.manifest.files[CARD].bytes > CARD_LIMIT:
-            msg = f"more than the {CARD_LIMIT} bytes that a card may have"
-            raise ValueError(msg)
-        try:
-            text = bundle.read(CARD).decode("utf-8")
-        except UnicodeDecodeError as error:
-            msg = f"not UTF-8: {error.reason}"
-            raise ValueError(msg) from error
-        if "\0" in text:
-            msg = "holds a NUL character, so it is not text"
-            raise ValueError(msg)
-        return text
-
-
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Raises a `BundleError` that names the file if its content raises a `ValueError`."""
-    try:
-        yield
-    except ValueError as error:
-        msg = f"{path}: {error}"
-        raise BundleError(msg) from error
+def _card(content: bytes, entry: FileEntry) -> str:
+    if entry.bytes > CARD_LIMIT:
+        raise ValueError(f"more than the {CARD_LIMIT} bytes that a card may have")
+    if b"\0" in content:
+        raise ValueError("holds a NUL character, so it is not text")
+    return content.decode("utf-8")
 
 
 def _read(path: Path, most: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.bundle.bundle import GOLDEN, Bundle, BundleError
+from model.bundle.bundle import GOLDEN, Bundle
 from model.files import read_arrays
 from model.pixels import Floats
 
@@ -19,12 +19,7 @@ def read_golden(bundle: Bundle) -> dict[str, Floats]:
     Raises:
         BundleError: the file is damaged, or has other arrays.
     """
-    content = bundle.read(GOLDEN)
-    try:
-        arrays = read_arrays(content, NAMES, LARGEST)
-    except ValueError as error:
-        msg = f"{bundle.folder / GOLDEN}: not a golden batch: {error}"
-        raise BundleError(msg) from error
+    arrays = bundle.parse(GOLDEN, lambda content: read_arrays(content, NAMES, LARGEST))
     return {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
 
 

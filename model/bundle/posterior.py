@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from model.bundle.measured import IMAGES as IMAGES
 from model.bundle.measured import PosteriorSpec
-from model.files import read_arrays, write_arrays
+from model.files import check_array, read_arrays, write_arrays
 from model.pixels import Floats
 
 POSTERIOR = "posterior.npz"
@@ -61,18 +61,10 @@ def parse_posterior(
     room = spec.n * (values * np.dtype(np.float64).itemsize + np.dtype(np.int64).itemsize)
     arrays = read_arrays(content, ("mean", "label"), room)
     means, labels = arrays["mean"], arrays["label"]
-    shape = (spec.n, *latent_shape)
-    if means.dtype not in (np.float32, np.float16) or means.shape != shape:
-        msg = f"mean is {means.dtype} {means.shape}, it should be float32 or float16 {shape}"
-        raise ValueError(msg)
+    check_array("mean", means, ("float32", "float16"), (spec.n, *latent_shape))
+    check_array("label", labels, ("int64", "int32", "int16", "int8"), (spec.n,))
     if means.dtype == np.float32 and means.nbytes > LARGEST:
         msg = f"mean has {means.nbytes} bytes, more than {LARGEST} are stored as float16"
-        raise ValueError(msg)
-    if not np.isfinite(means).all():
-        msg = "mean should be finite, and is not"
-        raise ValueError(msg)
-    if labels.dtype.kind != "i" or labels.shape != (spec.n,):
-        msg = f"label is {labels.dtype} {labels.shape}, it should be int64 ({spec.n},)"
         raise ValueError(msg)
     if labels.min() < NO_LABEL or labels.max() >= len(spec.classes):
         msg = f"label should be {NO_LABEL} … {len(spec.classes) - 1}, and is not"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.bundle.manifest import Binarisation, ReferenceSpec
-from model.files import read_arrays, write_arrays
+from model.files import check_array, read_arrays, write_arrays
 from model.likelihood.bounds import Nats
 
 REFERENCE = "reference.npz"
@@ -59,15 +59,9 @@ def parse_reference(content: bytes, spec: ReferenceSpec) -> Reference:
     """
     room = spec.n * len(spec.binarised) * np.dtype(np.float64).itemsize
     arrays = read_arrays(content, spec.binarised, min(room, LARGEST))
-    return Reference(spec, {how: _checked(how, arrays[how], spec.n) for how in spec.binarised})
-
-
-def _checked(name: str, values: np.ndarray[tuple[int, ...], np.dtype[np.generic]], n: int) -> Nats:
-    if values.dtype not in (np.float32, np.float64) or values.shape != (n,):
-        msg = f"{name} is {values.dtype} {values.shape}, it should be float32 or float64 ({n},)"
-        raise ValueError(msg)
-    wide = values.astype(np.float64)
-    if not np.isfinite(wide).all() or (np.diff(wide) < 0).any():
-        msg = f"{name} should be finite and sorted, and is not"
-        raise ValueError(msg)
-    return wide
+    for how, values in arrays.items():
+        check_array(how, values, ("float64", "float32"), (spec.n,))
+        if (np.diff(values) < 0).any():
+            raise ValueError(f"{how} should be sorted, and is not")
+    bounds = {how: arrays[how].astype(np.float64) for how in spec.binarised}
+    return Reference(spec, bounds)

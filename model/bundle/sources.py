@@ -36,14 +36,17 @@ def digest(network: CustomConfig, folder: Path) -> str:
     Raises:
         SourceError: one can't be read.
     """
-    whole = hashlib.sha256()
-    for name in dict.fromkeys((file_of(network.encoder), file_of(network.decoder))):
-        try:
-            whole.update((folder / name).read_bytes())
-        except OSError as error:
-            msg = f"{folder / name}: the network's file can't be read: {error.strerror or error}"
-            raise SourceError(msg) from error
-    return whole.hexdigest()
+    names = dict.fromkeys((file_of(network.encoder), file_of(network.decoder)))
+    return hashlib.sha256(b"".join(content_of(folder / name) for name in names)).hexdigest()
+
+
+def content_of(path: Path) -> bytes:
+    """Reads a network's file; raises SourceError if that fails."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        msg = f"{path}: the network's file can't be read: {error.strerror or error}"
+        raise SourceError(msg) from error
 
 
 def file_of(class_name: str) -> Path:

@@ -11,8 +11,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Nats = NDArray[np.float64]
+from model.pixels import Floats
+from model.pixels import Nats as Nats
 
 _LOG_2PI = math.log(2 * math.pi)
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 from model.config import SMALLEST_SCALE, Binarisation, Family, Frozen
 from model.likelihood.families import FAMILIES, NUMPY, Likelihood
-
-Floats = NDArray[np.float32]
+from model.pixels import Floats, Nats
 
 _PositiveFloat = Annotated[float, Field(ge=SMALLEST_SCALE)]
 Scale = _PositiveFloat | Annotated[tuple[_PositiveFloat, ...], Field(min_length=1)]
@@ -45,10 +42,10 @@ class LikelihoodSpec(Frozen):
         """The family."""
         return FAMILIES[self.family]
 
-    def log_probability(self, targets: Floats, params: Floats) -> NDArray[np.float64]:
+    def log_probability(self, targets: Floats, params: Floats) -> Nats:
         """log p(x|z) [n] of targets in [0, 1] (binary for a Bernoulli) under the decoder's
         `params`, each [n, c, h, w]."""
-        found: NDArray[np.float64] = self.likelihood.log_probability(
+        found: Nats = self.likelihood.log_probability(
             NUMPY, targets, params, self.scale, self.levels
         )
         return found

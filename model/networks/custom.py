@@ -12,7 +12,7 @@ from types import ModuleType
 
 from torch import nn
 
-from model.bundle.sources import SourceError, digest, file_of
+from model.bundle.sources import SourceError, content_of, digest, file_of
 from model.config import CustomConfig, ModelConfig
 
 
@@ -43,12 +43,8 @@ def custom_network(class_name: str, network: CustomConfig, config: ModelConfig) 
 
 def _imported(path: Path, folder: Path) -> ModuleType:
     """The module of a file, under a name that no other has, imported once for each content."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        msg = f"{path}: the network's file can't be read: {error.strerror or error}"
-        raise SourceError(msg) from error
-    key = f"custom_{path.stem}_{hashlib.sha256(str(path).encode() + content).hexdigest()[:16]}"
+    content = str(path).encode() + content_of(path)
+    key = f"custom_{path.stem}_{hashlib.sha256(content).hexdigest()[:16]}"
     if key in sys.modules:
         return sys.modules[key]
     spec = importlib.util.spec_from_file_location(key, path)

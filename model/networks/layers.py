@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+
+from model.config import ConvConfig, ModelConfig, ResnetConfig
 
 
 class ResidualBlock(nn.Module):
@@ -35,3 +38,34 @@ def dense(sizes: Sequence[int]) -> list[nn.Module]:
     for inputs, outputs in itertools.pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), nn.SiLU()]
     return layers
+
+
+def vector_encoder(
+    channels: int, network: ConvConfig | ResnetConfig, config: ModelConfig
+) -> list[nn.Module]:
+    """Layers from features of the smallest resolution to mean and logvar, [n, 2 d]."""
+    flat = math.prod(_smallest(channels, network, config))
+    return [
+        nn.Flatten(),
+        *dense((flat, network.hidden)),
+        nn.Linear(network.hidden, 2 * config.latent_dim),
+    ]
+
+
+def vector_decoder(
+    channels: int, network: ConvConfig | ResnetConfig, config: ModelConfig
+) -> list[nn.Module]:
+    """Layers from latents [n, d] to features of the smallest resolution."""
+    smallest = _smallest(channels, network, config)
+    return [
+        *dense((config.latent_dim, network.hidden)),
+        nn.Linear(network.hidden, math.prod(smallest)),
+        nn.Unflatten(1, smallest),
+    ]
+
+
+def _smallest(
+    channels: int, network: ConvConfig | ResnetConfig, config: ModelConfig
+) -> tuple[int, int, int]:
+    """(channels, height, width) of the smallest resolution."""
+    return (channels, config.height // network.factor, config.width // network.factor)

@@ -7,8 +7,6 @@ pixels at once. `resnet` (`model.networks.networks.resnet`) is the one that scal
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor, nn
 
 from model.config import (
@@ -20,7 +18,7 @@ from model.config import (
     ModelConfig,
 )
 from model.networks.custom import custom_network
-from model.networks.layers import ResidualBlock, dense
+from model.networks.layers import ResidualBlock, dense, vector_decoder, vector_encoder
 from model.networks.resnet import resnet_decoder, resnet_encoder
 
 
@@ -103,23 +101,11 @@ def _conv_encoder(network: ConvConfig, config: ModelConfig) -> nn.Sequential:
         layers.append(nn.Conv2d(channels, width, 4, stride=2, padding=1))
         layers.extend(ResidualBlock(width) for _ in range(network.blocks))
         channels = width
-    flat = math.prod(_smallest(network, config))
-    return nn.Sequential(
-        *layers,
-        nn.SiLU(),
-        nn.Flatten(),
-        *dense((flat, network.hidden)),
-        nn.Linear(network.hidden, 2 * config.latent_dim),
-    )
+    return nn.Sequential(*layers, nn.SiLU(), *vector_encoder(channels, network, config))
 
 
 def _conv_decoder(network: ConvConfig, config: ModelConfig) -> nn.Sequential:
-    smallest = _smallest(network, config)
-    layers: list[nn.Module] = [
-        *dense((config.latent_dim, network.hidden)),
-        nn.Linear(network.hidden, math.prod(smallest)),
-        nn.Unflatten(1, smallest),
-    ]
+    layers = vector_decoder(network.widths[-1], network, config)
     widths = tuple(reversed(network.widths))
     for width, next_width in zip(widths, (*widths[1:], config.channels), strict=True):
         layers.extend(ResidualBlock(width) for _ in range(network.blocks))
@@ -129,12 +115,6 @@ def _conv_decoder(network: ConvConfig, config: ModelConfig) -> nn.Sequential:
             nn.PixelShuffle(2),
         ]
     return nn.Sequential(*layers)
-
-
-def _smallest(network: ConvConfig, config: ModelConfig) -> tuple[int, int, int]:
-    """(channels, height, width) after the last halving."""
-    factor = 2 ** len(network.widths)
-    return (network.widths[-1], config.height // factor, config.width // factor)
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -7,12 +7,10 @@ does; blocks that begin as the identity train without (`ResidualBlock`).
 
 from __future__ import annotations
 
-import math
-
 from torch import nn
 
 from model.config import ModelConfig, ResnetConfig
-from model.networks.layers import ResidualBlock, dense
+from model.networks.layers import ResidualBlock, vector_decoder, vector_encoder
 
 
 def resnet_encoder(network: ResnetConfig, config: ModelConfig) -> nn.Sequential:
@@ -28,12 +26,7 @@ def resnet_encoder(network: ResnetConfig, config: ModelConfig) -> nn.Sequential:
     if config.latent_map:
         layers.append(nn.Conv2d(channels, 2 * config.latent_map[0], 3, padding=1))
         return nn.Sequential(*layers)
-    layers += [
-        nn.Flatten(),
-        *dense((math.prod(_smallest(channels, network, config)), network.hidden)),
-        nn.Linear(network.hidden, 2 * config.latent_dim),
-    ]
-    return nn.Sequential(*layers)
+    return nn.Sequential(*layers, *vector_encoder(channels, network, config))
 
 
 def resnet_decoder(network: ResnetConfig, config: ModelConfig) -> nn.Sequential:
@@ -44,12 +37,7 @@ def resnet_decoder(network: ResnetConfig, config: ModelConfig) -> nn.Sequential:
     if config.latent_map:
         layers.append(nn.Conv2d(config.latent_map[0], channels, 3, padding=1))
     else:
-        smallest = _smallest(channels, network, config)
-        layers += [
-            *dense((config.latent_dim, network.hidden)),
-            nn.Linear(network.hidden, math.prod(smallest)),
-            nn.Unflatten(1, smallest),
-        ]
+        layers += vector_decoder(channels, network, config)
     for number, (width, blocks) in enumerate(stages):
         if number:
             layers += [nn.SiLU(), *_up(channels, width, 2)]
@@ -70,8 +58,3 @@ def _up(channels: int, width: int, step: int) -> list[nn.Module]:
     """A convolution that makes `step` × `step` cells of one (Shi et al. 2016)."""
     convolution = nn.Conv2d(channels, width * step * step, 3, padding=1)
     return [convolution] if step == 1 else [convolution, nn.PixelShuffle(step)]
-
-
-def _smallest(channels: int, network: ResnetConfig, config: ModelConfig) -> tuple[int, int, int]:
-    """(channels, height, width) of the smallest resolution."""
-    return (channels, config.height // network.factor, config.width // network.factor)

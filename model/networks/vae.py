@@ -62,8 +62,8 @@ class VAE(nn.Module):
         if self.log_scale is not None:
             # A sum rather than a maximum: below a hard floor the gradient would be zero.
             return FAMILIES[self.config.likelihood.family].scale_floor + self.log_scale.exp()
-        fixed = self.config.likelihood.fixed_scale
-        return None if fixed is None else torch.tensor(fixed)
+        fixed = self.config.likelihood.chosen_scale
+        return torch.tensor(fixed) if isinstance(fixed, float) else None
 
     def start_scale(self, scale: Scale) -> None:
         """Lets a learned scale begin there; any other is left as it is."""
@@ -132,7 +132,7 @@ class VAE(nn.Module):
 def _log_scale(config: ModelConfig) -> nn.Parameter | None:
     """The logarithm of a learned scale's excess over its floor: a scalar, or [c] by channel."""
     family = FAMILIES[config.likelihood.family]
-    if not config.likelihood.learns_scale:
+    if config.likelihood.chosen_scale != "learned":
         return None
     start = math.log(family.initial_scale - family.scale_floor)
     if family.scale_by_channel:

@@ -15,14 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model import noise
-from model.files import read_arrays, write_arrays
+from model.files import check_array, read_arrays, write_arrays
 from model.noise import Purpose
-
-Floats = NDArray[np.float32]
-Nats = NDArray[np.float64]
+from model.pixels import Floats, Nats
 
 PRIOR = "prior.npz"
 
@@ -108,24 +105,13 @@ def parse_mixture(content: bytes) -> Mixture:
     """
     arrays = read_arrays(content, tuple(_TYPES), LARGEST)
     shape = arrays["means"].shape
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"means have the shape {shape}, which is no mixture's")
     for name, dtype in _TYPES.items():
-        wanted, array = shape[:1] if name == "weights" else shape, arrays[name]
-        if (array.dtype.name, array.shape) != (dtype, wanted) or len(shape) != 2 or 0 in shape:
-            msg = f"{name} is {array.dtype} {array.shape}, which is no mixture's"
-            raise ValueError(msg)
-    mixture = Mixture(**arrays)
-    _check(mixture)
-    return mixture
-
-
-def _check(mixture: Mixture) -> None:
-    if not np.isfinite(mixture.means).all():
-        msg = "means should be finite, and are not"
-        raise ValueError(msg)
-    for name, values in (("weights", mixture.weights), ("scales", mixture.scales)):
-        if not (np.isfinite(values) & (values > 0)).all():
-            msg = f"{name} should be positive and finite, and are not"
-            raise ValueError(msg)
-    if abs(mixture.weights.sum() - 1) > _SUM_TOLERANCE:
-        msg = f"weights should sum to 1, and sum to {mixture.weights.sum():.6g}"
-        raise ValueError(msg)
+        check_array(name, arrays[name], (dtype,), shape[:1] if name == "weights" else shape)
+        if name != "means" and not (arrays[name] > 0).all():
+            raise ValueError(f"{name} should be positive, and are not")
+    total = arrays["weights"].sum()
+    if abs(total - 1) > _SUM_TOLERANCE:
+        raise ValueError(f"weights should sum to 1, and sum to {total:.6g}")
+    return Mixture(**arrays)

@@ -67,7 +67,7 @@ def test_sizes_that_follow_from_the_configuration() -> None:
     [
         (
             {"height": 30, "network": {"architecture": "resnet"}},
-            "resnet network with patches of 2 and 1 halvings .* divisible by 4, got 30×28",
+            "resnet network that makes one cell of 4×4 pixels .* divisible by 4, got 30×28",
         ),
         (
             {"latent_map": [3, 7, 8], "network": {"architecture": "resnet"}},

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from model.interpolation import Floats, Path, between
+from model.interpolation import Path, between
+from model.pixels import Floats
 
 PATHS: tuple[Path, ...] = ("linear", "spherical")
 

@@ -13,6 +13,7 @@ from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.errors import ServiceError
 from app.http import problems
 from app.http.routing import VerbDispatch, VerbRoute
 from tests.app.loops import in_loop
@@ -39,13 +40,13 @@ async def test_head_where_there_is_no_get(
 ) -> None:
     """A verb refuses HEAD by that name, in the document that its length is of."""
     details: list[str] = []
-    problem = problems.problem
+    error_answer = problems.error_answer
 
-    def keep(code: str, detail: str, **members: Any) -> Response:
-        details.append(detail)
-        return problem(code, detail, **members)
+    def keep(scope: Scope, error: ServiceError, *members: Any) -> Response:
+        details.append(error.detail)
+        return error_answer(scope, error, *members)
 
-    monkeypatch.setattr(problems, "problem", keep)
+    monkeypatch.setattr(problems, "error_answer", keep)
     async with serving(repository) as client:
         assert (await client.head("/sample")).status_code == 405
         assert (await client.put("/sample")).status_code == 405

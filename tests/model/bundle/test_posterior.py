@@ -127,5 +127,5 @@ def test_more_bytes_than_are_ever_written_are_refused() -> None:
 
 def test_a_card_that_is_no_text_is_refused(tmp_path: Path) -> None:
     """It is served as text, so it has to be one."""
-    with pytest.raises(BundleError, match=rf"{CARD}: not UTF-8"):
+    with pytest.raises(BundleError, match=rf"{CARD}: .*utf-8"):
         arithmetic_bundle.write(tmp_path, page=b"\xff")

@@ -231,7 +231,7 @@ def test_a_path_with_a_nul_is_no_start() -> None:
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("golden.npz", "not a golden batch"), ("encoder.onnx", "not a graph whose weights")],
+    [("golden.npz", "not an archive of arrays"), ("encoder.onnx", "not a graph whose weights")],
 )
 def test_a_damaged_file_of_a_bundle_is_named(tmp_path: Path, name: str, told: str) -> None:
     """The right hash is not enough: garbage ends with one sentence."""
