@@ -58,7 +58,7 @@ async def read_body(request: Request, max_json_bytes: int) -> Body:
             raise UnsupportedMediaTypeError(msg, field="Content-Encoding")
     media_type, boundary = _content_type(request)
     for announced in lines(request.scope, b"content-length"):
-        if announced.isdigit():
+        if announced.isdecimal():
             _check_json(Body(b"", media_type, boundary), int(announced), max_json_bytes)
     content = await read_content(request)
     body = Body(content, media_type, boundary)

@@ -28,9 +28,7 @@ _TARGET = (MODEL_PARAMETER, VERSION_PARAMETER)
 _LONGEST_SHOWN = 40
 _EXPECTED = {
     "greater_than_equal": "at least {ge}",
-    "greater_than": "greater than {gt}",
     "less_than_equal": "at most {le}",
-    "less_than": "less than {lt}",
     "literal_error": "one of {expected}",
     "int_type": "an integer",
     "int_parsing": "an integer",
@@ -38,7 +36,6 @@ _EXPECTED = {
     "int_parsing_size": "an integer of fewer digits",
     "float_type": "a number",
     "float_parsing": "a number",
-    "finite_number": "a finite number",
     "bool_type": "true or false",
     "dict_type": "an object",
     "list_type": "a list",
@@ -48,7 +45,8 @@ _EXPECTED = {
     "bool_parsing": "true or false",
     "string_type": "a string",
 }
-"""pydantic's error type → what the value must be, with the error's context filled in."""
+"""pydantic's error type → what the value must be, with the error's context filled in; its own
+words after "Input should be" where a type is not here."""
 _LIMITS = ("ge", "gt", "le", "lt")
 
 
