@@ -10,6 +10,7 @@ import contextlib
 import io
 import math
 import os
+import secrets
 import shutil
 import tempfile
 import zipfile
@@ -52,15 +53,11 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder is missing, or the disk refuses the write.
     """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    temporary = Path(name)
+    # `tempfile` would make it private, where the umask decides who may read a new file.
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
-        os.close(descriptor)
+        temporary.touch(exist_ok=False)
         yield temporary
-        # mkstemp makes the file private; a new file has the permissions that the umask leaves.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         _sync(temporary)
         temporary.replace(path)
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -48,7 +48,7 @@ class Fitted:
     height: int
     mode: str
     """Pillow's mode of the file as it was."""
-    steps: tuple[str, ...] = field(default=())
+    steps: tuple[str, ...] = ()
     """In order; empty when the file already was what the model takes."""
 
 
