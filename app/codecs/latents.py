@@ -41,9 +41,13 @@ def from_lists(value: object, shape: Shape, max_n: int) -> Floats:
     if not isinstance(value, list):
         msg = "must be nested lists of numbers"
         raise _error(msg, shape)
-    rows = [value] if value and _depth(value) == len(shape) else value
+    rows = [value] if value and len(_lengths(value)) == len(shape) else value
     _check_count(len(rows), shape, max_n)
-    axes = _as_first(rows[0], shape)
+    found = (*_lengths(rows[0]), *(1 for _ in shape))
+    axes = [
+        max(1, length) if wanted == VARIES else wanted
+        for length, wanted in zip(found, shape, strict=False)
+    ]
     numbers: list[float] = []
     for index, row in enumerate(rows):
         if wrong := flatten(row, axes, numbers):
@@ -73,22 +77,13 @@ def _fits(found: Shape, shape: Shape) -> bool:
     )
 
 
-def _as_first(row: object, shape: Shape) -> Shape:
-    """Returns the shape, its variable axes replaced by the lengths of the first row."""
+def _lengths(value: object) -> Shape:
+    """The lengths of a list, of its first entry, of that one's first entry and so on."""
     lengths = []
-    for wanted in shape:
-        found = len(row) if isinstance(row, list) else 0
-        lengths.append(max(1, found) if wanted == VARIES else wanted)
-        row = row[0] if isinstance(row, list) and row else None
-    return tuple(lengths)
-
-
-def _depth(value: object) -> int:
-    depth = 0
     while isinstance(value, list):
-        depth += 1
+        lengths.append(len(value))
         value = value[0] if value else None
-    return depth
+    return tuple(lengths)
 
 
 def _check_count(n: int, shape: Shape, max_n: int) -> None:

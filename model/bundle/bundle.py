@@ -144,7 +144,10 @@ def write_bundle(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
     if folder.exists():
         msg = f"{folder}: exists already, and a bundle is immutable; choose another version"
         raise BundleError(msg)
-    entries = {name: _describe(content) for name, content in files.items()}
+    entries = {
+        name: FileEntry(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+        for name, content in files.items()
+    }
     whole = manifest.model_copy(update={"files": entries})
     contents = {**files, MANIFEST: whole.model_dump_json(indent=2).encode() + b"\n"}
     try:
@@ -244,7 +247,3 @@ def _read(path: Path, most: int) -> bytes:
     except OSError as error:
         msg = f"{path}: can't be read: {error.strerror or error}"
         raise BundleError(msg) from error
-
-
-def _describe(content: bytes) -> FileEntry:
-    return FileEntry(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
