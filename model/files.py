@@ -124,8 +124,7 @@ def read_arrays(content: bytes, names: Collection[str], largest: int) -> Arrays:
         msg = f"not an archive of arrays: {str(error) or type(error).__name__}"
         raise ValueError(msg) from error
     shown = ", ".join(found) or "nothing"
-    msg = f"has the arrays {shown}, it should have {', '.join(names)}"
-    raise ValueError(msg)
+    raise ValueError(f"has the arrays {shown}, it should have {', '.join(names)}")
 
 
 def check_array(
@@ -146,8 +145,7 @@ def _check_members(members: Collection[zipfile.ZipInfo], largest: int) -> None:
             msg = f"{one.filename} is encrypted, or compressed with a method other than deflate"
             raise ValueError(msg)
     if (size := sum(one.file_size for one in members)) > largest:
-        msg = f"its arrays have {size} bytes, at most {largest} are expected"
-        raise ValueError(msg)
+        raise ValueError(f"its arrays have {size} bytes, at most {largest} are expected")
 
 
 def parse_array(content: bytes) -> NDArray[Any]:

@@ -79,8 +79,7 @@ async def read_content(request: Request) -> bytes:
     while True:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            msg = "the client left before its body was complete"
-            raise ClientDisconnectedError(msg)
+            raise ClientDisconnectedError("the client left before its body was complete")
         chunks.append(message.get("body", b""))
         if not message.get("more_body", False):
             return b"".join(chunks)
@@ -149,8 +148,7 @@ def parse_object(content: bytes, *, max_values: int, max_containers: int) -> dic
     except orjson.JSONDecodeError as error:
         raise MalformedRequestError(_explain(content, error), field="body") from None
     if not isinstance(document, dict):
-        msg = "the JSON body must be an object, such as {}"
-        raise MalformedRequestError(msg, field="body")
+        raise MalformedRequestError("the JSON body must be an object, such as {}", field="body")
     return document
 
 

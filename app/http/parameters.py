@@ -139,8 +139,7 @@ def once(values: list[str], name: str) -> str | None:
         InvalidFieldError: it is given more than once.
     """
     if len(values) > 1:
-        detail = f"{name} is given {len(values)} times; send it once"
-        raise InvalidFieldError(detail, field=name)
+        raise InvalidFieldError(f"{name} is given {len(values)} times; send it once", field=name)
     return values[0] if values else None
 
 
@@ -161,8 +160,7 @@ def _check_notation(name: str, text: str, value: object) -> None:
     else:
         return
     if not right:
-        msg = f'{name} must be {expected}, got "{_shown(text)}"'
-        raise InvalidFieldError(msg, field=name)
+        raise InvalidFieldError(f'{name} must be {expected}, got "{_shown(text)}"', field=name)
 
 
 def _invalid(error: ErrorDetails) -> InvalidFieldError:

@@ -42,11 +42,10 @@ class SizesSpec(Frozen):
     @model_validator(mode="after")
     def _ends_are_multiples(self) -> Self:
         if self.min % self.multiple or self.max % self.multiple or self.max < self.min:
-            msg = (
+            raise ValueError(
                 f"min and max must be multiples of {self.multiple} with min ≤ max, "
                 f"got {self.min} and {self.max}"
             )
-            raise ValueError(msg)
         return self
 
     def __str__(self) -> str:
@@ -128,11 +127,9 @@ class LatentSpec(Frozen):
     @model_validator(mode="after")
     def _members_fit_the_shape(self) -> Self:
         if self.factor is not None and not self.is_map:
-            msg = f"factor belongs to a map (c, h, w), got the shape {list(self.shape)}"
-            raise ValueError(msg)
+            raise ValueError(f"factor belongs to a map (c, h, w), got the shape {list(self.shape)}")
         if self.scaling == 0:
-            msg = "scaling must not be 0, as nothing could be decoded"
-            raise ValueError(msg)
+            raise ValueError("scaling must not be 0, as nothing could be decoded")
         return self
 
 
