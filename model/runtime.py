@@ -87,8 +87,7 @@ def choose_provider(wanted: Literal["auto", "cpu", "cuda"]) -> str:
             f"CUDA was asked for, and this onnxruntime offers only {offered}; "
             "install onnxruntime-gpu, or ask for auto or cpu"
         )
-    if hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()
+    ort.preload_dlls()
     return CUDA
 
 

@@ -18,12 +18,8 @@ from model.bundle.manifest import VERSION_PATTERN
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
-MODEL_PARAMETER = "model"
-"""The query parameter of every verb that names the model; never an option."""
-VERSION_PARAMETER = "version"
-"""The query parameter that names the model's version."""
-
-_TARGET = (MODEL_PARAMETER, VERSION_PARAMETER)
+_TARGET = ("model", "version")
+"""The query parameters of every verb that name the model and its version; never options."""
 
 _LONGEST_SHOWN = 40
 _EXPECTED = {
@@ -60,7 +56,7 @@ def target_of(request: Request) -> tuple[str | None, int | None]:
     name, version = (once(query.getlist(parameter), parameter) for parameter in _TARGET)
     if version is not None and not re.fullmatch(VERSION_PATTERN, version):
         detail = f'version must be a positive integer, got "{_shown(version)}"'
-        raise InvalidFieldError(detail, field=VERSION_PARAMETER)
+        raise InvalidFieldError(detail, field="version")
     return name, None if version is None else int(version)
 
 

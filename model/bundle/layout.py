@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from model.config import Frozen
 
@@ -12,16 +12,7 @@ Shape = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 VARIES = -1
 """An axis of a graph's tensor whose length is the caller's choice."""
-
-
-def _fixed_or_varying(length: int) -> int:
-    if length < 1 and length != VARIES:
-        msg = f"an axis has a length of at least 1, or {VARIES} where it varies; got {length}"
-        raise ValueError(msg)
-    return length
-
-
-Axes = Annotated[tuple[Annotated[int, AfterValidator(_fixed_or_varying)], ...], Field(min_length=1)]
+Axes = Annotated[tuple[PositiveInt | Literal[-1], ...], Field(min_length=1)]
 
 
 class SizesSpec(Frozen):
