@@ -44,6 +44,8 @@ _EXPECTED = {
 """pydantic's error type → what the value must be, with the error's context filled in; its own
 words after "Input should be" where a type is not here."""
 _LIMITS = ("ge", "gt", "le", "lt")
+_NOTATIONS = {int: ("an integer", r"[+-]?[0-9]+"), float: ("a number", r"[0-9.eE+-]+")}
+"""How numbers are written in a query, by type."""
 
 
 def target_of(request: Request) -> tuple[str | None, int | None]:
@@ -149,13 +151,8 @@ def validate(model: type[OptionsT], values: Mapping[str, object], *, strict: boo
 
 def _check_notation(name: str, text: str, value: object) -> None:
     """Rejects notations that only pydantic accepts, such as 1_0, and 7.0 as an integer."""
-    if type(value) is int:
-        expected, right = "an integer", re.fullmatch(r"[+-]?[0-9]+", text)
-    elif type(value) is float:
-        expected, right = "a number", re.fullmatch(r"[0-9.eE+-]+", text)
-    else:
-        return
-    if not right:
+    expected, notation = _NOTATIONS.get(type(value), ("", None))
+    if notation and not re.fullmatch(notation, text):
         raise InvalidFieldError(f'{name} must be {expected}, got "{_shown(text)}"', field=name)
 
 

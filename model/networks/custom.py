@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -51,21 +49,13 @@ def _imported(path: Path, folder: Path) -> ModuleType:
         raise SourceError(f"{path}: is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[key] = module
+    entry = str(folder.resolve())
+    sys.path.insert(0, entry)  # lets the file import its neighbours
     try:
-        with _importing_from(folder):
-            spec.loader.exec_module(module)
+        spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[key]
         raise SourceError(f"{path}: can't be imported: {type(error).__name__}: {error}") from error
-    return module
-
-
-@contextmanager
-def _importing_from(folder: Path) -> Iterator[None]:
-    """Lets the file import its neighbours."""
-    entry = str(folder.resolve())
-    sys.path.insert(0, entry)
-    try:
-        yield
     finally:
         sys.path.remove(entry)
+    return module
