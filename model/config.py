@@ -282,11 +282,10 @@ class ModelConfig(Frozen):
             return self
         factor = network.factor
         if self.height % factor or self.width % factor:
-            msg = (
+            raise ValueError(
                 f"a {network.architecture} network that makes one cell of {factor}×{factor} pixels "
                 f"needs a height and width divisible by {factor}, got {self.height}×{self.width}"
             )
-            raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
@@ -299,9 +298,8 @@ class ModelConfig(Frozen):
             raise ValueError(msg)
         wanted = (shape[0], self.height // network.factor, self.width // network.factor)
         if shape != wanted:
-            msg = (
+            raise ValueError(
                 f"latent_map must be [{shape[0]}, {wanted[1]}, {wanted[2]}], the network's "
                 f"smallest resolution, or any other number of channels; got {list(shape)}"
             )
-            raise ValueError(msg)
         return self

@@ -66,8 +66,7 @@ def decode(
         msg = f"image {index}: {error}"
         raise ImageTooLargeError(msg, field="images", index=index, limit=max_pixels) from error
     except ImageError as error:
-        msg = f"image {index}: {error}"
-        raise InvalidImageError(msg, field="images", index=index) from error
+        raise InvalidImageError(f"image {index}: {error}", field="images", index=index) from error
 
 
 def announced_pixels(data: bytes) -> int:
