@@ -52,6 +52,11 @@ class LikelihoodOptions(Frozen):
     """Base of the options of a family of likelihoods."""
 
     @property
+    def binarisation(self) -> Binarisation | None:
+        """How grey images are made binary; None: the family takes them as they are."""
+        return None
+
+    @property
     def chosen_scale(self) -> float | ScaleSource | None:
         """The scale or where it comes from; None: the family has no scale."""
         return None
@@ -72,6 +77,10 @@ class BernoulliConfig(LikelihoodOptions):
 
     family: Literal["bernoulli"] = "bernoulli"
     binarise: Binarisation = "none"
+
+    @property
+    def binarisation(self) -> Binarisation:
+        return self.binarise
 
 
 class GaussianConfig(LikelihoodOptions):

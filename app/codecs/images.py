@@ -20,7 +20,7 @@ from model.images.fitting import Fitted, fit
 from model.images.reading import ImageError, TooManyPixelsError, read
 from model.pixels import Images
 
-FORMATS = ("PNG", "JPEG", "WEBP")
+READABLE = ("PNG", "JPEG", "WEBP")
 
 UNKNOWN_PIXELS = 10_000_000
 
@@ -60,7 +60,7 @@ def decode(
     try:
         # The decoded image has no name here, so that `fit` can free it.
         return fit(
-            read(io.BytesIO(data), max_pixels=max_pixels, formats=FORMATS), spec, preprocessing
+            read(io.BytesIO(data), max_pixels=max_pixels, formats=READABLE), spec, preprocessing
         )
     except TooManyPixelsError as error:
         msg = f"image {index}: {error}"

@@ -41,7 +41,6 @@ class BatchReport:
     """The size and duration of one batch, for metrics."""
 
     rows: int
-    callers: int
     seconds: float
     queue_seconds: tuple[float, ...]
     """Of each caller whose first rows are in this batch."""
@@ -190,7 +189,7 @@ class MicroBatcher:
         waits = tuple(part.call.queue_seconds for part in batch.parts if part.start == 0)
         failed = error is not None
         try:
-            self._observe(BatchReport(batch.rows, len(batch.parts), seconds, waits, failed))
+            self._observe(BatchReport(batch.rows, seconds, waits, failed))
         except Exception:  # a metric must not fail callers who have their answers
             logger.exception("a batch could not be counted")
 
