@@ -17,7 +17,7 @@ import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import STATUS, ClientDisconnectedError, ServiceError, ShuttingDownError
-from app.http.headers import lines
+from app.http.headers import first
 from app.http.logs import TIME_FORMAT
 from app.http.problems import error_answer
 
@@ -108,7 +108,7 @@ class AccessLog:
 
 def _request_id(scope: Scope) -> str:
     """The first one that was sent, if it is safe to log, or else a new one."""
-    sent = next(iter(lines(scope, b"x-request-id")), "")
+    sent = first(scope, b"x-request-id").decode("latin-1")
     return sent if _SAFE_ID.fullmatch(sent) else os.urandom(16).hex()
 
 

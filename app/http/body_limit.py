@@ -12,7 +12,7 @@ from typing import NoReturn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import BodyTooLargeError, QueueFullError, ServiceError
-from app.http.headers import lines
+from app.http.headers import first, lines
 
 _DRAIN_BYTES = 64 * 1024 * 1024
 _DRAIN_SECONDS = 5.0
@@ -148,8 +148,8 @@ def _is_bodiless(scope: Scope) -> bool:
 
 
 def _content_length(scope: Scope) -> int | None:
-    announced = next(iter(lines(scope, b"content-length")), "")
-    return int(announced) if announced.isdecimal() else None
+    announced = first(scope, b"content-length")
+    return int(announced) if announced.isdigit() else None
 
 
 def _expects_continue(scope: Scope) -> bool:

@@ -35,6 +35,15 @@ def lines(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
 
 
+def first(scope: Scope, name: bytes) -> bytes:
+    """Returns the first value of a header field, empty if it is missing; `name` in lower case."""
+    for key, value in scope["headers"]:
+        if key == name:
+            found: bytes = value
+            return found
+    return b""
+
+
 def single(scope: Scope, name: str) -> str | None:
     """Returns the value of a header field that may be sent once; None if it is missing.
 
