@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.api.openapi import example_images, example_latents
-from app.api.requests import takes_latents
+from app.api.requests import TAKES_LATENTS
 from app.api.schemas import Answer, Options, Png
 from app.api.verb import Call, Document, Result, Verb
 from app.inference.results import images_of, whole
@@ -44,7 +44,7 @@ VERB = Verb(
     about="latents to images",
     description="The image of each latent, from JSON or a `.npy` body.",
     options=DecodeOptions,
-    takes=takes_latents(),
+    takes=TAKES_LATENTS,
     kind="images",
     answer=DecodeAnswer,
     run=run,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from app.api.openapi import EXAMPLE_PICTURE, example_images, example_latents
-from app.api.requests import takes_images
+from app.api.requests import TAKES_IMAGES
 from app.api.responses import as_found, fit_header
 from app.api.schemas import Answer, Latents, Options, Picture
 from app.api.verb import Call, Document, Result, Verb
@@ -49,7 +49,7 @@ VERB = Verb(
     about="images to latents",
     description="The mean and log-variance of each image's posterior. As `.npy`: the means.",
     options=EncodeOptions,
-    takes=takes_images(),
+    takes=TAKES_IMAGES,
     kind="latents",
     answer=EncodeAnswer,
     run=run,

@@ -17,7 +17,6 @@ from app.api.openapi import (
 )
 from app.api.requests import (
     MULTIPART,
-    OPTION_VALUES,
     check_images,
     encoded_images,
     members_of,
@@ -32,8 +31,6 @@ from app.errors import InvalidFieldError
 from app.http.body import Body
 from app.http.headers import JSON, NPY
 from app.http.parameters import from_members
-from app.settings import Settings
-from model.bundle.manifest import Manifest
 from model.interpolation import Path
 from model.noise import MAX_SEED
 from model.pixels import Floats, Images
@@ -97,16 +94,6 @@ def _content(options: type[InterpolateOptions]) -> Document:
     }
 
 
-def _parse(
-    request: Request,
-    body: Body,
-    options: type[InterpolateOptions],
-    manifest: Manifest,
-    settings: Settings,
-) -> tuple[InterpolateOptions, Sent]:
-    return parse_endpoints(request, body, manifest.latent_axes)
-
-
 def parse_endpoints(
     request: Request, body: Body, shape: tuple[int, ...]
 ) -> tuple[InterpolateOptions, Sent]:
@@ -133,13 +120,7 @@ def parse_endpoints(
         return options, Sent(latents=_two_latents(latents.from_array(array, shape, 2)))
     if not body.content:
         raise _not_one_kind("none came")
-    values, lists = latents.json_size(shape, 2)
-    members = members_of(
-        body,
-        (JSON, MULTIPART, NPY),
-        max_values=values + OPTION_VALUES,
-        max_containers=lists + OPTION_VALUES,
-    )
+    members = members_of(body, (JSON, MULTIPART, NPY), *latents.json_size(shape, 2))
     options = from_members(request, InterpolateOptions, members, other=KINDS)
     return options, _endpoints(members, shape)
 
@@ -236,7 +217,12 @@ VERB = Verb(
     about="images between two images, latents or seeds",
     description="Decodes latents between two ends: two images, two latents, or two seeds.",
     options=InterpolateOptions,
-    takes=Takes(_parse, _content),
+    takes=Takes(
+        lambda request, body, _options, manifest, _settings: parse_endpoints(
+            request, body, manifest.latent_axes
+        ),
+        _content,
+    ),
     kind="path",
     answer=InterpolateAnswer,
     run=run,

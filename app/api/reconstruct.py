@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from app.api.openapi import EXAMPLE_PICTURE, example_images, example_latents
-from app.api.requests import takes_images
+from app.api.requests import TAKES_IMAGES
 from app.api.responses import as_found, fit_header
 from app.api.schemas import Answer, Latents, Options, Picture, Png, Seed
 from app.api.score import EXAMPLE_BOUNDS, BoundsAnswer, bound_members
@@ -108,7 +108,7 @@ VERB = Verb(
     description="Each image's reconstruction, its squared error and KL; bounds with "
     "`elbo_samples`.",
     options=ReconstructOptions,
-    takes=takes_images(),
+    takes=TAKES_IMAGES,
     kind="images",
     answer=ReconstructAnswer,
     run=run,

@@ -11,7 +11,6 @@ from app.api.openapi import BASE64, BINARY, example_images, example_latents, upl
 from app.api.requests import (
     IMAGE_TYPES,
     MULTIPART,
-    OPTION_VALUES,
     check_images,
     from_base64,
     members_of,
@@ -28,8 +27,6 @@ from app.http.headers import JSON
 from app.http.parameters import from_members
 from app.inference.results import images_of, whole
 from app.inference.sampling import AroundImage, AroundLatent, FromPrior, SampleSource
-from app.settings import Settings
-from model.bundle.manifest import Manifest
 
 NEAR = "latents_near"
 _WHAT = ("image", "latent")
@@ -112,16 +109,6 @@ def _content(options: type[SampleOptions]) -> Document:
     return {JSON: {"schema": schema}, MULTIPART: {"schema": upload(1, 1)}} | raw
 
 
-def _parse(
-    request: Request,
-    body: Body,
-    options: type[SampleOptions],
-    manifest: Manifest,
-    settings: Settings,
-) -> tuple[SampleOptions, Sent]:
-    return parse_sample(request, body, manifest.latent_axes)
-
-
 def parse_sample(
     request: Request, body: Body, shape: tuple[int, ...]
 ) -> tuple[SampleOptions, Sent]:
@@ -140,8 +127,7 @@ def parse_sample(
         InvalidImageError: an empty image or bad base64.
     """
     if body.content and body.media_type in (MULTIPART, *IMAGE_TYPES):
-        options, images = parse_images(request, body, SampleOptions, 1)
-        sent = Sent(images=images)
+        options, sent = parse_images(request, body, SampleOptions, 1)
     elif not body.content:
         options, sent = parse_options(request, body, SampleOptions), Sent()
     else:
@@ -151,13 +137,7 @@ def parse_sample(
 
 
 def _from_json(request: Request, body: Body, shape: tuple[int, ...]) -> tuple[SampleOptions, Sent]:
-    values, lists = latents.json_size(shape, 1)
-    members = members_of(
-        body,
-        (JSON, MULTIPART, *IMAGE_TYPES),
-        max_values=values + OPTION_VALUES,
-        max_containers=lists + OPTION_VALUES,
-    )
+    members = members_of(body, (JSON, MULTIPART, *IMAGE_TYPES), *latents.json_size(shape, 1))
     options = from_members(request, SampleOptions, members, other=NEAR)
     if NEAR not in members:
         return options, Sent()
@@ -256,7 +236,13 @@ VERB = Verb(
     description="Draws z from the model's prior, or around an image or latent, and decodes it.\n\n"
     "Row i depends on the seed and i alone.",
     options=SampleOptions,
-    takes=Takes(_parse, _content, required=False),
+    takes=Takes(
+        lambda request, body, _options, manifest, _settings: parse_sample(
+            request, body, manifest.latent_axes
+        ),
+        _content,
+        required=False,
+    ),
     kind="images",
     answer=SampleAnswer,
     run=run,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from app.api.openapi import EXAMPLE_PICTURE, example_images
-from app.api.requests import takes_images
+from app.api.requests import TAKES_IMAGES
 from app.api.responses import as_found
 from app.api.schemas import Answer, Nats, Options, Picture, Seed
 from app.api.verb import Call, Document, Members, Result, Verb
@@ -141,7 +141,7 @@ VERB = Verb(
     about="how likely the model finds images",
     description="The ELBO, the importance-weighted bound on log p(x) and its percentile, in nats.",
     options=ScoreOptions,
-    takes=takes_images(),
+    takes=TAKES_IMAGES,
     kind="metrics",
     answer=ScoreAnswer,
     run=run,
