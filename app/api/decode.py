@@ -24,14 +24,14 @@ class DecodeAnswer(Answer):
 async def run(call: Call[DecodeOptions]) -> Result:
     """Decodes the latents."""
     assert call.latents is not None  # noqa: S101 the body was parsed
-    decoded = await call.service.decode(
+    windows = await call.service.decode(
         call.engine, call.permit, call.latents, streamed=call.streamed
     )
     if call.streamed:
         n = len(call.latents)
-        return Result(decoded.timing, {"n": n}, windows=images_of(decoded.windows), n=n)
-    images, _ = await whole(decoded.windows)
-    return Result(decoded.timing, {}, images=images)
+        return Result({"n": n}, windows=images_of(windows), n=n)
+    images, _ = await whole(windows)
+    return Result({}, images=images)
 
 
 def _example(shape: tuple[int, ...]) -> tuple[Document, Document]:

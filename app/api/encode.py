@@ -28,11 +28,10 @@ class EncodeAnswer(Answer):
 async def run(call: Call[EncodeOptions]) -> Result:
     """Encodes the images."""
     assert call.images is not None  # noqa: S101 the body was parsed
-    encoded = await call.service.encode(call.engine, call.permit, call.images)
+    mean, logvar = await call.service.encode(call.engine, call.permit, call.images)
     return Result(
-        encoded.timing,
-        {"mean": encoded.mean, "logvar": encoded.logvar, "pictures": as_found(call.fitted)},
-        latents=encoded.mean,
+        {"mean": mean, "logvar": logvar, "pictures": as_found(call.fitted)},
+        latents=mean,
         binary_headers=partial(fit_header, call.fitted),
     )
 

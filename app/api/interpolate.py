@@ -170,19 +170,18 @@ def _two_seeds(value: object) -> tuple[int, int]:
 async def run(call: Call[InterpolateOptions]) -> Result:
     """Decodes latents between the endpoints."""
     options = call.options
-    found = await call.service.interpolate(
+    images, walked = await call.service.interpolate(
         call.engine, call.permit, _arrays(call), steps=options.steps, path=options.path
     )
     return Result(
-        found.timing,
         {
             "path": options.path,
             "steps": options.steps,
-            "latents": found.latents,
+            "latents": walked,
             "seeds": call.seeds,
             "pictures": as_found(call.fitted) if call.fitted else None,
         },
-        images=found.images,
+        images=images,
         headers=fit_header(call.fitted) if call.fitted else {},
         milliseconds=options.milliseconds,
         bounce=options.bounce,

@@ -66,7 +66,6 @@ async def run(call: Call[ReconstructOptions]) -> Result:
         seed=options.seed,
     )
     return Result(
-        found.timing,
         {
             "mean": found.mean,
             "squared_error": found.squared_error,

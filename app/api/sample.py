@@ -219,9 +219,9 @@ async def run(call: Call[SampleOptions]) -> Result:
     headers = fit_header(call.fitted) if call.fitted else {}
     if call.streamed:
         windows = images_of(drawn.windows)
-        return Result(drawn.timing, members, windows=windows, n=n, seed=drawn.seed, headers=headers)
+        return Result(members, windows=windows, n=n, seed=drawn.seed, headers=headers)
     images, members["latents"] = await whole(drawn.windows)
-    return Result(drawn.timing, members, images=images, seed=drawn.seed, headers=headers)
+    return Result(members, images=images, seed=drawn.seed, headers=headers)
 
 
 def _example(shape: tuple[int, ...]) -> tuple[Document, Document]:

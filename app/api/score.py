@@ -95,7 +95,7 @@ async def run(call: Call[ScoreOptions]) -> Result:
     """Estimates the bounds."""
     assert call.images is not None  # noqa: S101 the body was parsed
     options = call.options
-    scored = await call.service.score(
+    bounds = await call.service.score(
         call.engine,
         call.permit,
         call.images,
@@ -103,8 +103,8 @@ async def run(call: Call[ScoreOptions]) -> Result:
         binarise=options.binarise,
         seed=options.seed,
     )
-    members = bound_members(scored.bounds) | {"pictures": as_found(call.fitted)}
-    return Result(scored.timing, members, seed=scored.bounds.seed)
+    members = bound_members(bounds) | {"pictures": as_found(call.fitted)}
+    return Result(members, seed=bounds.seed)
 
 
 def bound_members(bounds: Bounds) -> Members:

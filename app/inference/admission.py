@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from app.errors import QueueFullError, RequestTooLargeError
+from app.inference.batch import Timing
 from app.inference.engine import Engine
 
 
@@ -61,9 +62,11 @@ class Permit:
     then. It holds nothing before `take`.
     """
 
-    __slots__ = ("_admission", "_cost", "_engine")
+    __slots__ = ("_admission", "_cost", "_engine", "timing")
 
     def __init__(self, admission: Admission) -> None:
+        self.timing = Timing()
+        """Of the verb's stages so far."""
         self._admission = admission
         self._cost = 0
         self._engine: Engine | None = None

@@ -15,19 +15,11 @@ from app.concurrency import Offload
 from app.errors import InvalidFieldError
 from app.inference import likelihood_bounds, validation
 from app.inference.admission import Admission, Permit
-from app.inference.batch import Timing
+from app.inference.batch import Outputs
 from app.inference.engine import Engine
 from app.inference.likelihood_bounds import BoundOptions, Bounds
 from app.inference.prior import draw_seed
-from app.inference.results import (
-    Decoded,
-    Encoded,
-    Interpolated,
-    Reconstructed,
-    Sampled,
-    Scored,
-    Windows,
-)
+from app.inference.results import Reconstructed, Sampled, Windows
 from app.inference.sampling import (
     FROM_PRIOR,
     HELD_WINDOWS,
@@ -96,31 +88,27 @@ class Service:
         check_count(n, "n", self._max_stream_n if streamed else self._max_n)
         pixels = math.prod(source.size(engine.manifest))
         rows = self._admit(engine, permit, n + source.encoded_rows, pixels, streamed=streamed)
-        timing = Timing()
         if seed is None and n == 1 and isinstance(source, FromPrior) and not source.sized(engine):
             seed, latents = engine.prior.take(source.temperature)
-            windows = _decoded(engine, latents, 1, timing, field=None)
-            return Sampled(windows, seed, None, timing)
-        center = await source.locate(engine, timing)
+            return Sampled(_decoded(engine, permit, latents, 1, field=None), seed, None)
+        center = await source.locate(engine, permit.timing)
         seed = draw_seed() if seed is None else seed
-        drawing = Drawing(engine, self._offload, seed, source, center, timing)
+        drawing = Drawing(engine, self._offload, seed, source, center, permit.timing)
         windows = one_ahead(drawing.window, n, rows)
-        return Sampled(windows, seed, drawing.shown_center, timing)
+        return Sampled(windows, seed, drawing.shown_center)
 
-    async def encode(self, engine: Engine, permit: Permit, images: Images) -> Encoded:
-        """The posterior of each image, uint8 [n, h, w, c].
+    async def encode(self, engine: Engine, permit: Permit, images: Images) -> Outputs:
+        """Mean and log-variance, float32 [n, *latent_shape], of the posteriors of images.
 
         Raises:
             ServiceError: as the permit and the batchers raise.
         """
         permit.take(engine, _pixels(images))
-        timing = Timing()
-        mean, logvar = timing.add(await engine.encode(images)).outputs
-        return Encoded(mean, logvar, timing)
+        return permit.timing.add(await engine.encode(images)).outputs
 
     async def decode(
         self, engine: Engine, permit: Permit, latents: Floats, *, streamed: bool = False
-    ) -> Decoded:
+    ) -> Windows:
         """The image of each latent, float32 [n, *latent_shape].
 
         Raises:
@@ -131,8 +119,7 @@ class Service:
         check_count(len(latents), "latents", self._max_n)
         pixels = math.prod(validation.of_latents(engine.manifest, latents.shape[1:]))
         rows = self._admit(engine, permit, len(latents), pixels, streamed=streamed)
-        timing = Timing()
-        return Decoded(_decoded(engine, latents, rows, timing, field="latents"), timing)
+        return _decoded(engine, permit, latents, rows, field="latents")
 
     async def reconstruct(
         self,
@@ -157,15 +144,12 @@ class Service:
         options = self._bound_options(engine, elbo_samples, binarise, seed)
         stages = 2 if options is None else 3 + options.samples
         permit.take(engine, _pixels(images) * stages)
-        timing = Timing()
-        answer = timing.add(await engine.reconstruct(images))
+        answer = permit.timing.add(await engine.reconstruct(images))
         decoded, finite, mean, squared_error, *rest = answer.outputs
         if not finite.all():
             check_finite(finite)
-        bounds = await self._bounds(engine, images, options, timing) if options else None
-        return Reconstructed(
-            decoded, mean, squared_error, rest[0] if rest else None, bounds, timing
-        )
+        bounds = await self._bounds(engine, permit, images, options) if options else None
+        return Reconstructed(decoded, mean, squared_error, rest[0] if rest else None, bounds)
 
     async def score(
         self,
@@ -176,7 +160,7 @@ class Service:
         samples: int,
         binarise: Binarise | None = None,
         seed: int | None = None,
-    ) -> Scored:
+    ) -> Bounds:
         """Bounds on log p(x) of images, uint8 [n, h, w, c].
 
         Raises:
@@ -186,13 +170,12 @@ class Service:
         """
         options = self._checked(engine, samples, binarise, seed, "samples")
         permit.take(engine, _pixels(images) * (1 + samples))
-        timing = Timing()
-        return Scored(await self._bounds(engine, images, options, timing), timing)
+        return await self._bounds(engine, permit, images, options)
 
     async def interpolate(
         self, engine: Engine, permit: Permit, ends: Images | Floats, *, steps: int, path: Path
-    ) -> Interpolated:
-        """Decodes `steps` latents between two ends.
+    ) -> tuple[Images, Floats]:
+        """Decodes `steps` latents between two ends, and returns them as well.
 
         The ends are images uint8 [2, h, w, c], which are taken at their posterior means, or
         latents float32 [2, *latent_shape]. `model.interpolation` defines the paths.
@@ -209,13 +192,12 @@ class Service:
             else validation.of_latents(engine.manifest, ends.shape[1:])
         )
         permit.take(engine, (steps + 2 * are_images) * math.prod(size))
-        timing = Timing()
-        encoded = timing.add(await engine.encode(ends)).outputs[0] if are_images else ends
+        encoded = permit.timing.add(await engine.encode(ends)).outputs[0] if are_images else ends
         both = cast("Floats", encoded)
         latents = await self._offload(steps * both[0].size, between, both[0], both[1], steps, path)
-        images, finite = timing.add(await engine.decode(latents)).outputs
+        images, finite = permit.timing.add(await engine.decode(latents)).outputs
         check_finite(finite, None if are_images else "latents")
-        return Interpolated(images, latents, timing)
+        return images, latents
 
     def _admit(
         self, engine: Engine, permit: Permit, rows: int, pixels: int, *, streamed: bool
@@ -229,10 +211,10 @@ class Service:
         return window
 
     async def _bounds(
-        self, engine: Engine, images: Images, options: BoundOptions, timing: Timing
+        self, engine: Engine, permit: Permit, images: Images, options: BoundOptions
     ) -> Bounds:
         return await likelihood_bounds.estimate(
-            engine, images, options, offload=self._offload, timing=timing
+            engine, images, options, offload=self._offload, timing=permit.timing
         )
 
     def _bound_options(
@@ -264,13 +246,13 @@ class Service:
 
 
 def _decoded(
-    engine: Engine, latents: Floats, rows: int, timing: Timing, *, field: str | None
+    engine: Engine, permit: Permit, latents: Floats, rows: int, *, field: str | None
 ) -> Windows:
     """The images of latents in windows of `rows`; `field` is the option that gave the latents."""
 
     async def window(first: int, stop: int) -> tuple[Images, Floats]:
         shown = latents[first:stop]
-        images, finite = timing.add(await engine.decode(shown)).outputs
+        images, finite = permit.timing.add(await engine.decode(shown)).outputs
         if not finite.all():
             check_finite(finite, field, first)
         return images, shown
