@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.api.openapi import example_images, example_latents
 from app.api.requests import TAKES_LATENTS
-from app.api.schemas import Answer, Options, Png
+from app.api.schemas import Options, Png, VerbAnswer
 from app.api.verb import Call, Document, Result, Verb
 from app.inference.results import images_of, whole
 
@@ -13,11 +13,9 @@ class DecodeOptions(Options):
     """`/decode` has no options beside the latents."""
 
 
-class DecodeAnswer(Answer):
+class DecodeAnswer(VerbAnswer):
     """The image of each latent."""
 
-    model: str
-    version: int
     images: list[Png]
 
 

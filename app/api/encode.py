@@ -7,7 +7,7 @@ from functools import partial
 from app.api.openapi import EXAMPLE_PICTURE, example_images, example_latents
 from app.api.requests import TAKES_IMAGES
 from app.api.responses import as_found, fit_header
-from app.api.schemas import Answer, Latents, Options, Picture
+from app.api.schemas import Latents, Options, Picture, VerbAnswer
 from app.api.verb import Call, Document, Result, Verb
 
 
@@ -15,11 +15,9 @@ class EncodeOptions(Options):
     """`/encode` has no options: the encoder is deterministic."""
 
 
-class EncodeAnswer(Answer):
+class EncodeAnswer(VerbAnswer):
     """The posterior q(z|x) = N(mean, diag(exp(logvar))) of each image."""
 
-    model: str
-    version: int
     mean: Latents
     logvar: Latents
     pictures: list[Picture]

@@ -23,7 +23,7 @@ from app.api.requests import (
     query_options,
 )
 from app.api.responses import as_found, fit_header
-from app.api.schemas import Answer, Latents, Options, Picture, Png
+from app.api.schemas import Latents, Options, Picture, Png, VerbAnswer
 from app.api.verb import Call, Document, Members, Result, Sent, Takes, Verb
 from app.codecs import latents, npy
 from app.codecs.multipart import parts
@@ -63,11 +63,9 @@ class InterpolateOptions(Options):
     )
 
 
-class InterpolateAnswer(Answer):
+class InterpolateAnswer(VerbAnswer):
     """The images on the way from one latent to another, both ends included."""
 
-    model: str
-    version: int
     path: Path
     steps: int
     images: list[Png]

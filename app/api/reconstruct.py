@@ -11,7 +11,7 @@ from pydantic import Field
 from app.api.openapi import EXAMPLE_PICTURE, example_images, example_latents
 from app.api.requests import TAKES_IMAGES
 from app.api.responses import as_found, fit_header
-from app.api.schemas import Answer, Latents, Options, Picture, Png, Seed
+from app.api.schemas import Latents, Options, Picture, Png, Seed, VerbAnswer
 from app.api.score import EXAMPLE_BOUNDS, BoundsAnswer, bound_members
 from app.api.verb import Call, Document, Result, Verb
 from app.inference.results import Reconstructed
@@ -34,11 +34,9 @@ class ReconstructOptions(Options):
     seed: Seed | None = None
 
 
-class ReconstructAnswer(Answer):
+class ReconstructAnswer(VerbAnswer):
     """Each image's posterior mean, decoded."""
 
-    model: str
-    version: int
     images: list[Png]
     mean: Latents
     squared_error: Annotated[

@@ -18,6 +18,7 @@ import orjson
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
+from app.api.schemas import Picture
 from app.api.verb import Members, Result, Verb
 from app.codecs.formats import FORMATS, Content
 from app.codecs.images import base64_png, png
@@ -98,15 +99,7 @@ def _fit_text(steps: tuple[tuple[str, ...], ...]) -> str:
 
 def as_found(fitted: Sequence[Fitted]) -> list[Members]:
     """Each image as it was uploaded, and what was done to fit it, for `Picture`."""
-    return [
-        {
-            "width": image.width,
-            "height": image.height,
-            "mode": image.mode,
-            "steps": list(image.steps),
-        }
-        for image in fitted
-    ]
+    return [{name: getattr(image, name) for name in Picture.model_fields} for image in fitted]
 
 
 async def stream(

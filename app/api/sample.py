@@ -18,7 +18,7 @@ from app.api.requests import (
     parse_options,
 )
 from app.api.responses import as_found, fit_header
-from app.api.schemas import Answer, Latents, Options, Picture, Png, Seed
+from app.api.schemas import Answer, Latents, Options, Picture, Png, Seed, VerbAnswer
 from app.api.verb import Call, Document, Members, Result, Sent, Takes, Verb
 from app.codecs import latents
 from app.errors import InvalidFieldError
@@ -75,11 +75,9 @@ class NearAnswer(Answer):
     picture: Picture | None = Field(description="Null for a latent.")
 
 
-class SampleAnswer(Answer):
+class SampleAnswer(VerbAnswer):
     """Images drawn from the prior. Sending the seed again gives the same images."""
 
-    model: str
-    version: int
     n: int
     seed: int
     temperature: float | None = Field(description="Null beside `latents_near`.")

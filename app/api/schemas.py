@@ -31,6 +31,13 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class VerbAnswer(Answer):
+    """Base of the answers of one version of a model."""
+
+    model: str
+    version: int
+
+
 Png = Annotated[str, Field(description="A PNG file in base64.")]
 Latents = Annotated[
     list[list[Any]],
@@ -79,11 +86,9 @@ class ModelAnswer(Answer):
     )
 
 
-class StoredLatentsAnswer(Answer):
+class StoredLatentsAnswer(VerbAnswer):
     """Posterior means of images that the model was not trained on."""
 
-    model: str
-    version: int
     split: str = Field(description="Which images: `validation` or `test`.")
     n: int
     classes: list[str] = Field(description="Names that `labels` number from 0.")

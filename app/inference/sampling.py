@@ -137,8 +137,6 @@ class AroundImage:
 
 SampleSource = FromPrior | AroundLatent | AroundImage
 
-FROM_PRIOR = FromPrior()
-
 
 @dataclass(frozen=True, slots=True)
 class Drawing:

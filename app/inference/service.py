@@ -21,7 +21,6 @@ from app.inference.likelihood_bounds import BoundOptions, Bounds
 from app.inference.prior import draw_seed
 from app.inference.results import Reconstructed, Sampled, Windows
 from app.inference.sampling import (
-    FROM_PRIOR,
     HELD_WINDOWS,
     Drawing,
     FromPrior,
@@ -69,13 +68,13 @@ class Service:
         self,
         engine: Engine,
         permit: Permit,
-        source: SampleSource = FROM_PRIOR,
+        source: SampleSource,
         *,
         n: int = 1,
         seed: int | None = None,
         streamed: bool = False,
     ) -> Sampled:
-        """Draws latents from a source, by default the model's prior, and decodes them.
+        """Draws latents from a source and decodes them.
 
         Row i depends on the seed, the source and i alone, not on n or on other requests in its
         batch. A call without a seed draws one. A streamed call may draw more images.

@@ -80,10 +80,10 @@ def response(
     """
     entries: list[Members] = []
     pieces: list[bytes] = []
-    for wanted in request.outputs:
-        array = np.ascontiguousarray(outputs[wanted.name], "<f4")
-        entry: Members = {"name": wanted.name, "datatype": DATATYPE, "shape": list(array.shape)}
-        if wanted.binary:
+    for name, binary in request.outputs.items():
+        array = np.ascontiguousarray(outputs[name], "<f4")
+        entry: Members = {"name": name, "datatype": DATATYPE, "shape": list(array.shape)}
+        if binary:
             pieces.append(array.tobytes())
             entry["parameters"] = {"binary_data_size": array.nbytes}
         else:

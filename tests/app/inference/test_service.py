@@ -27,7 +27,7 @@ from app.inference.engine import Engine
 from app.inference.executor import Lanes
 from app.inference.loader import load
 from app.inference.results import Reconstructed, whole
-from app.inference.sampling import FROM_PRIOR, Center, FromPrior, SampleSource
+from app.inference.sampling import Center, FromPrior, SampleSource
 from app.inference.service import Service
 from model.bundle.bundle import open_bundle
 from model.pixels import Floats, Images
@@ -41,6 +41,9 @@ PIXELS = SIZE * SIZE
 def grey(*levels: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Images uint8 [n, 4, 4, 1], each of one grey level."""
     return np.repeat(np.array(levels, np.uint8), PIXELS).reshape(-1, SIZE, SIZE, 1)
+
+
+FROM_PRIOR = FromPrior()
 
 
 @asynccontextmanager
@@ -116,7 +119,9 @@ async def test_a_permit_is_held_as_long_as_its_caller_says(repository: Path) -> 
     verbs, admission = service()
     async with engine_of(repository / "arithmetic" / "1") as engine:
         with Permit(admission) as permit:
-            await whole((await verbs.service.sample(engine, permit, n=2, seed=1)).windows)
+            await whole(
+                (await verbs.service.sample(engine, permit, FROM_PRIOR, n=2, seed=1)).windows
+            )
             assert admission.used == 2 * PIXELS
             await verbs.sample(engine, n=2, seed=1)
             assert admission.used == 2 * PIXELS
