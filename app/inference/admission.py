@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 
 from app.errors import QueueFullError, RequestTooLargeError
@@ -11,17 +12,15 @@ from app.inference.batch import Timing
 from app.inference.engine import Engine
 
 
+@dataclass(slots=True)
 class Admission:
     """Limits the pixels in work. A cost covers every stage of a verb, so no verb is refused between
     two stages. Only the event loop uses it.
-
-    Args:
-        capacity: pixels that all admitted verbs together may have in work.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self.used = 0
+    capacity: int
+    """Pixels that all admitted verbs together may have in work."""
+    used: int = 0
 
     def take(self, cost: int) -> None:
         """Adds `cost` pixels to the work in progress, until `give`.

@@ -7,6 +7,7 @@ The caller owns the permit and holds it until the response is encoded.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -34,35 +35,24 @@ from model.likelihood.estimate import Binarise
 from model.pixels import Floats, Images
 
 
+@dataclass(frozen=True, slots=True)
 class Service:
-    """The verbs of one process.
+    """The verbs of one process."""
 
-    Args:
-        admission: limits the work of all callers together.
-        offload: runs array work beside the graphs.
-        max_n: most images that one call may sample or decode.
-        max_stream_n: most images that one streamed call may sample.
-        max_elbo_samples: most importance samples for each image.
-    """
-
-    def __init__(
-        self,
-        admission: Admission,
-        offload: Offload,
-        *,
-        max_n: int,
-        max_stream_n: int,
-        max_elbo_samples: int,
-    ) -> None:
-        self._admission = admission
-        self._offload = offload
-        self._max_n = max_n
-        self._max_stream_n = max_stream_n
-        self._max_elbo_samples = max_elbo_samples
+    admission: Admission
+    """Limits the work of all callers together."""
+    offload: Offload
+    """Runs array work beside the graphs."""
+    max_n: int
+    """Most images that one call may sample or decode."""
+    max_stream_n: int
+    """Most images that one streamed call may sample."""
+    max_elbo_samples: int
+    """Most importance samples for each image."""
 
     def permit(self) -> Permit:
         """A permit for one call of one verb."""
-        return Permit(self._admission)
+        return Permit(self.admission)
 
     async def sample(
         self,
@@ -84,7 +74,7 @@ class Service:
                 the source decodes to non-finite pixels; so do the windows.
             ServiceError: as the permit and the batchers raise; so do the windows.
         """
-        check_count(n, "n", self._max_stream_n if streamed else self._max_n)
+        check_count(n, "n", self.max_stream_n if streamed else self.max_n)
         pixels = math.prod(source.size(engine.manifest))
         rows = self._admit(engine, permit, n + source.encoded_rows, pixels, streamed=streamed)
         if seed is None and n == 1 and isinstance(source, FromPrior) and not source.sized(engine):
@@ -92,7 +82,7 @@ class Service:
             return Sampled(_decoded(engine, permit, latents, 1, field=None), seed, None)
         center = await source.locate(engine, permit.timing)
         seed = draw_seed() if seed is None else seed
-        drawing = Drawing(engine, self._offload, seed, source, center, permit.timing)
+        drawing = Drawing(engine, self.offload, seed, source, center, permit.timing)
         windows = one_ahead(drawing.window, n, rows)
         return Sampled(windows, seed, drawing.shown_center)
 
@@ -115,7 +105,7 @@ class Service:
                 do the windows.
             ServiceError: as the permit and the batchers raise; so do the windows.
         """
-        check_count(len(latents), "latents", self._max_n)
+        check_count(len(latents), "latents", self.max_n)
         pixels = math.prod(validation.of_latents(engine.manifest, latents.shape[1:]))
         rows = self._admit(engine, permit, len(latents), pixels, streamed=streamed)
         return _decoded(engine, permit, latents, rows, field="latents")
@@ -183,7 +173,7 @@ class Service:
             InvalidFieldError: too many steps, or latents that decode to non-finite pixels.
             ServiceError: as the permit and the batchers raise.
         """
-        check_count(steps, "steps", self._max_n)
+        check_count(steps, "steps", self.max_n)
         are_images = ends.dtype == np.uint8
         size = (
             ends.shape[1:3]
@@ -193,7 +183,7 @@ class Service:
         permit.take(engine, (steps + 2 * are_images) * math.prod(size))
         encoded = permit.timing.add(await engine.encode(ends)).outputs[0] if are_images else ends
         both = cast("Floats", encoded)
-        latents = await self._offload(steps * both[0].size, between, both[0], both[1], steps, path)
+        latents = await self.offload(steps * both[0].size, between, both[0], both[1], steps, path)
         images, finite = permit.timing.add(await engine.decode(latents)).outputs
         check_finite(finite, None if are_images else "latents")
         return images, latents
@@ -205,7 +195,7 @@ class Service:
 
         A stream pays for the windows that it holds at a time, whatever its number of rows.
         """
-        window = window_rows(pixels, self._admission.capacity) if streamed else rows
+        window = window_rows(pixels, self.admission.capacity) if streamed else rows
         permit.take(engine, min(rows, HELD_WINDOWS * window) * pixels)
         return window
 
@@ -213,7 +203,7 @@ class Service:
         self, engine: Engine, permit: Permit, images: Images, options: BoundOptions
     ) -> Bounds:
         return await likelihood_bounds.estimate(
-            engine, images, options, offload=self._offload, timing=permit.timing
+            engine, images, options, offload=self.offload, timing=permit.timing
         )
 
     def _bound_options(
@@ -236,7 +226,7 @@ class Service:
         field: str,
     ) -> BoundOptions:
         """The options of a bound; `field` is the name of the option for the number of samples."""
-        check_count(samples, field, self._max_elbo_samples)
+        check_count(samples, field, self.max_elbo_samples)
         options = BoundOptions(samples, binarise, draw_seed() if seed is None else seed)
         # `/score` cannot leave its option out, so its error names no field.
         wanted_by = None if field == "samples" else field

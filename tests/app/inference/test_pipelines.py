@@ -13,7 +13,7 @@ from onnx import helper
 
 from app.errors import EngineFailedError, InvalidFieldError
 from app.inference import pipelines
-from app.inference.prior import NormalPrior
+from app.inference.prior import Prior
 from app.inference.validation import check_finite
 from model import noise
 from model.bundle.bundle import DECODER, ENCODER, GOLDEN, write_bundle
@@ -99,7 +99,7 @@ def test_draws_of_many_callers_are_those_of_each(
     calls: list[tuple[int, int, float]],
 ) -> None:
     """However callers are joined, every row is row i of its own seed at its own temperature."""
-    run = pipelines.sampling(decoder(), UNIT, NormalPrior((LATENT,)))
+    run = pipelines.sampling(decoder(), UNIT, Prior((LATENT,)))
     images, _, latents = run(np.concatenate([pipelines.draws(*call) for call in calls]))
     expected = [
         noise.standard_normal(seed, Purpose.PRIOR, 0, n, (LATENT,)) * np.float32(temperature)
