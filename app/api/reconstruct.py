@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,10 +39,9 @@ class ReconstructAnswer(VerbAnswer):
 
     images: list[Png]
     mean: Latents
-    squared_error: Annotated[
-        list[float],
-        Field(description="Σ (x − reconstruction)² over pixels in [0, 1], for each image."),
-    ]
+    squared_error: list[float] = Field(
+        description="Σ (x − reconstruction)² over pixels in [0, 1], for each image."
+    )
     kl: list[float] | None = Field(
         description="KL[q(z|x) ‖ N(0, I)] of the image as sent, in nats; null for models with a "
         "mixture prior, whose KL has no closed form: `elbo_samples` estimates it in `bounds`."

@@ -43,7 +43,6 @@ Latents = Annotated[
     list[list[Any]],
     Field(description="One list for each image, nested as the model's latent shape is."),
 ]
-Nats = Annotated[list[float], Field(description="One value for each image, in nats.")]
 
 
 class Picture(Answer):

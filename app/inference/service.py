@@ -37,7 +37,7 @@ from model.pixels import Floats, Images
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The verbs of one process."""
+    """The verbs of one process; each also raises what its permit and the batchers raise."""
 
     admission: Admission
     """Limits the work of all callers together."""
@@ -72,7 +72,6 @@ class Service:
         Raises:
             InvalidFieldError: n is out of range, the model does not take the source's size, or
                 the source decodes to non-finite pixels; so do the windows.
-            ServiceError: as the permit and the batchers raise; so do the windows.
         """
         check_count(n, "n", self.max_stream_n if streamed else self.max_n)
         pixels = math.prod(source.size(engine.manifest))
@@ -87,11 +86,7 @@ class Service:
         return Sampled(windows, seed, drawing.shown_center)
 
     async def encode(self, engine: Engine, permit: Permit, images: Images) -> Outputs:
-        """Mean and log-variance, float32 [n, *latent_shape], of the posteriors of images.
-
-        Raises:
-            ServiceError: as the permit and the batchers raise.
-        """
+        """Mean and log-variance, float32 [n, *latent_shape], of the posteriors of images."""
         permit.take(engine, _pixels(images))
         return permit.timing.add(await engine.encode(images)).outputs
 
@@ -103,7 +98,6 @@ class Service:
         Raises:
             InvalidFieldError: too many latents, or latents that decode to non-finite pixels; so
                 do the windows.
-            ServiceError: as the permit and the batchers raise; so do the windows.
         """
         check_count(len(latents), "latents", self.max_n)
         pixels = math.prod(validation.of_latents(engine.manifest, latents.shape[1:]))
@@ -128,7 +122,6 @@ class Service:
         Raises:
             InvalidFieldError: an option is out of range or does not fit the model.
             UnsupportedByModelError: a bound was requested of a model without a likelihood.
-            ServiceError: as the permit and the batchers raise.
         """
         options = self._bound_options(engine, elbo_samples, binarise, seed)
         stages = 2 if options is None else 3 + options.samples
@@ -155,7 +148,6 @@ class Service:
         Raises:
             InvalidFieldError: an option is out of range or does not fit the model.
             UnsupportedByModelError: the model has no likelihood.
-            ServiceError: as the permit and the batchers raise.
         """
         options = self._checked(engine, samples, binarise, seed, "samples")
         permit.take(engine, _pixels(images) * (1 + samples))
@@ -171,7 +163,6 @@ class Service:
 
         Raises:
             InvalidFieldError: too many steps, or latents that decode to non-finite pixels.
-            ServiceError: as the permit and the batchers raise.
         """
         check_count(steps, "steps", self.max_n)
         are_images = ends.dtype == np.uint8

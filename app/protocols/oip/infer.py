@@ -45,10 +45,8 @@ async def run(
     permit.take(engine, len(rows) * height * width * _STAGES[kind])
     batcher: MicroBatcher = getattr(engine, PROGRAMS[kind])
     answer = await batcher(rows)
-    outputs = {
-        tensor.name: output
-        for tensor, output in zip(signature.outputs, answer.outputs, strict=True)
-    }
+    names = [tensor.name for tensor in signature.outputs]
+    outputs = dict(zip(names, answer.outputs, strict=True))
     for name, output in outputs.items():
         source = signature.input.name
         what = f"of {source!r} gives non-finite {name}; send smaller values"
