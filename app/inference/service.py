@@ -83,7 +83,7 @@ class Service:
         seed = draw_seed() if seed is None else seed
         drawing = Drawing(engine, self.offload, seed, source, center, permit.timing)
         windows = one_ahead(drawing.window, n, rows)
-        return Sampled(windows, seed, drawing.shown_center)
+        return Sampled(windows, seed, None if isinstance(source, FromPrior) else center)
 
     async def encode(self, engine: Engine, permit: Permit, images: Images) -> Outputs:
         """Mean and log-variance, float32 [n, *latent_shape], of the posteriors of images."""
