@@ -14,7 +14,6 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 logger = logging.getLogger(__name__)
@@ -54,9 +53,8 @@ class Lanes:
     Every method is called on the event loop that first offers work.
     """
 
-    def __init__(self, count: int, *, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, count: int) -> None:
         self.count = count
-        self._clock = clock
         self._free = count
         self._line: deque[Source] = deque()
         self._scheduled = False
@@ -147,12 +145,12 @@ class Lanes:
             del job, error  # an idle lane must not keep a batch in memory
 
     def _timed(self, batch: Batch) -> tuple[float, BaseException | None]:
-        started = self._clock()
+        started = time.perf_counter()
         try:
             batch.run()
         except BaseException as error:  # whatever a batch raises, the lane and the loop live on
-            return self._clock() - started, error
-        return self._clock() - started, None
+            return time.perf_counter() - started, error
+        return time.perf_counter() - started, None
 
     def _finished(
         self, source: Source, batch: Batch, seconds: float, error: BaseException | None
