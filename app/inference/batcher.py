@@ -72,12 +72,9 @@ class _Batch:
         started = self.work_clock()
         self.outputs = tuple(self.run_graph(batch))
         self.work_seconds = self.work_clock() - started
-        if not self.outputs:
-            msg = "the graph answered without any output"
-            raise EngineFailedError(msg)
-        wrong = [len(output) for output in self.outputs if len(output) != self.rows]
-        if wrong:
-            msg = f"the graph answered {wrong} rows for {self.rows}"
+        lengths = [len(output) for output in self.outputs]
+        if set(lengths) != {self.rows}:
+            msg = f"the graph gave outputs of {lengths} rows for {self.rows}"
             raise EngineFailedError(msg)
 
     def settle(self, seconds: float, error: BaseException | None) -> None:
