@@ -71,12 +71,9 @@ class _Batch:
         started = self.work_clock()
         self.outputs = tuple(self.run_graph(batch))
         self.work_seconds = self.work_clock() - started
-        if not self.outputs:
-            msg = "the graph answered without any output"
-            raise EngineFailedError(msg)
-        wrong = [len(output) for output in self.outputs if len(output) != self.rows]
-        if wrong:
-            msg = f"the graph answered {wrong} rows for {self.rows}"
+        lengths = [len(output) for output in self.outputs]
+        if set(lengths) != {self.rows}:
+            msg = f"the graph gave outputs of {lengths} rows for {self.rows}"
             raise EngineFailedError(msg)
 
     def settle(self, seconds: float, error: BaseException | None) -> None:
@@ -92,7 +89,6 @@ class MicroBatcher:
         seconds_per_row: measured work of one row, by its shape; the batcher learns other shapes.
         max_rows: the largest number of rows in a batch.
         observe: called on the event loop after each batch.
-        clock: monotonic seconds.
         work_clock: seconds of work, from which the size of batches follows. The default is the
             thread's processor time: elapsed time would make batches smaller on a busy machine.
             Elapsed time is right if other threads or a GPU do the work.
@@ -106,7 +102,6 @@ class MicroBatcher:
         seconds_per_row: dict[tuple[int, ...], float] | None = None,
         max_rows: int = 256,
         observe: Callable[[BatchReport], None] = lambda report: None,
-        clock: Callable[[], float] = time.perf_counter,
         work_clock: Callable[[], float] = time.thread_time,
     ) -> None:
         self._run = run
@@ -114,7 +109,6 @@ class MicroBatcher:
         self._seconds_per_row = OrderedDict(seconds_per_row or {})
         self._max_rows = max_rows
         self._observe = observe
-        self._clock = clock
         self._work_clock = work_clock
         self._queues: OrderedDict[_Kind, deque[Call]] = OrderedDict()
         self._unfinished: set[Call] = set()
@@ -137,7 +131,7 @@ class MicroBatcher:
             msg = "the server is stopping"
             raise ShuttingDownError(msg)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        call = Call(rows, future, self._clock())
+        call = Call(rows, future, time.perf_counter())
         self._queues.setdefault((rows.dtype, rows.shape[1:]), deque()).append(call)
         self._unfinished.add(call)
         self._idle.clear()
@@ -207,7 +201,7 @@ class MicroBatcher:
                 continue
             count = min(room, len(call.rows) - call.taken)
             if not call.taken:
-                call.queue_seconds = self._clock() - call.queued_at
+                call.queue_seconds = time.perf_counter() - call.queued_at
             parts.append(_Part(call, call.taken, call.taken + count))
             call.taken += count
             room -= count
