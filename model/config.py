@@ -197,7 +197,7 @@ ClassName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-
 
 
 class CustomConfig(Frozen):
-    """An encoder and a decoder of one's own, each a `torch.nn.Module` in a file of one's own.
+    """A custom encoder and decoder, each a `torch.nn.Module` in a custom file.
 
     Both are called with (image_shape, latent_shape) and `options` by name; docs/training.md has
     the contract. `folder` holds their files, and `source_sha256` is the files': both are filled in
@@ -295,7 +295,9 @@ class ModelConfig(Frozen):
         if shape is None or isinstance(network, CustomConfig):
             return self
         if isinstance(network, MlpConfig | ConvConfig):
-            msg = f"latent_map: a {network.architecture} network has a vector; take latent_dim"
+            msg = (
+                f"latent_map: a {network.architecture} network has a latent vector; use latent_dim"
+            )
             raise ValueError(msg)
         wanted = (shape[0], self.height // network.factor, self.width // network.factor)
         if shape != wanted:

@@ -53,7 +53,7 @@ class Graph:
             raise GraphError(msg) from error
         taken = self._session.get_providers()
         if taken[0] != provider:
-            msg = f"onnxruntime took {taken[0]} instead of {provider}"
+            msg = f"onnxruntime used {taken[0]} instead of {provider}"
             raise GraphError(msg)
         self.inputs = tuple(_tensor(node) for node in self._session.get_inputs())
         self.outputs = tuple(_tensor(node) for node in self._session.get_outputs())
@@ -86,8 +86,8 @@ def choose_provider(wanted: Literal["auto", "cpu", "cuda"]) -> str:
     if not offers_cuda():
         offered = ", ".join(ort.get_available_providers())
         msg = (
-            f"CUDA was asked for, and this onnxruntime offers only {offered}; "
-            "install onnxruntime-gpu, or ask for auto or cpu"
+            f"CUDA was requested, but this onnxruntime has only {offered}; "
+            "install onnxruntime-gpu, or set auto or cpu"
         )
         raise GraphError(msg)
     if hasattr(ort, "preload_dlls"):

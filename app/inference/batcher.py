@@ -73,11 +73,11 @@ class _Batch:
         self.outputs = tuple(self.run_graph(batch))
         self.work_seconds = self.work_clock() - started
         if not self.outputs:
-            msg = "the graph answered without any output"
+            msg = "the graph returned no output"
             raise EngineFailedError(msg)
         wrong = [len(output) for output in self.outputs if len(output) != self.rows]
         if wrong:
-            msg = f"the graph answered {wrong} rows for {self.rows}"
+            msg = f"the graph returned {wrong} rows for {self.rows}"
             raise EngineFailedError(msg)
 
     def settle(self, seconds: float, error: BaseException | None) -> None:

@@ -128,10 +128,10 @@ class LatentSpec(Frozen):
     @model_validator(mode="after")
     def _members_fit_the_shape(self) -> Self:
         if self.factor is not None and not self.is_map:
-            msg = f"factor belongs to a map (c, h, w), got the shape {list(self.shape)}"
+            msg = f"factor requires a latent map (c, h, w), got the shape {list(self.shape)}"
             raise ValueError(msg)
         if self.scaling == 0:
-            msg = "scaling must not be 0, as nothing could be decoded"
+            msg = "scaling must not be 0"
             raise ValueError(msg)
         return self
 

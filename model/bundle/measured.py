@@ -17,7 +17,7 @@ IMAGES = 5000
 
 
 class Metric(Frozen):
-    """A measured figure and how it was measured; log-likelihoods are in nats."""
+    """A metric and how it was measured; log-likelihoods are in nats."""
 
     value: float
     standard_error: float | None = None

@@ -47,7 +47,7 @@ class ContainerError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What an image file's structure tells, and its bytes without what no decoder needs."""
+    """An image file's structure, and its bytes without the parts that no decoder needs."""
 
     format: str
     """Pillow's name: PNG, JPEG or WEBP."""

@@ -129,7 +129,7 @@ def _target(across: int, down: int, spec: InputSpec) -> tuple[int, int]:
     width, height = (length - length % sizes.multiple for length in (across, down))
     if not (sizes.take(width) and sizes.take(height)):
         msg = (
-            f"{across}×{down} pixels are not a size that the model takes: width and height must "
+            f"the model does not accept {across}×{down} pixels: width and height must "
             f"be {sizes.min} … {sizes.max + sizes.multiple - 1}, and are cropped to multiples of "
             f"{sizes.multiple}; resize the image"
         )
@@ -225,7 +225,7 @@ def _coloured(image: Image.Image, mode: str, steps: list[str]) -> Image.Image:
         try:
             image = image.convert("RGB")
         except ValueError as error:
-            msg = f"images of mode {image.mode} can't be brought to RGB: {error}"
+            msg = f"images of mode {image.mode} can't be converted to RGB: {error}"
             raise ImageError(msg) from error
         steps.append("converted to RGB")
     if mode == "L" and image.mode == "RGB":

@@ -93,7 +93,7 @@ def _decode(data: bytes, formats: tuple[str, ...] | None, max_pixels: int) -> Im
         msg = f"the image is broken or truncated: {error}"
         raise ImageError(msg) from error
     if image.mode == "P" and image.palette is None:
-        msg = "the image is broken: its colours are entries of a palette that is missing"
+        msg = "the image is broken: its palette is missing"
         raise ImageError(msg)
     return image
 

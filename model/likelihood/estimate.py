@@ -24,7 +24,7 @@ Binarise = Literal["sample", "threshold"]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Figures of one image, in nats but for the last."""
+    """Metrics of one image, in nats except the last."""
 
     reconstruction: float
     """log p(x|z) averaged over the K draws."""
@@ -72,7 +72,7 @@ def estimate(
     logvar: Floats,
     mixture: Mixture | None = None,
 ) -> Estimate:
-    """The figures of one image [c, h, w] from the decoder's `params` [K, c, h, w].
+    """The metrics of one image [c, h, w] from the decoder's `params` [K, c, h, w].
 
     `latents` and `epsilon` [K, *latent_shape] are what `draw` gave for the posterior of `logvar`;
     `mixture` is the prior, where it is not N(0, I).

@@ -1,4 +1,4 @@
-"""Networks of one's own: classes imported from files that a preset names."""
+"""Custom networks: classes imported from files that a preset names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def custom_network(class_name: str, network: CustomConfig, config: ModelConfig) 
     folder = Path(network.folder or ".")
     if network.source_sha256 and digest(network, folder) != network.source_sha256:
         msg = f"{folder}: the files of {network.encoder} and {network.decoder} have changed"
-        raise SourceError(f"{msg} since training began; set them back, or train anew")
+        raise SourceError(f"{msg} since training began; restore them, or train again")
     path, name = folder / file_of(class_name), class_name.partition(":")[2]
     found = getattr(_imported(path, folder), name, None)
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
@@ -49,7 +49,7 @@ def _imported(path: Path, folder: Path) -> ModuleType:
         return sys.modules[key]
     spec = importlib.util.spec_from_file_location(key, path)
     if spec is None or spec.loader is None:
-        msg = f"{path}: is no Python file"
+        msg = f"{path}: is not a Python file"
         raise SourceError(msg)
     module = importlib.util.module_from_spec(spec)
     sys.modules[key] = module

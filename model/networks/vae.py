@@ -120,7 +120,7 @@ class VAE(nn.Module):
         """log p(x|z) [n], in nats, of targets [n, c, h, w] in [0, 1] (binary for a Bernoulli).
 
         `scale` is what to take in place of the model's own. Where an optimal one is not given it
-        is that of these targets together, which is for training: each image's figure then
+        is that of these targets together, which is for training: each image's value then
         depends on the others, and only images of equal weight may be in a batch.
         """
         own = self.scale() if scale is None else scale

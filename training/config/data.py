@@ -68,8 +68,8 @@ class DataConfig(Frozen):
     def _splits_differ(self) -> Self:
         if self.test_split == self.train_split:
             msg = (
-                f"train_split and test_split are both {self.train_split!r}: a model would be "
-                "measured on what it was trained on; name another split, or one that the source "
+                f"train_split and test_split are both {self.train_split!r}, so the model would be "
+                "measured on its training images; name another split, or one that the source "
                 "has not to set data.test_share apart"
             )
             raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""Reads configurations: shipped presets, files of one's own, and what a run wrote."""
+"""Reads configurations: shipped presets, custom files, and what a run wrote."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _preset_text(preset: str) -> tuple[str, str]:
         return str(path), path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         known = ", ".join(preset_names())
-        msg = f"{preset!r} is neither a preset ({known}) nor a TOML file that can be read: {error}"
+        msg = f"{preset!r} is neither a preset ({known}) nor a readable TOML file: {error}"
         raise ConfigError(msg) from error
 
 

@@ -42,8 +42,8 @@ class ObjectiveConfig(Frozen):
     kl_warmup: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Part of all steps, those of `tuning` not counted, over which β rises."""
     free_bits: Annotated[float, Field(ge=0)] = 0.0
-    """λ in nats: a latent dimension's KL, averaged over the batch, costs at least as much, so that
-    there is nothing to gain from emptying it (Kingma et al. 2016)."""
+    """λ in nats: the least cost of a latent dimension's KL, averaged over the batch, so that
+    training gains nothing by emptying the dimension (Kingma et al. 2016)."""
     samples: PositiveInt = 1
     """K, the draws of each image. With several the bound is importance-weighted once β has risen
     (Burda et al. 2016), with the doubly reparameterised gradient (Tucker et al. 2019)."""
@@ -54,8 +54,8 @@ class ObjectiveConfig(Frozen):
     def _free_bits_need_the_closed_form(self) -> Self:
         if self.free_bits and self.gradient == "path":
             msg = (
-                "free_bits bounds the KL's closed form, which gradient = path does not use: "
-                "set one of them back"
+                "free_bits needs the KL's closed form, which gradient = path does not use: "
+                "reset one of them"
             )
             raise ValueError(msg)
         return self

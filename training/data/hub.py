@@ -61,15 +61,15 @@ def load(source: str, config: DataConfig) -> tuple[datasets.DatasetDict, tuple[P
             raise disk_error(Path(config.cache).expanduser(), refusal) from error
         reason = _innermost(error)
         if tables:
-            msg = f"{source}: no parquet files that can be read: {reason}"
+            msg = f"{source}: no readable parquet files: {reason}"
         elif local and not any(path.is_file() for path in folder.rglob("*")):
-            msg = f"{source}: the folder holds no images"
+            msg = f"{source}: the folder has no images"
         elif local:
             msg = f"{source}: no images or parquet files that `datasets` can read: {reason}"
         else:
             msg = (
-                f"there is no folder {source} here, and the hub has no such images or "
-                f"can't be read ({reason}); a local folder works without it"
+                f"there is no folder {source}, and the hub has no such images or "
+                f"can't be reached ({reason}); local folders work without it"
             )
         raise DataError(msg) from error
 

@@ -73,13 +73,13 @@ def read_classifier(content: bytes | None = None) -> Classifier:
     try:
         stored = content or (resources.files("training") / "weights" / WEIGHTS).read_bytes()
     except OSError as error:
-        msg = f"weights/{WEIGHTS}: {error.strerror or error}; install the package anew"
+        msg = f"weights/{WEIGHTS}: {error.strerror or error}; reinstall the package"
         raise StageError(msg) from error
     found = hashlib.sha256(stored).hexdigest()
     if found != SHA256:
         msg = (
-            f"weights/{WEIGHTS}: its SHA-256 is {found}, and distances are only comparable under "
-            f"{SHA256}; install the package anew"
+            f"weights/{WEIGHTS}: its SHA-256 is {found}, but distances are only comparable under "
+            f"{SHA256}; reinstall the package"
         )
         raise StageError(msg)
     classifier = Classifier().eval()

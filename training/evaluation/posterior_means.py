@@ -59,7 +59,7 @@ def encode_held_out(
         ]
     )
     if not np.isfinite(means).all():
-        msg = "the posterior mean of an image is no finite number"
+        msg = "the posterior mean of an image is not finite"
         raise StageError(msg)
     labels = np.full(len(rows), NO_LABEL) if split.labels is None else split.labels[rows]
     spec = PosteriorSpec(split=name, fingerprint=fingerprint, n=len(rows), classes=data.classes)

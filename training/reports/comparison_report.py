@@ -17,8 +17,8 @@ from training.workdir import write_bytes
 
 _SIGNS = {"best": " ★", "draw": " ≈", None: ""}
 _LEGEND = (
-    "★ the best; ≈ within two standard errors of it, so that the two can't be told apart by "
-    "this figure. Without a standard error only the best is marked."
+    "★ the best; ≈ within two standard errors of it, so this metric can't distinguish the "
+    "two. Without a standard error only the best is marked."
 )
 
 

@@ -20,7 +20,7 @@ _OF_A_MACHINE = ("data.source", "data.cache")
 
 @dataclass(frozen=True)
 class Record:
-    """A run as its files tell it; what has not been written yet is empty."""
+    """A run as its files describe it; fields of missing files are empty."""
 
     folder: Path
     settings: Mapping[str, object]

@@ -45,7 +45,7 @@ class Range(Frozen):
         for is_wrong, text in (
             (self.low >= self.high, f"low must be below high, not {self.low} and {self.high}"),
             (self.log and self.low <= 0, f"log = true needs low above 0, not {self.low}"),
-            (self.step and (self.log or not self.whole), "step is for whole numbers without log"),
+            (self.step and (self.log or not self.whole), "step requires integers and log = false"),
         ):
             if is_wrong:
                 raise ValueError(text)
@@ -82,11 +82,13 @@ class Sweep(Frozen):
     @model_validator(mode="after")
     def _varies_something(self) -> Self:
         if bool(self.vary) is bool(self.runs):
-            msg = "say what varies: either settings in [vary], or trials as [[runs]]"
+            msg = "nothing varies: write either settings in [vary], or trials as [[runs]]"
             raise ValueError(msg)
         ranges = [key for key, one in self.variations().items() if isinstance(one, Range)]
         if self.search == "grid" and ranges:
-            msg = f'a grid needs lists of choices: {", ".join(ranges)}, or search = "tpe"'
+            msg = (
+                f'a grid needs lists of choices, not ranges: {", ".join(ranges)}; or search = "tpe"'
+            )
             raise ValueError(msg)
         return self
 
@@ -96,7 +98,7 @@ class Sweep(Frozen):
         return {key: _variation(key, value) for key, value in flat.items()}
 
     def all_trials(self) -> list[Settings]:
-        """The varied settings of every trial where they are known before; else none."""
+        """The varied settings of every trial if they are known in advance; else empty."""
         if self.runs:
             return [flatten(one) for one in self.runs]
         if self.search != "grid":
@@ -143,7 +145,7 @@ def read_sweep(path: Path) -> Sweep:
     try:
         return Sweep.model_validate(tomllib.loads(path.read_text("utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        msg = f"{path}: not a TOML file that can be read: {error}"
+        msg = f"{path}: not a readable TOML file: {error}"
         raise ConfigError(msg) from error
     except ValidationError as error:
         raise ConfigError(describe_errors(error, str(path), Sweep)) from error
@@ -170,17 +172,17 @@ def require_comparable(sweep: Sweep, overrides: Sequence[Override]) -> TrainingC
         for is_wrong, text in (
             (
                 not config.data.validation_share,
-                "a sweep chooses by the validation bound, and no images are held back: write "
+                "a sweep compares validation bounds, but no images are held back: write "
                 "data.validation_share = 0.1 below [set]",
             ),
             (
                 config.tuning.epochs,
-                "a sweep chooses by the ELBO, which tuning lowers while it raises the likelihood: "
-                "write tuning.epochs = 0 below [set]; the best one can be tuned afterwards",
+                "a sweep compares ELBOs, which tuning lowers: "
+                "write tuning.epochs = 0 below [set], and tune the best trial afterwards",
             ),
             (
                 differing,
-                f"the trial with {what} would be measured on other images than the first: "
+                f"the trial with {what} would be measured on different images than the first: "
                 f"{', '.join(differing)} must be the same in all trials",
             ),
         ):

@@ -57,7 +57,7 @@ def show(
         table.add_row(one.name, figure, str(one.epochs), *values)
     console.print(table)
     if not ended or ended[0].bound is None:
-        console.print("no trial came to its end", style="yellow")
+        console.print("no trial finished", style="yellow")
         return
     command = shlex.join(["vaetrain", "run", *sweep.command(ended[0].settings, overrides)])
     console.print(plain(f"the best one, on all images: {command}"), soft_wrap=True)

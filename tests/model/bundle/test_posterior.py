@@ -121,7 +121,7 @@ def test_more_bytes_than_are_ever_written_are_refused() -> None:
 
     with pytest.raises(ValueError, match="are stored as float16"):
         parse_posterior(content, spec, (200,))
-    with pytest.raises(ValueError, match="at most 4266 may be"):
+    with pytest.raises(ValueError, match="at most 4266 are allowed"):
         parse_posterior(content, spec, (300,))
 
 

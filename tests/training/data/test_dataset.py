@@ -184,7 +184,7 @@ def test_a_workdir_whose_images_were_divided_otherwise_is_refused(tmp_path: Path
     del known[HELD_BACK]
     write_json(workdir.run, {"fingerprints": known})
 
-    with pytest.raises(DataError, match=r"divided otherwise than .*; train anew"):
+    with pytest.raises(DataError, match=r"split differently than .*; train again"):
         reload_data(workdir, config)
 
 

@@ -55,7 +55,7 @@ def test_another_configuration_is_named(tmp_path: Path) -> None:
     message = str(caught.value)
     assert "epochs (12 then, 99 now)" in message
     assert "optimiser.beta1 (0.9 then, 0.5 now)" in message
-    assert "take another workdir" in message
+    assert "use another workdir" in message
 
 
 @pytest.mark.parametrize("override", ["threads=2", "device=cuda"])
@@ -86,7 +86,9 @@ def test_a_checkpoint_of_another_format_is_called_so(tmp_path: Path) -> None:
     del document["health"], document["cpu_seconds"]
     torch.save(document, workdir.checkpoint)
 
-    with pytest.raises(StageError, match=r"checkpoint\.pt: written by another version, and can't"):
+    with pytest.raises(
+        StageError, match=r"checkpoint\.pt: written by another version, so this one can't"
+    ):
         read_checkpoint(workdir, runs.config(tmp_path), PRINTS)
 
 

@@ -230,7 +230,7 @@ def test_a_prior_other_than_what_was_exported_is_refused(mixed: Workdir, tmp_pat
             (folder / path.name).write_bytes(path.read_bytes())
     (folder / "prior.npz").write_bytes(b"another")
 
-    with pytest.raises(StageError, match=r"prior\.npz: is not what export wrote"):
+    with pytest.raises(StageError, match=r"prior\.npz: changed since export wrote it"):
         read_export(Workdir(folder))
 
 

@@ -113,7 +113,7 @@ def test_a_network_that_computes_something_else_is_refused() -> None:
 
 def test_an_imported_model_is_refused(imported: Imported) -> None:
     """What diffusers trained is no start for a network of ours."""
-    with pytest.raises(ConfigError, match="describes no network that is trained here"):
+    with pytest.raises(ConfigError, match="does not describe a trainable network"):
         read_initial(imported.repository / "kl" / "1", ModelConfig())
 
 
@@ -130,7 +130,7 @@ def test_what_is_neither_is_refused(tmp_path: Path) -> None:
     """A missing path, an empty folder and a file of something else are told with the reason."""
     (tmp_path / "notes.txt").write_text("no weights")
     for source in (tmp_path / "nothing", tmp_path, tmp_path / "notes.txt"):
-        with pytest.raises(ConfigError, match="is no bundle, workdir or safetensors file"):
+        with pytest.raises(ConfigError, match="not a readable bundle, workdir or safetensors file"):
             read_initial(source, ModelConfig())
 
 
@@ -225,7 +225,7 @@ def test_resume_takes_the_same_start(finished: Workdir, tmp_path: Path) -> None:
 
 def test_a_path_with_a_nul_is_no_start() -> None:
     """It is told like any other path that holds nothing."""
-    with pytest.raises(ConfigError, match="is no bundle, workdir or safetensors file"):
+    with pytest.raises(ConfigError, match="not a readable bundle, workdir or safetensors file"):
         read_initial(Path("a\0b"), shipped_model())
 
 
