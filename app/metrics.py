@@ -44,7 +44,7 @@ class Metrics:
         )
         self._request_seconds = Histogram(
             "vae_request_seconds",
-            "Seconds from a request's head to the end of its answer.",
+            "Seconds from a request's headers to the end of its response.",
             ("route",),
             buckets=_SECONDS,
             registry=self.registry,
@@ -78,7 +78,7 @@ class Metrics:
         )
         self._cut_answers = Counter(
             "vae_answers_cut",
-            "Streamed answers that were cut off.",
+            "Streamed responses that were cut off.",
             ("route", "code"),
             registry=self.registry,
         )

@@ -153,7 +153,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Reads what `write_json` wrote.
 
     Raises:
-        ValueError: the file holds no JSON object.
+        ValueError: the file is not a JSON object.
     """
     document = json.loads(path.read_bytes())
     if not isinstance(document, dict):

@@ -44,7 +44,7 @@ _TARGET_PARAMETERS: tuple[Document, ...] = (
         "name": "model",
         "in": "query",
         "required": False,
-        "description": "Which model answers; the default model when not given.",
+        "description": "The model to use; by default the default model.",
         "schema": {"type": "string"},
     },
     {

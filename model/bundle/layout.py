@@ -11,7 +11,7 @@ from model.config import Frozen
 Shape = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 VARIES = -1
-"""An axis of a graph's tensor whose length is the caller's choice."""
+"""An axis of a graph's tensor with a variable length."""
 
 
 def _fixed_or_varying(length: int) -> int:
@@ -67,8 +67,8 @@ class InputSpec(Frozen):
     order: Literal["L", "RGB"]
     value_range: tuple[float, float] = (0.0, 1.0)
     sizes: SizesSpec | None = None
-    """What heights and widths may be; `height` and `width` are then those that are taken where
-    nobody names any. None: they are the only ones."""
+    """The accepted heights and widths; `height` and `width` are then the default. None: only
+    `height` and `width` are accepted."""
 
     @property
     def dimensions(self) -> int:

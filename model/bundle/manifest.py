@@ -1,4 +1,4 @@
-"""What `manifest.json` says of a bundle: the schema, and nothing that reads or writes files.
+"""The schema of `manifest.json`; this module does not read or write files.
 
 Its parts that describe arrays are defined in `model.bundle.layout`, the likelihood in
 `model.likelihood.spec`, the prior in `model.prior.spec`, those that

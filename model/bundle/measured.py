@@ -52,8 +52,7 @@ class ReferenceSpec(Frozen):
 class PosteriorSpec(Frozen):
     """What the means in `posterior.npz` are of: images that the model was not trained on.
 
-    They are what the encoder answers to the images as they are, as `/encode` does, and not made
-    binary first.
+    The encoder gets the images as they are, as in `/encode`, without binarisation.
     """
 
     split: str

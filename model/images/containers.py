@@ -178,7 +178,7 @@ def _next_segment(data: bytes, position: int) -> tuple[int, int, int]:
 
 
 def _end_of_scans(data: bytes, start: int) -> int:
-    """Where the image ends, its scans having been counted; what follows is not of it."""
+    """The end of the image, after its scans are counted; later bytes don't belong to it."""
     scans, position = 0, start
     for _ in range(_MAX_PIECES):
         match = _JPEG_MARKER.search(data, position)

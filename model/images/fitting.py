@@ -49,7 +49,7 @@ class Fitted:
     mode: str
     """Pillow's mode of the file as it was."""
     steps: tuple[str, ...] = field(default=())
-    """In order; empty when the file already was what the model takes."""
+    """In order; empty if the file already fits the model."""
 
 
 def fit(decoded: DecodedImage, spec: InputSpec, preprocessing: Preprocessing) -> Fitted:
@@ -111,7 +111,7 @@ def _pixels(image: Image.Image, channels: int) -> Images:
 
 @contextlib.contextmanager
 def _as_image_errors() -> Iterator[None]:
-    """What Pillow stumbles over only now, such as a palette's broken transparency."""
+    """An error that Pillow raises only now, such as a palette's broken transparency."""
     try:
         yield
     except (ImageError, MemoryError):

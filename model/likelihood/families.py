@@ -56,7 +56,7 @@ class Likelihood(ABC):
     """A family of distributions of pixels in [0, 1], given the decoder's `params`."""
 
     title: ClassVar[str]
-    """What it is called in a sentence."""
+    """Its name in a sentence."""
     is_density: ClassVar[bool] = False
     """Whether it is a density, in nats per dimension, or a probability, in bits per dimension."""
     is_binary: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""Adds to a bundle what is measured on held-out images: a new version, not trained anew."""
+"""Adds measurements on held-out images to a bundle, as a new version without training."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def add_reference(
 
 
 def _config(manifest: Manifest, likelihood: LikelihoodSpec, source: str) -> TrainingConfig:
-    """What decides how the images are read; networks and optimisers have no part in it."""
+    """The settings that decide how images are read, without networks and optimisers."""
     # Of the likelihood, only whether images must be binary matters to how they are read.
     family: LikelihoodConfig = GaussianConfig()
     if likelihood.likelihood.is_binary:

@@ -22,7 +22,7 @@ _LOGVAR_RANGE = (-30.0, 20.0)
 
 @dataclass(frozen=True)
 class Foreign:
-    """What was read of a model.
+    """A model that was read.
 
     `image` [n, c, h, w] in −1 … 1 → encoder → mean, logvar [n, z, h/f, w/f]; latent → decoder →
     pixels twice, neither scaled nor clamped.

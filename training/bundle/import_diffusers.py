@@ -50,7 +50,7 @@ _SEED = 0
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What the bundle is called, where it goes, and which sizes it takes."""
+    """The bundle's name, repository and accepted sizes."""
 
     root: Path
     name: str

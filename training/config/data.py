@@ -13,9 +13,9 @@ NonNegativeInt = Annotated[int, Field(ge=0, le=MOST, strict=True)]
 
 
 class AugmentConfig(Frozen):
-    """What is done to training images at random; validation and measuring see them as they are.
+    """Random changes to training images; validation and evaluation use unchanged images.
 
-    It changes the density that is learned: by 2.2 nats on MNIST for a shift of one pixel.
+    They change the learned density: by 2.2 nats on MNIST for a shift of one pixel.
     """
 
     flip: Annotated[float, Field(ge=0, le=1)] = 0.0

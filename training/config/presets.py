@@ -26,8 +26,8 @@ def preset_names() -> list[str]:
 def read_config(preset: str, overrides: Sequence[str | Override] = ()) -> TrainingConfig:
     """Reads a shipped preset by name, or a TOML file by path, and applies `key=value` texts.
 
-    All of them are applied before anything is checked, so their order matters only where two set
-    the same. A value is written as in TOML; what TOML doesn't understand is taken as a text.
+    All texts are applied before anything is checked, so their order matters only if two set the
+    same key. Values are TOML; anything that is not valid TOML is text.
 
     Raises:
         ConfigError: no such preset, broken TOML, an unknown key or a value out of range.

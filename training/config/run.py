@@ -45,7 +45,7 @@ class TrainingConfig(Frozen):
     early_stop: NonNegativeInt = 0
     """Epochs without a better validation bound after which training ends; 0: never."""
     checkpoint_steps: NonNegativeInt = 0
-    """Steps between checkpoints, besides the one after each epoch; 0: only those."""
+    """Steps between additional checkpoints; 0: only one after each epoch."""
     sample_epochs: PositiveInt = 5
     """Epochs between two sample grids in TensorBoard."""
     threads: NonNegativeInt = 0

@@ -64,7 +64,7 @@ class ObjectiveConfig(Frozen):
 class TuningConfig(Frozen):
     """Epochs after the others, on the importance-weighted bound: a higher likelihood, a lower ELBO.
 
-    The learning rate starts anew and falls to 0 along half a cosine.
+    The learning rate starts again and falls to 0 along half a cosine.
     """
 
     epochs: NonNegativeInt = 0
@@ -77,7 +77,7 @@ class EvaluationConfig(Frozen):
     """How the test set is measured."""
 
     split: Literal["test", "validation"] = "test"
-    """`validation` measures what settings may be chosen by; the test images are for the end."""
+    """`validation` for choosing settings; the test images are for the end."""
     samples: PositiveInt = 500
     """K, the importance samples for each image."""
     pictures: NonNegativeInt = 0
@@ -95,7 +95,7 @@ class EvaluationConfig(Frozen):
 
 
 class BundleConfig(Frozen):
-    """What the exported bundle is called and says of itself."""
+    """The name, version, licence and description of the exported bundle."""
 
     name: Name = "pictures"
     version: PositiveInt = 1

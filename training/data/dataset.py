@@ -146,10 +146,9 @@ def reload_data(workdir: Workdir, config: TrainingConfig) -> Data:
 
 def held_out(data: Data, config: TrainingConfig) -> tuple[str, Split, str]:
     """Name, images and source's fingerprint of what the model was not trained on: the
-    validation split, or where none was held back, as in the presets that ship, the test split.
+    validation split, or, if none was held back (as in the shipped presets), the test split.
 
-    What is measured on them decides nothing about the model, so that the test images stay unseen
-    by it.
+    Measurements on them never change the model, so it stays independent of the test images.
 
     Raises:
         DataError: there is neither.

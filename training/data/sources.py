@@ -27,7 +27,7 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Source:
-    """One split as it lies on disk: encoded images in order, with labels where there are any."""
+    """One split on disk: encoded images in order, with labels if it has any."""
 
     split: str
     rows: datasets.Dataset
@@ -147,7 +147,7 @@ def _split(source: str, name: str, rows: datasets.Dataset, folders: tuple[Path, 
 
 
 def _holds_files(feature: object) -> bool:
-    """Whether a column that nobody declared to be images has what can be their files."""
+    """Whether a column that is not declared as images contains bytes that may be image files."""
     if isinstance(feature, dict):
         return "bytes" in feature and "path" in feature
     return getattr(feature, "dtype", "") in ("binary", "large_binary")

@@ -54,7 +54,7 @@ class Classifier(nn.Module):
         self.output = nn.Linear(FEATURES, CLASSES)
 
     def features(self, images: Tensor) -> Tensor:
-        """float32 [n, 1, 28, 28] in [0, 1] → float32 [n, 128], none of them negative."""
+        """float32 [n, 1, 28, 28] in [0, 1] → float32 [n, 128], non-negative."""
         hidden: Tensor = self.hidden(self.convolutions(images))
         return hidden.relu()
 
@@ -68,7 +68,7 @@ def read_classifier(content: bytes | None = None) -> Classifier:
     """The classifier with its fixed weights; `content` in place of the package's own file.
 
     Raises:
-        StageError: the file is missing, or is not the one whose hash the code has.
+        StageError: the file is missing, or its hash is not the expected one.
     """
     try:
         stored = content or (resources.files("training") / "weights" / WEIGHTS).read_bytes()

@@ -29,7 +29,7 @@ from training.workdir import Workdir, write_bytes, write_json
 
 
 def reference(folder: Path, overrides: Sequence[str] = (), console: Console | None = None) -> None:
-    """Writes `reference.npz` and, saying what it holds, `reference.json`.
+    """Writes `reference.npz`, and `reference.json`, which describes it.
 
     Raises:
         DataError: no image is held out, or they changed since training.

@@ -38,7 +38,7 @@ MNIST = "ylecun/mnist"
 """The images' name on the hub."""
 DISTANCE = "sample_frechet_distance"
 SAMPLES = 10_000
-"""How many images are drawn for the distance: those of few images come out larger."""
+"""Number of images drawn for the distance; fewer images give larger distances."""
 NEIGHBOURS = 5000
 """Of how many samples and of how many test images, the first ones, neighbours are found."""
 

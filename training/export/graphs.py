@@ -73,7 +73,7 @@ class Graphs:
         return mean, logvar
 
     def decode(self, latents: Floats) -> Floats:
-        """What one looks at, pixels [n, c, h, w], of latents [n, *latent_shape]."""
+        """Latents [n, *latent_shape] → pixels [n, c, h, w], to look at."""
         starts = range(0, len(latents), AT_ONCE)
         parts = [self.decoder.run(latents[s : s + AT_ONCE], ["pixels"])[0] for s in starts]
         return np.concatenate(parts)
@@ -115,10 +115,10 @@ def export(folder: Path, overrides: Sequence[str] = ()) -> None:
 
 
 def read_export(workdir: Workdir) -> Exported:
-    """What `export` wrote, checked against the hashes that it noted.
+    """The files of `export`, checked against its hashes.
 
     Raises:
-        StageError: `export` has not run, or a file is not what it wrote.
+        StageError: `export` has not run, or a file has changed since.
     """
     about = workdir.read_json(workdir.export, "export", scale=object)
     again = "run `vaetrain export` on this workdir again"

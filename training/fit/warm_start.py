@@ -52,7 +52,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Initial:
-    """Weights to start from, and what they are of."""
+    """Initial weights, and the model that they are from."""
 
     source: Path
     weights: Mapping[str, Tensor]
@@ -60,7 +60,7 @@ class Initial:
     about: Mapping[str, object]
     """For the manifest: `kind`, `sha256`, and a bundle's `name` and `version`."""
     scale: Scale | None = None
-    """The likelihood's, where `weights` have none."""
+    """The likelihood's scale, if `weights` have none."""
     golden: Mapping[str, Floats] | None = None
     """A bundle's golden batch."""
 
@@ -113,7 +113,7 @@ class Initial:
                 limit = GOLDEN_LIMIT * size_of(golden[name])
                 compare(found.numpy(), golden[name], limit, f"its {name}")
         except (RuntimeError, ValueError) as error:
-            msg = f"{self.source}: is of another network, because its golden batch differs: {error}"
+            msg = f"{self.source}: is of another network; its golden batch {error}"
             raise ConfigError(msg) from error
 
 
@@ -143,7 +143,7 @@ def graph_weights(bundle: Bundle, file: str) -> dict[str, Tensor]:
 
     Raises:
         BundleError: the file is not the manifest's.
-        ConfigError: it is no graph, or has constants that torch does not know.
+        ConfigError: it is not a graph, or has constants of types that torch lacks.
     """
     content = bundle.read(file)
     try:

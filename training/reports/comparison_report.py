@@ -83,7 +83,7 @@ def _run(comparison: Comparison, number: int, name: str, record: Record) -> dict
 
 
 def _rows(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
-    """What heads each row, and its cells."""
+    """Each row's heading and cells."""
     records = list(comparison.runs.values())
     yield "epochs", [record.progress for record in records]
     for name, key in (("time", "seconds"), ("processor time", "cpu_seconds")):

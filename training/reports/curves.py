@@ -20,7 +20,7 @@ _STYLES = ("solid", "dashed", "dotted", "dashdot")
 
 
 class Panel(NamedTuple):
-    """What is drawn over the epochs."""
+    """One plot over the epochs."""
 
     key: str
     title: str

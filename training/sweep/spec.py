@@ -67,9 +67,9 @@ class Sweep(Frozen):
     """How many, for `tpe` and `random`."""
     seed: Seed = 0
     objective: Literal["validation_elbo", "best_validation_elbo"] = "validation_elbo"
-    """What is made high: the bound of the weights that are exported, or of the best epoch."""
+    """The maximised value: the bound of the exported weights, or of the best epoch."""
     pruning: Literal["none", "median"] = "none"
-    """`median` stops a trial that is worse than half of those before were at the same epoch."""
+    """`median` stops a trial that is worse than the median of earlier ones at the same epoch."""
     pruning_warmup: Annotated[int, Field(ge=0, strict=True)] = 5
     """Epochs, and trials, that are never stopped."""
     set: dict[str, JsonValue] = Field(default_factory=dict)
@@ -77,7 +77,7 @@ class Sweep(Frozen):
     vary: dict[str, JsonValue] = Field(default_factory=dict)
     """Lists of choices and ranges, by setting."""
     runs: tuple[dict[str, JsonValue], ...] = ()
-    """The trials one by one, each with settings of its own."""
+    """The trials one by one, each with its settings."""
 
     @model_validator(mode="after")
     def _varies_something(self) -> Self:
@@ -93,7 +93,7 @@ class Sweep(Frozen):
         return self
 
     def variations(self) -> dict[str, Range | list[object]]:
-        """What varies, by dotted key; empty where the trials are given one by one."""
+        """What varies, by dotted key; empty if the trials are listed one by one."""
         flat = flatten(self.vary, is_leaf=lambda table: "low" in table or "high" in table)
         return {key: _variation(key, value) for key, value in flat.items()}
 
@@ -108,7 +108,7 @@ class Sweep(Frozen):
         return [dict(zip(choices, values, strict=True)) for values in combinations]
 
     def identity(self, overrides: Sequence[Override]) -> dict[str, object]:
-        """What must be the same for a sweep to go on; more trials may be asked for."""
+        """The settings that must not change when a sweep continues; `trials` may grow."""
         given = {one.key: one.value for one in overrides if one.key not in _SOURCES}
         return {**self.model_dump(mode="json", exclude={"trials"}), "overrides": given}
 
@@ -118,7 +118,7 @@ class Sweep(Frozen):
         return read_config(preset, [*_overrides(settings), *overrides])
 
     def command(self, varied: Settings, overrides: Sequence[Override] = ()) -> list[str]:
-        """What `vaetrain run` is to be given for a run with a trial's settings."""
+        """The arguments of `vaetrain run` for a trial's settings."""
         preset, settings = self._merged(varied)
         if not settings.get("early_stop"):
             # The run for good has all images to train on, and may be tuned.
@@ -140,7 +140,7 @@ def read_sweep(path: Path) -> Sweep:
     """Reads a sweep's file.
 
     Raises:
-        ConfigError: it can't be read, or says what no sweep can do.
+        ConfigError: it can't be read or is invalid.
     """
     try:
         return Sweep.model_validate(tomllib.loads(path.read_text("utf-8")))
@@ -205,7 +205,7 @@ def _samples(sweep: Sweep) -> Iterator[Settings]:
 
 
 def _measured(config: TrainingConfig) -> dict[str, object]:
-    """What decides which numbers a validation bound is the density or probability of."""
+    """The settings that decide whose density or probability a validation bound is."""
     likelihood = {"family": config.model.likelihood.family, "binarise": config.binarise}
     model = config.model.model_dump(include={"channels", "height", "width"})
     # Validation images are not augmented.

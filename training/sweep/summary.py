@@ -28,7 +28,7 @@ class Ended:
     state: str
     """`complete`, `pruned` or `fail`."""
     bound: float | None
-    """The sweep's objective, in nats; None where the trial was pruned or failed."""
+    """The sweep's objective, in nats; None if the trial was pruned or failed."""
     epochs: int
     reason: str | None
     """Why it failed."""

@@ -63,8 +63,8 @@ def test_what_is_stored_is_bounded(values: int, stored: int) -> None:
         (archive(mean=MEANS * np.nan, label=LABELS), "finite"),
         (archive(mean=MEANS, label=LABELS[:2]), r"label is int64 \(2,\)"),
         (archive(mean=MEANS, label=LABELS * 1.0), "label is float64"),
-        (archive(mean=MEANS, label=LABELS + 1), "label should be -1 … 1"),
-        (archive(mean=MEANS, label=LABELS - 1), "label should be -1 … 1"),
+        (archive(mean=MEANS, label=LABELS + 1), "label must be -1 … 1"),
+        (archive(mean=MEANS, label=LABELS - 1), "label must be -1 … 1"),
         (archive(mean=np.array([{}] * 3), label=LABELS), "not an archive"),
     ],
 )

@@ -134,7 +134,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
     workdir = Workdir(tmp_path)
     workdir.checkpoint.write_bytes(content)
 
-    with pytest.raises(StageError, match=r"checkpoint\.pt: not a checkpoint"):
+    with pytest.raises(StageError, match=r"checkpoint\.pt: not a readable checkpoint"):
         read_checkpoint(workdir, runs.config(tmp_path), PRINTS)
 
 
@@ -188,7 +188,9 @@ def test_damaged_weights_are_named(tmp_path: Path, damage: str) -> None:
     }
     workdir.weights.write_bytes(content[damage])
 
-    with pytest.raises(StageError, match=r"weights\.safetensors: not weights .* fit --resume"):
+    with pytest.raises(
+        StageError, match=r"weights\.safetensors: not readable weights .* fit --resume"
+    ):
         read_weights(workdir)
 
 

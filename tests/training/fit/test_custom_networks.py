@@ -78,7 +78,7 @@ def test_options_are_part_of_the_run(tmp_path: Path) -> None:
     [
         ("nets:Missing", r"nets\.py: has no class Missing"),
         ("nets:Plain", r"nets\.py: has no torch\.nn\.Module of the name Plain"),
-        ("nets:Batch", r"body\.3 is a BatchNorm2d, which depends on the batch; take GroupNorm"),
+        ("nets:Batch", r"body\.3 is a BatchNorm2d, which depends on the batch; use GroupNorm"),
         ("nets:Dropped", r"body\.3 is a Dropout, which is random; leave it out"),
         ("nets:Noisy", "different results for equal rows: it is random"),
         ("nets:Centred", "it depends on the batch"),

@@ -105,7 +105,7 @@ def test_an_epoch_tells_the_kl_as_a_whole(mixed: Workdir) -> None:
         assert line["kl_per_dimension"] == []
         assert line["active_units"] <= 4
     page = mixed.page.read_text("utf-8")
-    assert "A mixture prior's KL is no sum over dimensions." in page
+    assert "The KL of a mixture prior is not a sum over dimensions." in page
     assert "components" in page
 
 

@@ -106,7 +106,7 @@ def test_a_network_that_computes_something_else_is_refused() -> None:
     assert isinstance(vae.decoder.body, torch.nn.Sequential)
     vae.decoder.body[5] = torch.nn.Tanh()
 
-    differs = r"golden batch tells: differs from its params by [0-9.]+, allowed is [0-9.]+"
+    differs = r"golden batch differs from its params by [0-9.]+, allowed is [0-9.]+"
     with pytest.raises(ConfigError, match=differs):
         initial.put_into(vae)
 
@@ -231,7 +231,7 @@ def test_a_path_with_a_nul_is_no_start() -> None:
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("golden.npz", "not an archive of arrays"), ("encoder.onnx", "not a graph whose weights")],
+    [("golden.npz", "not an archive of arrays"), ("encoder.onnx", "the graph's weights")],
 )
 def test_a_damaged_file_of_a_bundle_is_named(tmp_path: Path, name: str, told: str) -> None:
     """The right hash is not enough: garbage ends with one sentence."""
