@@ -54,8 +54,8 @@ Variational autoencoders over HTTP: draw images from the prior, encode images to
 decode latents, reconstruct images and measure the error, show the way between two images, and
 estimate how likely images are.
 
-Verbs answer by `Accept`: JSON, `image/png`, `application/x-npy` and more. Every error is a
-problem document (RFC 9457) with a `code`, and the `X-Request-ID` that the log has it under.
+`Accept` selects the response format: JSON, `image/png`, `application/x-npy` and more. Every
+error is a problem document (RFC 9457) with a `code`. Log lines include its `X-Request-ID`.
 """
 
 

@@ -1,4 +1,4 @@
-"""What a network is made of, and which likelihood it is trained with. No torch here."""
+"""Settings of the network, likelihood and prior. This module does not need torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SMALLEST_SCALE = 1e-6
 """Of a likelihood: far below a grey level, and float32 still holds its square's inverse."""
 
 MOST = 2**31 - 1
-"""The largest number of anything: what 32 bits hold, far beyond what can be trained."""
+"""The limit of every integer: the largest in 32 bits, far beyond any trainable size."""
 PositiveInt = Annotated[int, Field(gt=0, le=MOST, strict=True)]
 """Strict, as `true` would pass for 1."""
 Blocks = Annotated[int, Field(ge=0, strict=True)]
@@ -41,7 +41,7 @@ class Frozen(BaseModel):
 
 
 Binarisation = Literal["sample", "threshold", "none"]
-"""How images are made binary before they are scored; `none`: they are scored as they are."""
+"""How images are binarised before they are scored; `none`: not at all."""
 
 
 ScaleSource = Literal["learned", "optimal"]
@@ -70,9 +70,9 @@ class LikelihoodOptions(Frozen):
 class BernoulliConfig(LikelihoodOptions):
     """p(x|z) = Bernoulli(sigmoid(params)), for pixels in {0, 1}.
 
-    Grey pixels are no outcome of a Bernoulli variable, so data that is not binary has to be
-    binarised: `sample` draws each pixel with its grey value as probability, anew in each epoch
-    (dynamic binarisation); `threshold` cuts at 1/2; `none` is for data that is binary already.
+    A Bernoulli variable has no grey values, so grey images must be binarised: `sample` draws each
+    pixel in each epoch with its grey value as the probability (dynamic binarisation); `threshold`
+    cuts at 1/2; `none` is for binary images.
     """
 
     family: Literal["bernoulli"] = "bernoulli"
@@ -206,7 +206,7 @@ ClassName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-
 
 
 class CustomConfig(Frozen):
-    """An encoder and a decoder of one's own, each a `torch.nn.Module` in a file of one's own.
+    """A custom encoder and decoder, each a `torch.nn.Module` in a custom file.
 
     Both are called with (image_shape, latent_shape) and `options` by name; docs/training.md has
     the contract. `folder` holds their files, and `source_sha256` is the files': both are filled in
@@ -303,7 +303,9 @@ class ModelConfig(Frozen):
         if shape is None or isinstance(network, CustomConfig):
             return self
         if isinstance(network, MlpConfig | ConvConfig):
-            msg = f"latent_map: a {network.architecture} network has a vector; take latent_dim"
+            msg = (
+                f"latent_map: a {network.architecture} network has a latent vector; use latent_dim"
+            )
             raise ValueError(msg)
         wanted = (shape[0], self.height // network.factor, self.width // network.factor)
         if shape != wanted:

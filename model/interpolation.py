@@ -37,7 +37,7 @@ def between(start: Floats, end: Floats, steps: int, path: Path) -> Floats:
         ValueError: fewer than two steps, or ends of different shapes.
     """
     if steps < 2 or start.shape != end.shape:
-        msg = f"a path needs two ends of one shape: {steps} steps, {start.shape}, {end.shape}"
+        msg = f"need 2 steps and ends of one shape, got {steps} steps, {start.shape}, {end.shape}"
         raise ValueError(msg)
     inner = np.linspace(0.0, 1.0, steps)[1:-1, np.newaxis]
     first, last = (one.astype(np.float64).reshape(-1) for one in (start, end))

@@ -114,7 +114,7 @@ def test_options_are_those_of_the_verbs() -> None:
 def test_members_are_those_of_the_answers() -> None:
     """The table lists exactly the members of each verb's response."""
     told: set[tuple[str, str]] = set()
-    for member, places, _ in rows("Answers", "member"):
+    for member, places, _ in rows("Responses", "member"):
         every = places == "every verb"
         where = [verb.path for verb in VERBS] if every else map(code, places.split(", "))
         told |= {(place, code(member)) for place in where}

@@ -42,7 +42,7 @@ def available_memory(
 
 
 def _left_to_the_process(status: Path) -> list[int]:
-    """What `ulimit` leaves of address space and of private memory, where it is limited."""
+    """The address space and private memory that `ulimit` leaves, if it limits them."""
     used = _fields(status, ":")
     kinds = {"VmSize": resource.RLIMIT_AS, "VmData": resource.RLIMIT_DATA}
     soft = {field: resource.getrlimit(limit)[0] for field, limit in kinds.items()}

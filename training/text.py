@@ -13,8 +13,8 @@ _REORDERING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI",
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """The text with � for what a terminal obeys, or can't show: control characters except those
-    in `keep`, marks that reorder text, and halves of surrogate pairs."""
+    """The text with � in place of control characters (except those in `keep`), marks that reorder
+    text, and halves of surrogate pairs."""
     return "".join(
         character
         if character in keep

@@ -59,7 +59,7 @@ class Workdir:
         before, now = config.identity(), changed.identity()
         fixed = [key for key in now if now[key] != before.get(key) and key not in _OF_A_MACHINE]
         if fixed:
-            msg = f"{', '.join(fixed)}: fixed when this workdir was trained; run `fit` anew"
+            msg = f"{', '.join(fixed)}: fixed when this workdir was trained; run `fit` again"
             raise ConfigError(msg)
         return changed
 
@@ -96,7 +96,7 @@ class Workdir:
             document = read_json(path)
             for name, kind in members.items():
                 if name not in document or not isinstance(document[name], kind):
-                    msg = f"{name} is missing, or of another kind than was written"
+                    msg = f"{name} is missing or has the wrong type"
                     raise ValueError(msg)
             return document
 
@@ -119,7 +119,7 @@ def sole_use(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            msg = f"{folder}: a run is going on there; wait for its end, or take another workdir"
+            msg = f"{folder}: another run is using it; wait until it ends, or use another workdir"
             raise StageError(msg) from error
         yield
 
@@ -153,7 +153,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Reads what `write_json` wrote.
 
     Raises:
-        ValueError: the file holds no JSON object.
+        ValueError: the file is not a JSON object.
     """
     document = json.loads(path.read_bytes())
     if not isinstance(document, dict):
@@ -163,8 +163,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a log; none where there is no file. A run that is going on may be writing
-    the last one."""
+    """The complete lines of a log; empty if there is no file. An unfinished run may be writing the
+    last line."""
     if not path.exists():
         return []
     found = []

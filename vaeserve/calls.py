@@ -151,13 +151,13 @@ class Call(Generic[T]):
         if reply.status >= httpx.codes.BAD_REQUEST:
             raise problem_of(*reply)
         if reply.status != httpx.codes.OK:
-            msg = f"the service does not respond with status {reply.status}"
+            msg = f"unexpected response status {reply.status}"
             raise ResponseError(msg)
         try:
             self._parts.append(self._parse(reply))
         except Exception as error:
             media_type = reply.headers.get("Content-Type", "no media type")
-            msg = f"the response ({media_type}) is not one that vaeserve sends: {error!r}"
+            msg = f"unexpected response ({media_type}): {error!r}"
             raise ResponseError(msg) from error
         self._start += self._count
         if not self.finished:

@@ -61,7 +61,7 @@ class Client:
     ) -> results.Samples:
         """Draws n images from the prior, or around an image or a latent.
 
-        Row i depends on the seed and i alone, however many images are drawn.
+        Row i depends only on the seed and i, whatever `n` is.
 
         Args:
             n: number of images.

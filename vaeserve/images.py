@@ -60,7 +60,7 @@ def rows_of(images: ImagesLike) -> list[Row]:
         )
         raise TypeError(msg)
     if not rows:
-        msg = "there are no images; give at least one"
+        msg = "there are no images; pass at least one"
         raise ValueError(msg)
     return rows
 

@@ -294,7 +294,7 @@ def joined(parts: Sequence[T]) -> T:
         return parts[0]
     models: Any = dict.fromkeys(f"{part.model}/{part.version}" for part in parts)  # type: ignore[attr-defined]
     if len(models) > 1:
-        msg = f"{' and '.join(models)} responded to parts of one call; name the version"
+        msg = f"{' and '.join(models)} responded to parts of one call; select a version"
         raise ResponseError(msg)
     made: T = _join(parts)
     return made

@@ -43,23 +43,22 @@ class InterpolateOptions(Options):
     """Which way `/interpolate` goes, and how it shows it."""
 
     steps: int = Field(
-        8, ge=2, description="How many images, both ends included; at most `VAE_MAX_N`."
+        8, ge=2, description="Number of images including both endpoints, at most `VAE_MAX_N`."
     )
     path: Path = Field(
         "spherical",
-        description="`spherical` turns the latent at equal angles while its norm changes evenly, "
-        "and stays where latents are likely; `linear` is the straight line.",
+        description="`spherical` turns the latent by equal angles while its norm changes evenly, "
+        "so it stays where latents are likely; `linear` is the straight line.",
     )
     milliseconds: int = Field(
         100,
         ge=20,
         le=10_000,
-        description="How long an animated answer shows each image; GIF keeps hundredths of a "
-        "second.",
+        description="How long an animation shows each image; GIF rounds to hundredths of a second.",
     )
     bounce: bool = Field(
         False,
-        description="Whether an animated answer also goes back, so that it repeats without a jump.",
+        description="Whether an animation also plays backwards, so that it repeats without a jump.",
     )
 
 
@@ -70,9 +69,9 @@ class InterpolateAnswer(VerbAnswer):
     steps: int
     images: list[Png]
     latents: Latents
-    seeds: list[int] | None = Field(description="The seeds of the ends; null for other ends.")
+    seeds: list[int] | None = Field(description="The endpoints' seeds; null for other endpoints.")
     pictures: list[Picture] | None = Field(
-        description="The images at the ends; null for other ends."
+        description="The endpoints' images; null for other endpoints."
     )
 
 
@@ -113,14 +112,14 @@ def parse_endpoints(
     elif body.media_type == NPY:
         options, sent = parse_latents(request, body, InterpolateOptions, shape, 2)
     elif not body.content:
-        raise _not_one_kind("none came")
+        raise _not_one_kind("the request has none")
     else:
         members = members_of(body, (JSON, MULTIPART, NPY), *latents.json_size(shape, 2))
         options = from_members(request, InterpolateOptions, members, other=KINDS)
         sent = _endpoints(members, shape)
     for field, ends in (("images", sent.images or None), (latents.FIELD, sent.latents)):
         if ends is not None and len(ends) != 2:
-            msg = f"{field} must be exactly two, the ends, got {len(ends)}"
+            msg = f"{field} must have exactly two entries, got {len(ends)}"
             raise InvalidFieldError(msg, field=field, limit=2)
     return options, sent
 
@@ -128,7 +127,7 @@ def parse_endpoints(
 def _endpoints(members: Members, shape: tuple[int, ...]) -> Sent:
     given = [kind for kind in KINDS if kind in members]
     if len(given) != 1:
-        raise _not_one_kind(f"got {' and '.join(given)}" if given else "none came")
+        raise _not_one_kind(f"got {' and '.join(given)}" if given else "the request has none")
     if given == ["seeds"]:
         return Sent(seeds=_two_seeds(members["seeds"]))
     if given == [latents.FIELD]:
@@ -139,7 +138,7 @@ def _endpoints(members: Members, shape: tuple[int, ...]) -> Sent:
 
 
 def _not_one_kind(found: str) -> InvalidFieldError:
-    msg = f"an interpolation has two ends: send exactly one of {', '.join(KINDS)}; {found}"
+    msg = f"send two endpoints as exactly one of {', '.join(KINDS)}; {found}"
     return InvalidFieldError(msg, field="body")
 
 
@@ -199,7 +198,7 @@ VERB = Verb(
     name="interpolate",
     summary="Go from one image, latent or seed to another",
     about="images between two images, latents or seeds",
-    description="Decodes latents between two ends: two images, two latents, or two seeds.",
+    description="Decodes latents between two endpoints: two images, latents or seeds.",
     options=InterpolateOptions,
     takes=Takes(
         lambda request, body, _options, manifest, _settings: parse_endpoints(

@@ -51,8 +51,8 @@ async def describe_model(name: str, context: ContextDep) -> ModelAnswer:
     """A model, with the manifest of the bundle that serves."""
     model = context.registry.models.get(name)
     if model is None:
-        known = ", ".join(sorted(context.registry.models)) or "none yet"
-        raise UnknownModelError(f"there is no model {name!r}; there is {known}", field="name")
+        known = ", ".join(sorted(context.registry.models)) or "none"
+        raise UnknownModelError(f"there is no model {name!r}; known: {known}", field="name")
     described = _describe(context, model)
     if model.engine is None:
         return described
@@ -72,7 +72,7 @@ async def stored_latents(name: str, request: Request, context: ContextDep) -> Re
     engine = context.registry.engine(name, target_of(request)[1])
     posterior = engine.bundle.posterior
     if posterior is None:
-        msg = f"{engine.identity} keeps no posterior means: it was bundled without {POSTERIOR}"
+        msg = f"{engine.identity} stores no posterior means: its bundle lacks {POSTERIOR}"
         raise NotFoundError(msg, field="name")
     headers = _headers(engine, POSTERIOR, media_type)
     if _is_current(request, headers):
@@ -96,7 +96,7 @@ async def card(name: str, request: Request, context: ContextDep) -> Response:
     media_type = choose(accept_of(request), (MARKDOWN, "text/plain"))
     engine = context.registry.engine(name, target_of(request)[1])
     if engine.bundle.card is None:
-        msg = f"{engine.identity} has no card: it was bundled without {CARD}"
+        msg = f"{engine.identity} has no card: its bundle lacks {CARD}"
         raise NotFoundError(msg, field="name")
     headers = _headers(engine, CARD, media_type)
     if _is_current(request, headers):

@@ -51,7 +51,7 @@ def _query(name: str, description: str, schema: Document) -> Document:
 
 
 _MODEL = _query(
-    "model", "Which model answers; the default model when not given.", {"type": "string"}
+    "model", "The model to use; by default the default model.", {"type": "string"}
 )
 _VERSION = _query(
     "version",

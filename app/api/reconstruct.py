@@ -28,8 +28,8 @@ class ReconstructOptions(Options):
     )
     binarise: Literal["sample", "threshold"] | None = Field(
         None,
-        description="How grey pixels are made binary for the bound of a Bernoulli model; "
-        "by default as it was trained.",
+        description="How to binarise the image for a Bernoulli model's bound; by default as in "
+        "training.",
     )
     seed: Seed | None = None
 
@@ -43,11 +43,11 @@ class ReconstructAnswer(VerbAnswer):
         description="Σ (x − reconstruction)² over pixels in [0, 1], for each image."
     )
     kl: list[float] | None = Field(
-        description="KL[q(z|x) ‖ N(0, I)] of the image as sent, in nats; null for models with a "
-        "mixture prior, whose KL has no closed form: `elbo_samples` estimates it in `bounds`."
+        description="KL[q(z|x) ‖ N(0, I)] of the grey image, in nats; null for a mixture prior, "
+        "which has no closed form: with `elbo_samples`, `bounds` has an estimate."
     )
     pictures: list[Picture]
-    bounds: BoundsAnswer | None = Field(description="Only when `elbo_samples` was given.")
+    bounds: BoundsAnswer | None = Field(description="Null without `elbo_samples`.")
 
 
 async def run(call: Call[ReconstructOptions]) -> Result:

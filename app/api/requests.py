@@ -150,7 +150,7 @@ def encoded_images(members: dict[str, object], max_pictures: int) -> list[bytes]
         msg = f"{_IMAGES} must be a list of images in base64"
         raise InvalidFieldError(msg, field=_IMAGES)
     if len(encoded) > max_pictures:
-        msg = f"at most {max_pictures} images are taken in one request, got {len(encoded)}"
+        msg = f"a request may have at most {max_pictures} images, got {len(encoded)}"
         raise InvalidFieldError(msg, field=_IMAGES, limit=max_pictures)
     return [_listed(text, index) for index, text in enumerate(encoded)]
 
@@ -194,7 +194,7 @@ def _decode_base64(text: str) -> bytes:
 def check_images(images: list[bytes]) -> None:
     """Holds that there is an image, and none is empty; errors as `parse_images` raises."""
     if not images:
-        msg = f"no image came; send at least one as {_IMAGES}"
+        msg = f"the request has no image; send at least one as {_IMAGES}"
         raise InvalidFieldError(msg, field=_IMAGES)
     for index, image in enumerate(images):
         if not image:

@@ -36,7 +36,7 @@ _DEFAULT_RADIUS = 1.0
 class SampleOptions(Options):
     """What `/sample` draws."""
 
-    n: int = Field(1, ge=1, description="How many images; the server limits it by `VAE_MAX_N`.")
+    n: int = Field(1, ge=1, description="Number of images, at most `VAE_MAX_N`.")
     seed: Seed | None = None
     temperature: float = Field(
         1.0,
@@ -50,23 +50,23 @@ class SampleOptions(Options):
         ge=0,
         le=100,
         allow_inf_nan=False,
-        description="How far around one uploaded image to draw, in standard deviations of its "
-        "posterior; 1 by default. A JSON body has it inside `latents_near`.",
+        description="Distance around the uploaded image, in standard deviations of its posterior; "
+        "1 by default. In a JSON body it belongs inside `latents_near`.",
     )
     height: int | None = Field(
         None,
         ge=1,
-        description="Of the images, for models that take many sizes; by default the model's own.",
+        description="Height of the images, for models of many sizes; by default the model's own.",
     )
-    width: int | None = Field(None, ge=1, description="As `height`.")
+    width: int | None = Field(None, ge=1, description="Width of the images, likewise.")
 
 
 class NearAnswer(Answer):
     """Where the latents were drawn: z = center + radius · unit · ε with ε ~ N(0, I)."""
 
     center: list[float] = Field(
-        description="The image's posterior mean, or the latent as sent; nested as the model's "
-        "latent shape is."
+        description="The image's posterior mean, or the latent that was sent; nested like the "
+        "model's latent shape."
     )
     radius: float
     unit: Literal["posterior", "prior"] = Field(
@@ -80,11 +80,11 @@ class SampleAnswer(VerbAnswer):
 
     n: int
     seed: int
-    temperature: float | None = Field(description="Null beside `latents_near`.")
+    temperature: float | None = Field(description="Null with `latents_near`.")
     images: list[Png]
     latents: Latents
     latents_near: NearAnswer | None = Field(
-        description="What was drawn around; null for draws from the prior."
+        description="The point that was drawn around; null for draws from the prior."
     )
 
 
@@ -140,7 +140,7 @@ def _from_json(request: Request, body: Body, shape: tuple[int, ...]) -> tuple[Sa
     if NEAR not in members:
         return options, Sent()
     if "radius" in members:
-        msg = f"radius must be a member of {NEAR}, not of the body; send it as a member of it"
+        msg = f"radius must be a member of {NEAR}, not of the body"
         raise InvalidFieldError(msg, field="radius")
     near = _checked_near(members[NEAR])
     inner = {"radius": near["radius"]} if "radius" in near else {}
@@ -169,14 +169,14 @@ def _checked_near(near: object) -> Members:
 
 def _check_combination(options: SampleOptions, *, near: bool) -> None:
     if not near and options.radius is not None:
-        msg = f"radius only has a meaning around an image, or inside {NEAR}"
+        msg = f"radius requires an image, or must be a member of {NEAR}"
         raise InvalidFieldError(msg, field="radius")
     if near and "temperature" in options.model_fields_set:
-        msg = "temperature is for draws from the prior; around an image or latent send radius"
+        msg = "temperature applies only to draws from the prior; send radius instead"
         raise InvalidFieldError(msg, field="temperature")
     for field, length in (("height", options.height), ("width", options.width)):
         if near and length is not None:
-            msg = f"{field} is for draws from the prior; near something, images have its size"
+            msg = f"{field} applies only to draws from the prior; leave it out"
             raise InvalidFieldError(msg, field=field)
 
 
@@ -232,7 +232,7 @@ VERB = Verb(
     summary="Draw images from the prior",
     about="draw images from the prior",
     description="Draws z from the model's prior, or around an image or latent, and decodes it.\n\n"
-    "Row i depends on the seed and i alone.",
+    "Row i depends only on the seed and i.",
     options=SampleOptions,
     takes=Takes(
         lambda request, body, _options, manifest, _settings: parse_sample(

@@ -13,8 +13,8 @@ Seed = Annotated[
     Field(
         ge=0,
         le=MAX_SEED,
-        description="Keys every random draw; the same seed gives the same answer. "
-        "Drawn by the server, and echoed, when it is not given.",
+        description="The same seed gives the same response. Without it, the service draws a seed "
+        "and returns it.",
     ),
 ]
 
@@ -41,7 +41,7 @@ class VerbAnswer(Answer):
 Png = Annotated[str, Field(description="A PNG file in base64.")]
 Latents = Annotated[
     list[list[Any]],
-    Field(description="One list for each image, nested as the model's latent shape is."),
+    Field(description="One list for each image, nested like the model's latent shape."),
 ]
 
 
@@ -60,7 +60,7 @@ class VersionAnswer(Answer):
     version: int
     state: Literal["loading", "ready", "unloading", "unavailable", "unloaded"]
     reason: str = Field(
-        description="Why it does not serve, or could not be replaced by what is on disk."
+        description="Why it does not serve, or why newer files on disk could not replace it."
     )
 
 
@@ -71,14 +71,14 @@ class ModelAnswer(Answer):
     default: bool
     ready: bool
     serving: int | None = Field(
-        description="The version that answers unless another is asked for; null when none does."
+        description="The version that responds by default; null if none serves."
     )
     provider: str | None
     versions: list[VersionAnswer]
     verbs: list[str]
     stored: list[str] = Field(
-        description="Which of `/models/{name}/latents` and `/models/{name}/card` the bundle that "
-        "serves has."
+        description="Which of `/models/{name}/latents` and `/models/{name}/card` the "
+        "serving bundle has."
     )
     manifest: dict[str, object] | None = Field(
         default=None, description="The serving bundle's manifest."
@@ -90,7 +90,7 @@ class StoredLatentsAnswer(VerbAnswer):
 
     split: str = Field(description="Which images: `validation` or `test`.")
     n: int
-    classes: list[str] = Field(description="Names that `labels` number from 0.")
+    classes: list[str] = Field(description="Class names; `labels` are indexes into this list.")
     labels: list[int] = Field(description="The class of each image; −1 for none.")
     latents: Latents
 
@@ -129,4 +129,4 @@ class ProblemAnswer(Answer):
     request_id: str | None = None
     field: str | None = Field(default=None, description="The member, parameter or header.")
     index: int | None = Field(default=None, description="The image's position, from 0.")
-    bound: float | None = Field(default=None, description="The limit that was passed.")
+    bound: float | None = Field(default=None, description="The limit that was exceeded.")

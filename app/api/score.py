@@ -23,12 +23,11 @@ class ScoreOptions(Options):
         SAMPLES,
         ge=1,
         description="Number K of importance samples, at most the server's `VAE_MAX_ELBO_SAMPLES`. "
-        "Percentiles exist for the default only.",
+        "Percentiles require the default.",
     )
     binarise: Literal["sample", "threshold"] | None = Field(
         None,
-        description="How grey pixels are made binary for a Bernoulli model; by default as it was "
-        "trained.",
+        description="How to binarise the image for a Bernoulli model; by default as in training.",
     )
     seed: Seed | None = None
 
@@ -41,38 +40,38 @@ class BoundsAnswer(Answer):
         description="E[log p(x|z)], so that elbo = reconstruction − kl."
     )
     kl: list[float] = Field(
-        description="KL[q(z|x) ‖ p(z)]: exact for the prior N(0, I); for a mixture, from the "
-        "samples."
+        description="KL[q(z|x) ‖ p(z)]: exact for the prior N(0, I), estimated from the "
+        "samples for a mixture."
     )
     importance_weighted: list[float] = Field(
         description="logsumexp(log w) − log K, tighter than the ELBO."
     )
     standard_error: list[float | None] = Field(
         description="Of `importance_weighted` over its K samples, by the delta method; "
-        "null where K is 1."
+        "null if K is 1."
     )
     effective_sample_size: list[float] = Field(
-        description="(Σ w)² / Σ w² of the importance weights, 1 … K: how many count."
+        description="(Σ w)² / Σ w² of the importance weights, 1 … K."
     )
     bits_per_dimension: list[float] | None = Field(
-        description="−importance_weighted / (dimensions · ln 2); null for a Gaussian, a density."
+        description="−importance_weighted / (dimensions · ln 2); null for Gaussian models."
     )
     nats_per_dimension: list[float] | None = Field(
-        description="−importance_weighted / dimensions of a Gaussian, which is a density; null for "
-        "other likelihoods."
+        description="−importance_weighted / dimensions for Gaussian models, whose likelihood is a "
+        "density; else null."
     )
     percentile: list[float] | None = Field(
-        description="Per cent of the bundle's reference images whose `importance_weighted` is "
-        "lower; null where the bundle has none, or none with these samples and binarisation."
+        description="Percentage of the bundle's reference images whose `importance_weighted` is "
+        "lower; null without a reference for these samples and this binarisation."
     )
     samples: int
     seed: int
     likelihood: Family = Field(description="The decoder's, p(x|z).")
     binarised: Literal["sample", "threshold"] | None = Field(
-        description="How grey pixels were made binary before they were encoded and scored; "
-        "null where they were scored as they are."
+        description="How the image was binarised before it was encoded and scored; "
+        "null if it was not."
     )
-    dimensions: int = Field(description="Number of pixel values that each bound is a sum over.")
+    dimensions: int = Field(description="Number of pixel values that each bound sums over.")
     unit: Literal["nats"] = "nats"
 
 

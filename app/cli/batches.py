@@ -69,7 +69,7 @@ class Batches:
                 continue
             models.add((answer.model, answer.version))
             if len(models) > 1:
-                msg = f"{answer.model}/{answer.version} took the place of the model; begin again"
+                msg = f"{answer.model}/{answer.version} replaced the model; start again"
                 raise CommandError(msg)
             yield [shown(path) for path, _ in batch], answer
             self.done += len(batch)

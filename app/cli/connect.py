@@ -37,7 +37,7 @@ def client_of(options: argparse.Namespace) -> Client:
             model=options.model, deadline=options.timeout, attempts=1, transport=transport
         )
     if options.repository is not None:
-        msg = "--repository is for work without a service; it does not go with --url or VAE_URL"
+        msg = "--repository can't be combined with --url or VAE_URL"
         raise UsageError(msg)
     try:
         url = httpx.URL(options.url)
@@ -98,7 +98,7 @@ class InProcess(httpx.BaseTransport):
         try:
             return answer.result()
         except TimeoutError as error:
-            msg = "the answer took too long"
+            msg = "the response took too long"
             raise httpx.ReadTimeout(msg) from error
         except BaseException:
             answer.cancel()

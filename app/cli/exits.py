@@ -22,12 +22,12 @@ class Exit(enum.IntEnum):
 
 MEANINGS = {
     Exit.DONE: "everything was done",
-    Exit.FAILED: "it failed: the service refused, or a file can't be read or written",
-    Exit.USAGE: "wrong usage, or nothing to work on",
+    Exit.FAILED: "the service rejected a request, or a file can't be read or written",
+    Exit.USAGE: "wrong usage, or no input",
     Exit.SKIPPED: "done, but some files were skipped; each is named on standard error",
-    Exit.NO_ANSWER: "no answer: nothing listens, no room, no model that serves, or too late",
+    Exit.NO_ANSWER: "no service, queue full, model not serving, or deadline exceeded",
     Exit.INTERRUPTED: "interrupted with Ctrl-C",
-    Exit.NO_READER: "whoever read the output has gone, such as `head`",
+    Exit.NO_READER: "the reader of the output, such as `head`, closed it",
 }
 
 

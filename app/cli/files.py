@@ -24,7 +24,7 @@ def images_below(paths: Sequence[Path]) -> Iterator[Path]:
     """
     for path in paths:
         if not path.exists():
-            msg = f"{path} is not there"
+            msg = f"{path} does not exist"
             raise UsageError(msg)
     for path in paths:
         if not path.is_dir():
@@ -58,7 +58,7 @@ def check_ending(path: Path, endings: tuple[str, ...]) -> str:
         msg = f"{path} must end in one of {', '.join(endings)}"
         raise UsageError(msg)
     if not path.parent.is_dir():
-        msg = f"the folder {path.parent} for {path.name} is not there"
+        msg = f"the folder {path.parent} does not exist"
         raise UsageError(msg)
     return ending
 

@@ -42,10 +42,10 @@ def interpolate(options: argparse.Namespace) -> Exit:
     """Writes the way from one image or seed to another."""
     ending = check_ending(options.output, (".png", ".gif", ".webp", ".npy"))
     if bool(options.ends) == bool(options.seeds) or len(options.ends) not in (0, 2):
-        msg = "interpolate takes two images, or --seeds with two seeds"
+        msg = "interpolate needs two images, or --seeds with two seeds"
         raise UsageError(msg)
     if ending not in (".gif", ".webp") and (options.milliseconds or options.bounce):
-        msg = "--milliseconds and --bounce are for animations, .gif and .webp"
+        msg = "--milliseconds and --bounce apply only to .gif and .webp"
         raise UsageError(msg)
     suffix: Any = ending[1:]
     with _images(options.ends), client_of(options) as client:
@@ -73,7 +73,7 @@ def _images(paths: Sequence[Path]) -> Iterator[None]:
     """
     for path in paths:
         if not path.is_file():
-            msg = f"{path} is no file"
+            msg = f"{path} is not a file"
             raise UsageError(msg)
     try:
         yield

@@ -18,7 +18,7 @@ from app.cli.scoring import score
 from vaeserve.results import Binarise, Way
 
 COMMANDS = {
-    "serve": "serve models over HTTP; the command when none is named",
+    "serve": "serve models over HTTP; the default command",
     "sample": "draw images from the prior into a grid or an array",
     "reconstruct": "encode an image and decode its mean",
     "encode": "write the latents of images to a file",
@@ -35,10 +35,10 @@ def parser(environment: Mapping[str, str] = os.environ) -> argparse.ArgumentPars
     codes = "\n".join(f"  {code.value:<4}{meaning}" for code, meaning in MEANINGS.items())
     made = argparse.ArgumentParser(
         prog="vaeserve",
-        description="Variational autoencoders: serve them over HTTP, or use them from here.",
-        epilog="`vaeserve COMMAND --help` says more; without a command, `vaeserve --port 8001` "
-        f"serves.\nWithout --url and {URL_VARIABLE} a command loads models itself and needs no "
-        f"service.\n\nexit codes:\n{codes}",
+        description="Serves variational autoencoders over HTTP, or runs them from here.",
+        epilog="`vaeserve COMMAND --help` lists a command's options. Without a command, "
+        f"vaeserve serves.\nWithout --url and {URL_VARIABLE}, a command loads the models "
+        f"itself and needs no service.\n\nexit codes:\n{codes}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--version", action="version", version=f"vaeserve {version('vaeserve')}")
@@ -55,9 +55,9 @@ def parser(environment: Mapping[str, str] = os.environ) -> argparse.ArgumentPars
 
 def _add_sample(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=sample)
-    command.add_argument("-n", type=_positive, default=64, help="how many images (64)")
+    command.add_argument("-n", type=_positive, default=64, help="number of images (64)")
     command.add_argument("--seed", type=_natural, help="0 … 2^53 − 1; random by default")
-    command.add_argument("--temperature", type=float, default=1.0, help="of the latents, 0 … 10")
+    command.add_argument("--temperature", type=float, default=1.0, help="0 … 10 (1); below 1, more typical")
     _add_output(command, "grid.png, or .npy for uint8 [n, h, w, c]")
 
 
@@ -70,16 +70,18 @@ def _add_reconstruct(command: argparse.ArgumentParser) -> None:
 def _add_encode(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=encode)
     _add_images(command)
-    _add_output(command, "latents.parquet, .npz, .csv, or .npy for the means alone")
+    _add_output(command, "latents.parquet, .npz, .csv, or .npy for only the means")
 
 
 def _add_score(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=score)
     _add_images(command)
-    command.add_argument("--top", type=_natural, default=20, help="how many (20); 0 for all")
+    command.add_argument(
+        "--top", type=_natural, default=20, help="number of images to list (20); 0 lists all"
+    )
     command.add_argument("--samples", type=_positive, help="importance samples for each image")
     command.add_argument("--binarise", choices=get_args(Binarise))
-    command.add_argument("--seed", type=_natural, help="of every request's samples")
+    command.add_argument("--seed", type=_natural, help="seed of every request's samples")
     form = command.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="comma-separated, with a header")
     form.add_argument("--json", action="store_true", help="one JSON object")
@@ -87,12 +89,12 @@ def _add_score(command: argparse.ArgumentParser) -> None:
 
 def _add_interpolate(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=interpolate)
-    command.add_argument("ends", type=Path, nargs="*", metavar="PICTURE", help="two images")
-    command.add_argument("--seeds", type=_natural, nargs=2, help="between draws, not images")
-    command.add_argument("--steps", type=_positive, help="images, both ends included")
+    command.add_argument("ends", type=Path, nargs="*", metavar="IMAGE", help="two images")
+    command.add_argument("--seeds", type=_natural, nargs=2, help="two seeds instead of images")
+    command.add_argument("--steps", type=_positive, help="number of images, with both ends")
     command.add_argument("--path", choices=get_args(Way))
-    command.add_argument("--milliseconds", type=_positive, help="of each image, if animated")
-    command.add_argument("--bounce", action="store_true", help="go back as well, if animated")
+    command.add_argument("--milliseconds", type=_positive, help="time of each animated image")
+    command.add_argument("--bounce", action="store_true", help="also play an animation backwards")
     _add_output(command, "strip.png, walk.gif, .webp, or .npy")
 
 
@@ -115,9 +117,7 @@ def _add_images(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "images", type=Path, nargs="+", metavar="PATH", help="image, or folder of images"
     )
-    command.add_argument(
-        "--strict", action="store_true", help="stop at the first file that is no usable image"
-    )
+    command.add_argument("--strict", action="store_true", help="stop at the first invalid image")
 
 
 def _add_output(command: argparse.ArgumentParser, endings: str) -> None:
@@ -129,14 +129,16 @@ def _add_service(command: argparse.ArgumentParser, environment: Mapping[str, str
     group.add_argument(
         "--url",
         default=environment.get(URL_VARIABLE, ""),
-        help=f"of a running service, such as http://localhost:8000 (or {URL_VARIABLE})",
+        help=f"a running service, such as http://localhost:8000 (or {URL_VARIABLE})",
     )
     group.add_argument(
-        "--repository", metavar="FOLDERS", help="without --url: bundles (or VAE_REPOSITORY)"
+        "--repository",
+        metavar="FOLDERS",
+        help="folders of bundles, without --url (or VAE_REPOSITORY)",
     )
-    group.add_argument("--model", metavar="NAME[/VERSION]", help="which model answers")
+    group.add_argument("--model", metavar="NAME[/VERSION]", help="the model to use")
     group.add_argument(
-        "--timeout", type=_seconds, default=120.0, help="seconds for each step's answer (120)"
+        "--timeout", type=_seconds, default=120.0, help="seconds to wait for each response (120)"
     )
 
 

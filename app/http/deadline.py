@@ -110,5 +110,5 @@ class Deadline:
         if self._reading:
             detail = f"the request's body did not arrive within {self._seconds:g} s"
             return BodyTimeoutError(detail, limit=self._seconds)
-        detail = f"the answer was not ready within {self._seconds:g} s"
+        detail = f"the response was not ready within {self._seconds:g} s"
         return DeadlineExceededError(detail, limit=self._seconds)

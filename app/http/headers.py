@@ -52,7 +52,7 @@ def single(scope: Scope, name: str) -> str | None:
     """
     values = lines(scope, name.lower().encode())
     if len(values) > 1:
-        msg = f"{name} is given {len(values)} times; send it once"
+        msg = f"{name} was sent {len(values)} times; send it once"
         raise MalformedRequestError(msg, field=name)
     return values[0] if values else None
 

@@ -74,7 +74,7 @@ def from_query(request: Request, model: type[OptionsT]) -> OptionsT:
         if name not in known:
             raise _unknown("query parameter", name, known)
         if name in values:
-            msg = f"query parameter {name} is given more than once; send it once"
+            msg = f"query parameter {name} was sent more than once; send it once"
             raise InvalidFieldError(msg, field=name)
         values[name] = value
     for name in _TARGET:
@@ -137,7 +137,7 @@ def once(values: list[str], name: str) -> str | None:
         InvalidFieldError: it is given more than once.
     """
     if len(values) > 1:
-        raise InvalidFieldError(f"{name} is given {len(values)} times; send it once", field=name)
+        raise InvalidFieldError(f"{name} was sent {len(values)} times; send it once", field=name)
     return values[0] if values else None
 
 

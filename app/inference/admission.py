@@ -31,8 +31,8 @@ class Admission:
         """
         if cost > self.capacity:
             detail = (
-                f"the request costs {cost} pixels over all its stages, the queue holds "
-                f"{self.capacity}; split it"
+                f"the request costs {cost} pixels, more than the {self.capacity} that the "
+                "queue may hold; split it"
             )
             raise RequestTooLargeError(detail, limit=self.capacity)
         if self.used + cost > self.capacity:

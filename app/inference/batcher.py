@@ -73,7 +73,7 @@ class _Batch:
         self.work_seconds = self.work_clock() - started
         lengths = [len(output) for output in self.outputs]
         if set(lengths) != {self.rows}:
-            msg = f"the graph gave outputs of {lengths} rows for {self.rows}"
+            msg = f"the graph returned outputs of {lengths} rows for {self.rows}"
             raise EngineFailedError(msg)
 
     def settle(self, seconds: float, error: BaseException | None) -> None:

@@ -113,7 +113,7 @@ class Lanes:
 
     def _hand_over(self, source: Source, batch: Batch) -> None:
         if len(self._threads) <= self.count - self._free and not self._start_thread():
-            msg = "the machine gives no thread to run the batch in"
+            msg = "the machine can't start a thread for the batch"
             self._settle(source, batch, 0.0, RuntimeError(msg))
             return
         self._free -= 1

@@ -99,10 +99,10 @@ def check(
         InvalidFieldError: `binarise` was given and the likelihood is not Bernoulli.
     """
     if spec is None:
-        detail = "the model's manifest states no likelihood, so there is no bound on log p(x)"
+        detail = "the model has no likelihood, so it has no bound on log p(x)"
         raise UnsupportedByModelError(detail, field=field)
     if not spec.likelihood.is_binary and options.binarise is not None:
-        detail = f"binarise is for Bernoulli models, this one is {spec.family}"
+        detail = f"binarise applies only to Bernoulli models, this one is {spec.family}"
         raise InvalidFieldError(detail, field="binarise")
     return spec
 
@@ -175,5 +175,5 @@ def _kl(found: Sequence[Estimate], mean: Floats, logvar: Floats) -> Nats:
 def _finite(estimate: Estimate, row: int) -> Estimate:
     if math.isfinite(estimate.importance_weighted) and math.isfinite(estimate.reconstruction):
         return estimate
-    msg = f"the model's answer to image {row} gives no finite bound on log p(x)"
+    msg = f"the bound on log p(x) of image {row} is not finite"
     raise EngineFailedError(msg, index=row)

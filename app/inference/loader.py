@@ -103,16 +103,16 @@ def _check_tensors(bundle: Bundle) -> None:
     ):
         where = f"{bundle.folder / MANIFEST}: {part}"
         if [tensor.shape for tensor in graph.inputs] != [source]:
-            msg = f"{where}: takes {_shapes(graph.inputs)}, it should take one input {source}"
+            msg = f"{where}: has the inputs {_shapes(graph.inputs)}, expected one input {source}"
             raise BundleError(msg)
         shapes = {tensor.name: tensor.shape for tensor in graph.outputs}
         if shapes != targets:
-            msg = f"{where}: answers {_shapes(graph.outputs)}, it should answer {targets}"
+            msg = f"{where}: has the outputs {_shapes(graph.outputs)}, expected {targets}"
             raise BundleError(msg)
     if manifest.likelihood and (manifest.latent.scaling, manifest.latent.shift) != (1.0, 0.0):
         msg = (
-            f"{bundle.folder / MANIFEST}: latent: scaling and shift are not served beside a "
-            "likelihood, which is of the latents as trained; set them to 1 and 0"
+            f"{bundle.folder / MANIFEST}: latent: scaling and shift must be 1 and 0 in a "
+            "model with a likelihood, which is defined for the latents as trained"
         )
         raise BundleError(msg)
 

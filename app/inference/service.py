@@ -204,7 +204,7 @@ class Service:
             return self._checked(engine, samples, binarise, seed, "elbo_samples")
         for field, value in (("binarise", binarise), ("seed", seed)):
             if value is not None:
-                detail = f"{field} only has a meaning together with elbo_samples"
+                detail = f"{field} requires elbo_samples"
                 raise InvalidFieldError(detail, field=field)
         return None
 

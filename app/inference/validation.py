@@ -28,7 +28,7 @@ def chosen(manifest: Manifest, height: int | None, width: int | None) -> Size:
         if length is None:
             continue
         if spec.sizes is None:
-            msg = f"the model draws {spec.height}×{spec.width} images only; leave out {field}"
+            msg = f"the model draws only {spec.height}×{spec.width} images; leave out {field}"
             raise InvalidFieldError(msg, field=field)
         if not spec.sizes.take(length):
             msg = f"{field} must be {spec.sizes}, got {length}"
@@ -55,7 +55,7 @@ def of_latents(manifest: Manifest, shape: tuple[int, ...], *, field: str = "late
     for name, length, pixels in zip(("height", "width"), shape[1:], size, strict=True):
         if not sizes.take(pixels):
             msg = (
-                f"the {name} of {field} is {length}, that is {pixels} pixels; "
+                f"the {name} of {field} is {length}, which is {pixels} pixels; "
                 f"images of this model have {sizes}"
             )
             raise InvalidFieldError(msg, field=field, limit=sizes.max // factor)
@@ -74,7 +74,7 @@ def check_alike(fitted: Sequence[Fitted]) -> None:
         if (height, width) != first[:2]:
             msg = (
                 f"image {index} is {width}×{height} when fitted, image 0 is "
-                f"{first[1]}×{first[0]}; send images of different sizes in requests of their own"
+                f"{first[1]}×{first[0]}; send images of different sizes in separate requests"
             )
             raise InvalidFieldError(msg, field="images", index=index)
 
@@ -101,12 +101,12 @@ def check_finite(finite: NDArray[np.bool_], field: str | None = None, first: int
         return
     row = first + int(np.argmin(finite))
     if field == "radius":
-        msg = f"image {row} has pixels that are no finite numbers; send a smaller radius"
+        msg = f"image {row} has non-finite pixels; send a smaller radius"
         raise InvalidFieldError(msg, field=field, index=row)
     if field is None:
-        msg = f"the decoder answered image {row} with pixels that are no finite numbers"
+        msg = f"the decoder returned non-finite pixels for image {row}"
         raise EngineFailedError(msg, index=row)
-    msg = f"{field}[{row}] decodes to pixels that are no finite numbers; send smaller values"
+    msg = f"{field}[{row}] decodes to non-finite pixels; send smaller values"
     raise InvalidFieldError(msg, field=field, index=row)
 
 

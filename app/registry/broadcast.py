@@ -91,8 +91,8 @@ class Broadcast:
         except TimeoutError:
             late = ", ".join(f"worker {number}" for number in sorted(order.waiting))
             detail = (
-                f"{late} did not finish within {self._timeout:g} s and will later: "
-                f"{name!r} is to be {wanted}"
+                f"{late} did not finish within {self._timeout:g} s and will later make "
+                f"{name!r} {wanted}"
             )
             raise ModelUnavailableError(detail, retry_after=5) from None
         finally:

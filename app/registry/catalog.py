@@ -153,9 +153,9 @@ class Catalog:
         if not self.models:
             return ModelUnavailableError(self.problems()[0], field="model", retry_after=5)
         if wanted is None:
-            detail = f"several models serve; name one with ?model=: {self._names()}"
+            detail = f"several models serve; select one with ?model=: {self._names()}"
             return InvalidFieldError(detail, field="model")
-        detail = f"no model is called {wanted!r}; the models are: {self._names()}"
+        detail = f"there is no model {wanted!r}; the models are: {self._names()}"
         return UnknownModelError(detail, field="model")
 
     def _names(self) -> str:

@@ -139,7 +139,7 @@ def write_bundle(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
         raise BundleError(f"a bundle needs {', '.join(missing)}")
     folder = root / manifest.name / str(manifest.version)
     if folder.exists():
-        msg = f"{folder}: exists already, and a bundle is immutable; choose another version"
+        msg = f"{folder}: exists already, but bundles are immutable; choose another version"
         raise BundleError(msg)
     entries = {
         name: FileEntry(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
@@ -168,7 +168,7 @@ def manifest_bytes(folder: Path) -> bytes:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Reads the manifest, and none of the files that it lists.
+    """Reads the manifest, but not the files that it lists.
 
     Raises:
         BundleError: the manifest is missing or invalid, its schema is unknown, or it lists a file

@@ -1,4 +1,4 @@
-"""The golden batch: what the graphs answered when they were exported, and comparing with it."""
+"""The golden batch: outputs of the graphs at their export, and the comparison with them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read_golden(bundle: Bundle) -> dict[str, Floats]:
 
 
 def size_of(values: Floats) -> float:
-    """The largest absolute value, at least 1: what a relative tolerance is a part of."""
+    """The largest absolute value, at least 1; relative tolerances are multiplied by it."""
     return max(1.0, float(np.abs(values).max()))
 
 

@@ -1,4 +1,4 @@
-"""What `manifest.json` says of a bundle: the schema, and nothing that reads or writes files.
+"""The schema of `manifest.json`; this module does not read or write files.
 
 Its parts that describe arrays are defined in `model.bundle.layout`, the likelihood in
 `model.likelihood.spec`, the prior in `model.prior.spec`, those that
@@ -41,7 +41,7 @@ SCHEMA_VERSION = 1
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
 VERSION_PATTERN = r"[1-9][0-9]{0,17}"
-"""Of a version's folder: beyond 18 digits none counts as one."""
+"""Most digits of a version's folder name; longer numbers are not versions."""
 RESERVED_NAMES = frozenset({"stats"})
 """Names that would collide with a route of the inference protocol."""
 DERIVED_KINDS = ("encoder", "decoder", "reconstruct")
@@ -59,7 +59,7 @@ def name_problem(name: str) -> str:
                 "bundles; choose another name"
             )
     if not re.fullmatch(NAME_PATTERN, name):
-        return f"{name!r} is no model name; names match {NAME_PATTERN}"
+        return f"{name!r} is not a valid model name; names match {NAME_PATTERN}"
     return ""
 
 
@@ -180,7 +180,7 @@ class Manifest(Frozen):
         if self.reference is None:
             return self
         if self.likelihood is None:
-            raise ValueError("reference: needs a likelihood, whose bounds it holds")
+            raise ValueError("reference: needs a likelihood")
         wanted = self.likelihood.likelihood.binarisations
         if set(self.reference.binarised) != set(wanted):
             raise ValueError(
@@ -195,7 +195,7 @@ class Manifest(Frozen):
             return self
         if self.input.sizes or (self.latent.scaling, self.latent.shift) != (1.0, 0.0):
             raise ValueError(
-                "a mixture prior is of latents of one size, as trained: leave out input.sizes, "
+                "a mixture prior needs latents of one size, as trained: leave out input.sizes, "
                 "latent.scaling and latent.shift"
             )
         return self

@@ -17,7 +17,7 @@ IMAGES = 5000
 
 
 class Metric(Frozen):
-    """A measured figure and how it was measured; log-likelihoods are in nats."""
+    """A metric and how it was measured; log-likelihoods are in nats."""
 
     value: float
     standard_error: float | None = None
@@ -57,8 +57,7 @@ class ReferenceSpec(HeldOutSpec):
 class PosteriorSpec(HeldOutSpec):
     """What the means in `posterior.npz` are of: images that the model was not trained on.
 
-    They are what the encoder answers to the images as they are, as `/encode` does, and not made
-    binary first.
+    The encoder gets the images as they are, as in `/encode`, without binarisation.
     """
 
     n: Annotated[int, Field(gt=0, le=IMAGES)]

@@ -56,7 +56,9 @@ def parse_posterior(
     """
     values = math.prod(latent_shape)
     if spec.n > storable(spec.n, values):
-        msg = f"holds {spec.n} means of {values} values, at most {storable(spec.n, values)} may be"
+        msg = (
+            f"has {spec.n} means of {values} values, at most {storable(spec.n, values)} are allowed"
+        )
         raise ValueError(msg)
     room = spec.n * (values * np.dtype(np.float64).itemsize + np.dtype(np.int64).itemsize)
     arrays = read_arrays(content, ("mean", "label"), room)
@@ -67,5 +69,5 @@ def parse_posterior(
         msg = f"mean has {means.nbytes} bytes, more than {LARGEST} are stored as float16"
         raise ValueError(msg)
     if labels.min() < NO_LABEL or labels.max() >= len(spec.classes):
-        raise ValueError(f"label should be {NO_LABEL} … {len(spec.classes) - 1}, and is not")
+        raise ValueError(f"label must be {NO_LABEL} … {len(spec.classes) - 1}")
     return Posterior(spec, means.astype(np.float32), labels.astype(np.int64))

@@ -32,10 +32,10 @@ class Reference:
     bounds: Mapping[Binarisation, Nats]
 
     def percentiles(self, values: Nats, how: Binarisation, samples: int) -> Nats | None:
-        """Per cent of the stored bounds that lie below each of `values` [n], 0 … 100.
+        """Percentage of the stored bounds below each of `values` [n], 0 … 100.
 
-        An equal one counts half. None where there are none that are comparable: of that way of
-        making images binary, with that number of samples.
+        Equal bounds count half. None if no stored bounds have this binarisation and number of
+        samples.
         """
         stored = self.bounds.get(how)
         if stored is None or samples != self.spec.samples:

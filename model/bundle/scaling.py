@@ -13,10 +13,10 @@ from model.pixels import Floats
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """Brings latents of about unit variance out of those that a model was trained with.
+    """Scales a model's latents to about unit variance.
 
-    `scaling` is not 0. All arrays are float32 of any shape; where nothing is to be done, they are
-    handed on as they are.
+    `scaling` is not 0. All arrays are float32 of any shape; without scaling and shift they are
+    returned unchanged.
     """
 
     scaling: float = 1.0

@@ -1,4 +1,4 @@
-"""The files of networks of one's own: where they lie, and which they are. No torch here."""
+"""The files of custom networks: their folders and hashes. This module does not need torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def locate(network: CustomConfig, folders: Iterable[Path]) -> CustomConfig:
     name = file_of(network.encoder)
     found = next((folder for folder in looked if (folder / name).is_file()), None)
     if found is None:
-        msg = f"model.network.encoder: there is no {name} in {' or '.join(map(str, looked))}"
+        msg = f"model.network.encoder: {name} is not in {' or '.join(map(str, looked))}"
         raise SourceError(msg)
     folder = str(found.resolve())
     return network.model_copy(update={"folder": folder, "source_sha256": digest(network, found)})

@@ -47,7 +47,7 @@ class ContainerError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What an image file's structure tells, and its bytes without what no decoder needs."""
+    """An image file's structure, and its bytes without the parts that no decoder needs."""
 
     format: str
     """Pillow's name: PNG, JPEG or WEBP."""
@@ -175,7 +175,7 @@ def _next_segment(data: bytes, position: int) -> tuple[int, int, int]:
 
 
 def _end_of_scans(data: bytes, start: int) -> int:
-    """Where the image ends, its scans having been counted; what follows is not of it."""
+    """The end of the image, after its scans are counted; later bytes don't belong to it."""
     scans, position = 0, start
     for _ in range(_MAX_PIECES):
         match = _JPEG_MARKER.search(data, position)

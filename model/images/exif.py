@@ -15,9 +15,9 @@ _FORMATS = {1: "B", 3: "H", 4: "L"}
 
 
 def orientation(block: bytes) -> int:
-    """The orientation, 1 to 8, in an EXIF block; 1, upright, where it has none or is broken.
+    """The orientation, 1 to 8, in an EXIF block; 1 (upright) if it has none or is broken.
 
-    Only the first image file directory is walked, entry by entry: a block of a stranger can make
+    Only the first image file directory is walked, entry by entry: an untrusted block can make
     a full reader allocate and warn for every tag (EXIF 2.32 §4.6.4, TIFF 6.0 section 2).
 
     Args:

@@ -49,7 +49,7 @@ class Fitted:
     mode: str
     """Pillow's mode of the file as it was."""
     steps: tuple[str, ...] = ()
-    """In order; empty when the file already was what the model takes."""
+    """In order; empty if the file already fits the model."""
 
 
 def fit(decoded: DecodedImage, spec: InputSpec, preprocessing: Preprocessing) -> Fitted:
@@ -111,7 +111,7 @@ def _pixels(image: Image.Image, channels: int) -> Images:
 
 @contextlib.contextmanager
 def _as_image_errors() -> Iterator[None]:
-    """What Pillow stumbles over only now, such as a palette's broken transparency."""
+    """An error that Pillow raises only now, such as a palette's broken transparency."""
     try:
         yield
     except (ImageError, MemoryError):
@@ -128,7 +128,7 @@ def _target(across: int, down: int, spec: InputSpec) -> tuple[int, int]:
     width, height = (length - length % sizes.multiple for length in (across, down))
     if not (sizes.take(width) and sizes.take(height)):
         raise ImageError(
-            f"{across}×{down} pixels are not a size that the model takes: width and height must "
+            f"the model does not accept {across}×{down} pixels: width and height must "
             f"be {sizes.min} … {sizes.max + sizes.multiple - 1}, and are cropped to multiples of "
             f"{sizes.multiple}; resize the image"
         )
@@ -222,7 +222,7 @@ def _coloured(image: Image.Image, mode: str, steps: list[str]) -> Image.Image:
         try:
             image = image.convert("RGB")
         except ValueError as error:
-            msg = f"images of mode {image.mode} can't be brought to RGB: {error}"
+            msg = f"images of mode {image.mode} can't be converted to RGB: {error}"
             raise ImageError(msg) from error
         steps.append("converted to RGB")
     if mode == "L" and image.mode == "RGB":

@@ -17,7 +17,7 @@ _SIGNATURE_AND_HEADER = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _MODES = {b"\x08\x00": "L", b"\x08\x02": "RGB", b"\x08\x04": "LA", b"\x08\x06": "RGBA"}
 """Pillow's modes for 8 bits a sample and the colour types without a palette."""
 _ONLY_METHODS = b"\x00\x00\x00"
-"""Of compression and filtering there is one; of interlacing, none."""
+"""The only methods of compression and filtering, and no interlacing."""
 _END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 # Where these begin.

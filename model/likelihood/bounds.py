@@ -74,7 +74,7 @@ def importance_weighted_bound(log_weights: Nats) -> Nats:
 
 
 def standard_error(log_weights: Nats) -> Nats:
-    """Standard error of `importance_weighted_bound` over its K draws, [n]; NaN where K is 1.
+    """Standard error of `importance_weighted_bound` over its K draws, [n]; NaN if K is 1.
 
     The delta method (Casella & Berger 2002, theorem 5.5.24): with the mean weight w̄ and its
     standard error s/√K, s² having the divisor K − 1, that of log w̄ is s/(w̄ √K). It knows only

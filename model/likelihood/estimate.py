@@ -24,7 +24,7 @@ Binarise = Literal["sample", "threshold"]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Figures of one image, in nats but for the last."""
+    """Metrics of one image, in nats except the last."""
 
     reconstruction: float
     """log p(x|z) averaged over the K draws."""
@@ -38,7 +38,7 @@ class Estimate:
 
 
 def binarisation(spec: LikelihoodSpec, wanted: Binarise | None) -> Binarise | None:
-    """How images are made binary: as wanted, else as the model was trained; None: not at all."""
+    """How images are binarised: as requested, else as in training; None: not at all."""
     if not spec.likelihood.is_binary or wanted is not None:
         return wanted
     # Data that was binary already passes a threshold unchanged.
@@ -46,8 +46,8 @@ def binarisation(spec: LikelihoodSpec, wanted: Binarise | None) -> Binarise | No
 
 
 def prepare(images: Images, how: Binarise | None, seed: int) -> tuple[Images, Floats]:
-    """What the encoder is shown, uint8 [n, h, w, c], and what is scored, float32 [n, c, h, w] in
-    [0, 1]: the same images."""
+    """The same images for the encoder, uint8 [n, h, w, c], and for the likelihood, float32
+    [n, c, h, w] in [0, 1]."""
     shown = images if how is None else pixels.binarise(images, how, seed=seed)
     return shown, pixels.to_float(shown)
 
@@ -55,7 +55,7 @@ def prepare(images: Images, how: Binarise | None, seed: int) -> tuple[Images, Fl
 def draw(samples: int, seed: int, row: int, mean: Floats, logvar: Floats) -> tuple[Floats, Floats]:
     """K latents [K, *latent_shape] of one image's posterior, and the noise they came from.
 
-    They depend on (seed, row, K) alone; those of another K may be others altogether.
+    They depend only on (seed, row, K); another K may give entirely different ones.
     """
     shape = (samples, *mean.shape)
     drawn = noise.standard_normal(seed, Purpose.POSTERIOR, row, 1, shape)
@@ -72,7 +72,7 @@ def estimate(
     logvar: Floats,
     mixture: Mixture | None = None,
 ) -> Estimate:
-    """The figures of one image [c, h, w] from the decoder's `params` [K, c, h, w].
+    """The metrics of one image [c, h, w] from the decoder's `params` [K, c, h, w].
 
     `latents` and `epsilon` [K, *latent_shape] are what `draw` gave for the posterior of `logvar`;
     `mixture` is the prior, where it is not N(0, I).

@@ -1,4 +1,4 @@
-"""Networks of one's own: classes imported from files that a preset names."""
+"""Custom networks: classes imported from files that a preset names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def custom_network(class_name: str, network: CustomConfig, config: ModelConfig) 
     folder = Path(network.folder or ".")
     if network.source_sha256 and digest(network, folder) != network.source_sha256:
         msg = f"{folder}: the files of {network.encoder} and {network.decoder} have changed"
-        raise SourceError(f"{msg} since training began; set them back, or train anew")
+        raise SourceError(f"{msg} since training began; restore them, or train again")
     path, name = folder / file_of(class_name), class_name.partition(":")[2]
     found = getattr(_imported(path, folder), name, None)
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
@@ -46,7 +46,7 @@ def _imported(path: Path, folder: Path) -> ModuleType:
         return sys.modules[key]
     spec = importlib.util.spec_from_file_location(key, path)
     if spec is None or spec.loader is None:
-        raise SourceError(f"{path}: is no Python file")
+        raise SourceError(f"{path}: is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[key] = module
     entry = str(folder.resolve())

@@ -1,6 +1,6 @@
 """The evidence lower bound and its parts, as pure functions of tensors.
 
-Every figure is in nats and a sum over the values of an image or latent, one for each image:
+Every value is in nats and a sum over the values of an image or latent, one for each image:
 the mean over a batch is the caller's. (A mean over pixels beside a sum over latents weighs the
 KL term hundreds of times too much, and the posterior collapses without a word.)
 

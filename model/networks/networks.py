@@ -56,8 +56,8 @@ class Decoder(nn.Module):
 
 
 def _encoder_body(config: ModelConfig) -> nn.Module:
-    """image → mean and logvar behind one another on the first axis after the batch, or, of a
-    network of one's own, as a pair."""
+    """image → mean and logvar, concatenated on the first axis after the batch, or a pair for a
+    custom network."""
     network = config.network
     if isinstance(network, CustomConfig):
         return custom_network(network.encoder, network, config)

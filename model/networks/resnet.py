@@ -14,7 +14,7 @@ from model.networks.layers import ResidualBlock, vector_decoder, vector_encoder
 
 
 def resnet_encoder(network: ResnetConfig, config: ModelConfig) -> nn.Sequential:
-    """image [n, c, h, w] → mean and logvar behind one another, [n, 2 d] or [n, 2 c, h, w]."""
+    """image [n, c, h, w] → mean and logvar, concatenated to [n, 2 d] or [n, 2 c, h, w]."""
     layers: list[nn.Module] = []
     channels: int = config.channels
     step: int = network.patch

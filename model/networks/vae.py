@@ -18,7 +18,7 @@ from model.prior.mixture import Mixture
 
 
 class Pass(NamedTuple):
-    """What one pass through encoder, latent and decoder yields."""
+    """The results of one pass through encoder, latent and decoder."""
 
     mean: Tensor
     logvar: Tensor
@@ -119,9 +119,9 @@ class VAE(nn.Module):
     ) -> Tensor:
         """log p(x|z) [n], in nats, of targets [n, c, h, w] in [0, 1] (binary for a Bernoulli).
 
-        `scale` is what to take in place of the model's own. Where an optimal one is not given it
-        is that of these targets together, which is for training: each image's figure then
-        depends on the others, and only images of equal weight may be in a batch.
+        `scale` replaces the model's own. Without it, an optimal scale is computed from all targets
+        together, for training: each image's value then depends on the others, so a batch may only
+        have images of equal weight.
         """
         own = self.scale() if scale is None else scale
         if own is None and self.is_calibrated_by_data:

@@ -106,7 +106,7 @@ def parse_mixture(content: bytes) -> Mixture:
     arrays = read_arrays(content, tuple(_TYPES), LARGEST)
     shape = arrays["means"].shape
     if len(shape) != 2 or 0 in shape:
-        raise ValueError(f"means have the shape {shape}, which is no mixture's")
+        raise ValueError(f"means have the invalid shape {shape}")
     for name, dtype in _TYPES.items():
         check_array(name, arrays[name], (dtype,), shape[:1] if name == "weights" else shape)
         if name != "means" and not (arrays[name] > 0).all():

@@ -22,6 +22,6 @@ class PriorSpec(Frozen):
     @model_validator(mode="after")
     def _a_mixture_has_components(self) -> Self:
         if (self.family == "mixture") != (self.components is not None):
-            msg = "components belong to a mixture, which needs them; a normal prior has none"
+            msg = "components are required for a mixture and not allowed for a normal prior"
             raise ValueError(msg)
         return self

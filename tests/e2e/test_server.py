@@ -267,5 +267,5 @@ def test_cuda_that_is_not_there_is_said_and_never_replaced(repository: Path) -> 
         ready = httpx.get(f"http://127.0.0.1:{port}/readyz")
         sample = httpx.post(f"http://127.0.0.1:{port}/sample")
     assert ready.status_code == 503
-    assert "CUDA was asked for" in ready.json()["problems"][0]
+    assert "CUDA was requested" in ready.json()["problems"][0]
     assert (sample.status_code, sample.json()["code"]) == (503, "model_unavailable")

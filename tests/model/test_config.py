@@ -73,7 +73,10 @@ def test_sizes_that_follow_from_the_configuration() -> None:
             {"latent_map": [3, 7, 8], "network": {"architecture": "resnet"}},
             r"latent_map must be \[3, 7, 7\], the network's smallest .* got \[3, 7, 8\]",
         ),
-        ({"latent_map": [3, 7, 7]}, "latent_map: a mlp network has a vector; take latent_dim"),
+        (
+            {"latent_map": [3, 7, 7]},
+            "latent_map: a mlp network has a latent vector; use latent_dim",
+        ),
         (
             {"network": {"architecture": "resnet", "decoder_blocks": [1, 2, 3]}},
             "decoder_blocks needs 2 entries, as widths has, got 3",

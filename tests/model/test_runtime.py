@@ -97,7 +97,7 @@ def test_another_provider_than_asked_for_is_an_error(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(ort, "InferenceSession", falls_back)
 
-    with pytest.raises(GraphError, match=f"took {CPU} instead of {CUDA}"):
+    with pytest.raises(GraphError, match=f"used {CPU} instead of {CUDA}"):
         Graph(arithmetic_bundle.decoder(), provider=CUDA)
 
 
@@ -136,5 +136,5 @@ def test_cuda_that_is_not_offered_is_an_error(monkeypatch: pytest.MonkeyPatch) -
     """Asking for CUDA where there is none names what there is, and never ends on the CPU."""
     monkeypatch.setattr(ort, "get_available_providers", lambda: [CPU])
 
-    with pytest.raises(GraphError, match=f"offers only {CPU}; install onnxruntime-gpu"):
+    with pytest.raises(GraphError, match=f"has only {CPU}; install onnxruntime-gpu"):
         choose_provider("cuda")

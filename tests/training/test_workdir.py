@@ -86,7 +86,7 @@ def test_later_stages_change_only_what_is_theirs(tmp_path: Path) -> None:
 def test_two_runs_do_not_share_a_workdir(tmp_path: Path) -> None:
     """While one run is in a folder another is refused; afterwards, or elsewhere, it is not."""
     with sole_use(tmp_path / "run"):
-        with pytest.raises(StageError, match="a run is going on there"), sole_use(tmp_path / "run"):
+        with pytest.raises(StageError, match="another run is using it"), sole_use(tmp_path / "run"):
             pass
         with sole_use(tmp_path / "other"):
             pass
@@ -98,7 +98,7 @@ def test_fit_is_refused_where_a_run_is_going_on(tmp_path: Path) -> None:
     """The second run of a workdir writes nothing into it."""
     with (
         sole_use(tmp_path / "run"),
-        pytest.raises(StageError, match="a run is going on there") as caught,
+        pytest.raises(StageError, match="another run is using it") as caught,
     ):
         fit(runs.config(tmp_path), tmp_path / "run", console=runs.QUIET)
 

@@ -328,9 +328,9 @@ def test_ends_of_an_interpolation_are_sent_as_they_are_given() -> None:
         made.interpolate_file("gif", grey(1, 2), steps=5, bounce=True)
         made.interpolate_file("png", seeds=(1, 2), path="linear")
         made.interpolate_file("webp", latents=np.zeros((2, 2), np.float32))
-        with pytest.raises(ValueError, match="two ends"):
+        with pytest.raises(ValueError, match="two endpoints"):
             made.interpolate(grey(1))
-        with pytest.raises(ValueError, match="two ends"):
+        with pytest.raises(ValueError, match="two endpoints"):
             made.interpolate(grey(1, 2), seeds=(1, 2))
     files, seeds, latents = script.requests
     assert dict(files.url.params) == {"steps": "5", "bounce": "true"}

@@ -1,4 +1,4 @@
-"""Adds to a bundle what is measured on held-out images: a new version, not trained anew."""
+"""Adds measurements on held-out images to a bundle, as a new version without training."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def add_reference(
     console: Console | None = None,
 ) -> Bundle:
     """Writes a bundle like the one in `folder`, with the same graphs, and with a reference,
-    posterior means and a card; where `evaluation.quality` is set, with figures of samples too.
+    posterior means and a card; where `evaluation.quality` is set, also with metrics of samples.
 
     Args:
         folder: the bundle.
@@ -56,7 +56,7 @@ def add_reference(
     manifest = bundle.manifest
     likelihood = manifest.likelihood
     if likelihood is None:
-        msg = f"{folder}: its manifest states no likelihood, so there are no bounds to store"
+        msg = f"{folder}: its model has no likelihood, so there are no bounds to store"
         raise StageError(msg)
     config = override_config(_config(manifest, likelihood, source), overrides)
     data = load_data(config)
@@ -81,7 +81,7 @@ def add_reference(
 
 
 def _config(manifest: Manifest, likelihood: LikelihoodSpec, source: str) -> TrainingConfig:
-    """What decides how the images are read; networks and optimisers have no part in it."""
+    """The settings that decide how images are read, without networks and optimisers."""
     # Of the likelihood, only whether images must be binary matters to how they are read.
     family: LikelihoodConfig = GaussianConfig()
     if likelihood.likelihood.is_binary:

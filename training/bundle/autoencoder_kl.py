@@ -22,7 +22,7 @@ _LOGVAR_RANGE = (-30.0, 20.0)
 
 @dataclass(frozen=True)
 class Foreign:
-    """What was read of a model.
+    """A model that was read.
 
     `image` [n, c, h, w] in −1 … 1 → encoder → mean, logvar [n, z, h/f, w/f]; latent → decoder →
     pixels twice, neither scaled nor clamped.
@@ -125,18 +125,18 @@ class _Decoder(nn.Module):
 def _read_config(source: str, where: Mapping[str, Any], kind: Any) -> dict[str, Any]:  # noqa: ANN401
     folder = Path(source).expanduser()
     if folder.is_dir() and (folder / "model_index.json").exists() and not where["subfolder"]:
-        msg = f"{source}: is a whole pipeline; add --subfolder vae"
+        msg = f"{source}: is a pipeline; add --subfolder vae"
         raise ForeignModelError(msg)
     try:
         config: dict[str, Any] = kind.load_config(source, **where)
     except Exception as error:  # as above
         msg = (
-            f"{source}: neither a folder with diffusers' config.json nor a model on the hub that "
-            f"can be read: {_first_line(error)}"
+            f"{source}: neither a folder with diffusers' config.json nor a readable model on the "
+            f"hub: {_first_line(error)}"
         )
         raise ForeignModelError(msg) from error
     if config.get("_class_name") != _CLASS:
-        msg = f"{source}: config.json is of {config.get('_class_name')}, only {_CLASS} is imported"
+        msg = f"{source}: config.json is of {config.get('_class_name')}, only {_CLASS} is supported"
         raise ForeignModelError(msg)
     # What older versions of diffusers did not save yet has the value that it has there.
     parameters = inspect.signature(kind.__init__).parameters.values()
@@ -151,13 +151,13 @@ def _check_config(source: str, config: Mapping[str, Any]) -> None:
     channels = config["in_channels"]
     if channels not in (1, 3) or config["out_channels"] != channels:
         msg = (
-            f"{source}: takes {channels} channels and gives {config['out_channels']}; "
-            "a bundle has 1 or 3 on both sides"
+            f"{source}: has {channels} input and {config['out_channels']} output channels; "
+            "a bundle has 1 or 3 of both"
         )
         raise ForeignModelError(msg)
     for name in ("latents_mean", "latents_std"):
         if config.get(name) is not None:
-            msg = f"{source}: {name} is given, and a bundle has one scaling for all channels"
+            msg = f"{source}: {name} is set, but a bundle has one scaling for all channels"
             raise ForeignModelError(msg)
 
 

@@ -107,25 +107,25 @@ def golden_tolerance(golden: bytes) -> dict[str, dict[str, float]]:
 
 
 def _measured(workdir: Workdir, config: TrainingConfig) -> dict[str, Any]:
-    """What `evaluate` wrote, and `quality` where it is part of the run."""
+    """The metrics of `evaluate`, and of `quality` if it is part of the run."""
     measured = workdir.read_json(workdir.metrics, "evaluate", metrics=dict)
-    # Before there was a choice, all figures were of test images.
+    # Before there was a choice, all metrics were of test images.
     if (split := measured.get("split", "test")) != "test":
         msg = (
-            f"{workdir.metrics}: figures of {split} images, and a bundle publishes those of test "
+            f"{workdir.metrics}: has metrics of {split} images, but a bundle needs those of test "
             "images; run `vaetrain evaluate` on this workdir without evaluation.split"
         )
         raise StageError(msg)
     if config.evaluation.quality != "none" and DISTANCE not in measured["metrics"]:
         msg = (
-            f"{workdir.metrics}: has no figures of samples; run `vaetrain quality` on this workdir"
+            f"{workdir.metrics}: has no metrics of samples; run `vaetrain quality` on this workdir"
         )
         raise StageError(msg)
     return measured
 
 
 def _reference(workdir: Workdir) -> tuple[ReferenceSpec, bytes]:
-    """What the stage `reference` wrote: what the bounds are of, and their file."""
+    """The description of the bounds and their file, as the stage `reference` wrote them."""
     with workdir.reading(workdir.reference_about, "reference") as path:
         spec = ReferenceSpec.model_validate_json(path.read_bytes())
     with workdir.reading(workdir.reference, "reference") as path:
@@ -135,7 +135,7 @@ def _reference(workdir: Workdir) -> tuple[ReferenceSpec, bytes]:
 
 
 def _posterior(workdir: Workdir, config: TrainingConfig) -> tuple[PosteriorSpec, bytes]:
-    """What the stage `latents` wrote: what the means are of, and their file."""
+    """The description of the means and their file, as the stage `latents` wrote them."""
     with workdir.reading(workdir.latents_about, "latents") as path:
         spec = PosteriorSpec.model_validate_json(path.read_bytes())
     with workdir.reading(workdir.latents, "latents") as path:
@@ -145,7 +145,7 @@ def _posterior(workdir: Workdir, config: TrainingConfig) -> tuple[PosteriorSpec,
 
 
 def _same_bundle(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle | None:
-    """What was written before, if writing anew would change no more than when and by what."""
+    """The existing bundle, if a new one would differ only in its time and software."""
     try:
         there = open_bundle(root / manifest.name / str(manifest.version))
         contents = {name: there.read(name) for name in there.manifest.files}

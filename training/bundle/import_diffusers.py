@@ -50,7 +50,7 @@ _SEED = 0
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What the bundle is called, where it goes, and which sizes it takes."""
+    """The bundle's name, repository and accepted sizes."""
 
     root: Path
     name: str
@@ -81,7 +81,7 @@ def import_diffusers(
     folder = target.root / target.name / str(target.version)
     if folder.exists():
         # `write_bundle` would say so too, after minutes of exporting.
-        msg = f"{folder}: exists already, and a bundle is immutable; choose another version"
+        msg = f"{folder}: exists already, but bundles are immutable; choose another version"
         raise ForeignModelError(msg)
     model = read_model(source, subfolder=subfolder, revision=revision)
     spec = _input(model, target)

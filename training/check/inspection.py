@@ -1,4 +1,4 @@
-"""What a set of images holds, seen as the encoder will see it: counts, kinds and oddities."""
+"""Inspects images as the encoder will see them: counts, kinds and unusual images."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def check(options: argparse.Namespace) -> None:
     else:
         check_report.show(checked, Console(highlight=False, soft_wrap=True))
     if checked.problems:
-        msg = f"{config.data.source}: a run would be refused: {'; '.join(checked.problems)}"
+        msg = f"{config.data.source}: a run would fail: {'; '.join(checked.problems)}"
         raise DataError(msg)
 
 
@@ -158,7 +158,7 @@ def sweep(options: argparse.Namespace) -> None:
     folder = options.workdir or Path("runs") / options.sweep.stem
     ended = run_sweep(read_sweep(options.sweep), folder, overrides=given_overrides(options))
     if ended[0].bound is None:
-        msg = f"{folder}: no trial came to its end; summary.json says why"
+        msg = f"{folder}: no trial finished; summary.json says why"
         raise ConfigError(msg)
 
 

@@ -32,7 +32,7 @@ _SET: Options = {
 _DATA: Options = {"--data": {"dest": "data.source", "metavar": "SOURCE", "help": _SOURCE}}
 _THREADS: Options = {"--threads": {"type": int, "help": "CPU threads (0: all)"}}
 _JSON: Options = {"--json": {"action": "store_true", "help": "print JSON, for machines"}}
-_SIDE = {"type": commands.positive, "help": "of images where nobody says (the model's own)"}
+_SIDE = {"type": commands.positive, "help": "default image size in pixels (the model's own)"}
 
 _TRAINING: Options = {
     "preset": {"help": f"{_PRESETS} of your own"},
@@ -40,7 +40,7 @@ _TRAINING: Options = {
     "--resume": {"action": "store_true", "help": "continue a run that stopped"},
     **_DATA,
     "--init": {"metavar": "BUNDLE", "help": "start from a bundle's or workdir's weights"},
-    "--seed": {"type": int, "help": "of weights, order, binarisation and noise"},
+    "--seed": {"type": int, "help": "seed of weights, order, binarisation and noise"},
     **_THREADS,
     "--device": {"choices": ("auto", "cpu", "cuda"), "help": "where to compute"},
     **_SET,
@@ -56,7 +56,7 @@ _STAGES = {
     "latents": "encode held-out images, for maps of the latent space",
     "figures": "draw loss curves, reconstructions, samples, the latent space and traversals",
     "bundle": "assemble the bundle that the service loads",
-    "report": "write one HTML page of what the run has come to, finished or not",
+    "report": "write one HTML page about the run, finished or not",
 }
 
 COMMANDS: Mapping[str, Command] = {
@@ -64,18 +64,22 @@ COMMANDS: Mapping[str, Command] = {
     "run": (f"all stages: fit, {', '.join(_STAGES)}", commands.train, _TRAINING),
     **{name: (text, commands.run_stage, _STAGE) for name, text in _STAGES.items()},
     "add-reference": (
-        "write a bundle's next version: the same graphs, a reference, posterior means, a card",
+        "write a bundle's next version, with a reference, posterior means and a card",
         commands.add_reference,
         {
             "bundle": {"type": Path, "help": _BUNDLE},
-            "--data": {"metavar": "SOURCE", "required": True, "help": "what it was trained on"},
-            "--root": {"type": Path, "help": "where to write it (beside the bundle)"},
+            "--data": {
+                "metavar": "SOURCE",
+                "required": True,
+                "help": "the images that it was trained on",
+            },
+            "--root": {"type": Path, "help": "repository to write to (the bundle's own)"},
             "--version": {"type": int, "help": "its version (one more than the bundle's)"},
             **_SET,
         },
     ),
     "check": (
-        "look at images before training: what is seen, odd, refused, and what it costs",
+        "inspect images before training: problems, unusual images, and the run's cost",
         commands.check,
         {
             "data.source": {"metavar": "DATA", "help": _SOURCE},
@@ -90,7 +94,7 @@ COMMANDS: Mapping[str, Command] = {
         },
     ),
     "compare": (
-        "set runs side by side: settings that differ, times, figures with their errors, curves",
+        "compare runs: differing settings, times, metrics with their errors, curves",
         commands.compare,
         {
             "runs": {"nargs": "+", "type": Path, "metavar": "RUN", "help": "a run's folder"},
@@ -99,23 +103,27 @@ COMMANDS: Mapping[str, Command] = {
         },
     ),
     "import-diffusers": (
-        "make a bundle of a model that diffusers saved",
+        "convert an AutoencoderKL of diffusers to a bundle",
         commands.import_diffusers,
         {
             "source": {"help": "a folder with an AutoencoderKL, or its name on the hub"},
-            "--subfolder": {"help": "where it lies in a whole pipeline, such as vae"},
-            "--revision": {"help": "of the hub's repository"},
+            "--subfolder": {"help": "its subfolder in a pipeline, such as vae"},
+            "--revision": {"help": "commit, branch or tag on the hub"},
             "--name": {"required": True, "help": "the model's name"},
-            "--version": {"type": commands.positive, "default": 1, "help": "of the bundle (1)"},
+            "--version": {
+                "type": commands.positive,
+                "default": 1,
+                "help": "the bundle's version (1)",
+            },
             "--repository": {
                 "dest": "root",
                 "type": Path,
                 "default": Path("bundles"),
                 "metavar": "FOLDER",
-                "help": "where the bundle goes, as NAME/VERSION (bundles)",
+                "help": "repository that receives NAME/VERSION (bundles)",
             },
-            "--licence": {"default": "unknown", "help": "that the weights are under"},
-            "--card": {"default": "", "help": "a few sentences: what it is, and is not for"},
+            "--licence": {"default": "unknown", "help": "licence of the weights"},
+            "--card": {"default": "", "help": "a short description of the model"},
             "--height": _SIDE,
             "--width": _SIDE,
             "--max-size": {
@@ -126,7 +134,7 @@ COMMANDS: Mapping[str, Command] = {
         },
     ),
     "quality": (
-        "measure samples as digits of MNIST; figures of a run go to its metrics",
+        "measure samples as MNIST digits; a run's results go into its metrics",
         commands.quality,
         {
             "--workdir": {"type": Path, "help": "the run's folder"},
@@ -136,7 +144,7 @@ COMMANDS: Mapping[str, Command] = {
         },
     ),
     "sweep": (
-        "train several presets or settings and compare them; started again, it goes on",
+        "train several presets or settings and compare them; repeat it to continue",
         commands.sweep,
         {
             "sweep": {"type": Path, "help": "a TOML file: what varies, and how to search"},
@@ -152,7 +160,7 @@ COMMANDS: Mapping[str, Command] = {
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; what it returns has the command's function as `run`."""
     parser = argparse.ArgumentParser(
-        prog="vaetrain", description="Each stage is a command over the files of one workdir."
+        prog="vaetrain", description="Each stage is a command that works on the files of a workdir."
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (text, run, options) in COMMANDS.items():

@@ -13,9 +13,9 @@ NonNegativeInt = Annotated[int, Field(ge=0, le=MOST, strict=True)]
 
 
 class AugmentConfig(Frozen):
-    """What is done to training images at random; validation and measuring see them as they are.
+    """Random changes to training images; validation and evaluation use unchanged images.
 
-    It changes the density that is learned: by 2.2 nats on MNIST for a shift of one pixel.
+    They change the learned density: by 2.2 nats on MNIST for a shift of one pixel.
     """
 
     flip: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -68,8 +68,8 @@ class DataConfig(Frozen):
     def _splits_differ(self) -> Self:
         if self.test_split == self.train_split:
             msg = (
-                f"train_split and test_split are both {self.train_split!r}: a model would be "
-                "measured on what it was trained on; name another split, or one that the source "
+                f"train_split and test_split are both {self.train_split!r}, so the model would be "
+                "measured on its training images; name another split, or one that the source "
                 "has not to set data.test_share apart"
             )
             raise ValueError(msg)

@@ -49,7 +49,7 @@ class Override:
 
 
 def parse_override(text: str) -> Override:
-    """Reads `key=value`: the value as in TOML, and as a text where TOML doesn't understand it.
+    """Reads `key=value`: the value as in TOML, or as text if it is not valid TOML.
 
     Raises:
         ConfigError: there is no key or no equals sign.

@@ -1,4 +1,4 @@
-"""Reads configurations: shipped presets, files of one's own, and what a run wrote."""
+"""Reads configurations: shipped presets, custom files, and what a run wrote."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def preset_names() -> list[str]:
 def read_config(preset: str, overrides: Sequence[str | Override] = ()) -> TrainingConfig:
     """Reads a shipped preset by name, or a TOML file by path, and applies `key=value` texts.
 
-    All of them are applied before anything is checked, so their order matters only where two set
-    the same. A value is written as in TOML; what TOML doesn't understand is taken as a text.
+    All texts are applied before anything is checked, so their order matters only if two set the
+    same key. Values are TOML; anything that is not valid TOML is text.
 
     Raises:
         ConfigError: no such preset, broken TOML, an unknown key or a value out of range.
@@ -72,7 +72,7 @@ def _preset_text(preset: str) -> tuple[str, str]:
         return str(path), path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         known = ", ".join(preset_names())
-        msg = f"{preset!r} is neither a preset ({known}) nor a TOML file that can be read: {error}"
+        msg = f"{preset!r} is neither a preset ({known}) nor a readable TOML file: {error}"
         raise ConfigError(msg) from error
 
 

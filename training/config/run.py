@@ -39,13 +39,13 @@ class TrainingConfig(Frozen):
     batch_size: PositiveInt = 128
     seed: Seed = 0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """Decay of the weights' exponential moving average, which is what gets exported; 0: none."""
+    """Decay of the exported moving average of the weights; 0 exports the last weights."""
     init: str | None = None
     """A bundle, workdir or safetensors file whose weights the run starts from."""
     early_stop: NonNegativeInt = 0
     """Epochs without a better validation bound after which training ends; 0: never."""
     checkpoint_steps: NonNegativeInt = 0
-    """Steps between checkpoints, besides the one after each epoch; 0: only those."""
+    """Steps between additional checkpoints; 0: only one after each epoch."""
     sample_epochs: PositiveInt = 5
     """Epochs between two sample grids in TensorBoard."""
     threads: NonNegativeInt = 0
@@ -76,8 +76,8 @@ class TrainingConfig(Frozen):
             ),
             (
                 self.objective.free_bits and prior != "normal",
-                "objective.free_bits bounds the KL of each latent dimension, which a "
-                f"{prior} prior has no closed form for: set it to 0, or "
+                "objective.free_bits needs the KL of each latent dimension, which a "
+                f"{prior} prior does not have: set it to 0, or "
                 "model.prior.family = normal",
             ),
             (
@@ -127,7 +127,7 @@ class TrainingConfig(Frozen):
 
     @property
     def binarise(self) -> Binarisation:
-        """How images are made binary; `none` for other likelihoods than the Bernoulli."""
+        """How images are binarised; `none` for likelihoods other than Bernoulli."""
         return self.model.likelihood.binarisation or "none"
 
     def identity(self) -> dict[str, object]:

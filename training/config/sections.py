@@ -42,8 +42,8 @@ class ObjectiveConfig(Frozen):
     kl_warmup: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Part of all steps, those of `tuning` not counted, over which β rises."""
     free_bits: Annotated[float, Field(ge=0)] = 0.0
-    """λ in nats: a latent dimension's KL, averaged over the batch, costs at least as much, so that
-    there is nothing to gain from emptying it (Kingma et al. 2016)."""
+    """λ in nats: the least cost of a latent dimension's KL, averaged over the batch, so that
+    training gains nothing by emptying the dimension (Kingma et al. 2016)."""
     samples: PositiveInt = 1
     """K, the draws of each image. With several the bound is importance-weighted once β has risen
     (Burda et al. 2016), with the doubly reparameterised gradient (Tucker et al. 2019)."""
@@ -54,8 +54,8 @@ class ObjectiveConfig(Frozen):
     def _free_bits_need_the_closed_form(self) -> Self:
         if self.free_bits and self.gradient == "path":
             msg = (
-                "free_bits bounds the KL's closed form, which gradient = path does not use: "
-                "set one of them back"
+                "free_bits needs the KL's closed form, which gradient = path does not use: "
+                "reset one of them"
             )
             raise ValueError(msg)
         return self
@@ -64,7 +64,7 @@ class ObjectiveConfig(Frozen):
 class TuningConfig(Frozen):
     """Epochs after the others, on the importance-weighted bound: a higher likelihood, a lower ELBO.
 
-    The learning rate starts anew and falls to 0 along half a cosine.
+    The learning rate starts again and falls to 0 along half a cosine.
     """
 
     epochs: NonNegativeInt = 0
@@ -77,7 +77,7 @@ class EvaluationConfig(Frozen):
     """How the test set is measured."""
 
     split: Literal["test", "validation"] = "test"
-    """`validation` measures what settings may be chosen by; the test images are for the end."""
+    """`validation` for choosing settings; the test images are for the end."""
     samples: PositiveInt = 500
     """K, the importance samples for each image."""
     pictures: NonNegativeInt = 0
@@ -95,7 +95,7 @@ class EvaluationConfig(Frozen):
 
 
 class BundleConfig(Frozen):
-    """What the exported bundle is called and says of itself."""
+    """The name, version, licence and description of the exported bundle."""
 
     name: Name = "pictures"
     version: PositiveInt = 1

@@ -56,7 +56,7 @@ class Data:
 
 
 def load_data(config: TrainingConfig) -> Data:
-    """Reads, decodes and splits the images, none of which are copied into memory.
+    """Reads, decodes and splits the images without copying them into memory.
 
     Raises:
         DataError: see `open_source` and `decode`; too few images for the splits; or grey
@@ -83,7 +83,7 @@ def load_data(config: TrainingConfig) -> Data:
         )
         raise DataError(msg)
     if not len(train) or (config.data.validation_share and not len(validation)):
-        msg = f"{len(whole.images)} images are too few for the shares that are to be set apart"
+        msg = f"{len(whole.images)} images are too few to hold back the configured shares"
         raise DataError(msg)
     fingerprints = {name: part.fingerprint for name, part in decoded.items()}
     if tested.any() or validated.any():
@@ -110,14 +110,14 @@ def require_enough(data: Data) -> None:
     counts = f"{len(data.train)} images to train on and {len(data.test)} to test"
     if len(data.train) < 2:
         msg = (
-            f"{counts} are too few: add images, or set data.test_share and "
-            "data.validation_share lower, so that at least 2 are left to train on"
+            f"{counts} are too few: add images, or lower data.test_share and "
+            "data.validation_share so that at least 2 remain for training"
         )
         raise DataError(msg)
     if not len(data.test):
         msg = (
-            f"{counts}, which could not be measured: set data.test_share above 0 and so high that "
-            "it makes at least 1 image, name a split as data.test_split, or add images"
+            f"{counts}, so the model could not be measured: raise data.test_share until it "
+            "selects at least 1 image, name a split in data.test_split, or add images"
         )
         raise DataError(msg)
 
@@ -135,9 +135,9 @@ def reload_data(workdir: Workdir, config: TrainingConfig) -> Data:
         msg = f"{config.data.source}: not the images that {workdir.folder} was trained with"
         if {**data.fingerprints, HELD_BACK: ""} == {**known, HELD_BACK: ""}:
             msg = (
-                f"{config.data.source}: the images are divided otherwise than when "
-                f"{workdir.folder} was trained, by data.test_share or data.validation_share or by "
-                "another version, so some of them would wrongly count as held back; train anew"
+                f"{config.data.source}: the images are split differently than when "
+                f"{workdir.folder} was trained (by data.test_share, data.validation_share or "
+                "another version), so some would wrongly count as held back; train again"
             )
         raise DataError(msg)
     return data
@@ -145,10 +145,9 @@ def reload_data(workdir: Workdir, config: TrainingConfig) -> Data:
 
 def held_out(data: Data, config: TrainingConfig) -> tuple[str, Split, str]:
     """Name, images and source's fingerprint of what the model was not trained on: the
-    validation split, or where none was held back, as in the presets that ship, the test split.
+    validation split, or, if none was held back (as in the shipped presets), the test split.
 
-    What is measured on them decides nothing about the model, so that the test images stay unseen
-    by it.
+    Measurements on them never change the model, so it stays independent of the test images.
 
     Raises:
         DataError: there is neither.
@@ -158,7 +157,7 @@ def held_out(data: Data, config: TrainingConfig) -> tuple[str, Split, str]:
         return "validation", data.validation, whole
     if len(data.test):
         return "test", data.test, data.fingerprints.get(config.data.test_split, whole)
-    msg = "no image is held out: set data.validation_share or data.test_share and train anew"
+    msg = "no image is held out: set data.validation_share or data.test_share and train again"
     raise DataError(msg)
 
 
@@ -181,7 +180,7 @@ def is_binary(images: ImageRows) -> bool:
 
 
 def _part(decoded: Decoded, chosen: NDArray[np.bool_] | None = None) -> Split:
-    """The rows that are chosen, bool [n]; all of them where none is left out."""
+    """The chosen rows, bool [n]; all of them if no row is left out."""
     if chosen is None or chosen.all():
         return Split(MappedImages(decoded.images), decoded.labels)
     rows = np.flatnonzero(chosen)
@@ -194,7 +193,7 @@ def _check_binary(config: TrainingConfig, data: Data) -> None:
         return
     if not all(is_binary(split.images) for split in (data.train, data.validation, data.test)):
         msg = (
-            "the images are not binary, and grey is no outcome of a Bernoulli variable: set "
+            "the images are grey, but a Bernoulli likelihood needs binary ones: set "
             'model.likelihood.binarise = "sample" (or "threshold"), or '
             'model.likelihood.family = "gaussian" or "logistic"'
         )

@@ -77,8 +77,8 @@ def decode(source: Source, recipe: Recipe, cache: Path) -> Decoded:
 
 
 def _open(folder: Path, source: Source, keys: Keys) -> Decoded | None:
-    """What was decoded before; None where that is not there or not whole: a file that is cut, or
-    that an older version did not write (it left images out without noting which)."""
+    """The images decoded before; None if they are missing or incomplete: a file is truncated, or an
+    older version did not write it (it left images out without noting which)."""
     try:
         skipped = json.loads((folder / "about.json").read_bytes())["skipped"]
         kept = np.load(folder / "kept.npy") if skipped else np.arange(len(keys))

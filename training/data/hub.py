@@ -24,8 +24,8 @@ _DISK_REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS
 
 
 def load(source: str, config: DataConfig) -> tuple[datasets.DatasetDict, tuple[Path, ...]]:
-    """All splits, and the folders that a row which only names a file may name one of; none where
-    rows are the files of a folder of images.
+    """All splits, and the folders whose files rows may name; no folders if the rows are the files
+    of a folder of images.
 
     Raises:
         DataError: no such source, or nothing in it that can be read.
@@ -61,15 +61,15 @@ def load(source: str, config: DataConfig) -> tuple[datasets.DatasetDict, tuple[P
             raise disk_error(Path(config.cache).expanduser(), refusal) from error
         reason = _innermost(error)
         if tables:
-            msg = f"{source}: no parquet files that can be read: {reason}"
+            msg = f"{source}: no readable parquet files: {reason}"
         elif local and not any(path.is_file() for path in folder.rglob("*")):
-            msg = f"{source}: the folder holds no images"
+            msg = f"{source}: the folder has no images"
         elif local:
             msg = f"{source}: no images or parquet files that `datasets` can read: {reason}"
         else:
             msg = (
-                f"there is no folder {source} here, and the hub has no such images or "
-                f"can't be read ({reason}); a local folder works without it"
+                f"there is no folder {source}, and the hub has no such images or "
+                f"can't be reached ({reason}); local folders work without it"
             )
         raise DataError(msg) from error
 
@@ -82,7 +82,7 @@ def parquet_files(source: str) -> list[str]:
 
 
 def folder_of_tables(source: str) -> Path:
-    """The folder that parquet files are in, or the first one above that is no pattern."""
+    """The folder of the parquet files, or its first parent that is not a pattern."""
     above = (part for part in Path(source).expanduser().parents if not glob.has_magic(str(part)))
     return next(above).resolve()
 
@@ -125,7 +125,7 @@ def _by_split(tables: Sequence[str], otherwise: str) -> dict[str, list[str]]:
 
 
 def _innermost(error: BaseException) -> str:
-    """What went wrong, where `datasets` only says that something did."""
+    """The cause of an error that `datasets` does not explain."""
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error).strip() or type(error).__name__

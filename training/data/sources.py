@@ -27,7 +27,7 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Source:
-    """One split as it lies on disk: encoded images in order, with labels where there are any."""
+    """One split on disk: encoded images in order, with labels if it has any."""
 
     split: str
     rows: datasets.Dataset
@@ -36,7 +36,7 @@ class Source:
     label_column: str | None
     classes: tuple[str, ...]
     folders: tuple[Path, ...] = ()
-    """Where a file that a row only names must lie; anywhere where there are none."""
+    """Folders that may contain files named by rows; empty allows any folder."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -99,7 +99,7 @@ def open_source(config: DataConfig) -> dict[str, Source]:
         DiskError: the cache can't be written.
     """
     if config.source is None:
-        msg = "no images: give --data with a hub name or a folder (or set data.source)"
+        msg = "no images: set --data (or data.source) to a hub name or a folder"
         raise DataError(msg)
     found, folders = load(config.source, config)
     if config.train_split not in found:
@@ -113,7 +113,7 @@ def open_source(config: DataConfig) -> dict[str, Source]:
         name: _split(config.source, name, found[name], folders) for name in wanted if name in found
     }
     if not len(sources[config.train_split]):
-        msg = f"{config.source}: the split {config.train_split!r} holds no images"
+        msg = f"{config.source}: the split {config.train_split!r} has no images"
         raise DataError(msg)
     return sources
 
@@ -147,7 +147,7 @@ def _split(source: str, name: str, rows: datasets.Dataset, folders: tuple[Path, 
 
 
 def _holds_files(feature: object) -> bool:
-    """Whether a column that nobody declared to be images has what can be their files."""
+    """Whether a column that is not declared as images contains bytes that may be image files."""
     if isinstance(feature, dict):
         return "bytes" in feature and "path" in feature
     return getattr(feature, "dtype", "") in ("binary", "large_binary")

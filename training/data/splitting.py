@@ -35,9 +35,9 @@ def image_digest(content: bytes) -> bytes:
 def hold_back(keys: NDArray[np.uint64], share: float) -> NDArray[np.bool_]:
     """Which of the images [n] with these keys [n] are held back, for a share in 0 … 1.
 
-    A small set may have no key in the part, or none outside; then the lowest is held back, or the
-    highest kept, as a side without any image serves nobody. Only there can an image move when
-    others are added.
+    A small set may have no key inside or no key outside that part. Then the lowest is held back, or
+    the highest kept, so that neither side is empty. Only then can an image move when others are
+    added.
     """
     held: NDArray[np.bool_] = keys < np.uint64(int(share * _RANGE))
     if share and len(keys) and keys.min() < keys.max():

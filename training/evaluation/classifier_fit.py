@@ -1,7 +1,7 @@
 """Trains the classifier that samples are measured with: `python -m
 training.evaluation.classifier_fit`.
 
-It was run once; its weights are fixed since, as figures of other weights are not comparable. Six
+It was run once. Its weights stay fixed, because metrics of other weights are not comparable. Six
 epochs of AdamW over the 60,000 training images of MNIST, each minibatch shifted by up to two
 pixels, take a minute or two on two cores. The test images only tell its accuracy.
 """
@@ -46,7 +46,7 @@ def fit_classifier(train: Split, *, epochs: int = EPOCHS, seed: int = SEED) -> C
         DataError: the images have no labels.
     """
     if train.labels is None:
-        msg = "the images have no labels, which a classifier is trained with"
+        msg = "the images have no labels, which the classifier needs"
         raise DataError(msg)
     torch.manual_seed(seed)
     rng = np.random.Generator(np.random.PCG64(seed))

@@ -1,7 +1,7 @@
 """Measures the exported graphs on the test images: bounds, KL, active units, squared error.
 
 The images are binarised once, by NumPy's PCG64 under a committed seed, so that runs are
-compared on the same bits; the figures carry a hash of them. Everything is float32 and
+compared on the same bits; the metrics include a hash of them. Everything is float32 and
 onnxruntime on the CPU, which is what serves.
 """
 
@@ -81,7 +81,7 @@ def _split(data: Data, config: EvaluationConfig) -> Split:
     if not len(found):
         msg = (
             f"there are no {config.split} images: set data.{config.split}_share above 0 and "
-            "train anew"
+            "train again"
         )
         raise DataError(msg)
     return found
@@ -111,7 +111,7 @@ def measure(
 ) -> Measured:
     """Encodes targets [n, c, h, w] and estimates each image's bound from K latents.
 
-    Image i's noise comes from PCG64 keyed by (`importance_seed`, i), so that the figures do not
+    Image i's noise comes from PCG64 keyed by (`importance_seed`, i), so that the metrics do not
     depend on threads or batches.
     """
     mean, logvar = graphs.encode(targets)

@@ -1,7 +1,7 @@
 """How alike two sets of feature vectors are: pure functions in NumPy, float64.
 
-`frechet_distance` compares their means and covariances; `neighbours` tells apart how many samples
-look real (precision, density) from how much of what is real is among them (recall, coverage).
+`frechet_distance` compares their means and covariances; `neighbours` measures how many samples
+look real (precision, density) and how much of the real set they cover (recall, coverage).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The figures of a model, from those of each test image: means with their standard errors."""
+"""The metrics of a model, from those of each test image: means with their standard errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.fit.running_sums import ACTIVE_VARIANCE
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures of each image, in nats unless said otherwise."""
+    """Metrics of each image, in nats unless stated otherwise."""
 
     mean: Floats
     """Posterior means [n, *latent_shape]."""
@@ -99,7 +99,7 @@ def _metric(
 
 
 def print_metrics(metrics: Mapping[str, Metric], console: Console | None) -> None:
-    """A line for each metric, on standard error unless told otherwise."""
+    """Prints a line for each metric, by default on standard error."""
     shown = console or Console(stderr=True)
     for name, metric in metrics.items():
         error = f" ± {metric.standard_error:.4g}" if metric.standard_error else ""

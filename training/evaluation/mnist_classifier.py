@@ -54,7 +54,7 @@ class Classifier(nn.Module):
         self.output = nn.Linear(FEATURES, CLASSES)
 
     def features(self, images: Tensor) -> Tensor:
-        """float32 [n, 1, 28, 28] in [0, 1] → float32 [n, 128], none of them negative."""
+        """float32 [n, 1, 28, 28] in [0, 1] → float32 [n, 128], non-negative."""
         hidden: Tensor = self.hidden(self.convolutions(images))
         return hidden.relu()
 
@@ -68,18 +68,18 @@ def read_classifier(content: bytes | None = None) -> Classifier:
     """The classifier with its fixed weights; `content` in place of the package's own file.
 
     Raises:
-        StageError: the file is missing, or is not the one whose hash the code has.
+        StageError: the file is missing, or its hash is not the expected one.
     """
     try:
         stored = content or (resources.files("training") / "weights" / WEIGHTS).read_bytes()
     except OSError as error:
-        msg = f"weights/{WEIGHTS}: {error.strerror or error}; install the package anew"
+        msg = f"weights/{WEIGHTS}: {error.strerror or error}; reinstall the package"
         raise StageError(msg) from error
     found = hashlib.sha256(stored).hexdigest()
     if found != SHA256:
         msg = (
-            f"weights/{WEIGHTS}: its SHA-256 is {found}, and distances are only comparable under "
-            f"{SHA256}; install the package anew"
+            f"weights/{WEIGHTS}: its SHA-256 is {found}, but distances are only comparable under "
+            f"{SHA256}; reinstall the package"
         )
         raise StageError(msg)
     classifier = Classifier().eval()

@@ -1,4 +1,4 @@
-"""Where held-out images lie in the latent space: what the bundle keeps for maps of it."""
+"""Posterior means of held-out images, which the bundle stores for maps of the latent space."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from training.workdir import Workdir, write_bytes, write_json
 
 
 def latents(folder: Path, overrides: Sequence[str] = (), console: Console | None = None) -> None:
-    """Writes `latents.npz` and, saying what it holds, `latents.json`.
+    """Writes `latents.npz`, and `latents.json`, which describes it.
 
     Raises:
         DataError: no image is held out, or they changed since training.
@@ -59,7 +59,7 @@ def encode_held_out(
         ]
     )
     if not np.isfinite(means).all():
-        msg = "the posterior mean of an image is no finite number"
+        msg = "the posterior mean of an image is not finite"
         raise StageError(msg)
     labels = np.full(len(rows), NO_LABEL) if split.labels is None else split.labels[rows]
     spec = PosteriorSpec(split=name, fingerprint=fingerprint, n=len(rows), classes=data.classes)

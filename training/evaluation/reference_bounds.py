@@ -29,7 +29,7 @@ from training.workdir import Workdir, write_bytes, write_json
 
 
 def reference(folder: Path, overrides: Sequence[str] = (), console: Console | None = None) -> None:
-    """Writes `reference.npz` and, saying what it holds, `reference.json`.
+    """Writes `reference.npz`, and `reference.json`, which describes it.
 
     Raises:
         DataError: no image is held out, or they changed since training.
@@ -112,7 +112,7 @@ def bounds_of(
         over_images(of_image, len(targets), described, threads=threads, console=console)
     )
     if not np.isfinite(bounds).all():
-        msg = f"the bound of image {int(np.argmin(np.isfinite(bounds)))} is no finite number"
+        msg = f"the bound of image {int(np.argmin(np.isfinite(bounds)))} is not finite"
         raise StageError(msg)
     return bounds
 

@@ -1,10 +1,9 @@
-"""Does a run come to a figure that was told? `python -m training.evaluation.reproduction WORKDIR
-TOLD`.
+"""Does a run reproduce a published bound? `python -m training.evaluation.reproduction WORKDIR
+PUBLISHED`.
 
-TOLD is a bundle's folder, or a JSON file of figures by preset (`--preset`), as the documents keep
-one of each preset that they speak of. Compares the importance-weighted bounds on the same test
-images, binarised alike, with the same number of samples. Weights differ between seeds, so the
-figures do a little.
+PUBLISHED is a bundle's folder, or a JSON file of metrics by preset (`--preset`), such as
+docs/results/models.json. Compares the importance-weighted bounds on the same test images, binarised
+alike, with the same number of samples. Weights differ between seeds, so the bounds differ a little.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ WITHIN_NATS = 0.3
 
 
 def difference(workdir: Path, told: Path, preset: str = "") -> float:
-    """The run's bound minus the one that was told, in nats.
+    """The run's bound minus the published one, in nats.
 
     Raises:
-        StageError: the run is not evaluated, `told` can't be read or has no such figure, or the
-            two were measured on other images, bits or numbers of samples.
+        StageError: the run is not evaluated, `told` can't be read or has no such bound, or the
+            two were measured on different images, bits or numbers of samples.
     """
     files = Workdir(workdir)
     measured = files.read_json(files.metrics, "evaluate")["metrics"]
@@ -47,7 +46,7 @@ def _bound_in(told: Path, preset: str) -> Metric:
         return Metric.model_validate(document["metrics"]["bound"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         of = "" if told.is_dir() else f" of the preset {preset!r}"
-        msg = f"{told}: states no bound{of} to compare with: {error}"
+        msg = f"{told}: has no bound{of} to compare with: {error}"
         raise StageError(msg) from error
 
 
@@ -55,15 +54,15 @@ def main() -> int:
     """Prints the difference; 0 when it is within `WITHIN_NATS`, 1 when not, 2 without one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workdir", type=Path)
-    parser.add_argument("told", type=Path)
-    parser.add_argument("--preset", default="", help="whose figure of a JSON file")
+    parser.add_argument("told", type=Path, metavar="published")
+    parser.add_argument("--preset", default="", help="the preset to look up in a JSON file")
     options = parser.parse_args()
     try:
         nats = difference(options.workdir, options.told, options.preset)
     except TrainingError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
-    # A better figure would show a model that was not trained as its preset says, too.
+    # A better bound also shows that the model was not trained as its preset says.
     reproduced = abs(nats) <= WITHIN_NATS
     verdict = "reproduced" if reproduced else "not reproduced"
     print(f"{verdict}: {nats:+.3f} nats from {options.told}, allowed ±{WITHIN_NATS}")  # noqa: T201

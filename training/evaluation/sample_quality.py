@@ -38,7 +38,7 @@ MNIST = "ylecun/mnist"
 """The images' name on the hub."""
 DISTANCE = "sample_frechet_distance"
 SAMPLES = 10_000
-"""How many images are drawn for the distance: those of few images come out larger."""
+"""Number of images drawn for the distance; fewer images give larger distances."""
 NEIGHBOURS = 5000
 """Of how many samples and of how many test images, the first ones, neighbours are found."""
 
@@ -53,7 +53,7 @@ def quality(
     *,
     samples: int = SAMPLES,
 ) -> None:
-    """Adds the figures of a run's samples to its `metrics.json`.
+    """Adds the metrics of a run's samples to its `metrics.json`.
 
     Raises:
         DataError: the images changed since training, or are too few.
@@ -84,7 +84,7 @@ def bundle_quality(
     *,
     samples: int = SAMPLES,
 ) -> dict[str, Metric]:
-    """The figures of a bundle's samples, which is left as it is; `source` has MNIST's images.
+    """The metrics of a bundle's samples; `source` has MNIST's images. The bundle is not changed.
 
     Raises:
         DataError: as for `load_data`, or too few images.
@@ -109,14 +109,14 @@ def measure_quality(
     mixture: Mixture | None = None,
     samples: int = SAMPLES,
 ) -> dict[str, Metric]:
-    """The figures by name.
+    """The metrics by name.
 
     Args:
         decoder: latents → `pixels` [n, 1, 28, 28] in [0, 1].
         data: what samples are compared with: all that is not for testing, and the test images.
         config: for `evaluation.quality_seed`, and the name of the training split.
         mixture: the prior, where it is not N(0, I).
-        samples: how many are drawn; figures of other numbers do not compare.
+        samples: how many are drawn; metrics of other numbers do not compare.
 
     Raises:
         DataError: too few test images.
@@ -124,7 +124,7 @@ def measure_quality(
     """
     shape = {name: axes[1:] for name, _, axes in decoder.outputs}["pixels"]
     if shape != (1, SIZE, SIZE):
-        msg = f"the model's images are {shape}; samples are measured as digits, (1, 28, 28)"
+        msg = f"the model's images are {shape}; sample metrics need digits, (1, 28, 28)"
         raise StageError(msg)
     if len(data.test) <= NEAREST:
         msg = f"{len(data.test)} test images are too few: {NEAREST + 1} or more are needed"

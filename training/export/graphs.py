@@ -73,7 +73,7 @@ class Graphs:
         return mean, logvar
 
     def decode(self, latents: Floats) -> Floats:
-        """What one looks at, pixels [n, c, h, w], of latents [n, *latent_shape]."""
+        """Latents [n, *latent_shape] → pixels [n, c, h, w], to look at."""
         starts = range(0, len(latents), AT_ONCE)
         parts = [self.decoder.run(latents[s : s + AT_ONCE], ["pixels"])[0] for s in starts]
         return np.concatenate(parts)
@@ -84,7 +84,7 @@ def export(folder: Path, overrides: Sequence[str] = ()) -> None:
     `export.json` into the workdir.
 
     Raises:
-        ConfigError: the file of a network of one's own is gone or has changed.
+        ConfigError: the file of a custom network is missing or has changed.
         ParityError: torch and onnxruntime disagree; nothing is written.
         StageError: `fit` has not finished.
     """
@@ -115,25 +115,23 @@ def export(folder: Path, overrides: Sequence[str] = ()) -> None:
 
 
 def read_export(workdir: Workdir) -> Exported:
-    """What `export` wrote, checked against the hashes that it noted.
+    """The files of `export`, checked against its hashes.
 
     Raises:
-        StageError: `export` has not run, or a file is not what it wrote.
+        StageError: `export` has not run, or a file has changed since.
     """
     about = workdir.read_json(workdir.export, "export", scale=object)
     again = "run `vaetrain export` on this workdir again"
     known = about.get("sha256")
     if not isinstance(known, dict):
-        msg = (
-            f"{workdir.export}: holds no SHA-256 of the graphs, as older versions left it; {again}"
-        )
+        msg = f"{workdir.export}: an older version wrote it without SHA-256 of the graphs; {again}"
         raise StageError(msg)
     files = {}
     for name in (ENCODER, DECODER, GOLDEN, *({PRIOR} & known.keys())):
         path = workdir.require(workdir.folder / name, "export")
         files[name] = path.read_bytes()
         if _sha256(files[name]) != known.get(name):
-            msg = f"{path}: is not what export wrote; {again}"
+            msg = f"{path}: changed since export wrote it; {again}"
             raise StageError(msg)
     return Exported(about, files)
 
@@ -157,7 +155,7 @@ def open_graphs(folder: Path) -> tuple[Bundle, Graphs]:
     except BundleError as error:
         raise StageError(str(error)) from error
     if bundle.manifest.input.value_range != (0.0, 1.0):
-        msg = f"{folder}: its images have other values than [0, 1], which can't be measured here"
+        msg = f"{folder}: its images must have values in [0, 1] to be measured"
         raise StageError(msg)
     return bundle, graphs
 

@@ -80,12 +80,12 @@ def read_checkpoint(
         checkpoint = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
     except TypeError as error:
         msg = (
-            f"{path}: written by another version, and can't be resumed by this one: train anew in "
-            "another workdir, or go on with the version that began the run"
+            f"{path}: written by another version, so this one can't resume it: train again in "
+            "another workdir, or continue with the version that began the run"
         )
         raise StageError(msg) from error
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        msg = f"{path}: not a checkpoint that can be read: {error}"
+        msg = f"{path}: not a readable checkpoint: {error}"
         raise StageError(msg) from error
     now = config.identity()
     before = _with_newer_settings(checkpoint.identity, now)
@@ -101,7 +101,7 @@ def read_checkpoint(
     if differing:
         msg = (
             f"{path}: belongs to a run with other settings, so it can't be resumed with these: "
-            f"{'; '.join(differing)}. Set them back, or take another workdir."
+            f"{'; '.join(differing)}. Set them back, or use another workdir."
         )
         raise ConfigError(msg)
     return checkpoint
@@ -152,5 +152,5 @@ def read_weights(workdir: Workdir) -> Weights:
             about = file.metadata()
         return Weights(load_tensors(path.read_bytes()), about["kind"], int(about["step"]))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        msg = f"{path}: not weights that can be read ({error}); write them anew with fit --resume"
+        msg = f"{path}: not readable weights ({error}); write them again with fit --resume"
         raise StageError(msg) from error

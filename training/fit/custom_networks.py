@@ -82,20 +82,30 @@ def _check(
 
     body.train()
     first = run(rows)
-    _compare(name, first, run(rows), "gives the same rows other answers: it is random, or changes")
+    _compare(
+        name, first, run(rows), "returns different results for equal rows: it is random or changes"
+    )
     alone = [torch.cat(parts) for parts in zip(*map(run, torch.split(rows, 1)), strict=True)]
     _compare(
-        name, first, alone, "answers a row otherwise among other rows: it depends on the batch"
+        name,
+        first,
+        alone,
+        "returns different results for a row among other rows: it depends on the batch",
     )
     body.eval()
-    _compare(name, first, run(rows), "answers otherwise in training: what is exported never trains")
+    _compare(
+        name,
+        first,
+        run(rows),
+        "returns different results in training and evaluation mode",
+    )
 
 
 def _refuse_layers(name: str, body: nn.Module) -> None:
     for where, layer in body.named_modules():
         if isinstance(layer, _BatchNorm):
             msg = f"{name}: {where} is a {type(layer).__name__}, which depends on the batch"
-            raise ConfigError(f"{msg}; take GroupNorm or none")
+            raise ConfigError(f"{msg}; use GroupNorm or no normalisation")
         if isinstance(layer, _DropoutNd):
             msg = f"{name}: {where} is a {type(layer).__name__}, which is random; leave it out"
             raise ConfigError(msg)

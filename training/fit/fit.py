@@ -61,7 +61,7 @@ def fit(
     """
     workdir = Workdir(folder)
     if workdir.checkpoint.exists() and not resume:
-        msg = f"{folder}: already holds a run; continue it with --resume, or use another workdir"
+        msg = f"{folder}: already contains a run; continue it with --resume, or use another workdir"
         raise StageError(msg)
     initial = prepare(config)
     data = load_data(config)

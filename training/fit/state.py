@@ -65,7 +65,7 @@ class State:
         self.best_weights: dict[str, torch.Tensor] = {}
         self.best_step = 0
         self.saved_step = 0
-        """The step of the last checkpoint; 0: none has been written."""
+        """The step of the last checkpoint; 0 before the first."""
 
     def set_learning_rate(self, rate: float) -> None:
         """Sets the next step's learning rate."""

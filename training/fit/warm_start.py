@@ -52,7 +52,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Initial:
-    """Weights to start from, and what they are of."""
+    """Initial weights, and the model that they are from."""
 
     source: Path
     weights: Mapping[str, Tensor]
@@ -60,7 +60,7 @@ class Initial:
     about: Mapping[str, object]
     """For the manifest: `kind`, `sha256`, and a bundle's `name` and `version`."""
     scale: Scale | None = None
-    """The likelihood's, where `weights` have none."""
+    """The likelihood's scale, if `weights` have none."""
     golden: Mapping[str, Floats] | None = None
     """A bundle's golden batch."""
 
@@ -113,7 +113,7 @@ class Initial:
                 limit = GOLDEN_LIMIT * size_of(golden[name])
                 compare(found.numpy(), golden[name], limit, f"its {name}")
         except (RuntimeError, ValueError) as error:
-            msg = f"{self.source}: is of another network, as its golden batch tells: {error}"
+            msg = f"{self.source}: is of another network; its golden batch {error}"
             raise ConfigError(msg) from error
 
 
@@ -121,7 +121,7 @@ def read_initial(source: Path, model: ModelConfig) -> Initial:
     """Reads a bundle's folder, a workdir after `fit`, or a safetensors file.
 
     Raises:
-        ConfigError: it is none of them, is damaged, or is of another model than `model`.
+        ConfigError: `source` is something else, is damaged, or is of another model than `model`.
     """
     try:
         if (source / MANIFEST).exists():
@@ -134,7 +134,7 @@ def read_initial(source: Path, model: ModelConfig) -> Initial:
     except (OSError, ValueError, SafetensorError, BundleError, TrainingError) as error:
         if isinstance(error, ConfigError):
             raise
-        msg = f"--init {source}: is no bundle, workdir or safetensors file to start from: {error}"
+        msg = f"--init {source}: not a readable bundle, workdir or safetensors file: {error}"
         raise ConfigError(msg) from error
 
 
@@ -143,7 +143,7 @@ def graph_weights(bundle: Bundle, file: str) -> dict[str, Tensor]:
 
     Raises:
         BundleError: the file is not the manifest's.
-        ConfigError: it is no graph, or has constants that torch does not know.
+        ConfigError: it is not a graph, or has constants of types that torch lacks.
     """
     content = bundle.read(file)
     try:
@@ -154,7 +154,7 @@ def graph_weights(bundle: Bundle, file: str) -> dict[str, Tensor]:
         }
     # The errors of protobuf, onnx and torch share no other base.
     except Exception as error:
-        msg = f"{bundle.folder / file}: not a graph whose weights can be read: {error}"
+        msg = f"{bundle.folder / file}: the graph's weights can't be read: {error}"
         raise ConfigError(msg) from error
 
 
@@ -208,7 +208,7 @@ def _described(source: Path, manifest: Manifest) -> ModelConfig:
             }
         )
     except ValidationError as error:
-        msg = f"{source}: its manifest describes no network that is trained here"
+        msg = f"{source}: its manifest does not describe a trainable network"
         raise ConfigError(msg) from error
 
 
@@ -218,11 +218,11 @@ def _require_start(source: Path, there: ModelConfig, here: ModelConfig) -> None:
     if there.prior.family == "normal":
         # A mixture begins near N(0, I), so it can take over from there with its own values.
         theirs |= {key: ours[key] for key in ours if key.startswith(_PRIOR)}
-    _require_equal(f"{source}: is of another model, so it is no start for this one", theirs, ours)
+    _require_equal(f"{source}: is of another model, so this one can't start from it", theirs, ours)
 
 
 def _document(model: ModelConfig) -> dict[str, object]:
-    """What makes the model; of a custom network the golden batch tells, not a hash."""
+    """What defines the model; a custom network is compared by its golden batch, not a hash."""
     whole = model.model_dump(
         mode="json",
         include={"channels", "height", "width", "network", "prior"},

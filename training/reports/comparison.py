@@ -1,4 +1,4 @@
-"""Sets runs side by side: where their settings differ, and whose figures are better."""
+"""Compares runs: where their settings differ, and which metrics are better."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BETTER = {
 }
 """1 for metrics whose higher values are better, −1 for those whose lower ones are."""
 _ERRORS = 2.0
-"""Figures nearer than so many standard errors of their difference are not told apart. Runs are
+"""Metrics within this many standard errors of their difference count as equal. Runs are
 measured on the same images, so the true error is smaller: the mark errs towards a draw."""
 _NAMES_ONLY = ("bundle.name", "bundle.version", "bundle.card")
 """Settings that differ without anything being different."""
@@ -35,12 +35,12 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of one run."""
+    """One metric of one run."""
 
     value: float
     standard_error: float | None
     measured_on: object
-    """Figures are comparable where these are equal."""
+    """Metrics are comparable where these are equal."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,15 @@ class Comparison:
     """Several runs."""
 
     runs: Mapping[str, Record]
-    """By a name that tells them apart."""
+    """By a unique name."""
     settings: Mapping[str, Sequence[object]]
     """Those that differ by dotted key, one value a run; None where a run does not have it."""
     figures: Mapping[str, Sequence[Figure | None]]
     """By name, one a run."""
     marks: Mapping[str, Sequence[Mark | None]]
-    """By figure: the best run, and those that can't be told from it."""
+    """By metric: the best run, and those that can't be distinguished from it."""
     incomparable: Sequence[str]
-    """Figures that runs measured on different images, bits or numbers of samples."""
+    """Metrics that runs measured on different images, bits or numbers of samples."""
 
 
 def compare(records: Sequence[Record]) -> Comparison:
@@ -81,7 +81,7 @@ def compare(records: Sequence[Record]) -> Comparison:
 
 
 def _names(records: Sequence[Record]) -> list[str]:
-    """Folders' own names, with as many of those above as tell them apart."""
+    """Folders' own names, with as many parents as make them unique."""
     paths = [record.folder.resolve() for record in records]
     for depth in range(1, max(len(path.parts) for path in paths) + 1):
         names = ["/".join(path.parts[-depth:]) for path in paths]

@@ -17,8 +17,8 @@ from training.workdir import write_bytes
 
 _SIGNS = {"best": " ★", "draw": " ≈", None: ""}
 _LEGEND = (
-    "★ the best; ≈ within two standard errors of it, so that the two can't be told apart by "
-    "this figure. Without a standard error only the best is marked."
+    "★ the best; ≈ within two standard errors of it, so this metric can't distinguish the "
+    "two. Without a standard error only the best is marked."
 )
 
 
@@ -83,7 +83,7 @@ def _run(comparison: Comparison, number: int, name: str, record: Record) -> dict
 
 
 def _rows(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
-    """What heads each row, and its cells."""
+    """Each row's heading and cells."""
     records = list(comparison.runs.values())
     yield "epochs", [record.progress for record in records]
     for name, key in (("time", "seconds"), ("processor time", "cpu_seconds")):

@@ -20,13 +20,13 @@ _STYLES = ("solid", "dashed", "dotted", "dashdot")
 
 
 class Panel(NamedTuple):
-    """What is drawn over the epochs."""
+    """One plot over the epochs."""
 
     key: str
     title: str
     unit: str
     beside: str | None = None
-    """A second key, drawn along: the same figure of other images."""
+    """A second key, drawn along: the same metric of other images."""
     settles: bool = False
     """Whether the first epochs, which fall from very high, are left out."""
     scale: str = "linear"
@@ -46,7 +46,7 @@ PANELS = (
 
 
 def draw_panel(axes: Axes, panel: Panel, logs: Mapping[str, Log]) -> None:
-    """Draws one figure over the epochs; several runs differ by colour, and `beside` is dashed."""
+    """Draws one metric over the epochs; several runs differ by colour, and `beside` is dashed."""
     several = len(logs) > 1
     for number, (name, log) in enumerate(logs.items()):
         # The first epochs fall from so high that they would flatten the rest.
@@ -68,7 +68,7 @@ def draw_panel(axes: Axes, panel: Panel, logs: Mapping[str, Log]) -> None:
 
 
 def draw_curve(panel: Panel, logs: Mapping[str, Log]) -> Figure:
-    """One panel, as a figure of its own."""
+    """One panel, as a separate plot."""
     figure = Figure(figsize=(5, 3), layout="constrained")
     draw_panel(figure.subplots(), panel, logs)
     return figure
@@ -98,7 +98,7 @@ def draw_kl(kl_per_dimension: Sequence[float]) -> Figure:
 
 
 def drawn(panels: Sequence[Panel], logs: Mapping[str, Log]) -> list[Panel]:
-    """The panels that any of the runs has figures for."""
+    """The panels that any of the runs has values for."""
     return [
         panel
         for panel in panels

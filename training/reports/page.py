@@ -35,9 +35,9 @@ def data_address(content: bytes, kind: str) -> str:
 
 
 def plot(figure: Figure, salt: str) -> str:
-    """The address of a drawing, black on nothing, so that the page may invert it.
+    """The data URL of a plot, black on a transparent ground, so that the page may invert it.
 
-    The same figure and salt give the same bytes.
+    The same plot and salt give the same bytes.
     """
     buffer = io.BytesIO()
     with rc_context({"svg.hashsalt": salt}):

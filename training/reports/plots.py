@@ -88,7 +88,7 @@ def draw_reconstructions(graphs: Graphs, targets: Floats) -> Images:
 
 
 def draw_traversals(graphs: Graphs, start: Floats, told: Sequence[float]) -> Images:
-    """One row for each of the dimensions that tell most, by `told` [d], which runs from −3 to 3
+    """One row for each of the most informative dimensions, by `told` [d], which runs from −3 to 3
     while the others keep the values of `start` [*latent_shape]; those of a map count in its
     order."""
     chosen = np.argsort(told)[::-1][:_TRAVERSED]
@@ -170,6 +170,6 @@ def _read_log(workdir: Workdir) -> Log:
     with workdir.reading(workdir.log, "fit") as path:
         lines = path.read_text("utf-8").splitlines()
         if not lines:
-            msg = "no epoch in it"
+            msg = "contains no epoch"
             raise ValueError(msg)
         return [json.loads(line) for line in lines]

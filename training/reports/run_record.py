@@ -1,4 +1,4 @@
-"""What a workdir holds of a run, finished or not: whatever has been written so far."""
+"""Reads a run from its workdir, finished or not: everything written so far."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from training.reports.curves import Log
 from training.workdir import Workdir, read_lines
 
 _OF_A_MACHINE = ("data.source", "data.cache")
-"""Settings that hold paths, which have no place in what is shown to others."""
+"""Settings that contain paths, which reports leave out."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A run as its files tell it; what has not been written yet is empty."""
+    """A run as its files describe it; fields of missing files are empty."""
 
     folder: Path
     settings: Mapping[str, object]
@@ -34,7 +34,7 @@ class Record:
     split: str
     """Of which images they are."""
     kl_per_dimension: Sequence[float]
-    """In nats: of those images, or if they are not measured of the last epoch."""
+    """In nats: of those images, or of the last epoch if they are not measured."""
     finished: bool
     """Whether training has come to its end."""
 
@@ -67,10 +67,10 @@ class Record:
 
 
 def read_record(folder: Path) -> Record:
-    """Reads what is there.
+    """Reads the files that exist.
 
     Raises:
-        StageError: the folder holds no run, or a file that is damaged.
+        StageError: the folder has no run, or a file is damaged.
     """
     workdir = Workdir(folder)
     log = _of_steps(workdir.log)

@@ -45,7 +45,7 @@ class Range(Frozen):
         for is_wrong, text in (
             (self.low >= self.high, f"low must be below high, not {self.low} and {self.high}"),
             (self.log and self.low <= 0, f"log = true needs low above 0, not {self.low}"),
-            (self.step and (self.log or not self.whole), "step is for whole numbers without log"),
+            (self.step and (self.log or not self.whole), "step requires integers and log = false"),
         ):
             if is_wrong:
                 raise ValueError(text)
@@ -67,9 +67,9 @@ class Sweep(Frozen):
     """How many, for `tpe` and `random`."""
     seed: Seed = 0
     objective: Literal["validation_elbo", "best_validation_elbo"] = "validation_elbo"
-    """What is made high: the bound of the weights that are exported, or of the best epoch."""
+    """The maximised value: the bound of the exported weights, or of the best epoch."""
     pruning: Literal["none", "median"] = "none"
-    """`median` stops a trial that is worse than half of those before were at the same epoch."""
+    """`median` stops a trial that is worse than the median of earlier ones at the same epoch."""
     pruning_warmup: Annotated[int, Field(ge=0, strict=True)] = 5
     """Epochs, and trials, that are never stopped."""
     set: dict[str, JsonValue] = Field(default_factory=dict)
@@ -77,26 +77,28 @@ class Sweep(Frozen):
     vary: dict[str, JsonValue] = Field(default_factory=dict)
     """Lists of choices and ranges, by setting."""
     runs: tuple[dict[str, JsonValue], ...] = ()
-    """The trials one by one, each with settings of its own."""
+    """The trials one by one, each with its settings."""
 
     @model_validator(mode="after")
     def _varies_something(self) -> Self:
         if bool(self.vary) is bool(self.runs):
-            msg = "say what varies: either settings in [vary], or trials as [[runs]]"
+            msg = "nothing varies: write either settings in [vary], or trials as [[runs]]"
             raise ValueError(msg)
         ranges = [key for key, one in self.variations().items() if isinstance(one, Range)]
         if self.search == "grid" and ranges:
-            msg = f'a grid needs lists of choices: {", ".join(ranges)}, or search = "tpe"'
+            msg = (
+                f'a grid needs lists of choices, not ranges: {", ".join(ranges)}; or search = "tpe"'
+            )
             raise ValueError(msg)
         return self
 
     def variations(self) -> dict[str, Range | list[object]]:
-        """What varies, by dotted key; empty where the trials are given one by one."""
+        """What varies, by dotted key; empty if the trials are listed one by one."""
         flat = flatten(self.vary, is_leaf=lambda table: "low" in table or "high" in table)
         return {key: _variation(key, value) for key, value in flat.items()}
 
     def all_trials(self) -> list[Settings]:
-        """The varied settings of every trial where they are known before; else none."""
+        """The varied settings of every trial if they are known in advance; else empty."""
         if self.runs:
             return [flatten(one) for one in self.runs]
         if self.search != "grid":
@@ -106,7 +108,7 @@ class Sweep(Frozen):
         return [dict(zip(choices, values, strict=True)) for values in combinations]
 
     def identity(self, overrides: Sequence[Override]) -> dict[str, object]:
-        """What must be the same for a sweep to go on; more trials may be asked for."""
+        """The settings that must not change when a sweep continues; `trials` may grow."""
         given = {one.key: one.value for one in overrides if one.key not in _SOURCES}
         return {**self.model_dump(mode="json", exclude={"trials"}), "overrides": given}
 
@@ -116,7 +118,7 @@ class Sweep(Frozen):
         return read_config(preset, [*_overrides(settings), *overrides])
 
     def command(self, varied: Settings, overrides: Sequence[Override] = ()) -> list[str]:
-        """What `vaetrain run` is to be given for a run with a trial's settings."""
+        """The arguments of `vaetrain run` for a trial's settings."""
         preset, settings = self._merged(varied)
         if not settings.get("early_stop"):
             # The run for good has all images to train on, and may be tuned.
@@ -138,12 +140,12 @@ def read_sweep(path: Path) -> Sweep:
     """Reads a sweep's file.
 
     Raises:
-        ConfigError: it can't be read, or says what no sweep can do.
+        ConfigError: it can't be read or is invalid.
     """
     try:
         return Sweep.model_validate(tomllib.loads(path.read_text("utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        msg = f"{path}: not a TOML file that can be read: {error}"
+        msg = f"{path}: not a readable TOML file: {error}"
         raise ConfigError(msg) from error
     except ValidationError as error:
         raise ConfigError(describe_errors(error, str(path), Sweep)) from error
@@ -170,17 +172,17 @@ def require_comparable(sweep: Sweep, overrides: Sequence[Override]) -> TrainingC
         for is_wrong, text in (
             (
                 not config.data.validation_share,
-                "a sweep chooses by the validation bound, and no images are held back: write "
+                "a sweep compares validation bounds, but no images are held back: write "
                 "data.validation_share = 0.1 below [set]",
             ),
             (
                 config.tuning.epochs,
-                "a sweep chooses by the ELBO, which tuning lowers while it raises the likelihood: "
-                "write tuning.epochs = 0 below [set]; the best one can be tuned afterwards",
+                "a sweep compares ELBOs, which tuning lowers: "
+                "write tuning.epochs = 0 below [set], and tune the best trial afterwards",
             ),
             (
                 differing,
-                f"the trial with {what} would be measured on other images than the first: "
+                f"the trial with {what} would be measured on different images than the first: "
                 f"{', '.join(differing)} must be the same in all trials",
             ),
         ):
@@ -203,7 +205,7 @@ def _samples(sweep: Sweep) -> Iterator[Settings]:
 
 
 def _measured(config: TrainingConfig) -> dict[str, object]:
-    """What decides which numbers a validation bound is the density or probability of."""
+    """The settings that decide whose density or probability a validation bound is."""
     likelihood = {"family": config.model.likelihood.family, "binarise": config.binarise}
     model = config.model.model_dump(include={"channels", "height", "width"})
     # Validation images are not augmented.

@@ -28,7 +28,7 @@ class Ended:
     state: str
     """`complete`, `pruned` or `fail`."""
     bound: float | None
-    """The sweep's objective, in nats; None where the trial was pruned or failed."""
+    """The sweep's objective, in nats; None if the trial was pruned or failed."""
     epochs: int
     reason: str | None
     """Why it failed."""
@@ -57,7 +57,7 @@ def show(
         table.add_row(one.name, figure, str(one.epochs), *values)
     console.print(table)
     if not ended or ended[0].bound is None:
-        console.print("no trial came to its end", style="yellow")
+        console.print("no trial finished", style="yellow")
         return
     command = shlex.join(["vaetrain", "run", *sweep.command(ended[0].settings, overrides)])
     console.print(plain(f"the best one, on all images: {command}"), soft_wrap=True)

@@ -82,7 +82,7 @@ class _Trials:
         return len(self.sweep.all_trials()) or self.sweep.trials
 
     def require_same(self, what: str, now: Mapping[str, object]) -> None:
-        """Keeps `now` with the study, or compares it with what an earlier call kept.
+        """Stores `now` with the study, or compares it with the stored value.
 
         Raises:
             ConfigError: they differ; names the keys.
@@ -90,8 +90,8 @@ class _Trials:
         before = self.study.user_attrs.get(what, now)
         if differing := [key for key in {**before, **now} if before.get(key) != now.get(key)]:
             msg = (
-                f"{self.folder}: holds a sweep with other {what}: {', '.join(differing)}. Set them "
-                "back, or take another workdir."
+                f"{self.folder}: has a sweep with other {what}: {', '.join(differing)}. Set them "
+                "back, or use another workdir."
             )
             raise ConfigError(msg)
         self.study.set_user_attr(what, dict(now))
@@ -178,7 +178,7 @@ class _Trials:
         return settings
 
     def _report(self, trial: Trial, workdir: Workdir) -> None:
-        """Tells optuna the bounds of new epochs, and of those before the trial was resumed."""
+        """Reports bounds to optuna: of new epochs, and of those before the trial was resumed."""
         reported = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
         for epoch, bound in _bounds(workdir).items():
             if epoch not in reported:

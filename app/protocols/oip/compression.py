@@ -104,7 +104,7 @@ def _inflate(inflater: zlib._Decompress, content: bytes, most: int, encoding: st
 
 
 def _damaged(encoding: str, why: str) -> MalformedRequestError:
-    msg = f"the body is not {encoding} as its Content-Encoding says: {why}"
+    msg = f"the body is not valid {encoding}: {why}"
     return MalformedRequestError(msg, field="body")
 
 

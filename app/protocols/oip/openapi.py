@@ -14,17 +14,17 @@ Document = dict[str, Any]
 TAG = "Open Inference Protocol v2"
 
 _MEANINGS = {
-    400: "The request is not what the model takes.",
+    400: "The request does not match the protocol or the model.",
     403: "The repository API is off.",
     404: "No such model or version.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
-    415: "A `Content-Encoding` that is not served.",
+    415: "The `Content-Encoding` is not supported.",
     429: "The queue is full; `Retry-After` says when to try again.",
     500: "The server or the graph failed.",
-    501: "A part of the protocol that is not served.",
-    503: "It can't answer now; `Retry-After` says when to try again.",
-    504: "The answer was not ready in time.",
+    501: "This part of the protocol is not implemented.",
+    503: "The model does not serve now; `Retry-After` says when to try again.",
+    504: "The response was not ready in time.",
 }
 
 

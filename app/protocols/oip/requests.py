@@ -53,7 +53,7 @@ class _TensorParameters(BaseModel, strict=True, extra="allow"):
     @model_validator(mode="after")
     def _refuse_shared_memory(self) -> Self:
         if any(name.startswith("shared_memory") for name in self.model_extra or ()):
-            msg = "a tensor names shared memory, which this service does not have; send the data"
+            msg = "shared memory is not supported; send the data"
             raise NotImplementedByServiceError(msg, field="shared_memory_region")
         return self
 
@@ -152,7 +152,7 @@ def parse_repository(content: bytes, max_json_bytes: int) -> RepositoryRequest:
 
 def _check_json_size(length: int, limit: int) -> None:
     if length > limit:
-        msg = f"the JSON has at most {limit} bytes; send tensors as binary data"
+        msg = f"the JSON may have at most {limit} bytes; send tensors as binary data"
         raise BodyTooLargeError(msg, field="body", limit=limit)
 
 
@@ -199,7 +199,7 @@ def _rows(given: _Input, binary: memoryview, tensor: Tensor, max_rows: int) -> F
     size = given.parameters.binary_data_size if given.parameters else None
     has_data = "data" in given.model_fields_set
     if size is None and len(binary):
-        msg = f"{len(binary)} bytes follow the JSON, and no input has a binary_data_size"
+        msg = f"{len(binary)} bytes follow the JSON, but no input has a binary_data_size"
         raise MalformedRequestError(msg, field="body")
     if has_data == (size is not None):
         both = "both data and" if has_data else "neither data nor"
@@ -209,8 +209,8 @@ def _rows(given: _Input, binary: memoryview, tensor: Tensor, max_rows: int) -> F
         return tensors.from_json(tensor.name, given.data, shape)
     if type(size) is not int or size != len(binary):
         msg = (
-            f"input {tensor.name!r} has binary_data_size {shown(size)}, and {len(binary)} bytes "
-            "follow the JSON; the sizes of all inputs must add up to them"
+            f"input {tensor.name!r} has binary_data_size {shown(size)}, but {len(binary)} bytes "
+            "follow the JSON; the sizes of all inputs must add up to that"
         )
         raise MalformedRequestError(msg, field="binary_data_size")
     return tensors.from_binary(tensor.name, binary, shape)
@@ -224,8 +224,8 @@ def _outputs(entries: list[_Output] | None, binary: bool, signature: Signature) 
     for entry in entries:
         name, parameters = entry.name, entry.parameters or _NO_PARAMETERS
         if name not in names or name in wanted:
-            problem = "is asked for twice" if name in wanted else "does not exist"
-            msg = f"output {shown(name)} {problem}; the model answers {', '.join(names)}"
+            problem = "is requested twice" if name in wanted else "does not exist"
+            msg = f"output {shown(name)} {problem}; the model has {', '.join(names)}"
             raise InvalidFieldError(msg, field="outputs")
         if parameters.classification not in (None, 0):
             msg = f"output {name!r} has no classes; leave out `classification`"

@@ -171,8 +171,8 @@ async def load(request: Request) -> Response:
     parameters = await _repository_parameters(request, context)
     if any(name == "config" or name.startswith("file:") for name in parameters):
         msg = (
-            "a model is loaded as its bundle is: config and file overrides are not served; put "
-            "the bundle into the repository and load it"
+            "config and file overrides are not supported; put the changed bundle into the "
+            "repository and load it"
         )
         raise NotImplementedByServiceError(msg, field="parameters")
     await context.registry.load(bundle_of(request.path_params["model"]))

@@ -25,8 +25,8 @@ _HEADERS: Document = {
 }
 _TARGET: dict[str, Document] = {
     "model": {
-        "description": "Which model answers; the default model if its latents are maps, else the "
-        "only one whose are.",
+        "description": "The bundle; by default the default model if its latents are maps, else the "
+        "only such model.",
         "type": "string",
     },
     "version": {

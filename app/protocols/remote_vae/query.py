@@ -88,9 +88,9 @@ class _Query(BaseModel, frozen=True):
     shape: _Shape | None
     dtype: Dtype
     scaling_factor: Annotated[_Number, AfterValidator(_not_zero)] = Field(
-        None, description="Of the latents: (z − shift) · scaling."
+        None, description="Scaling of the latents: (z − shift) · scaling."
     )
-    shift_factor: _Number = Field(None, description="Of the latents.")
+    shift_factor: _Number = Field(None, description="Shift of the latents.")
 
     def _scaling(self) -> Scaling:
         factor = 1.0 if self.scaling_factor is None else self.scaling_factor
@@ -100,14 +100,16 @@ class _Query(BaseModel, frozen=True):
 class DecodeQuery(_Query, frozen=True):
     """The checked parameters of `/remote-vae/decode`."""
 
-    shape: Annotated[_Shape, _SHAPE] = Field(description="Each axis of the latents.")
-    dtype: Dtype = Field(description="Of the latents.")
-    do_scaling: _Flag = Field(False, description="True without factors: the model's own.")
+    shape: Annotated[_Shape, _SHAPE] = Field(
+        description="Shape of the latents, one axis each time."
+    )
+    dtype: Dtype = Field(description="Type of the latents.")
+    do_scaling: _Flag = Field(False, description="`True` without factors applies the model's own.")
     output_type: _OutputType = Field("pil", description="`pil`: an image file; `pt`: a tensor.")
-    image_format: _Format = Field("jpg", description="Of the image file; `jpg` unless given.")
+    image_format: _Format = Field("jpg", description="Format of the image file.")
     partial_postprocess: _Flag = Field(False, description="With `pt`: uint8 [n, h, w, c].")
-    height: _Length = Field(None, description="Of the image, for packed latents.")
-    width: _Length = Field(None, description="As `height`.")
+    height: _Length = Field(None, description="Height of the image, for packed latents.")
+    width: _Length = Field(None, description="Width, likewise.")
 
     @property
     def scaling(self) -> Scaling | None:
@@ -124,9 +126,10 @@ class EncodeQuery(_Query, frozen=True):
     """The checked parameters of `/remote-vae/encode`."""
 
     shape: Annotated[_Shape | None, _SHAPE] = Field(
-        None, description="Each axis of a tensor [n, c, h, w]; not for an image file."
+        None,
+        description="Shape of a tensor [n, c, h, w], one axis each time; not for an image file.",
     )
-    dtype: Dtype = Field("float32", description="Of a tensor.")
+    dtype: Dtype = Field("float32", description="Type of a tensor.")
 
     @property
     def scaling(self) -> Scaling:

@@ -48,8 +48,8 @@ async def decode(request: Request) -> Response:
         )
         if as_file and len(latents) > 1:
             msg = (
-                f"output_type pil answers one image, and {len(latents)} latents came; "
-                "send one, or ask for output_type=pt"
+                f"output_type=pil returns one image, got {len(latents)} latents; "
+                "send one, or use output_type=pt"
             )
             raise InvalidFieldError(msg, field="output_type")
         if as_file or (query.output_type == "pt" and query.partial_postprocess):

@@ -108,8 +108,8 @@ def _unpacked_shape(query: DecodeQuery, manifest: Manifest) -> tuple[int, int, i
     factor = manifest.latent.factor
     if query.size is None or factor is None:
         msg = (
-            "shape must have four axes, [n, c, h, w]; packed latents, of three, need height and "
-            "width, and a model whose manifest gives latent.factor"
+            "shape must have four axes, [n, c, h, w]; packed latents with three axes need height "
+            "and width, and a model whose manifest has latent.factor"
         )
         raise InvalidFieldError(msg, field="shape")
     # Sizes are rounded down to a multiple, as in diffusers' pipelines.

@@ -50,7 +50,7 @@ def _with_maps(registry: Registry) -> str:
         msg = f"name one of the models with ?model=: {', '.join(sorted(maps))}"
         raise InvalidFieldError(msg, field="model")
     if len(found) < len(registry.models) or not registry.models:
-        msg = "no model with latent maps serves at the moment; GET /models shows the reason"
+        msg = "no model with latent maps serves now; GET /models shows the reason"
         raise ModelUnavailableError(msg, field="model", retry_after=5)
     msg = "the latents of every model are vectors; Remote VAE needs latent maps"
     raise UnsupportedByModelError(msg, field="model")

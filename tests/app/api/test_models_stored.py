@@ -107,7 +107,7 @@ async def test_a_description_says_what_there_is(kept: Path) -> None:
         card = await client.get("/models/arithmetic/card?version=1")
     assert described["stored"] == ["latents", "card"]
     assert described["manifest"]["posterior"]["classes"] == ["zero", "one"]
-    for answer, words in ((latents, "keeps no posterior means"), (card, "has no card")):
+    for answer, words in ((latents, "stores no posterior means"), (card, "has no card")):
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
         assert f"arithmetic/1 {words}" in answer.json()["detail"]
 

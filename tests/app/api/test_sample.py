@@ -73,9 +73,13 @@ def test_a_latent_comes_in_json() -> None:
         (near(latent=[1, 2], radius=-1), "radius", "at least 0"),
         (near(latent=[1, 2], radius=101), "radius", "at most 100"),
         (near(latent=[1, 2], radius="1"), "radius", "a number"),
-        ({"json": {"latents_near": {"latent": [1, 2]}, "radius": 1}}, "radius", "a member of it"),
-        ({"json": {"radius": 1}}, "radius", "only has a meaning around an image"),
-        ({"url": "/?radius=1"}, "radius", "only has a meaning around an image"),
+        (
+            {"json": {"latents_near": {"latent": [1, 2]}, "radius": 1}},
+            "radius",
+            "a member of latents_near",
+        ),
+        ({"json": {"radius": 1}}, "radius", "radius requires an image"),
+        ({"url": "/?radius=1"}, "radius", "radius requires an image"),
         (
             {"json": {"latents_near": {"latent": [1, 2]}, "temperature": 1}},
             "temperature",

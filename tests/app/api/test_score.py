@@ -239,7 +239,7 @@ async def test_a_model_without_likelihood_says_what_is_missing(tmp_path: Path) -
     async with serving(tmp_path) as client:
         answer = await client.post("/score", files=png(1))
     assert (answer.status_code, answer.json()["code"]) == (409, "unsupported_by_model")
-    assert "states no likelihood" in answer.json()["detail"]
+    assert "has no likelihood" in answer.json()["detail"]
 
 
 def level_probability(level: int, mean: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -305,4 +305,4 @@ async def test_a_bound_that_is_no_number_is_the_models_fault(
         answer = await client.post("/score", files=png(1))
     assert (answer.status_code, answer.json()["code"]) == (500, "engine_failed")
     assert answer.json()["index"] == 0
-    assert "finite bound" in answer.json()["detail"]
+    assert "is not finite" in answer.json()["detail"]

@@ -128,7 +128,7 @@ async def test_images_of_different_sizes_are_refused(maps: Path) -> None:
     assert alike.status_code == 200
     assert alike.json()["pictures"][1]["steps"] == ["cropped to 8×8 around the centre"]
     assert (answer.status_code, answer.json()["index"]) == (422, 1)
-    assert "requests of their own" in answer.json()["detail"]
+    assert "separate requests" in answer.json()["detail"]
 
 
 @in_loop

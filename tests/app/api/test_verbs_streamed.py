@@ -229,7 +229,7 @@ async def test_a_failure_in_the_middle_cuts_the_connection(
         told = await figures(client)
         assert told['vae_answers_cut_total{code="engine_failed",route="/sample"}'] == 1
         assert told["vae_queued_pixels"] == 0
-    assert "the answer was cut off: the graph failed" in caplog.text
+    assert "the response was cut off: the graph failed" in caplog.text
 
 
 @in_loop

@@ -119,8 +119,8 @@ def test_nothing_but_broken_files_is_a_failure(run: Run, tmp_path: Path) -> None
     ("source", "output", "words"),
     [
         ("pictures", "latents.txt", "must end in one of .parquet"),
-        ("pictures", "nowhere/latents.npy", "is not there"),
-        ("missing", "latents.npy", "missing is not there"),
+        ("pictures", "nowhere/latents.npy", "does not exist"),
+        ("missing", "latents.npy", "missing does not exist"),
         (".", "latents.npy", "there is no image"),
     ],
 )

@@ -86,7 +86,7 @@ def test_members_are_taken_as_they_are() -> None:
         ("n=", "n", None, 'n must be an integer, got ""'),
         ("way=left", "way", None, "way must be one of 'up' or 'down', got \"left\""),
         ("loud=perhaps", "loud", None, 'loud must be true or false, got "perhaps"'),
-        ("n=1&n=2", "n", None, "query parameter n is given more than once; send it once"),
+        ("n=1&n=2", "n", None, "query parameter n was sent more than once; send it once"),
         (
             "size=3",
             "size",
@@ -146,7 +146,7 @@ def test_a_version_is_a_positive_integer(version: str) -> None:
     """What is written otherwise is refused, and so is one that is given twice."""
     with pytest.raises(InvalidFieldError, match="version must be a positive integer"):
         target_of(request(f"version={version}"))
-    with pytest.raises(InvalidFieldError, match="version is given 2 times; send it once"):
+    with pytest.raises(InvalidFieldError, match="version was sent 2 times; send it once"):
         target_of(request("version=1&version=1"))
 
 

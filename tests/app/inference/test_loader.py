@@ -51,7 +51,9 @@ def test_a_bundle_of_many_sizes_is_measured_by_its_own(tmp_path: Path) -> None:
 def test_graphs_of_one_size_can_not_serve_many(tmp_path: Path) -> None:
     """A manifest with a range needs graphs whose axes vary."""
     spec = arithmetic_bundle.manifest().encoder
-    with pytest.raises(BundleError, match=r"encoder: takes .*should take one input \(3, -1, -1\)"):
+    with pytest.raises(
+        BundleError, match=r"encoder: has the inputs .*expected one input \(3, -1, -1\)"
+    ):
         load(arithmetic_maps.write(tmp_path, encoder=spec), "cpu", cores=1)
 
 
@@ -167,9 +169,9 @@ def test_a_missing_tolerance_is_refused(tmp_path: Path) -> None:
     [
         (
             {"input": InputSpec(channels=1, height=9, width=9, order="L"), "likelihood": None},
-            r"encoder: takes .*, it should take one input \(1, 9, 9\)",
+            r"encoder: has the inputs .*, expected one input \(1, 9, 9\)",
         ),
-        ({"latent": LatentSpec(shape=(7,))}, r"encoder: answers .*\(7,\)"),
+        ({"latent": LatentSpec(shape=(7,))}, r"encoder: has the outputs .*\(7,\)"),
         ({"latent": LatentSpec(shape=(LATENT,), scaling=0.5)}, "scaling and shift"),
         (
             {
@@ -178,7 +180,7 @@ def test_a_missing_tolerance_is_refused(tmp_path: Path) -> None:
                     outputs=(TensorSpec(name="picture", shape=(1, SIZE, SIZE)),),
                 )
             },
-            "decoder: answers",
+            "decoder: has the outputs",
         ),
     ],
 )
@@ -205,7 +207,7 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
 
 def test_cuda_is_never_replaced_in_silence(tmp_path: Path) -> None:
     """Where CUDA is asked for and not there, loading fails and says what there is."""
-    with pytest.raises(GraphError, match="CUDA was asked for"):
+    with pytest.raises(GraphError, match="CUDA was requested"):
         load(arithmetic_bundle.write(tmp_path), "cuda", cores=1)
 
 

@@ -37,7 +37,7 @@ def test_a_size_that_is_not_taken_is_refused(length: int) -> None:
 
 def test_a_model_of_one_size_has_no_choice() -> None:
     """Naming a size is an error even where it would be the right one."""
-    with pytest.raises(InvalidFieldError, match=r"draws 4×4 images only; leave out height"):
+    with pytest.raises(InvalidFieldError, match=r"draws only 4×4 images; leave out height"):
         validation.chosen(FIXED, 4, None)
 
 
@@ -52,9 +52,9 @@ def test_latents_tell_the_size_of_their_images() -> None:
     [
         ((4, 6, 6), r"\[n, 3, h, w\], got \[n, 4, 6, 6\]"),
         ((3, 6), r"\[n, 3, h, w\]"),
-        ((3, 5, 6), "the height of latents is 5, that is 10 pixels"),
-        ((3, 6, 18), "the width of latents is 18, that is 36 pixels"),
-        ((3, 1, 6), "the height of latents is 1, that is 2 pixels"),
+        ((3, 5, 6), "the height of latents is 5, which is 10 pixels"),
+        ((3, 6, 18), "the width of latents is 18, which is 36 pixels"),
+        ((3, 1, 6), "the height of latents is 1, which is 2 pixels"),
     ],
 )
 def test_latents_of_no_image_are_refused(shape: tuple[int, ...], words: str) -> None:

@@ -89,7 +89,7 @@ async def test_a_busy_worker_is_waited_for_until_the_timeout() -> None:
     """The error names the workers that have yet to do it, which do it later."""
     workers = Workers(timeout=0.05)
     workers.follow(workers.here)
-    late = r"^worker 2 did not finish within 0.05 s .*'m' is to be loaded"
+    late = r"^worker 2 did not finish within 0.05 s .*later make 'm' loaded"
     with pytest.raises(ModelUnavailableError, match=late):
         await workers.one.give("m", "loaded")
     workers.follow(workers.there)

@@ -190,7 +190,7 @@ def test_a_version_is_immutable(bundle: Bundle, tmp_path: Path) -> None:
     """Writing the same version again is refused and changes nothing."""
     before = (bundle.folder / MANIFEST).read_bytes()
 
-    with pytest.raises(BundleError, match="exists already, and a bundle is immutable"):
+    with pytest.raises(BundleError, match="exists already, but bundles are immutable"):
         arithmetic_bundle.write(tmp_path)
 
     assert (bundle.folder / MANIFEST).read_bytes() == before

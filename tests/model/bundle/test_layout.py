@@ -39,7 +39,7 @@ def test_the_default_size_is_one_that_is_taken() -> None:
 @pytest.mark.parametrize(
     ("members", "words"),
     [
-        ({"shape": (8,), "factor": 2}, "factor belongs to a map"),
+        ({"shape": (8,), "factor": 2}, "factor requires a latent map"),
         ({"shape": (4, 2, 2), "scaling": 0.0}, "scaling must not be 0"),
     ],
 )

@@ -63,8 +63,8 @@ def test_what_is_stored_is_bounded(values: int, stored: int) -> None:
         (archive(mean=MEANS * np.nan, label=LABELS), "finite"),
         (archive(mean=MEANS, label=LABELS[:2]), r"label is int64 \(2,\)"),
         (archive(mean=MEANS, label=LABELS * 1.0), "label is float64"),
-        (archive(mean=MEANS, label=LABELS + 1), "label should be -1 … 1"),
-        (archive(mean=MEANS, label=LABELS - 1), "label should be -1 … 1"),
+        (archive(mean=MEANS, label=LABELS + 1), "label must be -1 … 1"),
+        (archive(mean=MEANS, label=LABELS - 1), "label must be -1 … 1"),
         (archive(mean=np.array([{}] * 3), label=LABELS), "not an archive"),
     ],
 )
@@ -121,7 +121,7 @@ def test_more_bytes_than_are_ever_written_are_refused() -> None:
 
     with pytest.raises(ValueError, match="are stored as float16"):
         parse_posterior(content, spec, (200,))
-    with pytest.raises(ValueError, match="at most 4266 may be"):
+    with pytest.raises(ValueError, match="at most 4266 are allowed"):
         parse_posterior(content, spec, (300,))
 
 

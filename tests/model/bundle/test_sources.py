@@ -30,7 +30,9 @@ def test_the_first_folder_that_has_the_file(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named_with_the_folders(tmp_path: Path) -> None:
     """The error says which file was looked for, and where."""
-    with pytest.raises(SourceError, match=rf"no nets\.py in {tmp_path} or {tmp_path / 'other'}"):
+    with pytest.raises(
+        SourceError, match=rf"nets\.py is not in {tmp_path} or {tmp_path / 'other'}"
+    ):
         locate(NETWORK, (tmp_path, tmp_path / "other"))
 
     (tmp_path / "nets.py").touch()

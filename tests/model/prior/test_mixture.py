@@ -158,7 +158,7 @@ def archive(**changes: Any) -> bytes:
         (archive(means=np.ones((3, 2))), r"means is float64 \(3, 2\)"),
         (archive(scales=np.ones((3, 1), np.float32)), r"scales is float32 \(3, 1\)"),
         (archive(weights=np.ones(2) / 2), r"weights is float64 \(2,\)"),
-        (archive(means=np.ones(3, np.float32)), r"means have the shape \(3,\)"),
+        (archive(means=np.ones(3, np.float32)), r"means have the invalid shape \(3,\)"),
         (archive(means=np.full((3, 2), np.nan, np.float32)), "means should be finite"),
         (archive(scales=np.zeros((3, 2), np.float32)), "scales should be positive"),
         (archive(weights=np.array([0.5, 0.5, 0.0])), "weights should be positive"),

@@ -91,7 +91,7 @@ def test_a_bundle_that_can_have_none_is_refused(tmp_path: Path) -> None:
     """Without a likelihood there are no bounds; without a bundle, nothing to add to."""
     without = arithmetic_bundle.write(tmp_path, likelihood=None)
 
-    with pytest.raises(StageError, match="states no likelihood"):
+    with pytest.raises(StageError, match="has no likelihood"):
         add_reference(without.folder, str(runs.MNIST))
     with pytest.raises(TrainingError, match="missing"):
         add_reference(tmp_path / "nowhere", str(runs.MNIST))

@@ -32,8 +32,8 @@ def change(folder: Path, **members: Any) -> None:
     ("members", "words"),
     [
         ({"_class_name": "AutoencoderTiny"}, "is of AutoencoderTiny, only AutoencoderKL"),
-        ({"in_channels": 4}, "takes 4 channels and gives 3"),
-        ({"latents_mean": [0.0] * 4}, "latents_mean is given"),
+        ({"in_channels": 4}, "has 4 input and 3 output channels"),
+        ({"latents_mean": [0.0] * 4}, "latents_mean is set"),
         ({"latent_channels": 8}, r"diffusion_pytorch_model\.safetensors"),
         ({"use_quant_conv": False}, "unexpected keys"),
         ({"norm_num_groups": 3}, r"diffusion_pytorch_model\.safetensors"),

@@ -79,7 +79,7 @@ def test_figures_of_validation_images_are_not_published(copied: Workdir) -> None
     write_json(copied.metrics, {**read_json(copied.metrics), "split": "validation"})
 
     with pytest.raises(
-        StageError, match=r"figures of validation images, .*run `vaetrain evaluate`"
+        StageError, match=r"has metrics of validation images, .*run `vaetrain evaluate`"
     ):
         bundle(copied.folder)
 

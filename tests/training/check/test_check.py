@@ -64,7 +64,7 @@ def test_people_are_told_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[
     ("others", "words"),
     [
         (["--set", "model.channels=3"], "images are in grey, and the model's are colour"),
-        (["--set", "model.likelihood.binarise=none"], "the images are not binary"),
+        (["--set", "model.likelihood.binarise=none"], "Bernoulli likelihood needs binary"),
     ],
 )
 def test_what_a_run_would_be_refused_for(

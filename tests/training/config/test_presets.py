@@ -60,7 +60,7 @@ def test_broken_toml_is_named(tmp_path: Path) -> None:
 
 def test_an_unknown_preset_lists_the_known(tmp_path: Path) -> None:
     """A name that is neither preset nor file fails with the presets that there are."""
-    with pytest.raises(ConfigError, match=r"neither a preset.*mnist.*nor a TOML file"):
+    with pytest.raises(ConfigError, match=r"neither a preset.*mnist.*nor a readable TOML file"):
         read_config(str(tmp_path / "nothing"))
 
 

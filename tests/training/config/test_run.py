@@ -68,7 +68,7 @@ def test_the_input_follows_from_the_model(channels: int, order: str) -> None:
                 "tuning.epochs=0",
                 "model.prior.family=mixture",
             ],
-            "a mixture prior has no closed form for: set it to 0, or model.prior.family = normal",
+            "a mixture prior does not have: set it to 0, or model.prior.family = normal",
         ),
         (["tuning.epochs=1", "objective.beta=2"], "objective.beta = 1"),
         (["tuning.epochs=1", "early_stop=2", "data.validation_share=0.1"], "early_stop watches"),

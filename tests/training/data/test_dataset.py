@@ -119,7 +119,7 @@ def test_too_few_images(tmp_path: Path) -> None:
     [
         (1, 0.1, r"1 images to train on and 0 to test are too few: add images"),
         (2, 0.5, r"1 images to train on and 1 to test are too few: add images"),
-        (4, 0.0, r"4 images to train on and 0 to test.*: set data\.test_share above 0"),
+        (4, 0.0, r"4 images to train on and 0 to test.*: raise data\.test_share"),
     ],
 )
 def test_what_can_not_be_trained_or_measured(
@@ -184,7 +184,7 @@ def test_a_workdir_whose_images_were_divided_otherwise_is_refused(tmp_path: Path
     del known[HELD_BACK]
     write_json(workdir.run, {"fingerprints": known})
 
-    with pytest.raises(DataError, match=r"divided otherwise than .*; train anew"):
+    with pytest.raises(DataError, match=r"split differently than .*; train again"):
         reload_data(workdir, config)
 
 

@@ -97,11 +97,11 @@ def test_the_content_hash_is_of_images_and_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (None, "no images: give --data"),
+        (None, "no images: set --data"),
         ("/nowhere/at/all", "neither a folder nor a hub name such as ylecun/mnist"),
         ("a/b/c", "neither a folder nor a hub name"),
         ("/nowhere/*.parquet", r"nor files that end in \.parquet"),
-        ("no-such/set", "there is no folder no-such/set here, and the hub .* a local folder works"),
+        ("no-such/set", "there is no folder no-such/set, and the hub .* local folders work"),
     ],
 )
 def test_no_such_source(tmp_path: Path, source: str | None, message: str) -> None:
@@ -114,7 +114,7 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     """A folder without files is an error that names it."""
     (tmp_path / "empty").mkdir()
 
-    with pytest.raises(DataError, match="empty: the folder holds no images"):
+    with pytest.raises(DataError, match="empty: the folder has no images"):
         open_source(data(tmp_path, tmp_path / "empty"))
 
 
@@ -169,7 +169,7 @@ def test_a_broken_parquet_file(tmp_path: Path) -> None:
     """A file that only ends like one is an error that names it."""
     (tmp_path / "broken.parquet").write_text("no table")
 
-    with pytest.raises(DataError, match=r"broken\.parquet: no parquet files that can be read"):
+    with pytest.raises(DataError, match=r"broken\.parquet: no readable parquet files"):
         open_source(data(tmp_path, tmp_path / "broken.parquet"))
 
 

@@ -256,5 +256,5 @@ def test_other_test_images(tmp_path: Path) -> None:
     document["data"]["test_share"] = 0
     write_json(workdir.config, document)
 
-    with pytest.raises(DataError, match="divided otherwise than when"):
+    with pytest.raises(DataError, match="split differently than when"):
         evaluate(workdir.folder, console=runs.QUIET)

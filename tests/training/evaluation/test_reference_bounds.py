@@ -131,5 +131,5 @@ def test_a_bound_that_is_no_number_is_refused(graphs: Graphs, data: Data) -> Non
     # Not validated: no bundle may have such a scale.
     tiny = LikelihoodSpec.model_construct(family="gaussian", dimensions=784, scale=1e-30)
 
-    with pytest.raises(StageError, match="bound of image 0 is no finite number"):
+    with pytest.raises(StageError, match="bound of image 0 is not finite"):
         bounds_of(graphs, tiny, data.test.images[:2], "none", 0, threads=1)

@@ -62,8 +62,8 @@ def test_a_record_tells_figures_by_preset(tmp_path: Path) -> None:
 
 
 def test_bundle_without_the_figure(tmp_path: Path) -> None:
-    """A bundle that states no bound is named."""
-    with pytest.raises(StageError, match="states no bound"):
+    """A bundle that has no bound is named."""
+    with pytest.raises(StageError, match="has no bound"):
         difference(_run(tmp_path / "run"), _bundle(tmp_path))
 
 

@@ -181,7 +181,9 @@ def test_a_file_other_than_what_was_exported_is_refused(copied: Workdir, name: s
     path: Path = getattr(copied, name)
     path.write_bytes(path.read_bytes()[:20])
 
-    with pytest.raises(StageError, match=rf"{path.name}: is not what export wrote; run `vaetrain"):
+    with pytest.raises(
+        StageError, match=rf"{path.name}: changed since export wrote it; run `vaetrain"
+    ):
         read_export(copied)
 
 
@@ -191,5 +193,8 @@ def test_an_export_of_an_older_version_is_refused(copied: Workdir) -> None:
     del about["sha256"]
     write_json(copied.export, about)
 
-    with pytest.raises(StageError, match=r"export\.json: holds no SHA-256 .*`vaetrain export`"):
+    with pytest.raises(
+        StageError,
+        match=r"export\.json: an older version wrote it without SHA-256 .*`vaetrain export`",
+    ):
         read_export(copied)

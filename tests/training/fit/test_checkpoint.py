@@ -55,7 +55,7 @@ def test_another_configuration_is_named(tmp_path: Path) -> None:
     message = str(caught.value)
     assert "epochs (12 then, 99 now)" in message
     assert "optimiser.beta1 (0.9 then, 0.5 now)" in message
-    assert "take another workdir" in message
+    assert "use another workdir" in message
 
 
 @pytest.mark.parametrize("override", ["threads=2", "device=cuda"])
@@ -86,7 +86,9 @@ def test_a_checkpoint_of_another_format_is_called_so(tmp_path: Path) -> None:
     del document["health"], document["cpu_seconds"]
     torch.save(document, workdir.checkpoint)
 
-    with pytest.raises(StageError, match=r"checkpoint\.pt: written by another version, and can't"):
+    with pytest.raises(
+        StageError, match=r"checkpoint\.pt: written by another version, so this one can't"
+    ):
         read_checkpoint(workdir, runs.config(tmp_path), PRINTS)
 
 
@@ -132,7 +134,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
     workdir = Workdir(tmp_path)
     workdir.checkpoint.write_bytes(content)
 
-    with pytest.raises(StageError, match=r"checkpoint\.pt: not a checkpoint"):
+    with pytest.raises(StageError, match=r"checkpoint\.pt: not a readable checkpoint"):
         read_checkpoint(workdir, runs.config(tmp_path), PRINTS)
 
 
@@ -186,7 +188,9 @@ def test_damaged_weights_are_named(tmp_path: Path, damage: str) -> None:
     }
     workdir.weights.write_bytes(content[damage])
 
-    with pytest.raises(StageError, match=r"weights\.safetensors: not weights .* fit --resume"):
+    with pytest.raises(
+        StageError, match=r"weights\.safetensors: not readable weights .* fit --resume"
+    ):
         read_weights(workdir)
 
 

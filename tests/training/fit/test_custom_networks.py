@@ -78,11 +78,11 @@ def test_options_are_part_of_the_run(tmp_path: Path) -> None:
     [
         ("nets:Missing", r"nets\.py: has no class Missing"),
         ("nets:Plain", r"nets\.py: has no torch\.nn\.Module of the name Plain"),
-        ("nets:Batch", r"body\.3 is a BatchNorm2d, which depends on the batch; take GroupNorm"),
+        ("nets:Batch", r"body\.3 is a BatchNorm2d, which depends on the batch; use GroupNorm"),
         ("nets:Dropped", r"body\.3 is a Dropout, which is random; leave it out"),
-        ("nets:Noisy", "gives the same rows other answers: it is random"),
+        ("nets:Noisy", "different results for equal rows: it is random"),
         ("nets:Centred", "it depends on the batch"),
-        ("nets:Shy", "answers otherwise in training"),
+        ("nets:Shy", "different results in training"),
         ("nets:Flat", r"must return params of shape \[n, 1, 28, 28\]; with n = 3 .* \[3, 784\]$"),
         ("nets:Pair", r"it returned \[3, 1, 28, 28\], None"),
         ("nets:Broken", r"failed on \[3, 2, 2, 2\] with RuntimeError: broken on purpose"),
@@ -122,7 +122,7 @@ def test_a_missing_file_is_told_with_the_preset(tmp_path: Path) -> None:
     """A preset that names a module that is not there is refused when it is read."""
     network = '{architecture="custom", encoder="elsewhere:Encoder", decoder="elsewhere:Decoder"}'
 
-    with pytest.raises(ConfigError, match=r"encoder: there is no elsewhere\.py in "):
+    with pytest.raises(ConfigError, match=r"encoder: elsewhere\.py is not in "):
         runs.config(tmp_path, f"model.network={network}")
 
 

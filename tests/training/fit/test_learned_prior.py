@@ -105,7 +105,7 @@ def test_an_epoch_tells_the_kl_as_a_whole(mixed: Workdir) -> None:
         assert line["kl_per_dimension"] == []
         assert line["active_units"] <= 4
     page = mixed.page.read_text("utf-8")
-    assert "A mixture prior's KL is no sum over dimensions." in page
+    assert "The KL of a mixture prior is not a sum over dimensions." in page
     assert "components" in page
 
 
@@ -230,7 +230,7 @@ def test_a_prior_other_than_what_was_exported_is_refused(mixed: Workdir, tmp_pat
             (folder / path.name).write_bytes(path.read_bytes())
     (folder / "prior.npz").write_bytes(b"another")
 
-    with pytest.raises(StageError, match=r"prior\.npz: is not what export wrote"):
+    with pytest.raises(StageError, match=r"prior\.npz: changed since export wrote it"):
         read_export(Workdir(folder))
 
 

@@ -106,14 +106,14 @@ def test_a_network_that_computes_something_else_is_refused() -> None:
     assert isinstance(vae.decoder.body, torch.nn.Sequential)
     vae.decoder.body[5] = torch.nn.Tanh()
 
-    differs = r"golden batch tells: differs from its params by [0-9.]+, allowed is [0-9.]+"
+    differs = r"golden batch differs from its params by [0-9.]+, allowed is [0-9.]+"
     with pytest.raises(ConfigError, match=differs):
         initial.put_into(vae)
 
 
 def test_an_imported_model_is_refused(imported: Imported) -> None:
     """What diffusers trained is no start for a network of ours."""
-    with pytest.raises(ConfigError, match="describes no network that is trained here"):
+    with pytest.raises(ConfigError, match="does not describe a trainable network"):
         read_initial(imported.repository / "kl" / "1", ModelConfig())
 
 
@@ -130,7 +130,7 @@ def test_what_is_neither_is_refused(tmp_path: Path) -> None:
     """A missing path, an empty folder and a file of something else are told with the reason."""
     (tmp_path / "notes.txt").write_text("no weights")
     for source in (tmp_path / "nothing", tmp_path, tmp_path / "notes.txt"):
-        with pytest.raises(ConfigError, match="is no bundle, workdir or safetensors file"):
+        with pytest.raises(ConfigError, match="not a readable bundle, workdir or safetensors file"):
             read_initial(source, ModelConfig())
 
 
@@ -225,13 +225,13 @@ def test_resume_takes_the_same_start(finished: Workdir, tmp_path: Path) -> None:
 
 def test_a_path_with_a_nul_is_no_start() -> None:
     """It is told like any other path that holds nothing."""
-    with pytest.raises(ConfigError, match="is no bundle, workdir or safetensors file"):
+    with pytest.raises(ConfigError, match="not a readable bundle, workdir or safetensors file"):
         read_initial(Path("a\0b"), shipped_model())
 
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("golden.npz", "not an archive of arrays"), ("encoder.onnx", "not a graph whose weights")],
+    [("golden.npz", "not an archive of arrays"), ("encoder.onnx", "the graph's weights")],
 )
 def test_a_damaged_file_of_a_bundle_is_named(tmp_path: Path, name: str, told: str) -> None:
     """The right hash is not enough: garbage ends with one sentence."""

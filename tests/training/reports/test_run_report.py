@@ -12,7 +12,7 @@ from training.reports.run_report import report
 from training.workdir import Workdir, read_json, write_json
 
 SECTIONS = [
-    *("Warnings", "Figures", "Curves", "KL of each dimension", "Reconstructions", "Samples"),
+    *("Warnings", "Metrics", "Curves", "KL of each dimension", "Reconstructions", "Samples"),
     *("Traversals", "Latent map", "Configuration", "Environment"),
 ]
 
@@ -39,7 +39,7 @@ def test_a_finished_run_has_everything(copied: Workdir) -> None:
     assert metric["note"] in text
     assert run["tools"]["torch"] in text
     assert "latent_dim" in text
-    assert "There were none." in text
+    assert "No warnings." in text
     assert "Not drawn yet" not in text
 
 

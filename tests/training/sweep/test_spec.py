@@ -43,20 +43,20 @@ def test_a_grid_is_the_product(vary: dict[str, list[int]]) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "say what varies"),
-        ("[vary]\nseed = [1]\n[[runs]]\nseed = 1", "say what varies"),
+        ("", "nothing varies"),
+        ("[vary]\nseed = [1]\n[[runs]]\nseed = 1", "nothing varies"),
         ("[vary]\nseed = []", "vary.seed: .*write a list of choices, or a range"),
         ("[vary]\nseed = 3", "seed: .*write a list of choices, or a range"),
         ("[vary]\nema = { low = 0.9, high = 0.5 }", "ema: low must be below high"),
         ("[vary]\nema = { low = 0.0, high = 0.5, log = true }", "needs low above 0"),
-        ("[vary]\nema = { low = 0.1, high = 0.5, step = 1 }", "step is for whole numbers"),
+        ("[vary]\nema = { low = 0.1, high = 0.5, step = 1 }", "step requires integers"),
         ('search = "grid"\n[vary]\nema = { low = 0.1, high = 0.5 }', "a grid needs lists"),
         ("trails = 3\n[vary]\nseed = [1]", "trails: unknown key; did you mean trials"),
         ("[vary]\nseed = [1]\n[set]\nx = 2026-01-01", "set.x: input was not a valid JSON value"),
         ("trials = 0\n[vary]\nseed = [1]", "trials: Input should be greater than 0"),
         ("[vary]\nseed = [2026-01-01]", "vary.seed.0: input was not a valid JSON value"),
         ("[[runs]]\ndata.id = 10:00:00", "runs.0.data.id: input was not a valid JSON value"),
-        ("trials = ", "not a TOML file that can be read"),
+        ("trials = ", "not a readable TOML file"),
     ],
 )
 def test_mistakes_are_named(text: str, told: str, tmp_path: Path) -> None:

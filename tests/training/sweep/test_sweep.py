@@ -311,7 +311,7 @@ def test_a_sweep_without_a_good_trial_fails(tmp_path: Path, capsys: Any) -> None
     status = main(["sweep", str(write(tmp_path, text)), "--workdir", str(tmp_path / "sweep")])
 
     assert status == 2
-    assert "no trial came to its end; summary.json says why" in capsys.readouterr().err
+    assert "no trial finished; summary.json says why" in capsys.readouterr().err
 
 
 def test_augmentation_may_vary(tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ def test_other_images_are_refused_before_a_trial_goes_on(
             run_sweep(wanted, tmp_path / "sweep", console=runs.QUIET)
     others = runs.write_images(tmp_path / "others", 20, mode="L", size=(28, 28))
 
-    with pytest.raises(ConfigError, match="holds a sweep with other images: train"):
+    with pytest.raises(ConfigError, match="has a sweep with other images: train"):
         run_sweep(
             wanted, tmp_path / "sweep", overrides=[f"data.source={others}"], console=runs.QUIET
         )

@@ -132,8 +132,8 @@ WRONG: dict[str, tuple[dict[str, Any], type[ServiceError], str]] = {
     "outputs": ({"outputs": {}}, InvalidFieldError, "outputs must be a list"),
     "output no object": ({"outputs": ["mean"]}, InvalidFieldError, "outputs.0 must be an object"),
     "unknown output": ({"outputs": [{"name": "x"}]}, InvalidFieldError, "does not exist"),
-    "output twice": ({"outputs": [{"name": "mean"}] * 2}, InvalidFieldError, "asked for twice"),
-    "many outputs": ({"outputs": [{"name": "mean"}] * 3}, InvalidFieldError, "asked for twice"),
+    "output twice": ({"outputs": [{"name": "mean"}] * 2}, InvalidFieldError, "requested twice"),
+    "many outputs": ({"outputs": [{"name": "mean"}] * 3}, InvalidFieldError, "requested twice"),
     "classification": (
         {"outputs": [{"name": "mean", "parameters": {"classification": 2}}]},
         NotImplementedByServiceError,
