@@ -82,15 +82,14 @@ async def run_verb(verb: Verb[Any], formats: tuple[str, ...], request: Request) 
         result = await verb.run(call)
         if media_type == ZIP:
             return await responses.stream(
-                engine,
-                permit.timing,
+                call,
                 result,
                 offload=context.offload,
                 deadline=deadline,
                 held=held,
                 observe=context.metrics.observe_cut,
             )
-        respond = partial(responses.respond, verb, engine, permit.timing, result, media_type)
+        respond = partial(responses.respond, verb, call, result, media_type)
         size = responses.weight_of(result, media_type)
         return respond() if size <= INLINE_SIZE else await context.offload(size, respond)
 
