@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar, cast
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 INLINE_SIZE = 16_384
@@ -43,29 +42,19 @@ async def in_daemon_thread(function: Callable[P, T], *args: P.args, **kwargs: P.
     A process that ends waits for the threads of `asyncio.to_thread`, but not for this one, which a
     file system that does not answer may block for ever. Cancelling does not stop the thread.
     """
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[T] = loop.create_future()
-
-    def settle(value: T | None, error: BaseException | None) -> None:
-        if result.done():
-            return  # cancelled
-        if error is not None:
-            result.set_exception(error)
-        else:
-            result.set_result(cast("T", value))
+    result = Future[T]()
+    result.set_running_or_notify_cancel()
 
     def run() -> None:
-        value: T | None = None
-        failure: BaseException | None = None
         try:
             value = function(*args, **kwargs)
         except BaseException as error:
-            failure = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed, and no caller waits
-            loop.call_soon_threadsafe(settle, value, failure)
+            result.set_exception(error)
+        else:
+            result.set_result(value)
 
     threading.Thread(target=run, name="loading", daemon=True).start()
-    return await result
+    return await asyncio.wrap_future(result)
 
 
 class Locks:

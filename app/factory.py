@@ -51,7 +51,7 @@ LOADING_GRACE = 3.0
 
 _DESCRIPTION = """\
 Variational autoencoders over HTTP: draw images from the prior, encode images to latents,
-decode latents, reconstruct images and measure the error, interpolate between two images, and
+decode latents, reconstruct images and measure the error, show the way between two images, and
 estimate how likely images are.
 
 `Accept` selects the response format: JSON, `image/png`, `application/x-npy` and more. Every

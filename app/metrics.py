@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -36,64 +37,35 @@ class Metrics:
         if shared:
             _reserve(shared)
         self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "vae_requests",
-            "Answered requests.",
-            ("route", "status"),
-            registry=self.registry,
-        )
-        self._request_seconds = Histogram(
+        counter = partial(Counter, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry, buckets=_SECONDS)
+        gauge = partial(Gauge, registry=self.registry)
+        of_batch = ("model", "program")
+        self._requests = counter("vae_requests", "Answered requests.", ("route", "status"))
+        self._request_seconds = histogram(
             "vae_request_seconds",
             "Seconds from a request's headers to the end of its response.",
             ("route",),
-            buckets=_SECONDS,
-            registry=self.registry,
         )
-        self._batch_rows = Histogram(
-            "vae_batch_rows",
-            "Rows of each batch that ran.",
-            ("model", "program"),
-            buckets=_ROWS,
-            registry=self.registry,
+        self._batch_rows = histogram(
+            "vae_batch_rows", "Rows of each batch that ran.", of_batch, buckets=_ROWS
         )
-        self._batch_seconds = Histogram(
-            "vae_batch_seconds",
-            "Seconds that each batch ran.",
-            ("model", "program"),
-            buckets=_SECONDS,
-            registry=self.registry,
+        self._batch_seconds = histogram(
+            "vae_batch_seconds", "Seconds that each batch ran.", of_batch
         )
-        self._queue_seconds = Histogram(
-            "vae_queue_seconds",
-            "Seconds that each call's first row waited for a lane.",
-            ("model", "program"),
-            buckets=_SECONDS,
-            registry=self.registry,
+        self._queue_seconds = histogram(
+            "vae_queue_seconds", "Seconds that each call's first row waited for a lane.", of_batch
         )
-        self._failed_batches = Counter(
-            "vae_batches_failed",
-            "Batches that failed.",
-            ("model", "program"),
-            registry=self.registry,
-        )
-        self._cut_answers = Counter(
-            "vae_answers_cut",
-            "Streamed responses that were cut off.",
-            ("route", "code"),
-            registry=self.registry,
+        self._failed_batches = counter("vae_batches_failed", "Batches that failed.", of_batch)
+        self._cut_answers = counter(
+            "vae_answers_cut", "Streamed answers that were cut off.", ("route", "code")
         )
         # Several processes report the sum or the minimum over the living ones.
-        self._queued_pixels = Gauge(
-            "vae_queued_pixels",
-            "Pixels of admitted requests in work.",
-            registry=self.registry,
-            multiprocess_mode="livesum",
+        self._queued_pixels = gauge(
+            "vae_queued_pixels", "Pixels of admitted requests in work.", multiprocess_mode="livesum"
         )
-        self._ready = Gauge(
-            "vae_ready",
-            "1 when every required model serves.",
-            registry=self.registry,
-            multiprocess_mode="livemin",
+        self._ready = gauge(
+            "vae_ready", "1 when every required model serves.", multiprocess_mode="livemin"
         )
         # Finding a child by its labels takes longer than counting.
         self._of_requests: dict[tuple[str, int], tuple[Counter, Histogram]] = {}

@@ -52,6 +52,11 @@ class LikelihoodOptions(Frozen):
     """Base of the options of a family of likelihoods."""
 
     @property
+    def binarisation(self) -> Binarisation | None:
+        """How grey images are made binary; None: the family takes them as they are."""
+        return None
+
+    @property
     def chosen_scale(self) -> float | ScaleSource | None:
         """The scale or where it comes from; None: the family has no scale."""
         return None
@@ -72,6 +77,10 @@ class BernoulliConfig(LikelihoodOptions):
 
     family: Literal["bernoulli"] = "bernoulli"
     binarise: Binarisation = "none"
+
+    @property
+    def binarisation(self) -> Binarisation:
+        return self.binarise
 
 
 class GaussianConfig(LikelihoodOptions):
@@ -282,11 +291,10 @@ class ModelConfig(Frozen):
             return self
         factor = network.factor
         if self.height % factor or self.width % factor:
-            msg = (
+            raise ValueError(
                 f"a {network.architecture} network that makes one cell of {factor}×{factor} pixels "
                 f"needs a height and width divisible by {factor}, got {self.height}×{self.width}"
             )
-            raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
@@ -301,9 +309,8 @@ class ModelConfig(Frozen):
             raise ValueError(msg)
         wanted = (shape[0], self.height // network.factor, self.width // network.factor)
         if shape != wanted:
-            msg = (
+            raise ValueError(
                 f"latent_map must be [{shape[0]}, {wanted[1]}, {wanted[2]}], the network's "
                 f"smallest resolution, or any other number of channels; got {list(shape)}"
             )
-            raise ValueError(msg)
         return self

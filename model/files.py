@@ -1,6 +1,7 @@
 """Files and folders that are written as a whole or not at all, and `.npz` archives of arrays.
 
-`read_arrays` reads untrusted archives: it accepts only numbers, and only as many bytes as expected.
+`parse_array` and `read_arrays` read untrusted files: they accept only numbers, and only as many
+bytes as expected.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import io
 import math
 import os
+import secrets
 import shutil
 import tempfile
 import zipfile
@@ -23,13 +25,25 @@ Arrays = dict[str, NDArray[Any]]
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 1
-_HEADER = 16_384
-"""Bytes allowed for an array's header; NumPy writes fewer."""
-_NUMBERS = "biuf"
+_HEADER = 1024
+"""Bytes of an array's header; NumPy writes 118 for a plain array, and more for records only."""
+_AXES = 16
+# Format 3.0 differs from 2.0 in the encoding of field names, which plain arrays do not have.
 _READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
+    (3, 0): np.lib.format.read_array_header_2_0,
 }
+
+
+class ArrayTypeError(ValueError):
+    """An array has other values than floats or integers of up to 8 bytes."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"a .npy array {what} is not supported; it needs floats or integers, such as '<f4' "
+            "(NumPy's float32)"
+        )
 
 
 @contextlib.contextmanager
@@ -39,15 +53,11 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder is missing, or the disk refuses the write.
     """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    temporary = Path(name)
+    # `tempfile` would make it private, where the umask decides who may read a new file.
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
-        os.close(descriptor)
+        temporary.touch(exist_ok=False)
         yield temporary
-        # mkstemp makes the file private; a new file has the permissions that the umask leaves.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         _sync(temporary)
         temporary.replace(path)
     finally:
@@ -106,15 +116,15 @@ def read_arrays(content: bytes, names: Collection[str], largest: int) -> Arrays:
             if found == sorted(names):
                 _check_members(members, largest + len(found) * _HEADER)
                 return {
-                    one.filename.removesuffix(".npy"): _array(archive.read(one)) for one in members
+                    one.filename.removesuffix(".npy"): parse_array(archive.read(one)).copy()
+                    for one in members
                 }
     # The errors of zlib, the header's tokenizer and missing codecs share no other base class.
     except Exception as error:
         msg = f"not an archive of arrays: {str(error) or type(error).__name__}"
         raise ValueError(msg) from error
     shown = ", ".join(found) or "nothing"
-    msg = f"has the arrays {shown}, it should have {', '.join(names)}"
-    raise ValueError(msg)
+    raise ValueError(f"has the arrays {shown}, it should have {', '.join(names)}")
 
 
 def check_array(
@@ -135,23 +145,52 @@ def _check_members(members: Collection[zipfile.ZipInfo], largest: int) -> None:
             msg = f"{one.filename} is encrypted, or compressed with a method other than deflate"
             raise ValueError(msg)
     if (size := sum(one.file_size for one in members)) > largest:
-        msg = f"its arrays have {size} bytes, at most {largest} are expected"
-        raise ValueError(msg)
+        raise ValueError(f"its arrays have {size} bytes, at most {largest} are expected")
 
 
-def _array(content: bytes) -> NDArray[Any]:
+def parse_array(content: bytes) -> NDArray[Any]:
+    """The array of a `.npy` file (format 1.0, 2.0 or 3.0) as a read-only view of its bytes.
+
+    Unpickles nothing, and allocates nothing of the size that a header announces.
+
+    Raises:
+        ArrayTypeError: the array has another type, such as objects, records, bools or complex.
+        ValueError: not a `.npy` file, or the header does not match the size of the data.
+    """
     file = io.BytesIO(content)
-    read_header = _READERS.get(np.lib.format.read_magic(file))
-    if read_header is None:
-        msg = "an array whose format has an unknown version"
-        raise ValueError(msg)
-    shape, _, dtype = read_header(file)
-    if dtype.kind not in _NUMBERS or any(length < 0 for length in shape):
-        msg = f"an array of {dtype} {shape} does not have numbers only"
-        raise ValueError(msg)
-    wanted, present = math.prod(shape) * dtype.itemsize, len(content) - file.tell()
-    if wanted != present:
-        msg = f"an array of {dtype} {shape} has {present} bytes, it should have {wanted}"
-        raise ValueError(msg)
-    array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
-    return array
+    shape, fortran_order, dtype = _read_header(file)
+    if dtype.kind not in "fiu" or dtype.itemsize > 8:
+        raise ArrayTypeError(f"of type {str(dtype)[:32]!r}")
+    if len(shape) > _AXES or any(axis < 0 for axis in shape):
+        raise ValueError(
+            f"the .npy header's shape must have at most {_AXES} axes, none of them negative"
+        )
+    start, announced = file.tell(), math.prod(shape) * dtype.itemsize
+    if len(content) - start != announced:
+        raise ValueError(
+            f"the .npy header announces {announced} bytes of data "
+            f"(shape {shape}, {dtype.name}), but {len(content) - start} follow"
+        )
+    flat = np.frombuffer(content, dtype, offset=start) if announced else np.empty(0, dtype)
+    try:
+        return flat.reshape(shape, order="F" if fortran_order else "C")
+    except (ValueError, OverflowError) as error:
+        # If one axis is 0, the others can have any size.
+        raise ValueError(f"no array can have the shape in the .npy header: {error}") from error
+
+
+def _read_header(file: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    try:
+        read = _READERS[np.lib.format.read_magic(file)]
+    except (KeyError, ValueError):
+        raise ValueError("not a .npy file of format 1.0, 2.0 or 3.0") from None
+    try:
+        return read(file, max_header_size=_HEADER)
+    except Exception as error:
+        # NumPy evaluates the header as a literal, which can raise almost anything.
+        if "dtype descriptor" in str(error):
+            raise ArrayTypeError("of an unknown type") from None
+        raise ValueError(
+            "the .npy header must describe a plain array of floats or integers in at most "
+            f"{_HEADER} bytes"
+        ) from None

@@ -49,12 +49,10 @@ class Graph:
                 model, options, providers=[(provider, _options_of(provider))]
             )
         except Exception as error:  # onnxruntime's exceptions share no other base
-            msg = f"onnxruntime can't load the graph: {error}"
-            raise GraphError(msg) from error
+            raise GraphError(f"onnxruntime can't load the graph: {error}") from error
         taken = self._session.get_providers()
         if taken[0] != provider:
-            msg = f"onnxruntime used {taken[0]} instead of {provider}"
-            raise GraphError(msg)
+            raise GraphError(f"onnxruntime took {taken[0]} instead of {provider}")
         self.inputs = tuple(_tensor(node) for node in self._session.get_inputs())
         self.outputs = tuple(_tensor(node) for node in self._session.get_outputs())
 
@@ -85,13 +83,11 @@ def choose_provider(wanted: Literal["auto", "cpu", "cuda"]) -> str:
         return CPU
     if not offers_cuda():
         offered = ", ".join(ort.get_available_providers())
-        msg = (
-            f"CUDA was requested, but this onnxruntime has only {offered}; "
-            "install onnxruntime-gpu, or set auto or cpu"
+        raise GraphError(
+            f"CUDA was asked for, and this onnxruntime offers only {offered}; "
+            "install onnxruntime-gpu, or ask for auto or cpu"
         )
-        raise GraphError(msg)
-    if hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()
+    ort.preload_dlls()
     return CUDA
 
 

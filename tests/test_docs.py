@@ -91,7 +91,7 @@ def test_metrics_are_those_that_are_exposed() -> None:
     metrics = Metrics()
     metrics.observe_request("/", 200, 0.1)
     metrics.observe_cut("/", "internal")
-    metrics.observe_batch("m", "g", BatchReport(1, 1, 0.1, (0.1,), failed=True))
+    metrics.observe_batch("m", "g", BatchReport(1, 0.1, (0.1,), failed=True))
     exposed: dict[str, tuple[str, set[str]]] = {}
     for family in text_string_to_metric_families(metrics.render().decode()):
         name = family.name + ("_total" if family.type == "counter" else "")

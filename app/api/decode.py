@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from app.api.openapi import example_images, example_latents
-from app.api.requests import takes_latents
-from app.api.schemas import Answer, Options, Png
+from app.api.requests import TAKES_LATENTS
+from app.api.schemas import Options, Png, VerbAnswer
 from app.api.verb import Call, Document, Result, Verb
 from app.inference.results import images_of, whole
 
@@ -13,25 +13,23 @@ class DecodeOptions(Options):
     """`/decode` has no options beside the latents."""
 
 
-class DecodeAnswer(Answer):
+class DecodeAnswer(VerbAnswer):
     """The image of each latent."""
 
-    model: str
-    version: int
     images: list[Png]
 
 
 async def run(call: Call[DecodeOptions]) -> Result:
     """Decodes the latents."""
     assert call.latents is not None  # noqa: S101 the body was parsed
-    decoded = await call.service.decode(
+    windows = await call.service.decode(
         call.engine, call.permit, call.latents, streamed=call.streamed
     )
     if call.streamed:
         n = len(call.latents)
-        return Result(decoded.timing, {"n": n}, windows=images_of(decoded.windows), n=n)
-    images, _ = await whole(decoded.windows)
-    return Result(decoded.timing, {}, images=images)
+        return Result({"n": n}, windows=images_of(windows), n=n)
+    images, _ = await whole(windows)
+    return Result({}, images=images)
 
 
 def _example(shape: tuple[int, ...]) -> tuple[Document, Document]:
@@ -44,7 +42,7 @@ VERB = Verb(
     about="latents to images",
     description="The image of each latent, from JSON or a `.npy` body.",
     options=DecodeOptions,
-    takes=takes_latents(),
+    takes=TAKES_LATENTS,
     kind="images",
     answer=DecodeAnswer,
     run=run,

@@ -23,11 +23,11 @@ class Worker(Link, Protocol):
     """This process, if it is one of several: what the application needs of `app.server`."""
 
     number: int
-    """Numbers the workers from 0."""
+    """Its number, from 1."""
     shared: Path
     """The folder that the workers share."""
     replaces: bool
-    """Whether it takes the place of a worker that died."""
+    """Whether it replaces a worker that died after all were ready."""
 
     def problems(self) -> list[str]:
         """Why the service is not ready although this worker may be."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from app.api.openapi import EXAMPLE_PICTURE, example_images, example_latents
-from app.api.requests import takes_images
+from app.api.requests import TAKES_IMAGES
 from app.api.responses import as_found, fit_header
-from app.api.schemas import Answer, Latents, Options, Picture
+from app.api.schemas import Latents, Options, Picture, VerbAnswer
 from app.api.verb import Call, Document, Result, Verb
 
 
@@ -15,11 +15,9 @@ class EncodeOptions(Options):
     """`/encode` has no options: the encoder is deterministic."""
 
 
-class EncodeAnswer(Answer):
+class EncodeAnswer(VerbAnswer):
     """The posterior q(z|x) = N(mean, diag(exp(logvar))) of each image."""
 
-    model: str
-    version: int
     mean: Latents
     logvar: Latents
     pictures: list[Picture]
@@ -28,11 +26,10 @@ class EncodeAnswer(Answer):
 async def run(call: Call[EncodeOptions]) -> Result:
     """Encodes the images."""
     assert call.images is not None  # noqa: S101 the body was parsed
-    encoded = await call.service.encode(call.engine, call.permit, call.images)
+    mean, logvar = await call.service.encode(call.engine, call.permit, call.images)
     return Result(
-        encoded.timing,
-        {"mean": encoded.mean, "logvar": encoded.logvar, "pictures": as_found(call.fitted)},
-        latents=encoded.mean,
+        {"mean": mean, "logvar": logvar, "pictures": as_found(call.fitted)},
+        latents=mean,
         binary_headers=partial(fit_header, call.fitted),
     )
 
@@ -49,7 +46,7 @@ VERB = Verb(
     about="images to latents",
     description="The mean and log-variance of each image's posterior. As `.npy`: the means.",
     options=EncodeOptions,
-    takes=takes_images(),
+    takes=TAKES_IMAGES,
     kind="latents",
     answer=EncodeAnswer,
     run=run,

@@ -17,23 +17,20 @@ from app.api.openapi import (
 )
 from app.api.requests import (
     MULTIPART,
-    OPTION_VALUES,
     check_images,
     encoded_images,
     members_of,
-    query_options,
+    parse_images,
+    parse_latents,
 )
 from app.api.responses import as_found, fit_header
-from app.api.schemas import Answer, Latents, Options, Picture, Png
+from app.api.schemas import Latents, Options, Picture, Png, VerbAnswer
 from app.api.verb import Call, Document, Members, Result, Sent, Takes, Verb
-from app.codecs import latents, npy
-from app.codecs.multipart import parts
+from app.codecs import latents
 from app.errors import InvalidFieldError
 from app.http.body import Body
 from app.http.headers import JSON, NPY
 from app.http.parameters import from_members
-from app.settings import Settings
-from model.bundle.manifest import Manifest
 from model.interpolation import Path
 from model.noise import MAX_SEED
 from model.pixels import Floats, Images
@@ -65,11 +62,9 @@ class InterpolateOptions(Options):
     )
 
 
-class InterpolateAnswer(Answer):
+class InterpolateAnswer(VerbAnswer):
     """The images on the way from one latent to another, both ends included."""
 
-    model: str
-    version: int
     path: Path
     steps: int
     images: list[Png]
@@ -96,16 +91,6 @@ def _content(options: type[InterpolateOptions]) -> Document:
     }
 
 
-def _parse(
-    request: Request,
-    body: Body,
-    options: type[InterpolateOptions],
-    manifest: Manifest,
-    settings: Settings,
-) -> tuple[InterpolateOptions, Sent]:
-    return parse_endpoints(request, body, manifest.latent_axes)
-
-
 def parse_endpoints(
     request: Request, body: Body, shape: tuple[int, ...]
 ) -> tuple[InterpolateOptions, Sent]:
@@ -123,57 +108,38 @@ def parse_endpoints(
         InvalidImageError: an empty image or bad base64.
     """
     if body.media_type == MULTIPART:
-        options = query_options(request, InterpolateOptions)
-        images = parts(body.content, body.boundary, field="images", max_parts=2)
-        return options, Sent(images=_two_images(images))
-    if body.media_type == NPY:
-        options = query_options(request, InterpolateOptions)
-        array = npy.load(body.content, field=latents.FIELD)
-        return options, Sent(latents=_two_latents(latents.from_array(array, shape, 2)))
-    if not body.content:
-        raise _not_one_kind("the request has none")
-    values, lists = latents.json_size(shape, 2)
-    members = members_of(
-        body,
-        (JSON, MULTIPART, NPY),
-        max_values=values + OPTION_VALUES,
-        max_containers=lists + OPTION_VALUES,
-    )
-    options = from_members(request, InterpolateOptions, members, other=KINDS)
-    return options, _endpoints(members, shape)
+        options, sent = parse_images(request, body, InterpolateOptions, 2)
+    elif body.media_type == NPY:
+        options, sent = parse_latents(request, body, InterpolateOptions, shape, 2)
+    elif not body.content:
+        raise _not_one_kind("none came")
+    else:
+        members = members_of(body, (JSON, MULTIPART, NPY), *latents.json_size(shape, 2))
+        options = from_members(request, InterpolateOptions, members, other=KINDS)
+        sent = _endpoints(members, shape)
+    for field, ends in (("images", sent.images or None), (latents.FIELD, sent.latents)):
+        if ends is not None and len(ends) != 2:
+            msg = f"{field} must be exactly two, the ends, got {len(ends)}"
+            raise InvalidFieldError(msg, field=field, limit=2)
+    return options, sent
 
 
 def _endpoints(members: Members, shape: tuple[int, ...]) -> Sent:
     given = [kind for kind in KINDS if kind in members]
     if len(given) != 1:
-        raise _not_one_kind(f"got {' and '.join(given)}" if given else "the request has none")
-    if given == ["images"]:
-        return Sent(images=_two_images(encoded_images(members, 2)))
+        raise _not_one_kind(f"got {' and '.join(given)}" if given else "none came")
     if given == ["seeds"]:
         return Sent(seeds=_two_seeds(members["seeds"]))
-    return Sent(latents=_two_latents(latents.from_lists(members[latents.FIELD], shape, 2)))
+    if given == [latents.FIELD]:
+        return Sent(latents=latents.from_lists(members[latents.FIELD], shape, 2))
+    images = encoded_images(members, 2)
+    check_images(images)
+    return Sent(images=images)
 
 
 def _not_one_kind(found: str) -> InvalidFieldError:
     msg = f"send two endpoints as exactly one of {', '.join(KINDS)}; {found}"
     return InvalidFieldError(msg, field="body")
-
-
-def _two_images(images: list[bytes]) -> list[bytes]:
-    check_images(images)
-    _check_two(len(images), "images")
-    return images
-
-
-def _two_latents(ends: Floats) -> Floats:
-    _check_two(len(ends), latents.FIELD)
-    return ends
-
-
-def _check_two(n: int, field: str) -> None:
-    if n != 2:
-        msg = f"{field} must have exactly two entries, got {n}"
-        raise InvalidFieldError(msg, field=field, limit=2)
 
 
 def _two_seeds(value: object) -> tuple[int, int]:
@@ -188,19 +154,18 @@ def _two_seeds(value: object) -> tuple[int, int]:
 async def run(call: Call[InterpolateOptions]) -> Result:
     """Decodes latents between the endpoints."""
     options = call.options
-    found = await call.service.interpolate(
+    images, walked = await call.service.interpolate(
         call.engine, call.permit, _arrays(call), steps=options.steps, path=options.path
     )
     return Result(
-        found.timing,
         {
             "path": options.path,
             "steps": options.steps,
-            "latents": found.latents,
+            "latents": walked,
             "seeds": call.seeds,
             "pictures": as_found(call.fitted) if call.fitted else None,
         },
-        images=found.images,
+        images=images,
         headers=fit_header(call.fitted) if call.fitted else {},
         milliseconds=options.milliseconds,
         bounce=options.bounce,
@@ -235,7 +200,12 @@ VERB = Verb(
     about="images between two images, latents or seeds",
     description="Decodes latents between two endpoints: two images, latents or seeds.",
     options=InterpolateOptions,
-    takes=Takes(_parse, _content),
+    takes=Takes(
+        lambda request, body, _options, manifest, _settings: parse_endpoints(
+            request, body, manifest.latent_axes
+        ),
+        _content,
+    ),
     kind="path",
     answer=InterpolateAnswer,
     run=run,

@@ -31,16 +31,10 @@ from model.bundle.scaling import scaling_of
 router = APIRouter(tags=["Models"])
 
 MARKDOWN = "text/markdown"
-LATENTS, CARD_PAGE = "latents", "card"
-"""Their paths below `/models/{name}`."""
-
-
 _STORED_ERRORS = (
     *("invalid_field", "not_acceptable", "not_found", "unknown_model", "unknown_version"),
     "model_unavailable",
 )
-REMOTE_VERBS = ("remote-vae/decode", "remote-vae/encode")
-"""Those for latent maps alone."""
 
 
 @router.get("/models", summary="List the models")
@@ -123,21 +117,21 @@ def _describe(context: Context, model: Model) -> ModelAnswer:
             for version in model.versions
         ],
         verbs=_verbs(engine) if engine else [],
-        stored=_stored_names(engine) if engine else [],
+        stored=_stored(engine) if engine else [],
     )
 
 
 def _verbs(engine: Engine) -> list[str]:
     """Those that the bundle has all of what they need."""
     native = [verb.name for verb in VERBS if verb.serves(engine.manifest)]
-    return [*native, *REMOTE_VERBS] if engine.manifest.latent.is_map else native
+    remote = ["remote-vae/decode", "remote-vae/encode"] if engine.manifest.latent.is_map else []
+    return native + remote
 
 
-def _stored_names(engine: Engine) -> list[str]:
-    """Which stored artefacts the bundle has."""
-    bundle = engine.bundle
-    stored = {LATENTS: bundle.posterior is not None, CARD_PAGE: bundle.card is not None}
-    return [name for name, exists in stored.items() if exists]
+def _stored(engine: Engine) -> list[str]:
+    """The paths below `/models/{name}` of what the bundle stores."""
+    stored = {"latents": engine.bundle.posterior, "card": engine.bundle.card}
+    return [name for name, content in stored.items() if content is not None]
 
 
 def _headers(engine: Engine, file: str, media_type: str) -> dict[str, str]:

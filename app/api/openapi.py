@@ -39,21 +39,24 @@ VERB_ERRORS = (
 )
 IMAGE_ERRORS = ("invalid_picture", "picture_too_large")
 
-_TARGET_PARAMETERS: tuple[Document, ...] = (
-    {
-        "name": "model",
+
+def _query(name: str, description: str, schema: Document) -> Document:
+    return {
+        "name": name,
         "in": "query",
         "required": False,
-        "description": "The model to use; by default the default model.",
-        "schema": {"type": "string"},
-    },
-    {
-        "name": "version",
-        "in": "query",
-        "required": False,
-        "description": "Which of its versions; the highest one that serves when not given.",
-        "schema": {"type": "integer", "minimum": 1},
-    },
+        "description": description,
+        "schema": schema,
+    }
+
+
+_MODEL = _query(
+    "model", "Which model answers; the default model when not given.", {"type": "string"}
+)
+_VERSION = _query(
+    "version",
+    "Which of its versions; the highest one that serves when not given.",
+    {"type": "integer", "minimum": 1},
 )
 BINARY: Document = {"type": "string", "format": "binary"}
 BASE64: Document = {"type": "string", "contentEncoding": "base64"}
@@ -66,7 +69,7 @@ EXAMPLE_PICTURE: Document = {
     "steps": ["converted to grey (ITU-R 601)", "resized to 28×28"],
 }
 
-VERSION_ONLY: Document = {"parameters": [_TARGET_PARAMETERS[1]]}
+VERSION_ONLY: Document = {"parameters": [_VERSION]}
 """Of a route that has the model's name in its path."""
 
 
@@ -108,7 +111,7 @@ def operation(verb: Verb[Any]) -> Document:
         *(("unsupported_by_model",) if verb.may_need_likelihood else ()),
     )
     body = {"required": verb.takes.required, "content": verb.takes.content(verb.options)}
-    parameters = [*_TARGET_PARAMETERS, *_parameters(verb.options)]
+    parameters = [_MODEL, _VERSION, *_parameters(verb.options)]
     return {
         "summary": verb.summary,
         "description": verb.description,
@@ -180,15 +183,13 @@ def with_members(
 def _parameters(options: type[BaseModel]) -> list[Document]:
     properties = options.model_json_schema().get("properties", {})
     return [
-        {
-            "name": name,
-            "in": "query",
-            "required": False,
-            "description": _with_default(schema),
-            # Swagger UI sends every default of a schema, and an option in the query beside a JSON
-            # body is refused: its examples would fail.
-            "schema": {k: v for k, v in schema.items() if k not in ("description", "default")},
-        }
+        # Swagger UI sends every default of a schema, and an option in the query beside a JSON
+        # body is refused: its examples would fail.
+        _query(
+            name,
+            _with_default(schema),
+            {k: v for k, v in schema.items() if k not in ("description", "default")},
+        )
         for name, schema in properties.items()
     ]
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from app.api.openapi import EXAMPLE_PICTURE, example_images, example_latents
-from app.api.requests import takes_images
+from app.api.requests import TAKES_IMAGES
 from app.api.responses import as_found, fit_header
-from app.api.schemas import Answer, Latents, Options, Picture, Png, Seed
+from app.api.schemas import Latents, Options, Picture, Png, Seed, VerbAnswer
 from app.api.score import EXAMPLE_BOUNDS, BoundsAnswer, bound_members
 from app.api.verb import Call, Document, Result, Verb
 from app.inference.results import Reconstructed
@@ -34,17 +34,14 @@ class ReconstructOptions(Options):
     seed: Seed | None = None
 
 
-class ReconstructAnswer(Answer):
+class ReconstructAnswer(VerbAnswer):
     """Each image's posterior mean, decoded."""
 
-    model: str
-    version: int
     images: list[Png]
     mean: Latents
-    squared_error: Annotated[
-        list[float],
-        Field(description="Σ (x − reconstruction)² over pixels in [0, 1], for each image."),
-    ]
+    squared_error: list[float] = Field(
+        description="Σ (x − reconstruction)² over pixels in [0, 1], for each image."
+    )
     kl: list[float] | None = Field(
         description="KL[q(z|x) ‖ N(0, I)] of the grey image, in nats; null for a mixture prior, "
         "which has no closed form: with `elbo_samples`, `bounds` has an estimate."
@@ -66,7 +63,6 @@ async def run(call: Call[ReconstructOptions]) -> Result:
         seed=options.seed,
     )
     return Result(
-        found.timing,
         {
             "mean": found.mean,
             "squared_error": found.squared_error,
@@ -108,7 +104,7 @@ VERB = Verb(
     description="Each image's reconstruction, its squared error and KL; bounds with "
     "`elbo_samples`.",
     options=ReconstructOptions,
-    takes=takes_images(),
+    takes=TAKES_IMAGES,
     kind="images",
     answer=ReconstructAnswer,
     run=run,

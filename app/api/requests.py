@@ -6,7 +6,7 @@ Synchronous, and safe in any thread: long bodies are parsed beside the event loo
 from __future__ import annotations
 
 import binascii
-from collections.abc import Sequence
+from typing import Any
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -19,9 +19,6 @@ from app.errors import InvalidFieldError, InvalidImageError
 from app.http.body import Body, parse_object, unsupported
 from app.http.headers import JSON, NPY
 from app.http.parameters import OptionsT, defaults, from_members, from_query
-from app.settings import Settings
-from model.bundle.manifest import Manifest
-from model.pixels import Floats
 
 MULTIPART = "multipart/form-data"
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp")
@@ -31,39 +28,6 @@ _IMAGES = "images"
 OPTION_VALUES = 256
 # A multiple of four, so that each piece is base64 by itself; about a millisecond of decoding.
 _BASE64_PIECE = 1024 * 1024
-
-
-def takes_images() -> Takes[OptionsT]:
-    """A body of images: multipart, one raw file, or JSON with base64."""
-
-    def parse(
-        request: Request,
-        body: Body,
-        options: type[OptionsT],
-        manifest: Manifest,
-        settings: Settings,
-    ) -> tuple[OptionsT, Sent]:
-        found, images = parse_images(request, body, options, settings.max_pictures)
-        return found, Sent(images=images)
-
-    return Takes(parse, _images_content)
-
-
-def takes_latents() -> Takes[OptionsT]:
-    """A body of latents: JSON or `.npy`."""
-
-    def parse(
-        request: Request,
-        body: Body,
-        options: type[OptionsT],
-        manifest: Manifest,
-        settings: Settings,
-    ) -> tuple[OptionsT, Sent]:
-        shape = manifest.latent_axes
-        found, rows = parse_latents(request, body, options, shape, settings.max_n)
-        return found, Sent(latents=rows)
-
-    return Takes(parse, _latents_content, images=False)
 
 
 def _images_content(options: type[BaseModel]) -> Document:
@@ -95,13 +59,12 @@ def parse_options(request: Request, body: Body, model: type[OptionsT]) -> Option
     """
     if not body.content:
         return query_options(request, model)
-    members = members_of(body, (JSON,), max_values=OPTION_VALUES, max_containers=OPTION_VALUES)
-    return from_members(request, model, members)
+    return from_members(request, model, members_of(body, (JSON,)))
 
 
 def parse_images(
     request: Request, body: Body, model: type[OptionsT], max_pictures: int
-) -> tuple[OptionsT, list[bytes]]:
+) -> tuple[OptionsT, Sent]:
     """The options, and 1 to `max_pictures` image files, not decoded yet.
 
     The body is multipart/form-data with parts named `images`, or one image as it is, and the
@@ -116,8 +79,7 @@ def parse_images(
     """
     if body.is_json:
         # Base64 has no comma, a data: URL one.
-        limit = 2 * max_pictures + OPTION_VALUES
-        members = parse_object(body.content, max_values=limit, max_containers=OPTION_VALUES)
+        members = members_of(body, (), 2 * max_pictures)
         options = from_members(request, model, members, other=_IMAGES)
         images = encoded_images(members, max_pictures)
     elif body.media_type == MULTIPART:
@@ -129,12 +91,12 @@ def parse_images(
     else:
         raise unsupported(body, (MULTIPART, *IMAGE_TYPES, JSON))
     check_images(images)
-    return options, images
+    return options, Sent(images=images)
 
 
 def parse_latents(
-    request: Request, body: Body, model: type[OptionsT], shape: Sequence[int], max_n: int
-) -> tuple[OptionsT, Floats]:
+    request: Request, body: Body, model: type[OptionsT], shape: tuple[int, ...], max_n: int
+) -> tuple[OptionsT, Sent]:
     """The options, and latents as float32 [n, *shape] with n from 1 to `max_n`, all finite.
 
     The body is JSON, `{"latents": [[…], …]}`, the options being its further members, or a `.npy`
@@ -149,25 +111,21 @@ def parse_latents(
     if body.media_type == NPY:
         options = query_options(request, model)
         array = npy.load(body.content, field=latents.FIELD)
-        return options, latents.from_array(array, tuple(shape), max_n)
-    values, lists = latents.json_size(tuple(shape), max_n)
-    members = members_of(
-        body,
-        (JSON, NPY),
-        max_values=values + OPTION_VALUES,
-        max_containers=lists + OPTION_VALUES,
-    )
+        return options, Sent(latents=latents.from_array(array, shape, max_n))
+    members = members_of(body, (JSON, NPY), *latents.json_size(shape, max_n))
     options = from_members(request, model, members, other=latents.FIELD)
     if latents.FIELD not in members:
         msg = f"{latents.FIELD} are missing; send them as a member of the JSON body"
         raise InvalidFieldError(msg, field=latents.FIELD)
-    return options, latents.from_lists(members[latents.FIELD], tuple(shape), max_n)
+    return options, Sent(latents=latents.from_lists(members[latents.FIELD], shape, max_n))
 
 
 def members_of(
-    body: Body, taken: tuple[str, ...], *, max_values: int, max_containers: int
+    body: Body, taken: tuple[str, ...], values: int = 0, lists: int = 0
 ) -> dict[str, object]:
     """The members of a JSON body; a body without Content-Type is taken as JSON.
+
+    Beside the options, there may be so many values and lists.
 
     Raises:
         UnsupportedMediaTypeError: another Content-Type; the error names the `taken` ones.
@@ -175,7 +133,9 @@ def members_of(
     """
     if body.media_type and not body.is_json:
         raise unsupported(body, taken)
-    return parse_object(body.content, max_values=max_values, max_containers=max_containers)
+    return parse_object(
+        body.content, max_values=values + OPTION_VALUES, max_containers=lists + OPTION_VALUES
+    )
 
 
 def encoded_images(members: dict[str, object], max_pictures: int) -> list[bytes]:
@@ -243,3 +203,21 @@ def check_images(images: list[bytes]) -> None:
 
 def invalid_image(index: int, why: str) -> InvalidImageError:
     return InvalidImageError(f"image {index}: {why}", field=_IMAGES, index=index)
+
+
+TAKES_IMAGES: Takes[Any] = Takes(
+    lambda request, body, options, _, settings: parse_images(
+        request, body, options, settings.max_pictures
+    ),
+    _images_content,
+)
+"""A body of images: multipart, one raw file, or JSON with base64."""
+
+TAKES_LATENTS: Takes[Any] = Takes(
+    lambda request, body, options, manifest, settings: parse_latents(
+        request, body, options, manifest.latent_axes, settings.max_n
+    ),
+    _latents_content,
+    images=False,
+)
+"""A body of latents: JSON or `.npy`."""

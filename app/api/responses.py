@@ -18,6 +18,7 @@ import orjson
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
+from app.api.schemas import Picture
 from app.api.verb import Members, Result, Verb
 from app.codecs.formats import FORMATS, Content
 from app.codecs.images import base64_png, png
@@ -27,6 +28,7 @@ from app.errors import ClientDisconnectedError, ServiceError
 from app.http.access_log import CUT
 from app.http.deadline import Deadline
 from app.http.headers import JSON, ZIP
+from app.inference.batch import Timing
 from app.inference.engine import Engine
 from app.inference.sampling import split
 from model.images.fitting import Fitted
@@ -40,16 +42,18 @@ _DIRECTORY_WEIGHT = 100
 """About how many times longer writing a directory entry takes than a pixel of a PNG."""
 
 
-def respond(verb: Verb[Any], engine: Engine, result: Result, media_type: str) -> Response:
+def respond(
+    verb: Verb[Any], engine: Engine, timing: Timing, result: Result, media_type: str
+) -> Response:
     """The whole answer in one of the verb's formats."""
     if media_type == JSON:
-        return _json(engine, result)
+        return _json(engine, timing, result)
     array = result.latents if result.images is None else result.images
     encode = FORMATS[media_type].encode
     assert array is not None  # noqa: S101 the kind of the verb's answer
     assert encode is not None  # noqa: S101 zip files are streamed
     content = encode(Content(array, verb.kind, result.milliseconds, result.bounce))
-    headers = {**headers_of(engine, result), **result.binary_headers()}
+    headers = {**headers_of(engine, timing, result), **result.binary_headers()}
     return Response(content, headers=headers, media_type=media_type)
 
 
@@ -61,12 +65,12 @@ def weight_of(result: Result, media_type: str) -> int:
     return 0 if result.latents is None else result.latents.size
 
 
-def _json(engine: Engine, result: Result) -> Response:
+def _json(engine: Engine, timing: Timing, result: Result) -> Response:
     members = identity(engine) | result.members
     if result.images is not None:
         members["images"] = [base64_png(image) for image in result.images]
     content = orjson.dumps(members, option=orjson.OPT_SERIALIZE_NUMPY)
-    return Response(content, headers=headers_of(engine, result), media_type=JSON)
+    return Response(content, headers=headers_of(engine, timing, result), media_type=JSON)
 
 
 def identity(engine: Engine) -> Members:
@@ -74,9 +78,9 @@ def identity(engine: Engine) -> Members:
     return {"model": engine.name, "version": engine.version}
 
 
-def headers_of(engine: Engine, result: Result) -> dict[str, str]:
+def headers_of(engine: Engine, timing: Timing, result: Result) -> dict[str, str]:
     """The headers of an answer in any format."""
-    headers = {"X-VAE-Model": engine.identity, "Server-Timing": result.timing.header}
+    headers = {"X-VAE-Model": engine.identity, "Server-Timing": timing.header}
     if result.seed is not None:
         headers["X-VAE-Seed"] = str(result.seed)
     headers.update(result.headers)
@@ -95,19 +99,12 @@ def _fit_text(steps: tuple[tuple[str, ...], ...]) -> str:
 
 def as_found(fitted: Sequence[Fitted]) -> list[Members]:
     """Each image as it was uploaded, and what was done to fit it, for `Picture`."""
-    return [
-        {
-            "width": image.width,
-            "height": image.height,
-            "mode": image.mode,
-            "steps": list(image.steps),
-        }
-        for image in fitted
-    ]
+    return [{name: getattr(image, name) for name in Picture.model_fields} for image in fitted]
 
 
 async def stream(
     engine: Engine,
+    timing: Timing,
     result: Result,
     *,
     offload: Offload,
@@ -126,7 +123,7 @@ async def stream(
         windows, n = split(result.images), len(result.images)
     pieces_ = pieces(offload, windows, n, {**identity(engine), **result.members})
     first = await anext(pieces_)
-    headers = {**headers_of(engine, result), **result.binary_headers()}
+    headers = {**headers_of(engine, timing, result), **result.binary_headers()}
     return ZipResponse(
         first,
         pieces_,

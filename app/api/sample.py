@@ -11,7 +11,6 @@ from app.api.openapi import BASE64, BINARY, example_images, example_latents, upl
 from app.api.requests import (
     IMAGE_TYPES,
     MULTIPART,
-    OPTION_VALUES,
     check_images,
     from_base64,
     members_of,
@@ -19,7 +18,7 @@ from app.api.requests import (
     parse_options,
 )
 from app.api.responses import as_found, fit_header
-from app.api.schemas import Answer, Latents, Options, Picture, Png, Seed
+from app.api.schemas import Answer, Latents, Options, Picture, Png, Seed, VerbAnswer
 from app.api.verb import Call, Document, Members, Result, Sent, Takes, Verb
 from app.codecs import latents
 from app.errors import InvalidFieldError
@@ -28,8 +27,6 @@ from app.http.headers import JSON
 from app.http.parameters import from_members
 from app.inference.results import images_of, whole
 from app.inference.sampling import AroundImage, AroundLatent, FromPrior, SampleSource
-from app.settings import Settings
-from model.bundle.manifest import Manifest
 
 NEAR = "latents_near"
 _WHAT = ("image", "latent")
@@ -78,11 +75,9 @@ class NearAnswer(Answer):
     picture: Picture | None = Field(description="Null for a latent.")
 
 
-class SampleAnswer(Answer):
+class SampleAnswer(VerbAnswer):
     """Images drawn from the prior. Sending the seed again gives the same images."""
 
-    model: str
-    version: int
     n: int
     seed: int
     temperature: float | None = Field(description="Null with `latents_near`.")
@@ -112,16 +107,6 @@ def _content(options: type[SampleOptions]) -> Document:
     return {JSON: {"schema": schema}, MULTIPART: {"schema": upload(1, 1)}} | raw
 
 
-def _parse(
-    request: Request,
-    body: Body,
-    options: type[SampleOptions],
-    manifest: Manifest,
-    settings: Settings,
-) -> tuple[SampleOptions, Sent]:
-    return parse_sample(request, body, manifest.latent_axes)
-
-
 def parse_sample(
     request: Request, body: Body, shape: tuple[int, ...]
 ) -> tuple[SampleOptions, Sent]:
@@ -140,8 +125,7 @@ def parse_sample(
         InvalidImageError: an empty image or bad base64.
     """
     if body.content and body.media_type in (MULTIPART, *IMAGE_TYPES):
-        options, images = parse_images(request, body, SampleOptions, 1)
-        sent = Sent(images=images)
+        options, sent = parse_images(request, body, SampleOptions, 1)
     elif not body.content:
         options, sent = parse_options(request, body, SampleOptions), Sent()
     else:
@@ -151,13 +135,7 @@ def parse_sample(
 
 
 def _from_json(request: Request, body: Body, shape: tuple[int, ...]) -> tuple[SampleOptions, Sent]:
-    values, lists = latents.json_size(shape, 1)
-    members = members_of(
-        body,
-        (JSON, MULTIPART, *IMAGE_TYPES),
-        max_values=values + OPTION_VALUES,
-        max_containers=lists + OPTION_VALUES,
-    )
+    members = members_of(body, (JSON, MULTIPART, *IMAGE_TYPES), *latents.json_size(shape, 1))
     options = from_members(request, SampleOptions, members, other=NEAR)
     if NEAR not in members:
         return options, Sent()
@@ -239,9 +217,9 @@ async def run(call: Call[SampleOptions]) -> Result:
     headers = fit_header(call.fitted) if call.fitted else {}
     if call.streamed:
         windows = images_of(drawn.windows)
-        return Result(drawn.timing, members, windows=windows, n=n, seed=drawn.seed, headers=headers)
+        return Result(members, windows=windows, n=n, seed=drawn.seed, headers=headers)
     images, members["latents"] = await whole(drawn.windows)
-    return Result(drawn.timing, members, images=images, seed=drawn.seed, headers=headers)
+    return Result(members, images=images, seed=drawn.seed, headers=headers)
 
 
 def _example(shape: tuple[int, ...]) -> tuple[Document, Document]:
@@ -256,7 +234,13 @@ VERB = Verb(
     description="Draws z from the model's prior, or around an image or latent, and decodes it.\n\n"
     "Row i depends only on the seed and i.",
     options=SampleOptions,
-    takes=Takes(_parse, _content, required=False),
+    takes=Takes(
+        lambda request, body, _options, manifest, _settings: parse_sample(
+            request, body, manifest.latent_axes
+        ),
+        _content,
+        required=False,
+    ),
     kind="images",
     answer=SampleAnswer,
     run=run,

@@ -31,12 +31,18 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class VerbAnswer(Answer):
+    """Base of the answers of one version of a model."""
+
+    model: str
+    version: int
+
+
 Png = Annotated[str, Field(description="A PNG file in base64.")]
 Latents = Annotated[
     list[list[Any]],
     Field(description="One list for each image, nested like the model's latent shape."),
 ]
-Nats = Annotated[list[float], Field(description="One value for each image, in nats.")]
 
 
 class Picture(Answer):
@@ -79,11 +85,9 @@ class ModelAnswer(Answer):
     )
 
 
-class StoredLatentsAnswer(Answer):
+class StoredLatentsAnswer(VerbAnswer):
     """Posterior means of images that the model was not trained on."""
 
-    model: str
-    version: int
     split: str = Field(description="Which images: `validation` or `test`.")
     n: int
     classes: list[str] = Field(description="Class names; `labels` are indexes into this list.")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from app.api.openapi import EXAMPLE_PICTURE, example_images
-from app.api.requests import takes_images
+from app.api.requests import TAKES_IMAGES
 from app.api.responses import as_found
-from app.api.schemas import Answer, Nats, Options, Picture, Seed
+from app.api.schemas import Answer, Options, Picture, Seed
 from app.api.verb import Call, Document, Members, Result, Verb
 from app.inference.likelihood_bounds import Bounds
 from model.bundle.reference import SAMPLES
@@ -35,31 +35,24 @@ class ScoreOptions(Options):
 class BoundsAnswer(Answer):
     """Bounds on log p(x) of each image, estimated with `samples` draws from its posterior."""
 
-    elbo: Nats
-    reconstruction: Annotated[
-        list[float], Field(description="E[log p(x|z)], so that elbo = reconstruction − kl.")
-    ]
-    kl: Annotated[
-        list[float],
-        Field(
-            description="KL[q(z|x) ‖ p(z)]: exact for the prior N(0, I), estimated from the "
-            "samples for a mixture."
-        ),
-    ]
-    importance_weighted: Annotated[
-        list[float], Field(description="logsumexp(log w) − log K, tighter than the ELBO.")
-    ]
-    standard_error: Annotated[
-        list[float | None],
-        Field(
-            description="Of `importance_weighted` over its K samples, by the delta method; "
-            "null if K is 1."
-        ),
-    ]
-    effective_sample_size: Annotated[
-        list[float],
-        Field(description="(Σ w)² / Σ w² of the importance weights, 1 … K."),
-    ]
+    elbo: list[float] = Field(description="One value for each image, in nats.")
+    reconstruction: list[float] = Field(
+        description="E[log p(x|z)], so that elbo = reconstruction − kl."
+    )
+    kl: list[float] = Field(
+        description="KL[q(z|x) ‖ p(z)]: exact for the prior N(0, I); for a mixture, from the "
+        "samples."
+    )
+    importance_weighted: list[float] = Field(
+        description="logsumexp(log w) − log K, tighter than the ELBO."
+    )
+    standard_error: list[float | None] = Field(
+        description="Of `importance_weighted` over its K samples, by the delta method; "
+        "null where K is 1."
+    )
+    effective_sample_size: list[float] = Field(
+        description="(Σ w)² / Σ w² of the importance weights, 1 … K: how many count."
+    )
     bits_per_dimension: list[float] | None = Field(
         description="−importance_weighted / (dimensions · ln 2); null for Gaussian models."
     )
@@ -94,7 +87,7 @@ async def run(call: Call[ScoreOptions]) -> Result:
     """Estimates the bounds."""
     assert call.images is not None  # noqa: S101 the body was parsed
     options = call.options
-    scored = await call.service.score(
+    bounds = await call.service.score(
         call.engine,
         call.permit,
         call.images,
@@ -102,8 +95,8 @@ async def run(call: Call[ScoreOptions]) -> Result:
         binarise=options.binarise,
         seed=options.seed,
     )
-    members = bound_members(scored.bounds) | {"pictures": as_found(call.fitted)}
-    return Result(scored.timing, members, seed=scored.bounds.seed)
+    members = bound_members(bounds) | {"pictures": as_found(call.fitted)}
+    return Result(members, seed=bounds.seed)
 
 
 def bound_members(bounds: Bounds) -> Members:
@@ -140,7 +133,7 @@ VERB = Verb(
     about="how likely the model finds images",
     description="The ELBO, the importance-weighted bound on log p(x) and its percentile, in nats.",
     options=ScoreOptions,
-    takes=takes_images(),
+    takes=TAKES_IMAGES,
     kind="metrics",
     answer=ScoreAnswer,
     run=run,

@@ -13,7 +13,6 @@ from app.codecs.formats import Kind
 from app.http.body import Body
 from app.http.parameters import OptionsT
 from app.inference.admission import Permit
-from app.inference.batch import Timing
 from app.inference.engine import Engine
 from app.inference.service import Service
 from app.settings import Settings
@@ -59,7 +58,6 @@ class Call(Generic[OptionsT]):
 class Result:
     """What a verb answers, before it is encoded."""
 
-    timing: Timing
     members: Members
     """Of every JSON answer, and of the JSON document in a zip file."""
     images: Images | None = None

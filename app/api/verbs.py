@@ -83,13 +83,14 @@ async def run_verb(verb: Verb[Any], formats: tuple[str, ...], request: Request) 
         if media_type == ZIP:
             return await responses.stream(
                 engine,
+                permit.timing,
                 result,
                 offload=context.offload,
                 deadline=deadline,
                 held=held,
                 observe=context.metrics.observe_cut,
             )
-        respond = partial(responses.respond, verb, engine, result, media_type)
+        respond = partial(responses.respond, verb, engine, permit.timing, result, media_type)
         size = responses.weight_of(result, media_type)
         return respond() if size <= INLINE_SIZE else await context.offload(size, respond)
 

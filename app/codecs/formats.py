@@ -49,29 +49,21 @@ def _sheet(content: Content) -> bytes:
     return images.png(arrange(content.array))
 
 
-def _npy(content: Content) -> bytes:
-    return npy.dump(content.array)
+def _animation(write: Callable[[Images, int], bytes]) -> Callable[[Content], bytes]:
+    def encode(content: Content) -> bytes:
+        there = content.array
+        frames = np.concatenate([there, there[-2:0:-1]]) if content.bounce else there
+        return write(frames, content.milliseconds)
 
-
-def _gif(content: Content) -> bytes:
-    return images.gif(_frames(content), content.milliseconds)
-
-
-def _webp(content: Content) -> bytes:
-    return images.webp(_frames(content), content.milliseconds)
-
-
-def _frames(content: Content) -> Images:
-    there = content.array
-    return np.concatenate([there, there[-2:0:-1]]) if content.bounce else there
+    return encode
 
 
 _TABLE = (
     Format(PNG, ("images", "path"), _sheet),
-    Format(NPY, ("images", "path", "latents"), _npy),
+    Format(NPY, ("images", "path", "latents"), lambda content: npy.dump(content.array)),
     Format(ZIP, ("images",), None),
-    Format(GIF, ("path",), _gif, images.ANIMATION_WEIGHT),
-    Format(WEBP, ("path",), _webp, images.ANIMATION_WEIGHT),
+    Format(GIF, ("path",), _animation(images.gif), images.ANIMATION_WEIGHT),
+    Format(WEBP, ("path",), _animation(images.webp), images.ANIMATION_WEIGHT),
 )
 FORMATS = {entry.media_type: entry for entry in _TABLE}
 

@@ -20,7 +20,7 @@ from model.images.fitting import Fitted, fit
 from model.images.reading import ImageError, TooManyPixelsError, read
 from model.pixels import Images
 
-FORMATS = ("PNG", "JPEG", "WEBP")
+READABLE = ("PNG", "JPEG", "WEBP")
 
 UNKNOWN_PIXELS = 10_000_000
 
@@ -60,14 +60,13 @@ def decode(
     try:
         # The decoded image has no name here, so that `fit` can free it.
         return fit(
-            read(io.BytesIO(data), max_pixels=max_pixels, formats=FORMATS), spec, preprocessing
+            read(io.BytesIO(data), max_pixels=max_pixels, formats=READABLE), spec, preprocessing
         )
     except TooManyPixelsError as error:
         msg = f"image {index}: {error}"
         raise ImageTooLargeError(msg, field="images", index=index, limit=max_pixels) from error
     except ImageError as error:
-        msg = f"image {index}: {error}"
-        raise InvalidImageError(msg, field="images", index=index) from error
+        raise InvalidImageError(f"image {index}: {error}", field="images", index=index) from error
 
 
 def announced_pixels(data: bytes) -> int:

@@ -39,16 +39,18 @@ def from_lists(value: object, shape: Shape, max_n: int) -> Floats:
             latents is 0 or above `max_n`.
     """
     if not isinstance(value, list):
-        msg = "must be nested lists of numbers"
-        raise _error(msg, shape)
-    rows = [value] if value and _depth(value) == len(shape) else value
+        raise _error("must be nested lists of numbers", shape)
+    rows = [value] if value and len(_lengths(value)) == len(shape) else value
     _check_count(len(rows), shape, max_n)
-    axes = _as_first(rows[0], shape)
+    found = (*_lengths(rows[0]), *(1 for _ in shape))
+    axes = [
+        max(1, length) if wanted == VARIES else wanted
+        for length, wanted in zip(found, shape, strict=False)
+    ]
     numbers: list[float] = []
     for index, row in enumerate(rows):
         if wrong := flatten(row, axes, numbers):
-            msg = f"row {index} has {wrong}"
-            raise _error(msg, shape, index)
+            raise _error(f"row {index} has {wrong}", shape, index)
     return _finite(np.array(numbers, dtype=np.float64).reshape(-1, *axes))
 
 
@@ -61,8 +63,7 @@ def from_array(array: Floats, shape: Shape, max_n: int) -> Floats:
     """
     batch = array[np.newaxis] if _fits(array.shape, shape) else array
     if not batch.ndim or not _fits(batch.shape[1:], shape):
-        msg = f"have shape {list(array.shape)}"
-        raise _error(msg, shape)
+        raise _error(f"have shape {list(array.shape)}", shape)
     _check_count(len(batch), shape, max_n)
     return _finite(batch)
 
@@ -73,31 +74,20 @@ def _fits(found: Shape, shape: Shape) -> bool:
     )
 
 
-def _as_first(row: object, shape: Shape) -> Shape:
-    """Returns the shape, its variable axes replaced by the lengths of the first row."""
+def _lengths(value: object) -> Shape:
+    """The lengths of a list, of its first entry, of that one's first entry and so on."""
     lengths = []
-    for wanted in shape:
-        found = len(row) if isinstance(row, list) else 0
-        lengths.append(max(1, found) if wanted == VARIES else wanted)
-        row = row[0] if isinstance(row, list) and row else None
-    return tuple(lengths)
-
-
-def _depth(value: object) -> int:
-    depth = 0
     while isinstance(value, list):
-        depth += 1
+        lengths.append(len(value))
         value = value[0] if value else None
-    return depth
+    return tuple(lengths)
 
 
 def _check_count(n: int, shape: Shape, max_n: int) -> None:
     if n == 0:
-        msg = "are empty; send at least one"
-        raise _error(msg, shape)
+        raise _error("are empty; send at least one", shape)
     if n > max_n:
-        msg = f"are {n}, but a request may have at most {max_n}"
-        raise _error(msg, shape, limit=max_n)
+        raise _error(f"are {n}, but a request may have at most {max_n}", shape, limit=max_n)
 
 
 def _finite(values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> Floats:

@@ -17,6 +17,7 @@ import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import STATUS, ClientDisconnectedError, ServiceError, ShuttingDownError
+from app.http.headers import first
 from app.http.logs import TIME_FORMAT
 from app.http.problems import error_answer
 
@@ -106,15 +107,9 @@ class AccessLog:
 
 
 def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            sent: str = value.decode("latin-1")
-            return sent if _SAFE_ID.fullmatch(sent) else _new_id()
-    return _new_id()
-
-
-def _new_id() -> str:
-    return os.urandom(16).hex()
+    """The first one that was sent, if it is safe to log, or else a new one."""
+    sent = first(scope, b"x-request-id").decode("latin-1")
+    return sent if _SAFE_ID.fullmatch(sent) else os.urandom(16).hex()
 
 
 def standard_output() -> BinaryIO | None:
@@ -165,14 +160,14 @@ class AccessLines:
 
     def flush(self) -> None:
         """Writes the waiting lines; a closed or broken stream loses them without an error."""
-        lines, self._lines = self._lines, []
+        waiting, self._lines = self._lines, []
         before, self._dropped = self._dropped, 0
         with contextlib.suppress(OSError, ValueError):
             if stream := self._stream():
-                written = _write(stream, lines)
-                if written < len(lines):
+                written = _write(stream, waiting)
+                if written < len(waiting):
                     # If nothing was written, the line that reports `before` is lost too.
-                    self._dropped = len(lines) - written + (0 if written else before)
+                    self._dropped = len(waiting) - written + (0 if written else before)
 
     def _now(self) -> str:
         now = int(time.time())

@@ -58,7 +58,7 @@ async def read_body(request: Request, max_json_bytes: int) -> Body:
             raise UnsupportedMediaTypeError(msg, field="Content-Encoding")
     media_type, boundary = _content_type(request)
     for announced in lines(request.scope, b"content-length"):
-        if announced.isdigit():
+        if announced.isdecimal():
             _check_json(Body(b"", media_type, boundary), int(announced), max_json_bytes)
     content = await read_content(request)
     body = Body(content, media_type, boundary)
@@ -79,8 +79,7 @@ async def read_content(request: Request) -> bytes:
     while True:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            msg = "the client left before its body was complete"
-            raise ClientDisconnectedError(msg)
+            raise ClientDisconnectedError("the client left before its body was complete")
         chunks.append(message.get("body", b""))
         if not message.get("more_body", False):
             return b"".join(chunks)
@@ -149,8 +148,7 @@ def parse_object(content: bytes, *, max_values: int, max_containers: int) -> dic
     except orjson.JSONDecodeError as error:
         raise MalformedRequestError(_explain(content, error), field="body") from None
     if not isinstance(document, dict):
-        msg = "the JSON body must be an object, such as {}"
-        raise MalformedRequestError(msg, field="body")
+        raise MalformedRequestError("the JSON body must be an object, such as {}", field="body")
     return document
 
 

@@ -12,6 +12,7 @@ from typing import NoReturn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import BodyTooLargeError, QueueFullError, ServiceError
+from app.http.headers import first, lines
 
 _DRAIN_BYTES = 64 * 1024 * 1024
 _DRAIN_SECONDS = 5.0
@@ -35,12 +36,8 @@ class BodyLimit:
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._max_buffered_bytes = max_buffered_bytes
-        self._buffered_bytes = 0
-
-    @property
-    def buffered_bytes(self) -> int:
+        self.buffered_bytes = 0
         """The body bytes of all requests in progress."""
-        return self._buffered_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or _is_bodiless(scope):
@@ -50,7 +47,7 @@ class BodyLimit:
         try:
             await self._app(scope, body.receive, body.send)
         finally:
-            self._buffered_bytes -= body.counted
+            self.buffered_bytes -= body.counted
 
     def check_length(self, length: int) -> None:
         """Raises BodyTooLargeError if a body of `length` bytes exceeds the limit."""
@@ -60,10 +57,10 @@ class BodyLimit:
 
     def count(self, length: int) -> None:
         """Adds received bytes to the total; raises QueueFullError if they exceed the limit."""
-        if self._buffered_bytes + length > self._max_buffered_bytes:
-            msg = "the server's memory for request bodies is full; try again"
+        if self.buffered_bytes + length > self._max_buffered_bytes:
+            msg = "the server holds as many request bodies as it can; try again"
             raise QueueFullError(msg, retry_after=_RETRY_AFTER)
-        self._buffered_bytes += length
+        self.buffered_bytes += length
 
 
 class _Body:
@@ -151,13 +148,9 @@ def _is_bodiless(scope: Scope) -> bool:
 
 
 def _content_length(scope: Scope) -> int | None:
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            return int(value) if value.isdigit() else None
-    return None
+    announced = first(scope, b"content-length")
+    return int(announced) if announced.isdigit() else None
 
 
 def _expects_continue(scope: Scope) -> bool:
-    return any(
-        name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"]
-    )
+    return "100-continue" in (value.lower() for value in lines(scope, b"expect"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from starlette.datastructures import QueryParams
@@ -27,13 +28,20 @@ _QUALITY = re.compile(r"0?\.[0-9]+|[01](?:\.[0-9]*)?")
 
 _NO_QUERY = QueryParams()
 
-_Ranges = tuple[tuple[str, float], ...]
-
 
 def lines(scope: Scope, name: bytes) -> list[str]:
     """Returns each value of a header field; `name` is in lower case."""
     # Starlette's mapping decodes every header for each question.
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+def first(scope: Scope, name: bytes) -> bytes:
+    """Returns the first value of a header field, empty if it is missing; `name` in lower case."""
+    for key, value in scope["headers"]:
+        if key == name:
+            found: bytes = value
+            return found
+    return b""
 
 
 def single(scope: Scope, name: str) -> str | None:
@@ -85,18 +93,14 @@ def choose(accept: str | None, offered: tuple[str, ...]) -> str:
 
 
 def _preference(accept: str, offered: tuple[str, ...]) -> str | None:
-    ranges = _parse(accept)
+    parsed = (_parse_element(element) for element in _ELEMENT.findall(accept))
+    ranges = [entry for entry in parsed if entry is not None]
     qualities = [_quality(media_type, ranges) for media_type in offered]
     best = max(qualities)
     return offered[qualities.index(best)] if best > 0 else None
 
 
 _cached_preference = lru_cache(maxsize=256)(_preference)
-
-
-def _parse(accept: str) -> _Ranges:
-    parsed = (_parse_element(element) for element in _ELEMENT.findall(accept))
-    return tuple(entry for entry in parsed if entry is not None)
 
 
 def _parse_element(element: str) -> tuple[str, float] | None:
@@ -114,7 +118,7 @@ def _parse_element(element: str) -> tuple[str, float] | None:
     return media_range, 1.0
 
 
-def _quality(media_type: str, ranges: _Ranges) -> float:
+def _quality(media_type: str, ranges: Sequence[tuple[str, float]]) -> float:
     for wanted in (media_type, media_type.partition("/")[0] + "/*", "*/*"):
         matching = [quality for media_range, quality in ranges if media_range == wanted]
         if matching:

@@ -18,19 +18,13 @@ from model.bundle.manifest import VERSION_PATTERN
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
-MODEL_PARAMETER = "model"
-"""The query parameter of every verb that names the model; never an option."""
-VERSION_PARAMETER = "version"
-"""The query parameter that names the model's version."""
-
-_TARGET = (MODEL_PARAMETER, VERSION_PARAMETER)
+_TARGET = ("model", "version")
+"""The query parameters of every verb that name the model and its version; never options."""
 
 _LONGEST_SHOWN = 40
 _EXPECTED = {
     "greater_than_equal": "at least {ge}",
-    "greater_than": "greater than {gt}",
     "less_than_equal": "at most {le}",
-    "less_than": "less than {lt}",
     "literal_error": "one of {expected}",
     "int_type": "an integer",
     "int_parsing": "an integer",
@@ -38,7 +32,6 @@ _EXPECTED = {
     "int_parsing_size": "an integer of fewer digits",
     "float_type": "a number",
     "float_parsing": "a number",
-    "finite_number": "a finite number",
     "bool_type": "true or false",
     "dict_type": "an object",
     "list_type": "a list",
@@ -48,8 +41,11 @@ _EXPECTED = {
     "bool_parsing": "true or false",
     "string_type": "a string",
 }
-"""pydantic's error type → what the value must be, with the error's context filled in."""
+"""pydantic's error type → what the value must be, with the error's context filled in; its own
+words after "Input should be" where a type is not here."""
 _LIMITS = ("ge", "gt", "le", "lt")
+_NOTATIONS = {int: ("an integer", r"[+-]?[0-9]+"), float: ("a number", r"[0-9.eE+-]+")}
+"""How numbers are written in a query, by type."""
 
 
 def target_of(request: Request) -> tuple[str | None, int | None]:
@@ -62,7 +58,7 @@ def target_of(request: Request) -> tuple[str | None, int | None]:
     name, version = (once(query.getlist(parameter), parameter) for parameter in _TARGET)
     if version is not None and not re.fullmatch(VERSION_PATTERN, version):
         detail = f'version must be a positive integer, got "{_shown(version)}"'
-        raise InvalidFieldError(detail, field=VERSION_PARAMETER)
+        raise InvalidFieldError(detail, field="version")
     return name, None if version is None else int(version)
 
 
@@ -141,8 +137,7 @@ def once(values: list[str], name: str) -> str | None:
         InvalidFieldError: it is given more than once.
     """
     if len(values) > 1:
-        detail = f"{name} was sent {len(values)} times; send it once"
-        raise InvalidFieldError(detail, field=name)
+        raise InvalidFieldError(f"{name} is given {len(values)} times; send it once", field=name)
     return values[0] if values else None
 
 
@@ -156,15 +151,9 @@ def validate(model: type[OptionsT], values: Mapping[str, object], *, strict: boo
 
 def _check_notation(name: str, text: str, value: object) -> None:
     """Rejects notations that only pydantic accepts, such as 1_0, and 7.0 as an integer."""
-    if type(value) is int:
-        expected, right = "an integer", re.fullmatch(r"[+-]?[0-9]+", text)
-    elif type(value) is float:
-        expected, right = "a number", re.fullmatch(r"[0-9.eE+-]+", text)
-    else:
-        return
-    if not right:
-        msg = f'{name} must be {expected}, got "{_shown(text)}"'
-        raise InvalidFieldError(msg, field=name)
+    expected, notation = _NOTATIONS.get(type(value), ("", None))
+    if notation and not re.fullmatch(notation, text):
+        raise InvalidFieldError(f'{name} must be {expected}, got "{_shown(text)}"', field=name)
 
 
 def _invalid(error: ErrorDetails) -> InvalidFieldError:

@@ -28,11 +28,6 @@ class VerbRoute(APIRoute):
         super().__init__(*args, **kwargs)
         self.app = self._respond
 
-    @property
-    def is_direct(self) -> bool:
-        """Whether it takes POST requests of one path alone."""
-        return self.methods == {"POST"} and not self.param_convertors
-
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
         try:
@@ -52,7 +47,12 @@ class VerbDispatch:
     def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]) -> None:
         self._app = app
         verbs = [route for route in routes if isinstance(route, VerbRoute)]
-        self._verbs = {verb.path: verb for verb in verbs if verb.is_direct}
+        # Those that take POST requests of one path alone.
+        self._verbs = {
+            verb.path: verb
+            for verb in verbs
+            if verb.methods == {"POST"} and not verb.param_convertors
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = None

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 
 from app.errors import QueueFullError, RequestTooLargeError
+from app.inference.batch import Timing
 from app.inference.engine import Engine
 
 
+@dataclass(slots=True)
 class Admission:
     """Limits the pixels in work. A cost covers every stage of a verb, so no verb is refused between
     two stages. Only the event loop uses it.
-
-    Args:
-        capacity: pixels that all admitted verbs together may have in work.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self.used = 0
+    capacity: int
+    """Pixels that all admitted verbs together may have in work."""
+    used: int = 0
 
     def take(self, cost: int) -> None:
         """Adds `cost` pixels to the work in progress, until `give`.
@@ -61,9 +61,11 @@ class Permit:
     then. It holds nothing before `take`.
     """
 
-    __slots__ = ("_admission", "_cost", "_engine")
+    __slots__ = ("_admission", "_cost", "_engine", "timing")
 
     def __init__(self, admission: Admission) -> None:
+        self.timing = Timing()
+        """Of the verb's stages so far."""
         self._admission = admission
         self._cost = 0
         self._engine: Engine | None = None

@@ -41,7 +41,6 @@ class BatchReport:
     """The size and duration of one batch, for metrics."""
 
     rows: int
-    callers: int
     seconds: float
     queue_seconds: tuple[float, ...]
     """Of each caller whose first rows are in this batch."""
@@ -72,12 +71,9 @@ class _Batch:
         started = self.work_clock()
         self.outputs = tuple(self.run_graph(batch))
         self.work_seconds = self.work_clock() - started
-        if not self.outputs:
-            msg = "the graph returned no output"
-            raise EngineFailedError(msg)
-        wrong = [len(output) for output in self.outputs if len(output) != self.rows]
-        if wrong:
-            msg = f"the graph returned {wrong} rows for {self.rows}"
+        lengths = [len(output) for output in self.outputs]
+        if set(lengths) != {self.rows}:
+            msg = f"the graph gave outputs of {lengths} rows for {self.rows}"
             raise EngineFailedError(msg)
 
     def settle(self, seconds: float, error: BaseException | None) -> None:
@@ -93,7 +89,6 @@ class MicroBatcher:
         seconds_per_row: measured work of one row, by its shape; the batcher learns other shapes.
         max_rows: the largest number of rows in a batch.
         observe: called on the event loop after each batch.
-        clock: monotonic seconds.
         work_clock: seconds of work, from which the size of batches follows. The default is the
             thread's processor time: elapsed time would make batches smaller on a busy machine.
             Elapsed time is right if other threads or a GPU do the work.
@@ -107,7 +102,6 @@ class MicroBatcher:
         seconds_per_row: dict[tuple[int, ...], float] | None = None,
         max_rows: int = 256,
         observe: Callable[[BatchReport], None] = lambda report: None,
-        clock: Callable[[], float] = time.perf_counter,
         work_clock: Callable[[], float] = time.thread_time,
     ) -> None:
         self._run = run
@@ -115,7 +109,6 @@ class MicroBatcher:
         self._seconds_per_row = OrderedDict(seconds_per_row or {})
         self._max_rows = max_rows
         self._observe = observe
-        self._clock = clock
         self._work_clock = work_clock
         self._queues: OrderedDict[_Kind, deque[Call]] = OrderedDict()
         self._unfinished: set[Call] = set()
@@ -138,7 +131,7 @@ class MicroBatcher:
             msg = "the server is stopping"
             raise ShuttingDownError(msg)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        call = Call(rows, future, self._clock())
+        call = Call(rows, future, time.perf_counter())
         self._queues.setdefault((rows.dtype, rows.shape[1:]), deque()).append(call)
         self._unfinished.add(call)
         self._idle.clear()
@@ -190,7 +183,7 @@ class MicroBatcher:
         waits = tuple(part.call.queue_seconds for part in batch.parts if part.start == 0)
         failed = error is not None
         try:
-            self._observe(BatchReport(batch.rows, len(batch.parts), seconds, waits, failed))
+            self._observe(BatchReport(batch.rows, seconds, waits, failed))
         except Exception:  # a metric must not fail callers who have their answers
             logger.exception("a batch could not be counted")
 
@@ -208,7 +201,7 @@ class MicroBatcher:
                 continue
             count = min(room, len(call.rows) - call.taken)
             if not call.taken:
-                call.queue_seconds = self._clock() - call.queued_at
+                call.queue_seconds = time.perf_counter() - call.queued_at
             parts.append(_Part(call, call.taken, call.taken + count))
             call.taken += count
             room -= count

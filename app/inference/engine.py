@@ -12,7 +12,7 @@ from app.inference.batcher import BatchReport, MicroBatcher
 from app.inference.executor import Lanes
 from app.inference.loader import Loaded
 from app.inference.pipelines import pipelines_of
-from app.inference.prior import prior_of
+from app.inference.prior import Prior
 from model.bundle.manifest import Manifest
 
 Observer = Callable[[str], Callable[[BatchReport], None]]
@@ -29,7 +29,7 @@ class Engine:
         self.provider = loaded.provider
         self.row_pixels = self.manifest.input.height * self.manifest.input.width
         """What one row costs where its size is the model's own: its pixels."""
-        self.prior = prior_of(self.bundle.mixture, self.manifest.latent.shape)
+        self.prior = Prior(self.manifest.latent.shape, self.bundle.mixture)
         self._own_lanes = Lanes(1) if loaded.own_lane else None
         if self._own_lanes:
             # Without joining: a batch of a caller who has left may still be running.

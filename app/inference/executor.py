@@ -14,7 +14,6 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 logger = logging.getLogger(__name__)
@@ -51,18 +50,16 @@ class Source(Protocol):
 class Lanes:
     """`count` threads and the line of sources that wait for them.
 
-    Bound to the event loop that first offers work; every method is called on that loop.
+    Every method is called on the event loop that first offers work.
     """
 
-    def __init__(self, count: int, *, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, count: int) -> None:
         self.count = count
-        self._clock = clock
         self._free = count
         self._line: deque[Source] = deque()
         self._scheduled = False
         self._jobs: queue.SimpleQueue[tuple[Source, Batch] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def offer(self, source: Source) -> None:
         """Puts a source in the line; it is asked for a batch on a later turn of the loop.
@@ -83,17 +80,11 @@ class Lanes:
         for thread in self._threads if join else ():
             thread.join()
         self._threads.clear()
-        self._loop = None
 
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            self._running_loop().call_soon(self._dispatch)
-
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        return self._loop
+            asyncio.get_running_loop().call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
         self._scheduled = False
@@ -132,7 +123,7 @@ class Lanes:
         """Whether there is a thread to run a batch in: a new one, or at least an earlier one."""
         thread = threading.Thread(
             target=self._work,
-            args=(self._running_loop(),),
+            args=(asyncio.get_running_loop(),),
             name=f"lane-{len(self._threads)}",
             daemon=True,
         )
@@ -154,12 +145,12 @@ class Lanes:
             del job, error  # an idle lane must not keep a batch in memory
 
     def _timed(self, batch: Batch) -> tuple[float, BaseException | None]:
-        started = self._clock()
+        started = time.perf_counter()
         try:
             batch.run()
         except BaseException as error:  # whatever a batch raises, the lane and the loop live on
-            return self._clock() - started, error
-        return self._clock() - started, None
+            return time.perf_counter() - started, error
+        return time.perf_counter() - started, None
 
     def _finished(
         self, source: Source, batch: Batch, seconds: float, error: BaseException | None

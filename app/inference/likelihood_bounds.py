@@ -144,7 +144,26 @@ async def estimate(
             engine.bundle.mixture,
         )
         found.append(_finite(one, row))
-    return _join(engine, found, _kl(found, mean, logvar), options, how, spec)
+    weighted = _of_all(found, "importance_weighted")
+    reference = engine.bundle.reference
+    return Bounds(
+        reconstruction=_of_all(found, "reconstruction"),
+        kl=_kl(found, mean, logvar),
+        importance_weighted=weighted,
+        standard_error=_of_all(found, "standard_error"),
+        effective_sample_size=_of_all(found, "effective_sample_size"),
+        percentile=reference.percentiles(weighted, how or "none", options.samples)
+        if reference
+        else None,
+        samples=options.samples,
+        seed=seed,
+        binarised=how,
+        spec=spec,
+    )
+
+
+def _of_all(found: Sequence[Estimate], name: str) -> Nats:
+    return np.array([getattr(one, name) for one in found])
 
 
 def _kl(found: Sequence[Estimate], mean: Floats, logvar: Floats) -> Nats:
@@ -158,29 +177,3 @@ def _finite(estimate: Estimate, row: int) -> Estimate:
         return estimate
     msg = f"the bound on log p(x) of image {row} is not finite"
     raise EngineFailedError(msg, index=row)
-
-
-def _join(
-    engine: Engine,
-    found: Sequence[Estimate],
-    kl: Nats,
-    options: BoundOptions,
-    how: Binarise | None,
-    spec: LikelihoodSpec,
-) -> Bounds:
-    weighted = np.array([one.importance_weighted for one in found])
-    reference = engine.bundle.reference
-    return Bounds(
-        reconstruction=np.array([one.reconstruction for one in found]),
-        kl=kl,
-        importance_weighted=weighted,
-        standard_error=np.array([one.standard_error for one in found]),
-        effective_sample_size=np.array([one.effective_sample_size for one in found]),
-        percentile=reference.percentiles(weighted, how or "none", options.samples)
-        if reference
-        else None,
-        samples=options.samples,
-        seed=options.seed,
-        binarised=how,
-        spec=spec,
-    )

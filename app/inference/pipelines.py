@@ -59,11 +59,13 @@ def pipelines_of(loaded: Loaded, prior: Prior) -> dict[str, Pipeline]:
         "decode": Pipeline(decoding(decoder, value_range, scaling), latent.shape, to_images),
         "sample": Pipeline(sampling(decoder, value_range, prior, scaling), DRAW_SHAPE, to_images),
         "reconstruct": Pipeline(reconstruct, image, both),
-        "params": Pipeline(_decoded(decoder, scaling, ("params",)), latent.shape, to_images),
+        "params": Pipeline(decoding_tensors(decoder, scaling, "params"), latent.shape, to_images),
         "encode_floats": encode_floats,
         "decode_floats": Pipeline(decoding_floats(decoder, scaling), latent.shape, to_images),
         "encode_tensors": encode_floats,
-        "decode_tensors": Pipeline(decoding_tensors(decoder, scaling), latent.shape, to_images),
+        "decode_tensors": Pipeline(
+            decoding_tensors(decoder, scaling, "pixels", "params"), latent.shape, to_images
+        ),
         "reconstruct_tensors": Pipeline(
             reconstructing_tensors(encoder, decoder, scaling), floats, both
         ),
@@ -155,12 +157,9 @@ def reconstructing(
     return run
 
 
-def decoding_tensors(decoder: Graph, scaling: Scaling = UNSCALED) -> Run:
-    """Latents → pixels and the likelihood's parameters, each float32 [n, c, h, w], as they are."""
-    return _decoded(decoder, scaling, ("pixels", "params"))
+def decoding_tensors(decoder: Graph, scaling: Scaling, *outputs: str) -> Run:
+    """Latents → `pixels` or the likelihood's `params`, each float32 [n, c, h, w], as they are."""
 
-
-def _decoded(decoder: Graph, scaling: Scaling, outputs: tuple[str, ...]) -> Run:
     def run(latents: Floats) -> Outputs:
         return tuple(decoder.run(scaling.trained(latents), outputs))
 

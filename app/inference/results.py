@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from app.inference.batch import Timing
 from app.inference.likelihood_bounds import Bounds
 from app.inference.sampling import Center
 from model.likelihood.bounds import Nats
@@ -24,26 +23,6 @@ class Sampled:
     seed: int
     center: Center | None
     """What they were drawn around; None for draws from the prior."""
-    timing: Timing
-    """Of the windows so far."""
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """The posterior's parameters, each float32 [n, *latent_shape]."""
-
-    mean: Floats
-    logvar: Floats
-    timing: Timing
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """The images of latents."""
-
-    windows: Windows
-    timing: Timing
-    """Of the windows so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +35,6 @@ class Reconstructed:
     kl: Nats | None
     """None for a mixture prior, which has no closed form."""
     bounds: Bounds | None
-    timing: Timing
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Bounds on log p(x) of each image."""
-
-    bounds: Bounds
-    timing: Timing
-
-
-@dataclass(frozen=True, slots=True)
-class Interpolated:
-    """Images uint8 [steps, h, w, c] between two latents, and all their latents."""
-
-    images: Images
-    latents: Floats
-    timing: Timing
 
 
 async def whole(windows: Windows) -> tuple[Images, Floats]:

@@ -137,8 +137,6 @@ class AroundImage:
 
 SampleSource = FromPrior | AroundLatent | AroundImage
 
-FROM_PRIOR = FromPrior()
-
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
@@ -150,11 +148,6 @@ class Drawing:
     source: SampleSource
     center: Center | None
     timing: Timing
-
-    @property
-    def shown_center(self) -> Center | None:
-        """The centre that the caller chose; None for draws from the prior."""
-        return None if isinstance(self.source, FromPrior) else self.center
 
     async def window(self, first: int, stop: int) -> tuple[Images, Floats]:
         """Rows first … stop − 1: images uint8 [w, h, w, c] and latents float32 [w, *latent_shape].

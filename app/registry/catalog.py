@@ -56,6 +56,7 @@ class Catalog:
         self._default = default
         self._required = tuple(required)
         self._at_start: tuple[str, ...] | None = None
+        """The models that were found at the start; until it is set, models count as loading."""
         self.models: dict[str, Model] = {}
         """All models by name, in alphabetical order."""
 
@@ -66,10 +67,6 @@ class Catalog:
             model = Model(name)
             self.models = dict(sorted([*self.models.items(), (name, model)]))
         return model
-
-    def found_at_start(self) -> None:
-        """Marks the present models as those of the start; until then models count as loading."""
-        self._at_start = tuple(self.models)
 
     @property
     def default_name(self) -> str | None:

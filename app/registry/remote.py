@@ -45,7 +45,7 @@ class RemoteRoot:
 
     def __init__(self, address: str, cache: Path) -> None:
         self.address = address.rstrip("/")
-        self.shown = _without_secrets(self.address)
+        self.shown = _SECRETS.sub("", self.address)
         """The address without passwords and tokens."""
         plain = re.sub(r"[^A-Za-z0-9.-]+", "-", self.shown).strip("-.")[:48]
         digest = hashlib.sha256(self.address.encode()).hexdigest()[:12]
@@ -166,10 +166,6 @@ def _keep_only(folder: Path, names: list[str]) -> None:
             shutil.rmtree(entry, ignore_errors=True)
 
 
-def _without_secrets(text: str) -> str:
-    return _SECRETS.sub("", text)
-
-
 def _describe(where: str, error: Exception) -> str:
     reason = f"can't be fetched: {type(error).__name__}: {error}"
     if isinstance(error, ImportError):
@@ -181,4 +177,4 @@ def _describe(where: str, error: Exception) -> str:
         reason = f"{error.args[-1] if error.args else error} is missing"
     elif isinstance(error, BundleError):
         reason = str(error)
-    return _without_secrets(f"{where}: {reason}")
+    return _SECRETS.sub("", f"{where}: {reason}")

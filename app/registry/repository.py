@@ -17,7 +17,6 @@ SHIPPED = Path(__file__).parents[2] / "model" / "bundles"
 SHIPPED_DEFAULT = "mnist"
 """The shipped bundle that answers requests that name no model."""
 
-
 REMOVAL_SECONDS = 1.0
 
 
@@ -27,7 +26,8 @@ class Repository:
     Of one version in two roots the first counts.
 
     Args:
-        roots: folders or fsspec addresses; empty takes the bundles of the package.
+        roots: folders, or fsspec addresses such as s3://bucket/prefix; empty takes the bundles of
+            the package.
         cache: folder for copies of remote bundles; empty takes the default.
         removal_seconds: how long a serving version may be missing before it counts as removed.
     """
@@ -37,7 +37,7 @@ class Repository:
     ) -> None:
         base = Path(cache) if cache else default_cache()
         found = [
-            RemoteRoot(root, base) if is_address(root) else Path(root)
+            RemoteRoot(root, base) if "://" in root else Path(root)
             for root in roots or (str(SHIPPED),)
         ]
         self._remote = [root for root in found if isinstance(root, RemoteRoot)]
@@ -92,8 +92,3 @@ class Repository:
             for root in self._remote
             if root.problem and any(root.folder in version.folder.parents for version in versions)
         )
-
-
-def is_address(root: str) -> bool:
-    """Whether a root is an fsspec address, such as s3://bucket/prefix, and not a folder."""
-    return "://" in root

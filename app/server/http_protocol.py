@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, cast
 
 import httptools
@@ -48,15 +48,6 @@ class PlainParser(httptools.HttpRequestParser):
                 return
 
 
-def plain_head(
-    method: bytes, url: bytes, version: str, headers: Iterable[tuple[bytes, bytes]]
-) -> bytes:
-    """A request's head without its `Upgrade` field; field names are in lower case."""
-    lines = [b"%b %b HTTP/%b" % (method, url, version.encode())]
-    lines += [b"%b: %b" % field for field in headers if field[0] != b"upgrade"]
-    return b"\r\n".join(lines) + b"\r\n\r\n"
-
-
 _END_OF_HEAD = b"\r\n\r\n"
 
 
@@ -98,11 +89,6 @@ class JoinedWrites:
             self._transport.write(head)
 
 
-HEAD_SECONDS = 10.0
-HEAD_BYTES = 64 * 1024
-STALL_SECONDS = 30.0
-
-
 class BoundedProtocol(HttpToolsProtocol):
     """HTTP/1.1 that closes connections whose client stalls or sends an oversized head.
 
@@ -116,9 +102,9 @@ class BoundedProtocol(HttpToolsProtocol):
         ended: is called when the connection is lost.
     """
 
-    head_seconds = HEAD_SECONDS
-    head_bytes = HEAD_BYTES
-    stall_seconds = STALL_SECONDS
+    head_seconds = 10.0
+    head_bytes = 64 * 1024
+    stall_seconds = 30.0
 
     def __init__(
         self,
@@ -177,9 +163,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _parse_again(self) -> PlainParser:
         method, version = self.parser.get_method(), self.parser.get_http_version()
-        head = plain_head(method, self.url, version, self.headers)
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version.encode())]
+        lines += [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
         self.parser = parser = PlainParser(self, self._parse_again)
-        parser.feed_data(head)
+        parser.feed_data(b"\r\n".join(lines) + _END_OF_HEAD)
         return parser
 
     def pause_writing(self) -> None:

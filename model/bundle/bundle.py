@@ -80,13 +80,11 @@ class Bundle:
         """
         entry = self.manifest.files.get(name)
         if entry is None:
-            msg = f"{self.folder / name}: not listed in {MANIFEST}"
-            raise BundleError(msg)
+            raise BundleError(f"{self.folder / name}: not listed in {MANIFEST}")
         content = _read(self.folder / name, entry.bytes)
         if len(content) != entry.bytes:
             size = f"{len(content)} bytes" if len(content) < entry.bytes else "more bytes"
-            msg = f"{self.folder / name}: {size}, {MANIFEST} says {entry.bytes}"
-            raise BundleError(msg)
+            raise BundleError(f"{self.folder / name}: {size}, {MANIFEST} says {entry.bytes}")
         if hashlib.sha256(content).hexdigest() != entry.sha256:
             msg = f"{self.folder / name}: damaged, its SHA-256 is not the one in {MANIFEST}"
             raise BundleError(msg)
@@ -138,20 +136,21 @@ def write_bundle(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
     """
     missing = [name for name in REQUIRED_FILES if name not in files]
     if missing:
-        msg = f"a bundle needs {', '.join(missing)}"
-        raise BundleError(msg)
+        raise BundleError(f"a bundle needs {', '.join(missing)}")
     folder = root / manifest.name / str(manifest.version)
     if folder.exists():
         msg = f"{folder}: exists already, but bundles are immutable; choose another version"
         raise BundleError(msg)
-    entries = {name: _describe(content) for name, content in files.items()}
+    entries = {
+        name: FileEntry(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+        for name, content in files.items()
+    }
     whole = manifest.model_copy(update={"files": entries})
     contents = {**files, MANIFEST: whole.model_dump_json(indent=2).encode() + b"\n"}
     try:
         write_folder(folder, contents)
     except OSError as error:
-        msg = f"{folder}: not written: {error.strerror or error}"
-        raise BundleError(msg) from error
+        raise BundleError(f"{folder}: not written: {error.strerror or error}") from error
     return open_bundle(folder)
 
 
@@ -191,12 +190,10 @@ def read_manifest(folder: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        msg = f"{path}: {where}: {first['msg']}"
-        raise BundleError(msg) from error
+        raise BundleError(f"{path}: {where}: {first['msg']}") from error
     for name in manifest.files:
         if name in {MANIFEST, "", ".", ".."} or "\0" in name or Path(name).name != name:
-            msg = f"{path}: {name!r} is not a plain file name"
-            raise BundleError(msg)
+            raise BundleError(f"{path}: {name!r} is not a plain file name")
     return manifest
 
 
@@ -231,20 +228,12 @@ def _read(path: Path, most: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                msg = f"{path}: can't be read: it is not a regular file"
-                raise BundleError(msg)
+                raise BundleError(f"{path}: can't be read: it is not a regular file")
             # Python allocates all the bytes asked for, so this asks for no more than exist.
             return file.read(min(most, os.fstat(descriptor).st_size) + 1)
     except FileNotFoundError as error:
-        msg = f"{path}: missing"
-        raise BundleError(msg) from error
+        raise BundleError(f"{path}: missing") from error
     except MemoryError as error:
-        msg = f"{path}: too large for the free memory"
-        raise BundleError(msg) from error
+        raise BundleError(f"{path}: too large for the free memory") from error
     except OSError as error:
-        msg = f"{path}: can't be read: {error.strerror or error}"
-        raise BundleError(msg) from error
-
-
-def _describe(content: bytes) -> FileEntry:
-    return FileEntry(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+        raise BundleError(f"{path}: can't be read: {error.strerror or error}") from error

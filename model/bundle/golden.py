@@ -41,10 +41,8 @@ def compare(found: Floats, expected: Floats, limit: float, reference: str) -> fl
         ValueError: the shapes differ, an array is empty, or a difference is NaN or above `limit`.
     """
     if found.shape != expected.shape or not expected.size:
-        msg = f"has the shape {found.shape}, {reference} has {expected.shape}"
-        raise ValueError(msg)
+        raise ValueError(f"has the shape {found.shape}, {reference} has {expected.shape}")
     difference = float(np.abs(found - expected).max())
     if not difference <= limit:
-        msg = f"differs from {reference} by {difference:.3g}, allowed is {limit:.3g}"
-        raise ValueError(msg)
+        raise ValueError(f"differs from {reference} by {difference:.3g}, allowed is {limit:.3g}")
     return difference

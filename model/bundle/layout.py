@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from model.config import Frozen
 
 Shape = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 VARIES = -1
-"""An axis of a graph's tensor with a variable length."""
-
-
-def _fixed_or_varying(length: int) -> int:
-    if length < 1 and length != VARIES:
-        msg = f"an axis has a length of at least 1, or {VARIES} where it varies; got {length}"
-        raise ValueError(msg)
-    return length
-
-
-Axes = Annotated[tuple[Annotated[int, AfterValidator(_fixed_or_varying)], ...], Field(min_length=1)]
+"""An axis of a graph's tensor whose length is the caller's choice."""
+Axes = Annotated[tuple[PositiveInt | Literal[-1], ...], Field(min_length=1)]
 
 
 class SizesSpec(Frozen):
@@ -42,11 +33,10 @@ class SizesSpec(Frozen):
     @model_validator(mode="after")
     def _ends_are_multiples(self) -> Self:
         if self.min % self.multiple or self.max % self.multiple or self.max < self.min:
-            msg = (
+            raise ValueError(
                 f"min and max must be multiples of {self.multiple} with min ≤ max, "
                 f"got {self.min} and {self.max}"
             )
-            raise ValueError(msg)
         return self
 
     def __str__(self) -> str:
@@ -128,11 +118,9 @@ class LatentSpec(Frozen):
     @model_validator(mode="after")
     def _members_fit_the_shape(self) -> Self:
         if self.factor is not None and not self.is_map:
-            msg = f"factor requires a latent map (c, h, w), got the shape {list(self.shape)}"
-            raise ValueError(msg)
+            raise ValueError(f"factor belongs to a map (c, h, w), got the shape {list(self.shape)}")
         if self.scaling == 0:
-            msg = "scaling must not be 0"
-            raise ValueError(msg)
+            raise ValueError("scaling must not be 0, as nothing could be decoded")
         return self
 
 

@@ -153,29 +153,26 @@ class Manifest(Frozen):
     @model_validator(mode="after")
     def _likelihood_covers_the_image(self) -> Self:
         if self.likelihood and self.likelihood.dimensions != self.input.dimensions:
-            msg = (
+            raise ValueError(
                 f"likelihood.dimensions must be channels × height × width of the input, "
                 f"{self.input.dimensions}, got {self.likelihood.dimensions}"
             )
-            raise ValueError(msg)
         scale = self.likelihood.scale if self.likelihood else None
         if isinstance(scale, tuple) and len(scale) != self.input.channels:
-            msg = (
+            raise ValueError(
                 f"likelihood.scale must have one value for each of the {self.input.channels} "
                 f"channels, got {len(scale)}"
             )
-            raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
     def _kl_is_of_the_latents(self) -> Self:
         wanted = math.prod(self.latent.shape)
         if self.kl_per_dimension and len(self.kl_per_dimension) != wanted:
-            msg = (
+            raise ValueError(
                 f"kl_per_dimension must have one value for each of the {wanted} latent "
                 f"dimensions, got {len(self.kl_per_dimension)}"
             )
-            raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
@@ -183,15 +180,13 @@ class Manifest(Frozen):
         if self.reference is None:
             return self
         if self.likelihood is None:
-            msg = "reference: needs a likelihood"
-            raise ValueError(msg)
+            raise ValueError("reference: needs a likelihood, whose bounds it holds")
         wanted = self.likelihood.likelihood.binarisations
         if set(self.reference.binarised) != set(wanted):
-            msg = (
+            raise ValueError(
                 f"reference.binarised must be {', '.join(wanted)} for a {self.likelihood.family} "
                 f"likelihood, got {', '.join(self.reference.binarised)}"
             )
-            raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
@@ -199,11 +194,10 @@ class Manifest(Frozen):
         if self.prior.family == "normal":
             return self
         if self.input.sizes or (self.latent.scaling, self.latent.shift) != (1.0, 0.0):
-            msg = (
-                "a mixture prior needs latents of one size, as trained: leave out input.sizes, "
+            raise ValueError(
+                "a mixture prior is of latents of one size, as trained: leave out input.sizes, "
                 "latent.scaling and latent.shift"
             )
-            raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
@@ -212,15 +206,13 @@ class Manifest(Frozen):
         if sizes is None:
             return self
         if factor is None or sizes.multiple % factor:
-            msg = (
+            raise ValueError(
                 "with input.sizes, latent.factor must be given and divide sizes.multiple, "
                 f"{sizes.multiple}, got {factor}"
             )
-            raise ValueError(msg)
         wanted = (self.latent.shape[0], self.input.height // factor, self.input.width // factor)
         if self.latent.shape != wanted:
-            msg = f"latent.shape must be {list(wanted)}, got {list(self.latent.shape)}"
-            raise ValueError(msg)
+            raise ValueError(f"latent.shape must be {list(wanted)}, got {list(self.latent.shape)}")
         if self.likelihood:
             msg = "a likelihood is defined for images of one size, so leave out input.sizes"
             raise ValueError(msg)

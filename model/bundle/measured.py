@@ -29,12 +29,8 @@ class Metric(Frozen):
     note: str | None = None
 
 
-class ReferenceSpec(Frozen):
-    """What the bounds in `reference.npz` are of, sorted arrays [n] by `Binarisation`.
-
-    Importance-weighted bounds of images that the model was not trained on, computed from the
-    bundle's graphs: what an image's bound is compared with.
-    """
+class HeldOutSpec(Frozen):
+    """Images that a model was not trained on."""
 
     split: str
     """Which images, such as `validation` or `test`."""
@@ -42,6 +38,15 @@ class ReferenceSpec(Frozen):
     """Of the split of the source that they are from, as `DataSpec` has it."""
     n: PositiveInt
     """Number of images."""
+
+
+class ReferenceSpec(HeldOutSpec):
+    """What the bounds in `reference.npz` are of, sorted arrays [n] by `Binarisation`.
+
+    Importance-weighted bounds of images that the model was not trained on, computed from the
+    bundle's graphs: what an image's bound is compared with.
+    """
+
     samples: PositiveInt
     """K, the number of importance samples of each image."""
     seed: NonNegativeInt
@@ -49,16 +54,12 @@ class ReferenceSpec(Frozen):
     binarised: tuple[Binarisation, ...]
 
 
-class PosteriorSpec(Frozen):
+class PosteriorSpec(HeldOutSpec):
     """What the means in `posterior.npz` are of: images that the model was not trained on.
 
     The encoder gets the images as they are, as in `/encode`, without binarisation.
     """
 
-    split: str
-    """Which images, such as `validation` or `test`."""
-    fingerprint: str
-    """Of the split of the source that they are from, as `DataSpec` has it."""
     n: Annotated[int, Field(gt=0, le=IMAGES)]
     """Number of images, evenly chosen from the split."""
     classes: Annotated[tuple[ClassName, ...], Field(max_length=10_000)] = ()

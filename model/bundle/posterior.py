@@ -69,6 +69,5 @@ def parse_posterior(
         msg = f"mean has {means.nbytes} bytes, more than {LARGEST} are stored as float16"
         raise ValueError(msg)
     if labels.min() < NO_LABEL or labels.max() >= len(spec.classes):
-        msg = f"label must be {NO_LABEL} … {len(spec.classes) - 1}"
-        raise ValueError(msg)
+        raise ValueError(f"label should be {NO_LABEL} … {len(spec.classes) - 1}, and is not")
     return Posterior(spec, means.astype(np.float32), labels.astype(np.int64))

@@ -106,8 +106,7 @@ def announced_pixels(data: bytes) -> int:
 def _scan_png(data: bytes) -> Container:
     """PNG specification, third edition, §5."""
     if data[12:16] != b"IHDR" or len(data) < 33:
-        msg = "a PNG file must start with its IHDR chunk"
-        raise ContainerError(msg)
+        raise ContainerError("a PNG file must start with its IHDR chunk")
     kept = [_PNG_SIGNATURE]
     seen: set[bytes] = set()
     orientation, animated, position = exif.UPRIGHT, False, len(_PNG_SIGNATURE)
@@ -155,8 +154,7 @@ def _scan_jpeg(data: bytes) -> Container:
     else:
         raise _too_many("segments")
     if size is None or code != _JPEG_SCAN:
-        msg = "the JPEG file has no frame header or no scan"
-        raise ContainerError(msg)
+        raise ContainerError("the JPEG file has no frame header or no scan")
     scans = data[body - 2 : _end_of_scans(data, body - 2)]
     if _JPEG_LONGEST_FILL in scans:
         msg = f"the JPEG file has {len(_JPEG_LONGEST_FILL)} or more fill bytes in a row"
@@ -169,8 +167,7 @@ def _next_segment(data: bytes, position: int) -> tuple[int, int, int]:
     """The next marker's code, where the two bytes of its length are, and where it ends."""
     match = _JPEG_MARKER.search(data, position)
     if match is None:
-        msg = "the JPEG file ends before its image does"
-        raise ContainerError(msg)
+        raise ContainerError("the JPEG file ends before its image does")
     code, body = match[1][0], match.end()
     if code in _JPEG_BARE or code == _JPEG_END:
         return code, body, body
@@ -189,8 +186,7 @@ def _end_of_scans(data: bytes, start: int) -> int:
             return body
         scans += code == _JPEG_SCAN
         if scans > _MAX_SCANS:
-            msg = f"the JPEG file has more than {_MAX_SCANS} scans"
-            raise ContainerError(msg)
+            raise ContainerError(f"the JPEG file has more than {_MAX_SCANS} scans")
     raise _too_many("segments")
 
 
@@ -198,8 +194,7 @@ def _scan_webp(data: bytes) -> Container:
     """RFC 9649, §2."""
     kind = data[12:16]
     if len(data) < 30 or kind not in (b"VP8 ", b"VP8L", b"VP8X"):
-        msg = "the WebP file's header is broken"
-        raise ContainerError(msg)
+        raise ContainerError("the WebP file's header is broken")
     if kind == b"VP8 ":
         width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (26, 28))
         return Container("WEBP", data, width, height)

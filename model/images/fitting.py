@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -48,8 +48,8 @@ class Fitted:
     height: int
     mode: str
     """Pillow's mode of the file as it was."""
-    steps: tuple[str, ...] = field(default=())
-    """In order; empty if the file already fits the model."""
+    steps: tuple[str, ...] = ()
+    """In order; empty when the file already was what the model takes."""
 
 
 def fit(decoded: DecodedImage, spec: InputSpec, preprocessing: Preprocessing) -> Fitted:
@@ -117,8 +117,7 @@ def _as_image_errors() -> Iterator[None]:
     except (ImageError, MemoryError):
         raise
     except Exception as error:
-        msg = f"the image is broken: {error}"
-        raise ImageError(msg) from error
+        raise ImageError(f"the image is broken: {error}") from error
 
 
 def _target(across: int, down: int, spec: InputSpec) -> tuple[int, int]:
@@ -128,12 +127,11 @@ def _target(across: int, down: int, spec: InputSpec) -> tuple[int, int]:
         return spec.width, spec.height
     width, height = (length - length % sizes.multiple for length in (across, down))
     if not (sizes.take(width) and sizes.take(height)):
-        msg = (
-            f"the model does not accept {across}×{down} pixels: width and height must "
+        raise ImageError(
+            f"{across}×{down} pixels are not a size that the model takes: width and height must "
             f"be {sizes.min} … {sizes.max + sizes.multiple - 1}, and are cropped to multiples of "
             f"{sizes.multiple}; resize the image"
         )
-        raise ImageError(msg)
     return width, height
 
 
@@ -187,8 +185,7 @@ def _flat(
 
 def _eight_bit(image: Image.Image, bit_depth: int, steps: list[str]) -> Image.Image:
     if image.mode == "F":
-        msg = "floating-point pixels have no defined range; send 8-bit or 16-bit images"
-        raise ImageError(msg)
+        raise ImageError("floating-point pixels have no defined range; send 8-bit or 16-bit images")
     if image.mode not in _SIXTEEN_BIT_MODES:
         if bit_depth == 16:  # Pillow keeps the upper byte of 16-bit colours.
             steps.append("16 bits scaled to 8")

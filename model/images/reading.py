@@ -54,8 +54,7 @@ def read(
     except ContainerError as error:
         raise ImageError(str(error)) from error
     if formats is not None and (container is None or container.format not in formats):
-        msg = f"not an image in a known format ({', '.join(formats)})"
-        raise ImageError(msg)
+        raise ImageError(f"not an image in a known format ({', '.join(formats)})")
     if container is None:
         return _decode_other(data, max_pixels)
     _check_size(container.width, container.height, max_pixels)
@@ -69,8 +68,7 @@ def read(
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
-        msg = f"{width}×{height} pixels are more than the {max_pixels} allowed"
-        raise TooManyPixelsError(msg)
+        raise TooManyPixelsError(f"{width}×{height} pixels are more than the {max_pixels} allowed")
 
 
 def _decode(data: bytes, formats: tuple[str, ...] | None, max_pixels: int) -> Image.Image:
@@ -81,17 +79,14 @@ def _decode(data: bytes, formats: tuple[str, ...] | None, max_pixels: int) -> Im
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooManyPixelsError(str(error)) from error
     except UnidentifiedImageError as error:
-        msg = "not an image in a known format, or its header is broken"
-        raise ImageError(msg) from error
+        raise ImageError("not an image in a known format, or its header is broken") from error
     except Exception as error:
-        msg = f"the image's header is broken: {error}"
-        raise ImageError(msg) from error
+        raise ImageError(f"the image's header is broken: {error}") from error
     _check_size(*image.size, max_pixels)
     try:
         image.load()
     except Exception as error:
-        msg = f"the image is broken or truncated: {error}"
-        raise ImageError(msg) from error
+        raise ImageError(f"the image is broken or truncated: {error}") from error
     if image.mode == "P" and image.palette is None:
         msg = "the image is broken: its palette is missing"
         raise ImageError(msg)
@@ -105,8 +100,7 @@ def _decode_other(data: bytes, max_pixels: int) -> DecodedImage:
         animated = bool(getattr(image, "is_animated", False))
         image.load()
     except Exception as error:
-        msg = f"the image is broken: {error}"
-        raise ImageError(msg) from error
+        raise ImageError(f"the image is broken: {error}") from error
     return DecodedImage(image, 8, orientation, animated)
 
 

@@ -55,8 +55,8 @@ class Arrays(Protocol):
 class Likelihood(ABC):
     """A family of distributions of pixels in [0, 1], given the decoder's `params`."""
 
-    title: ClassVar[str]
-    """Its name in a sentence."""
+    family: ClassVar[str]
+    """Its name in configurations and manifests, and its key in `FAMILIES`."""
     is_density: ClassVar[bool] = False
     """Whether it is a density, in nats per dimension, or a probability, in bits per dimension."""
     is_binary: ClassVar[bool] = False
@@ -87,13 +87,13 @@ class Likelihood(ABC):
         kind = None if scale is None else isinstance(scale, tuple)
         wanted = self.scale_by_channel if self.has_scale else None
         if kind != wanted or (levels is None) != (self.levels is None):
-            raise ValueError(f"a {self.title} likelihood {self.members}")
+            raise ValueError(f"a {self.family} likelihood {self.members}")
 
 
 class Bernoulli(Likelihood):
     """p(x|z) of binary pixels under the logits `params`."""
 
-    title = "bernoulli"
+    family = "bernoulli"
     is_binary = True
     has_scale = False
     members = "has neither scale nor levels; leave them out"
@@ -107,7 +107,7 @@ class Bernoulli(Likelihood):
 class Gaussian(Likelihood):
     """N(x; params, scale² I), one standard deviation; a density, so its logarithm may exceed 0."""
 
-    title = "gaussian"
+    family = "gaussian"
     is_density = True
     members = "needs a scale, its standard deviation, and no levels"
 
@@ -135,7 +135,7 @@ class DiscretisedLogistic(Likelihood):
     probabilities sum to 1.
     """
 
-    title = "logistic"
+    family = "logistic"
     scale_by_channel = True
     members = "needs levels, and a list of scales, one a channel"
     scale_floor = LOGISTIC_SCALE_FLOOR
@@ -158,7 +158,7 @@ class DiscretisedLogistic(Likelihood):
 
 
 FAMILIES: Mapping[str, Likelihood] = {
-    family.title: family for family in (Bernoulli(), Gaussian(), DiscretisedLogistic())
+    likelihood.family: likelihood for likelihood in (Bernoulli(), Gaussian(), DiscretisedLogistic())
 }
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -31,8 +29,7 @@ def custom_network(class_name: str, network: CustomConfig, config: ModelConfig) 
     found = getattr(_imported(path, folder), name, None)
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         what = "has no class" if found is None else "has no torch.nn.Module of the name"
-        msg = f"{path}: {what} {name}"
-        raise SourceError(msg)
+        raise SourceError(f"{path}: {what} {name}")
     try:
         return found(config.image_shape, config.latent_shape, **network.options)
     except Exception as error:
@@ -49,26 +46,16 @@ def _imported(path: Path, folder: Path) -> ModuleType:
         return sys.modules[key]
     spec = importlib.util.spec_from_file_location(key, path)
     if spec is None or spec.loader is None:
-        msg = f"{path}: is not a Python file"
-        raise SourceError(msg)
+        raise SourceError(f"{path}: is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[key] = module
+    entry = str(folder.resolve())
+    sys.path.insert(0, entry)  # lets the file import its neighbours
     try:
-        with _importing_from(folder):
-            spec.loader.exec_module(module)
+        spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[key]
-        msg = f"{path}: can't be imported: {type(error).__name__}: {error}"
-        raise SourceError(msg) from error
-    return module
-
-
-@contextmanager
-def _importing_from(folder: Path) -> Iterator[None]:
-    """Lets the file import its neighbours."""
-    entry = str(folder.resolve())
-    sys.path.insert(0, entry)
-    try:
-        yield
+        raise SourceError(f"{path}: can't be imported: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(entry)
+    return module

@@ -103,8 +103,7 @@ def log_likelihood(
     """
     likelihood = FAMILIES[family]
     if scale is None and likelihood.has_scale:
-        msg = f"a {family} likelihood needs its scale"
-        raise ValueError(msg)
+        raise ValueError(f"a {family} likelihood needs its scale")
     found: Tensor = likelihood.log_probability(TORCH, targets, params, scale, levels)
     return found
 

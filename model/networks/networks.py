@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from model.config import (
     LOGVAR_LIMIT,
-    BernoulliConfig,
     ConvConfig,
     CustomConfig,
     MlpConfig,
     ModelConfig,
 )
+from model.likelihood.families import FAMILIES
 from model.networks.custom import custom_network
 from model.networks.layers import ResidualBlock, dense, vector_decoder, vector_encoder
 from model.networks.resnet import resnet_decoder, resnet_encoder
@@ -47,7 +47,7 @@ class Decoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.binary = isinstance(config.likelihood, BernoulliConfig)
+        self.binary = FAMILIES[config.likelihood.family].is_binary
         self.body = _decoder_body(config)
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:

@@ -134,7 +134,7 @@ async def test_settings_reach_the_parts(repository: Path) -> None:
     async with running(repository, max_n=2, max_elbo_samples=3, queue_pixels=77) as app:
         await loaded(app)
         context = context_of(app)
-        assert context.service._admission.capacity == 77
+        assert context.service.admission.capacity == 77
         async with client_of(app) as client:
             refused = await client.post("/sample", json={"n": 3})
     assert (refused.status_code, refused.json()["bound"]) == (422, 2)

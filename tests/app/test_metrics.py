@@ -68,7 +68,7 @@ async def test_refusals_are_counted_by_status(repository: Path) -> None:
 def test_failed_batches_are_counted(failed: bool) -> None:
     """A failed batch counts as a batch and as a failure."""
     metrics = Metrics()
-    metrics.observe_batch("m", "g", BatchReport(3, 2, 0.5, (0.1, 0.2), failed))
+    metrics.observe_batch("m", "g", BatchReport(3, 0.5, (0.1, 0.2), failed))
     text = metrics.render().decode()
     assert 'vae_batch_seconds_count{model="m",program="g"} 1.0' in text
     assert ('vae_batches_failed_total{model="m",program="g"} 1.0' in text) is failed

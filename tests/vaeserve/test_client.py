@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import numpy as np
@@ -28,6 +28,7 @@ from tests import arithmetic_bundle
 from tests.app.scripted import Script, Time, client
 from tests.app.serving import loaded, running
 from vaeserve import AsyncClient, Client, ProblemError, ResponseError
+from vaeserve.results import Binarise, Way
 from vaeserve.verbs import (
     AnimationOptions,
     Options,
@@ -391,6 +392,12 @@ def test_every_option_of_the_service_is_an_option_of_the_client() -> None:
         served = {item["name"] for item in paths[f"/{verb}"]["post"]["parameters"]}
         bodies = {"latents_near", "latents", "seeds"}
         assert options - bodies == (served - {"version"})
+    for verb, option, choices in (("score", "binarise", Binarise), ("interpolate", "path", Way)):
+        (item,) = [one for one in paths[f"/{verb}"]["post"]["parameters"] if one["name"] == option]
+        (enum,) = [
+            one["enum"] for one in item["schema"].get("anyOf", [item["schema"]]) if "enum" in one
+        ]
+        assert set(enum) == set(get_args(choices))
 
 
 def test_arrays_and_files_of_every_kind_are_one_image(repository: Path, tmp_path: Path) -> None:

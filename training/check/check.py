@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.config import BernoulliConfig, ModelConfig
+from model.config import ModelConfig
 from model.networks.networks import parameter_count
 from training.check import inspection
 from training.check.inspection import Survey
@@ -151,8 +151,7 @@ def advise(found: Survey, model: ModelConfig) -> tuple[str, tuple[str, ...]]:
             "learned scale (a density: --set model.likelihood.family=gaussian)"
         )
     now = model.likelihood
-    set_to = now.binarise if isinstance(now, BernoulliConfig) else "none"
-    if (now.family, set_to) == (family, binarise) or (
+    if (now.family, now.binarisation or "none") == (family, binarise) or (
         family == "gaussian" and now.family != "bernoulli"
     ):
         return f"{text}; {now.family} is set, which fits", ()

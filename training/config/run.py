@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from model.bundle.manifest import InputSpec, Preprocessing
-from model.config import BernoulliConfig, Binarisation, Frozen, ModelConfig, PositiveInt
+from model.config import Binarisation, Frozen, ModelConfig, PositiveInt
 from training.config.data import DataConfig, NonNegativeInt
 from training.config.overrides import flatten
 from training.config.sections import (
@@ -127,9 +127,8 @@ class TrainingConfig(Frozen):
 
     @property
     def binarise(self) -> Binarisation:
-        """How images are binarised; `none` for likelihoods other than Bernoulli."""
-        likelihood = self.model.likelihood
-        return likelihood.binarise if isinstance(likelihood, BernoulliConfig) else "none"
+        """How images are made binary; `none` for other likelihoods than the Bernoulli."""
+        return self.model.likelihood.binarisation or "none"
 
     def identity(self) -> dict[str, object]:
         """Everything that decides the trained weights, by dotted key.

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import BernoulliConfig
 from training.config.run import TrainingConfig
 from training.data.decoded_cache import Decoded, Recipe, decode
 from training.data.memmap import ImageRows, MappedImages, in_batches
@@ -190,8 +189,7 @@ def _part(decoded: Decoded, chosen: NDArray[np.bool_] | None = None) -> Split:
 
 
 def _check_binary(config: TrainingConfig, data: Data) -> None:
-    likelihood = config.model.likelihood
-    if not isinstance(likelihood, BernoulliConfig) or likelihood.binarise != "none":
+    if config.model.likelihood.binarisation != "none":
         return
     if not all(is_binary(split.images) for split in (data.train, data.validation, data.test)):
         msg = (

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from model.bundle.manifest import LikelihoodSpec, Scale
-from model.config import SCALE_FLOOR, BernoulliConfig, Binarisation, ModelConfig
+from model.config import SCALE_FLOOR, Binarisation, ModelConfig
 from model.likelihood.families import FAMILIES
 from model.networks import elbo
 from model.networks.vae import VAE
@@ -60,7 +60,7 @@ def to_likelihood(model: ModelConfig, scale: Scale | None) -> LikelihoodSpec:
         dimensions=model.dimensions,
         scale=scale,
         levels=family.levels,
-        binarise=options.binarise if isinstance(options, BernoulliConfig) else None,
+        binarise=options.binarisation,
     )
 
 

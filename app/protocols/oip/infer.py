@@ -45,10 +45,8 @@ async def run(
     permit.take(engine, len(rows) * height * width * _STAGES[kind])
     batcher: MicroBatcher = getattr(engine, PROGRAMS[kind])
     answer = await batcher(rows)
-    outputs = {
-        tensor.name: output
-        for tensor, output in zip(signature.outputs, answer.outputs, strict=True)
-    }
+    names = [tensor.name for tensor in signature.outputs]
+    outputs = dict(zip(names, answer.outputs, strict=True))
     for name, output in outputs.items():
         source = signature.input.name
         what = f"of {source!r} gives non-finite {name}; send smaller values"
@@ -80,10 +78,10 @@ def response(
     """
     entries: list[Members] = []
     pieces: list[bytes] = []
-    for wanted in request.outputs:
-        array = np.ascontiguousarray(outputs[wanted.name], "<f4")
-        entry: Members = {"name": wanted.name, "datatype": DATATYPE, "shape": list(array.shape)}
-        if wanted.binary:
+    for name, binary in request.outputs.items():
+        array = np.ascontiguousarray(outputs[name], "<f4")
+        entry: Members = {"name": name, "datatype": DATATYPE, "shape": list(array.shape)}
+        if binary:
             pieces.append(array.tobytes())
             entry["parameters"] = {"binary_data_size": array.nbytes}
         else:

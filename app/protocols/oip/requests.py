@@ -35,19 +35,12 @@ _MOST_LISTS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A requested output, as binary data or JSON."""
-
-    name: str
-    binary: bool
-
-
-@dataclass(frozen=True, slots=True)
 class InferRequest:
     """A checked request: `rows` float32 [n, …], `timeout` in seconds or None."""
 
     rows: Floats
-    outputs: tuple[Wanted, ...]
+    outputs: dict[str, bool]
+    """The requested outputs, in order; true for binary data, false for JSON."""
     id: str | None = None
     timeout: float | None = None
 
@@ -182,7 +175,7 @@ def _raw(content: bytes, signature: Signature) -> InferRequest:
         )
         raise InvalidFieldError(msg, field="body", limit=row_bytes)
     rows = tensors.from_binary(tensor.name, memoryview(content), (1, *shape))
-    return InferRequest(rows, tuple(Wanted(output.name, True) for output in signature.outputs))
+    return InferRequest(rows, {output.name: True for output in signature.outputs})
 
 
 def _document(content: bytes, tensor: Tensor, max_rows: int) -> Members:
@@ -223,13 +216,11 @@ def _rows(given: _Input, binary: memoryview, tensor: Tensor, max_rows: int) -> F
     return tensors.from_binary(tensor.name, binary, shape)
 
 
-def _outputs(
-    entries: list[_Output] | None, binary: bool, signature: Signature
-) -> tuple[Wanted, ...]:
+def _outputs(entries: list[_Output] | None, binary: bool, signature: Signature) -> dict[str, bool]:
     names = [output.name for output in signature.outputs]
     if not entries:
-        return tuple(Wanted(name, binary) for name in names)
-    wanted: dict[str, Wanted] = {}
+        return dict.fromkeys(names, binary)
+    wanted: dict[str, bool] = {}
     for entry in entries:
         name, parameters = entry.name, entry.parameters or _NO_PARAMETERS
         if name not in names or name in wanted:
@@ -240,5 +231,5 @@ def _outputs(
             msg = f"output {name!r} has no classes; leave out `classification`"
             raise NotImplementedByServiceError(msg, field="classification")
         chosen = parameters.binary_data
-        wanted[name] = Wanted(name, binary if chosen is None else chosen)
-    return tuple(wanted.values())
+        wanted[name] = binary if chosen is None else chosen
+    return wanted

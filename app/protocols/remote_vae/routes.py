@@ -42,7 +42,7 @@ async def decode(request: Request) -> Response:
     query = decode_query(request)
     as_file = query.output_type == "pil" and TENSOR not in (accept_of(request) or "").lower()
     with Deadline(request, settings.timeout) as deadline, context.service.permit() as permit:
-        body = await _body(request, context, deadline)
+        body, timing = await _body(request, context, deadline), permit.timing
         latents = await offload(
             len(body), tensors.latents, body, query, engine.manifest, settings.max_n
         )
@@ -53,16 +53,14 @@ async def decode(request: Request) -> Response:
             )
             raise InvalidFieldError(msg, field="output_type")
         if as_file or (query.output_type == "pt" and query.partial_postprocess):
-            decoded = await context.service.decode(engine, permit, latents)
-            images, _ = await whole(decoded.windows)
-            timing = decoded.timing
+            images, _ = await whole(await context.service.decode(engine, permit, latents))
             if not as_file:
                 return await offload(images.size, responses.tensor, engine, images, timing, "uint8")
             media_type = PNG if query.image_format == "png" else JPEG
             return await offload(
                 images.size, responses.image, engine, images[0], timing, media_type
             )
-        pixels, timing = await verbs.decode(engine, permit, latents)
+        pixels = await verbs.decode(engine, permit, latents)
         clamped = query.output_type == "pil"
         return await offload(
             pixels.size, responses.pixels, engine, pixels, timing, query.dtype, clamped
@@ -83,19 +81,19 @@ async def encode(request: Request) -> Response:
     engine = verbs.choose(context.registry, *target_of(request))
     query = encode_query(request)
     with Deadline(request, settings.timeout) as deadline, context.service.permit() as permit:
-        body = await _body(request, context, deadline)
+        body, timing = await _body(request, context, deadline), permit.timing
         if query.shape is None:
             if not body:
                 msg = "image 0: the body is empty; send an image file, or a tensor with its shape"
                 raise InvalidImageError(msg, field="body", index=0)
             (fitted,) = await fit_images(context, engine, [body])
-            encoded = await context.service.encode(engine, permit, fitted.pixels[np.newaxis])
-            mean, timing = verbs.check_mean(encoded.mean), encoded.timing
+            mean, _ = await context.service.encode(engine, permit, fitted.pixels[np.newaxis])
+            verbs.check_mean(mean)
         else:
             pixels = await offload(
                 len(body), tensors.pixels, body, query, engine.manifest, settings.max_n
             )
-            mean, timing = await verbs.encode(engine, permit, pixels)
+            mean = await verbs.encode(engine, permit, pixels)
         return await offload(
             mean.size, responses.latents, engine, mean, timing, query.scaling, query.dtype
         )

@@ -15,7 +15,6 @@ from app.errors import (
 )
 from app.inference import validation
 from app.inference.admission import Permit
-from app.inference.batch import Timing
 from app.inference.engine import Engine
 from app.registry.registry import Registry
 from model.pixels import Floats, finite_rows
@@ -57,7 +56,7 @@ def _with_maps(registry: Registry) -> str:
     raise UnsupportedByModelError(msg, field="model")
 
 
-async def decode(engine: Engine, permit: Permit, latents: Floats) -> tuple[Floats, Timing]:
+async def decode(engine: Engine, permit: Permit, latents: Floats) -> Floats:
     """Latents as served [n, c, h, w] → pixels float32 [n, c, h, w], not clamped.
 
     Raises:
@@ -66,13 +65,12 @@ async def decode(engine: Engine, permit: Permit, latents: Floats) -> tuple[Float
     """
     size = validation.of_latents(engine.manifest, latents.shape[1:])
     permit.take(engine, len(latents) * math.prod(size))
-    timing = Timing()
-    pixels, finite = timing.add(await engine.decode_floats(latents)).outputs
+    pixels, finite = permit.timing.add(await engine.decode_floats(latents)).outputs
     validation.check_rows(finite, "decodes to non-finite pixels; send smaller values", "body")
-    return pixels, timing
+    return pixels
 
 
-async def encode(engine: Engine, permit: Permit, pixels: Floats) -> tuple[Floats, Timing]:
+async def encode(engine: Engine, permit: Permit, pixels: Floats) -> Floats:
     """Pixels in the model's range [n, c, h, w] → means as served [n, c, h, w].
 
     Raises:
@@ -80,15 +78,14 @@ async def encode(engine: Engine, permit: Permit, pixels: Floats) -> tuple[Floats
         ServiceError: as the permit and the batchers raise.
     """
     permit.take(engine, len(pixels) * math.prod(pixels.shape[2:]))
-    timing = Timing()
-    mean, _ = timing.add(await engine.encode_floats(pixels)).outputs
+    mean, _ = permit.timing.add(await engine.encode_floats(pixels)).outputs
     what = "encodes to non-finite values; send smaller values"
     validation.check_rows(finite_rows(mean), what, "body")
-    return mean, timing
+    return mean
 
 
-def check_mean(mean: Floats) -> Floats:
-    """Returns the mean of an image file, whose pixels always lie in their range.
+def check_mean(mean: Floats) -> None:
+    """Checks the mean of an image file, whose pixels always lie in their range.
 
     Raises:
         EngineFailedError: it has non-finite values.
@@ -96,4 +93,3 @@ def check_mean(mean: Floats) -> Floats:
     if not finite_rows(mean).all():
         msg = "the encoder returned non-finite values for the image"
         raise EngineFailedError(msg, index=0)
-    return mean

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -39,12 +40,17 @@ async def sample(request: Request) -> SampleOptions:
     return parse_options(request, await read_body(request, LIMIT), SampleOptions)
 
 
-async def reconstruct(request: Request) -> tuple[ReconstructOptions, list[bytes]]:
-    return parse_images(request, await read_body(request, LIMIT), ReconstructOptions, 3)
+async def reconstruct(request: Request) -> tuple[ReconstructOptions, Sequence[bytes]]:
+    body = await read_body(request, LIMIT)
+    options, sent = parse_images(request, body, ReconstructOptions, 3)
+    return options, sent.images
 
 
 async def decode(request: Request) -> tuple[DecodeOptions, Floats]:
-    return parse_latents(request, await read_body(request, LIMIT), DecodeOptions, SHAPE, 3)
+    body = await read_body(request, LIMIT)
+    options, sent = parse_latents(request, body, DecodeOptions, SHAPE, 3)
+    assert sent.latents is not None
+    return options, sent.latents
 
 
 def files(*contents: bytes, name: str = "images") -> list[tuple[str, tuple[str, bytes]]]:

@@ -72,7 +72,7 @@ def test_members_are_taken_as_they_are() -> None:
     [
         ("n=0", "n", 1, "n must be at least 1, got 0"),
         ("n=100", "n", 100, "n must be less than 100, got 100"),
-        ("heat=0", "heat", 0, "heat must be greater than 0.0, got 0"),
+        ("heat=0", "heat", 0, "heat must be greater than 0, got 0"),
         ("heat=11", "heat", 10, "heat must be at most 10.0, got 11"),
         ("heat=nan", "heat", None, 'heat must be a finite number, got "nan"'),
         ("heat=warm", "heat", None, 'heat must be a number, got "warm"'),

@@ -167,7 +167,7 @@ async def test_a_full_queue_answers_at_once_with_retry_after(repository: Path) -
     """With the queue taken a request is refused now, 429 with `Retry-After`."""
     async with running(repository, queue_pixels=100) as app:
         await loaded(app)
-        admission = context_of(app).service._admission
+        admission = context_of(app).service.admission
         async with client_of(app) as client:
             with admission.admit(100):
                 answer = await client.post("/sample")
@@ -221,7 +221,7 @@ async def test_a_verb_beyond_the_deadline_is_given_up(
     """A verb that does not end is cancelled at the deadline, and its permit comes back."""
 
     async def stuck(self: Service, *args: object, **options: object) -> None:
-        with self._admission.admit(1):
+        with self.admission.admit(1):
             await asyncio.Event().wait()
 
     monkeypatch.setattr(Service, "sample", stuck)
@@ -230,7 +230,7 @@ async def test_a_verb_beyond_the_deadline_is_given_up(
         async with client_of(app) as client:
             document = check(await client.post("/sample"), "deadline_exceeded")
         assert document["bound"] == 0.05
-        assert context_of(app).service._admission.used == 0
+        assert context_of(app).service.admission.used == 0
 
 
 @in_loop

@@ -13,10 +13,11 @@ from onnx import helper
 
 from app.errors import EngineFailedError, InvalidFieldError
 from app.inference import pipelines
-from app.inference.prior import NormalPrior
+from app.inference.prior import Prior
 from app.inference.validation import check_finite
 from model import noise
 from model.bundle.bundle import DECODER, ENCODER, GOLDEN, write_bundle
+from model.bundle.scaling import UNSCALED
 from model.noise import MAX_SEED, Purpose
 from model.runtime import Graph
 from tests import arithmetic_bundle
@@ -78,7 +79,7 @@ def test_errors_are_in_units_of_one() -> None:
 def test_tensors_are_what_the_graphs_answer() -> None:
     """Floats go through the graphs as they are, beyond the range of pixels too."""
     latents = np.array([[2.5, 0], [-1, 7]], np.float32)
-    pixels, params = pipelines.decoding_tensors(decoder())(latents)
+    pixels, params = pipelines.decoding_tensors(decoder(), UNSCALED, "pixels", "params")(latents)
     assert (pixels[:, 0, 0, 0].tolist(), params[:, 0, 0, 0].tolist()) == ([1, 0], [2.5, -1])
     images = np.full((1, 1, SIZE, SIZE), 3, np.float32)
     images[0, 0, 0, 0] = -13
@@ -98,7 +99,7 @@ def test_draws_of_many_callers_are_those_of_each(
     calls: list[tuple[int, int, float]],
 ) -> None:
     """However callers are joined, every row is row i of its own seed at its own temperature."""
-    run = pipelines.sampling(decoder(), UNIT, NormalPrior((LATENT,)))
+    run = pipelines.sampling(decoder(), UNIT, Prior((LATENT,)))
     images, _, latents = run(np.concatenate([pipelines.draws(*call) for call in calls]))
     expected = [
         noise.standard_normal(seed, Purpose.PRIOR, 0, n, (LATENT,)) * np.float32(temperature)

@@ -22,12 +22,12 @@ from app.errors import (
     UnsupportedByModelError,
 )
 from app.inference.admission import Admission, Permit
-from app.inference.batch import Timing
+from app.inference.batch import Outputs
 from app.inference.engine import Engine
 from app.inference.executor import Lanes
 from app.inference.loader import load
-from app.inference.results import Encoded, Reconstructed, whole
-from app.inference.sampling import FROM_PRIOR, Center, FromPrior, SampleSource
+from app.inference.results import Reconstructed, whole
+from app.inference.sampling import Center, FromPrior, SampleSource
 from app.inference.service import Service
 from model.bundle.bundle import open_bundle
 from model.pixels import Floats, Images
@@ -41,6 +41,9 @@ PIXELS = SIZE * SIZE
 def grey(*levels: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Images uint8 [n, 4, 4, 1], each of one grey level."""
     return np.repeat(np.array(levels, np.uint8), PIXELS).reshape(-1, SIZE, SIZE, 1)
+
+
+FROM_PRIOR = FromPrior()
 
 
 @asynccontextmanager
@@ -60,7 +63,6 @@ class Drawn(NamedTuple):
     latents: Floats
     seed: int
     center: Center | None
-    timing: Timing
 
 
 class Verbs:
@@ -74,16 +76,15 @@ class Verbs:
     ) -> Drawn:
         with self.service.permit() as permit:
             drawn = await self.service.sample(engine, permit, source, **options)
-            return Drawn(*await whole(drawn.windows), drawn.seed, drawn.center, drawn.timing)
+            return Drawn(*await whole(drawn.windows), drawn.seed, drawn.center)
 
-    async def encode(self, engine: Engine, images: Images) -> Encoded:
+    async def encode(self, engine: Engine, images: Images) -> Outputs:
         with self.service.permit() as permit:
             return await self.service.encode(engine, permit, images)
 
     async def decode(self, engine: Engine, latents: Floats) -> Images:
         with self.service.permit() as permit:
-            decoded = await self.service.decode(engine, permit, latents)
-            return (await whole(decoded.windows))[0]
+            return (await whole(await self.service.decode(engine, permit, latents)))[0]
 
     async def reconstruct(self, engine: Engine, images: Images, **options: Any) -> Reconstructed:
         with self.service.permit() as permit:
@@ -118,7 +119,9 @@ async def test_a_permit_is_held_as_long_as_its_caller_says(repository: Path) -> 
     verbs, admission = service()
     async with engine_of(repository / "arithmetic" / "1") as engine:
         with Permit(admission) as permit:
-            await whole((await verbs.service.sample(engine, permit, n=2, seed=1)).windows)
+            await whole(
+                (await verbs.service.sample(engine, permit, FROM_PRIOR, n=2, seed=1)).windows
+            )
             assert admission.used == 2 * PIXELS
             await verbs.sample(engine, n=2, seed=1)
             assert admission.used == 2 * PIXELS
@@ -184,9 +187,9 @@ async def test_encodes_by_head(repository: Path) -> None:
     image[0, 0, 0, 0] = 255
     verbs, _ = service()
     async with engine_of(repository / "arithmetic" / "1") as engine:
-        encoded = await verbs.encode(engine, np.concatenate([image, grey(255)]))
-    assert encoded.mean.tolist() == [[1 / 16, 1.0], [1.0, 1.0]]
-    assert encoded.logvar.tolist() == [[0, 0], [0, 0]]
+        mean, logvar = await verbs.encode(engine, np.concatenate([image, grey(255)]))
+    assert mean.tolist() == [[1 / 16, 1.0], [1.0, 1.0]]
+    assert logvar.tolist() == [[0, 0], [0, 0]]
 
 
 @in_loop

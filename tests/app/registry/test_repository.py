@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.registry.repository import SHIPPED, Repository, is_address
+from app.registry.repository import SHIPPED, Repository
 from app.registry.versions import Version
 from model.bundle.bundle import MANIFEST
 from tests import arithmetic_bundle
@@ -84,15 +84,7 @@ def test_none_named_takes_those_of_the_package() -> None:
 
 def test_folders_and_addresses_keep_their_order(tmp_path: Path) -> None:
     """An address stands for its copy in the cache, which nobody else writes to."""
-    repository = Repository(("/a", "s3://key:secret@bucket/b", "c"), str(tmp_path))
-    assert [folder.parent for folder in repository._folders] == [Path("/"), tmp_path, Path()]
-    assert repository.places == ["/a", "s3://bucket/b", "c"]
-    assert repository.watched == [Path("/a"), Path("c")]
-
-
-@pytest.mark.parametrize(
-    ("root", "expected"), [("s3://b", True), ("memory://", True), ("/a:/b", False), ("a", False)]
-)
-def test_what_is_an_address(root: str, expected: bool) -> None:
-    """A protocol makes it one."""
-    assert is_address(root) == expected
+    repository = Repository(("/a:/b", "s3://key:secret@bucket/b", "c"), str(tmp_path))
+    assert [folder.parent for folder in repository._folders] == [Path("/a:"), tmp_path, Path()]
+    assert repository.places == ["/a:/b", "s3://bucket/b", "c"]
+    assert repository.watched == [Path("/a:/b"), Path("c")]

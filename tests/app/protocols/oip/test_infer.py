@@ -11,7 +11,7 @@ import pytest
 from starlette.responses import Response
 
 from app.protocols.oip import infer
-from app.protocols.oip.requests import HEADER_LENGTH, InferRequest, Wanted
+from app.protocols.oip.requests import HEADER_LENGTH, InferRequest
 from model.pixels import Floats
 from tests.app.protocols.oip.wire import rows
 
@@ -23,7 +23,7 @@ IDENTITY = ("a-encoder", 3)
 
 
 def answer(*wanted: tuple[str, bool], encoding: str | None = None, **changes: Any) -> Response:
-    asked = InferRequest(rows(2), tuple(Wanted(*one) for one in wanted), **changes)
+    asked = InferRequest(rows(2), dict(wanted), **changes)
     return infer.response(IDENTITY, asked, OUTPUTS, encoding)
 
 

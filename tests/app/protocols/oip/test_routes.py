@@ -202,7 +202,7 @@ async def test_a_full_queue_answers_at_once(repository: Path) -> None:
     """With the queue taken a request is refused, and its place is not kept."""
     async with running(repository, queue_pixels=100) as app, client_of(app) as client:
         await loaded(app)
-        admission = context_of(app).service._admission
+        admission = context_of(app).service.admission
         with admission.admit(100):
             answer = await client.post(INFER, content=body(images(0)))
         check(answer, 429, "full")
@@ -280,7 +280,7 @@ async def test_the_engine_is_used_for_the_cost_of_all_stages(
     begin = Engine.begin
     async with running(repository) as app, client_of(app) as client:
         await loaded(app)
-        admission = context_of(app).service._admission
+        admission = context_of(app).service.admission
 
         def note(engine: Engine) -> None:
             costs.append(admission.used)
