@@ -57,9 +57,7 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=sample)
     command.add_argument("-n", type=_positive, default=64, help="number of images (64)")
     command.add_argument("--seed", type=_natural, help="0 … 2^53 − 1; random by default")
-    command.add_argument(
-        "--temperature", type=float, default=1.0, help="0 … 10, by default 1"
-    )
+    command.add_argument("--temperature", type=float, default=1.0, help="0 … 10, by default 1")
     _add_output(command, "grid.png, or .npy for uint8 [n, h, w, c]")
 
 

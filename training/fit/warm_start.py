@@ -113,7 +113,7 @@ class Initial:
                 limit = GOLDEN_LIMIT * size_of(golden[name])
                 compare(found.numpy(), golden[name], limit, f"its {name}")
         except (RuntimeError, ValueError) as error:
-            msg = f"{self.source}: is of another network; its golden batch {error}"
+            msg = f"{self.source}: is of another network, by its golden batch: {error}"
             raise ConfigError(msg) from error
 
 

@@ -106,7 +106,7 @@ def test_a_network_that_computes_something_else_is_refused() -> None:
     assert isinstance(vae.decoder.body, torch.nn.Sequential)
     vae.decoder.body[5] = torch.nn.Tanh()
 
-    differs = r"golden batch differs from its params by [0-9.]+, allowed is [0-9.]+"
+    differs = r"golden batch: differs from its params by [0-9.]+, allowed is [0-9.]+"
     with pytest.raises(ConfigError, match=differs):
         initial.put_into(vae)
 
