@@ -303,10 +303,9 @@ class ModelConfig(Frozen):
         if shape is None or isinstance(network, CustomConfig):
             return self
         if isinstance(network, MlpConfig | ConvConfig):
-            msg = (
+            raise ValueError(
                 f"latent_map: a {network.architecture} network has a latent vector; use latent_dim"
             )
-            raise ValueError(msg)
         wanted = (shape[0], self.height // network.factor, self.width // network.factor)
         if shape != wanted:
             raise ValueError(

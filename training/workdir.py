@@ -70,8 +70,7 @@ class Workdir:
             StageError: the file is missing; names the stage to run first.
         """
         if not path.exists():
-            msg = f"{path}: missing; run `vaetrain {stage}` on this workdir first"
-            raise StageError(msg)
+            raise StageError(f"{path}: missing; run `vaetrain {stage}` on this workdir first")
         return path
 
     @contextmanager
@@ -96,8 +95,7 @@ class Workdir:
             document = read_json(path)
             for name, kind in members.items():
                 if name not in document or not isinstance(document[name], kind):
-                    msg = f"{name} is missing or has the wrong type"
-                    raise ValueError(msg)
+                    raise ValueError(f"{name} is missing or has the wrong type")
             return document
 
 
@@ -157,8 +155,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     document = json.loads(path.read_bytes())
     if not isinstance(document, dict):
-        msg = "not a JSON object"
-        raise ValueError(msg)
+        raise ValueError("not a JSON object")
     return document
 
 

@@ -151,14 +151,12 @@ class Call(Generic[T]):
         if reply.status >= httpx.codes.BAD_REQUEST:
             raise problem_of(*reply)
         if reply.status != httpx.codes.OK:
-            msg = f"unexpected response status {reply.status}"
-            raise ResponseError(msg)
+            raise ResponseError(f"unexpected response status {reply.status}")
         try:
             self._parts.append(self._parse(reply))
         except Exception as error:
             media_type = reply.headers.get("Content-Type", "no media type")
-            msg = f"unexpected response ({media_type}): {error!r}"
-            raise ResponseError(msg) from error
+            raise ResponseError(f"unexpected response ({media_type}): {error!r}") from error
         self._start += self._count
         if not self.finished:
             self._begin()
@@ -189,8 +187,7 @@ class Call(Generic[T]):
             raise error
         if isinstance(error, TimeoutError | httpx.TimeoutException) and not may_pass:
             raise self._late() from error
-        msg = f"no response: {str(error) or type(error).__name__}"
-        raise UnreachableError(msg) from error
+        raise UnreachableError(f"no response: {str(error) or type(error).__name__}") from error
 
     def result(self) -> T:
         """The result of all responses."""

@@ -54,14 +54,12 @@ def rows_of(images: ImagesLike) -> list[Row]:
     elif isinstance(images, Iterable):
         rows = [row for image in images for row in rows_of(image)]
     else:
-        msg = (
+        raise TypeError(
             "an image is a path, bytes, a binary file object, a Pillow image or an array, not "
             f"{type(images).__name__}"
         )
-        raise TypeError(msg)
     if not rows:
-        msg = "there are no images; pass at least one"
-        raise ValueError(msg)
+        raise ValueError("there are no images; pass at least one")
     return rows
 
 
@@ -73,20 +71,17 @@ def _batch(array: NDArray[Any]) -> Pixels:
     if batch.ndim == 3:
         batch = batch[None]
     if batch.ndim != 4 or batch.shape[3] not in _CHANNELS:
-        msg = (
+        raise ValueError(
             "an array of images is [n, h, w, c], [h, w, c] or [n, h, w] with c of 1 or 3, not "
             f"{list(array.shape)}"
         )
-        raise ValueError(msg)
     if batch.dtype == np.uint8:
         return batch
     if not np.issubdtype(batch.dtype, np.floating):
-        msg = f"an array of images is uint8 or float, not {batch.dtype}"
-        raise TypeError(msg)
+        raise TypeError(f"an array of images is uint8 or float, not {batch.dtype}")
     # NaN fails every comparison.
     if batch.size and not (batch.min() >= 0 and batch.max() <= 1):
-        msg = f"float images lie in 0 … 1, not {batch.min():g} … {batch.max():g}"
-        raise ValueError(msg)
+        raise ValueError(f"float images lie in 0 … 1, not {batch.min():g} … {batch.max():g}")
     rounded: Pixels = np.rint(batch * 255).astype(np.uint8)
     return rounded
 

@@ -145,8 +145,7 @@ def interpolate(
     rows = None if images is None else rows_of(images)
     ends = [end for end in (rows, latents, seeds) if end is not None]
     if len(ends) != 1 or len(ends[0]) != 2:
-        msg = "interpolate needs two endpoints: two images, two latents or two seeds"
-        raise ValueError(msg)
+        raise ValueError("interpolate needs two endpoints: two images, two latents or two seeds")
     return Request("/interpolate", given, suffix, rows if latents is None else _latents(latents))
 
 

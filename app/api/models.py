@@ -96,8 +96,7 @@ async def card(name: str, request: Request, context: ContextDep) -> Response:
     media_type = choose(accept_of(request), (MARKDOWN, "text/plain"))
     engine = context.registry.engine(name, target_of(request)[1])
     if engine.bundle.card is None:
-        msg = f"{engine.identity} has no card: its bundle lacks {CARD}"
-        raise NotFoundError(msg, field="name")
+        raise NotFoundError(f"{engine.identity} has no card: its bundle lacks {CARD}", field="name")
     headers = _headers(engine, CARD, media_type)
     if _is_current(request, headers):
         return Response(status_code=304, headers=headers)

@@ -147,8 +147,7 @@ def encoded_images(members: dict[str, object], max_pictures: int) -> list[bytes]
     """
     encoded = members.get(_IMAGES)
     if not isinstance(encoded, list):
-        msg = f"{_IMAGES} must be a list of images in base64"
-        raise InvalidFieldError(msg, field=_IMAGES)
+        raise InvalidFieldError(f"{_IMAGES} must be a list of images in base64", field=_IMAGES)
     if len(encoded) > max_pictures:
         msg = f"a request may have at most {max_pictures} images, got {len(encoded)}"
         raise InvalidFieldError(msg, field=_IMAGES, limit=max_pictures)
@@ -184,8 +183,7 @@ def _decode_base64(text: str) -> bytes:
     """Base64 without white space, in pieces: other threads run between them, not within."""
     last = max(0, len(text) - 1) // _BASE64_PIECE * _BASE64_PIECE
     if text.find("=", 0, last) >= 0:
-        msg = "padding before the end"
-        raise ValueError(msg)
+        raise ValueError("padding before the end")
     starts = range(0, last + 1, _BASE64_PIECE)
     pieces = [text[start : start + _BASE64_PIECE] for start in starts]
     return b"".join(binascii.a2b_base64(piece, strict_mode=True) for piece in pieces)

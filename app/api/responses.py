@@ -177,8 +177,7 @@ class ZipResponse(Response):
             self._cut(scope, error.code)  # no client is left to see an error
         except ServiceError as error:
             self._cut(scope, error.code)
-            msg = f"the response was cut off: {error.detail}"
-            raise StreamCutError(msg) from error
+            raise StreamCutError(f"the response was cut off: {error.detail}") from error
         except asyncio.CancelledError:
             self._cut(scope, "shutting_down")
             raise

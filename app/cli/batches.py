@@ -74,8 +74,7 @@ class Batches:
             yield [shown(path) for path, _ in batch], answer
             self.done += len(batch)
         if not self.done:
-            msg = f"none of {len(self.skipped)} files could be {self._what}"
-            raise CommandError(msg)
+            raise CommandError(f"none of {len(self.skipped)} files could be {self._what}")
 
     def _batches(self) -> Iterator[Batch]:
         batch: Batch = []
@@ -116,8 +115,7 @@ class Batches:
 
     def _skip(self, path: Path, reason: str) -> None:
         if self._strict:
-            msg = f"{shown(path)}: {reason}"
-            raise CommandError(msg)
+            raise CommandError(f"{shown(path)}: {reason}")
         self.skipped.append({"path": shown(path), "reason": reason})
         note(f"skipped {shown(path)}: {reason}")
 

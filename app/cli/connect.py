@@ -37,16 +37,13 @@ def client_of(options: argparse.Namespace) -> Client:
             model=options.model, deadline=options.timeout, attempts=1, transport=transport
         )
     if options.repository is not None:
-        msg = "--repository can't be combined with --url or VAE_URL"
-        raise UsageError(msg)
+        raise UsageError("--repository can't be combined with --url or VAE_URL")
     try:
         url = httpx.URL(options.url)
     except httpx.InvalidURL as error:
-        msg = f"--url {options.url!r} is not a valid URL: {error}"
-        raise UsageError(msg) from error
+        raise UsageError(f"--url {options.url!r} is not a valid URL: {error}") from error
     if url.scheme not in ("http", "https") or not url.host:
-        msg = f"--url must be like http://localhost:8000, got {options.url!r}"
-        raise UsageError(msg)
+        raise UsageError(f"--url must be like http://localhost:8000, got {options.url!r}")
     return Client(options.url, model=options.model, deadline=options.timeout)
 
 
@@ -98,8 +95,7 @@ class InProcess(httpx.BaseTransport):
         try:
             return answer.result()
         except TimeoutError as error:
-            msg = "the response took too long"
-            raise httpx.ReadTimeout(msg) from error
+            raise httpx.ReadTimeout("the response took too long") from error
         except BaseException:
             answer.cancel()
             raise

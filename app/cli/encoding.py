@@ -32,11 +32,10 @@ def encode(options: argparse.Namespace) -> Exit:
     """Writes a row for each image, in the order of their names."""
     ending = check_ending(options.output, ENDINGS)
     if ending == ".parquet" and importlib.util.find_spec("pyarrow") is None:
-        msg = (
+        raise UsageError(
             "to write Parquet install pyarrow: pip install 'vaeserve[parquet]'; "
             "or write .npz, .npy or .csv"
         )
-        raise UsageError(msg)
     batches = Batches(options.images, "encoded", strict=options.strict)
     with client_of(options) as client, replacing(options.output) as temporary:
         _WRITERS[ending](temporary, batches.answers(client.encode))

@@ -24,8 +24,7 @@ def images_below(paths: Sequence[Path]) -> Iterator[Path]:
     """
     for path in paths:
         if not path.exists():
-            msg = f"{path} does not exist"
-            raise UsageError(msg)
+            raise UsageError(f"{path} does not exist")
     for path in paths:
         if not path.is_dir():
             yield path
@@ -55,11 +54,9 @@ def check_ending(path: Path, endings: tuple[str, ...]) -> str:
     """
     ending = path.suffix.lower()
     if ending not in endings:
-        msg = f"{path} must end in one of {', '.join(endings)}"
-        raise UsageError(msg)
+        raise UsageError(f"{path} must end in one of {', '.join(endings)}")
     if not path.parent.is_dir():
-        msg = f"the folder {path.parent} does not exist"
-        raise UsageError(msg)
+        raise UsageError(f"the folder {path.parent} does not exist")
     return ending
 
 

@@ -42,11 +42,9 @@ def interpolate(options: argparse.Namespace) -> Exit:
     """Writes the way from one image or seed to another."""
     ending = check_ending(options.output, (".png", ".gif", ".webp", ".npy"))
     if bool(options.ends) == bool(options.seeds) or len(options.ends) not in (0, 2):
-        msg = "interpolate needs two images, or --seeds with two seeds"
-        raise UsageError(msg)
+        raise UsageError("interpolate needs two images, or --seeds with two seeds")
     if ending not in (".gif", ".webp") and (options.milliseconds or options.bounce):
-        msg = "--milliseconds and --bounce apply only to .gif and .webp"
-        raise UsageError(msg)
+        raise UsageError("--milliseconds and --bounce apply only to .gif and .webp")
     suffix: Any = ending[1:]
     with _images(options.ends), client_of(options) as client:
         made = client.interpolate_file(
@@ -73,12 +71,10 @@ def _images(paths: Sequence[Path]) -> Iterator[None]:
     """
     for path in paths:
         if not path.is_file():
-            msg = f"{path} is not a file"
-            raise UsageError(msg)
+            raise UsageError(f"{path} is not a file")
     try:
         yield
     except ProblemError as problem:
         if problem.field != "images" or problem.index is None:
             raise
-        msg = f"{shown(paths[problem.index])}: {problem.detail}"
-        raise CommandError(msg) from problem
+        raise CommandError(f"{shown(paths[problem.index])}: {problem.detail}") from problem

@@ -144,8 +144,7 @@ def _add_service(command: argparse.ArgumentParser, environment: Mapping[str, str
 
 def _integer(least: int, text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) < least:
-        msg = f"must be an integer of at least {least}, got {text!r}"
-        raise argparse.ArgumentTypeError(msg)
+        raise argparse.ArgumentTypeError(f"must be an integer of at least {least}, got {text!r}")
     return int(text)
 
 
@@ -159,6 +158,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= 3600:
-        msg = f"must be seconds above 0, up to 3600, got {text!r}"
-        raise argparse.ArgumentTypeError(msg)
+        raise argparse.ArgumentTypeError(f"must be seconds above 0, up to 3600, got {text!r}")
     return seconds

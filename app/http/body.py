@@ -116,8 +116,7 @@ def unsupported(body: Body, taken: tuple[str, ...]) -> UnsupportedMediaTypeError
     if body.media_type:
         found = f"Content-Type {body.media_type[:64]} is not supported here"
     choice = taken[0] if len(taken) == 1 else f"one of {', '.join(taken)}"
-    msg = f"{found}; send {choice}"
-    return UnsupportedMediaTypeError(msg, field="Content-Type")
+    return UnsupportedMediaTypeError(f"{found}; send {choice}", field="Content-Type")
 
 
 def parse_object(content: bytes, *, max_values: int, max_containers: int) -> dict[str, object]:

@@ -175,8 +175,7 @@ def _invalid(error: ErrorDetails) -> InvalidFieldError:
 
 def _unknown(what: str, name: str, known: tuple[str, ...]) -> InvalidFieldError:
     allowed = f"send only {', '.join(known)}" if known else "send none"
-    msg = f"unknown {what} {_shown(name)}; {allowed}"
-    return InvalidFieldError(msg, field=_shown(name))
+    return InvalidFieldError(f"unknown {what} {_shown(name)}; {allowed}", field=_shown(name))
 
 
 def _shown(value: object) -> str:

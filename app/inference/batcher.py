@@ -73,8 +73,7 @@ class _Batch:
         self.work_seconds = self.work_clock() - started
         lengths = [len(output) for output in self.outputs]
         if set(lengths) != {self.rows}:
-            msg = f"the graph returned outputs of {lengths} rows for {self.rows}"
-            raise EngineFailedError(msg)
+            raise EngineFailedError(f"the graph returned outputs of {lengths} rows for {self.rows}")
 
     def settle(self, seconds: float, error: BaseException | None) -> None:
         self.on_settled(self, seconds, error)
@@ -125,11 +124,9 @@ class MicroBatcher:
             ShuttingDownError: the batcher is closed.
         """
         if not len(rows):
-            msg = "a call needs at least one row"
-            raise ValueError(msg)
+            raise ValueError("a call needs at least one row")
         if self._closed:
-            msg = "the server is stopping"
-            raise ShuttingDownError(msg)
+            raise ShuttingDownError("the server is stopping")
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         call = Call(rows, future, time.perf_counter())
         self._queues.setdefault((rows.dtype, rows.shape[1:]), deque()).append(call)

@@ -71,8 +71,7 @@ class Engine:
             ShuttingDownError: the engine is closing.
         """
         if self._closing:
-            msg = f"{self.identity} is closing; try again"
-            raise ShuttingDownError(msg, retry_after=1)
+            raise ShuttingDownError(f"{self.identity} is closing; try again", retry_after=1)
         self._verbs += 1
         self._unused.clear()
 

@@ -175,5 +175,4 @@ def _kl(found: Sequence[Estimate], mean: Floats, logvar: Floats) -> Nats:
 def _finite(estimate: Estimate, row: int) -> Estimate:
     if math.isfinite(estimate.importance_weighted) and math.isfinite(estimate.reconstruction):
         return estimate
-    msg = f"the bound on log p(x) of image {row} is not finite"
-    raise EngineFailedError(msg, index=row)
+    raise EngineFailedError(f"the bound on log p(x) of image {row} is not finite", index=row)

@@ -110,11 +110,10 @@ def _check_tensors(bundle: Bundle) -> None:
             msg = f"{where}: has the outputs {_shapes(graph.outputs)}, expected {targets}"
             raise BundleError(msg)
     if manifest.likelihood and (manifest.latent.scaling, manifest.latent.shift) != (1.0, 0.0):
-        msg = (
+        raise BundleError(
             f"{bundle.folder / MANIFEST}: latent: scaling and shift must be 1 and 0 in a "
             "model with a likelihood, which is defined for the latents as trained"
         )
-        raise BundleError(msg)
 
 
 def _shapes(tensors: tuple[TensorSpec, ...]) -> dict[str, tuple[int, ...]]:
@@ -154,8 +153,7 @@ def _graph(bundle: Bundle, file: str, spec: GraphSpec, provider: str, threads: i
             msg = f"{bundle.folder / file}: has the {direction} {got}, the manifest says {wanted}"
             raise BundleError(msg)
         if any(isinstance(shape[0], int) for _, _, shape in found):
-            msg = f"{bundle.folder / file}: the batch axis of its {direction} is fixed"
-            raise BundleError(msg)
+            raise BundleError(f"{bundle.folder / file}: the batch axis of its {direction} is fixed")
     return graph
 
 
@@ -184,8 +182,7 @@ def _reproduce(
         try:
             compare(answer, golden[name], tolerances[name], "the golden batch")
         except ValueError as error:
-            msg = f"{bundle.folder}: on {provider}, {name} {error}"
-            raise BundleError(msg) from error
+            raise BundleError(f"{bundle.folder}: on {provider}, {name} {error}") from error
 
 
 def _seconds_of_a_row(graph: Graph, rows: Rows) -> float:

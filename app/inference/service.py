@@ -204,8 +204,7 @@ class Service:
             return self._checked(engine, samples, binarise, seed, "elbo_samples")
         for field, value in (("binarise", binarise), ("seed", seed)):
             if value is not None:
-                detail = f"{field} requires elbo_samples"
-                raise InvalidFieldError(detail, field=field)
+                raise InvalidFieldError(f"{field} requires elbo_samples", field=field)
         return None
 
     def _checked(

@@ -148,8 +148,7 @@ def _copy(fs: FileSystem, source: str, target: Path, limit: int) -> None:
         while chunk := remote.read(min(_CHUNK, left + 1)):
             left -= len(chunk)
             if left < 0:
-                msg = f"{source}: has more than the {limit} bytes allowed"
-                raise BundleError(msg)
+                raise BundleError(f"{source}: has more than the {limit} bytes allowed")
             local.write(chunk)
 
 

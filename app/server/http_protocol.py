@@ -151,8 +151,7 @@ class BoundedProtocol(HttpToolsProtocol):
             msg = f"the head has more than {self.head_bytes} bytes"
             raise ValueError(msg)  # the parser stops, and the connection ends with a 400
         if self.parser.get_method() == b"CONNECT":
-            msg = "CONNECT is not supported"
-            raise ValueError(msg)
+            raise ValueError("CONNECT is not supported")
         if not self.parser.should_upgrade():
             super().on_headers_complete()
 

@@ -103,5 +103,4 @@ def _explaining(where: str) -> Iterator[None]:
         reason = reason[:1].lower() + reason[1:]
         if error.errno == errno.EADDRINUSE:
             reason += "; stop the program that listens there, or set another VAE_PORT"
-        msg = f"can't listen on {where}: {reason}"
-        raise PortError(msg) from error
+        raise PortError(f"can't listen on {where}: {reason}") from error

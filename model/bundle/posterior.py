@@ -56,10 +56,9 @@ def parse_posterior(
     """
     values = math.prod(latent_shape)
     if spec.n > storable(spec.n, values):
-        msg = (
+        raise ValueError(
             f"has {spec.n} means of {values} values, at most {storable(spec.n, values)} are allowed"
         )
-        raise ValueError(msg)
     room = spec.n * (values * np.dtype(np.float64).itemsize + np.dtype(np.int64).itemsize)
     arrays = read_arrays(content, ("mean", "label"), room)
     means, labels = arrays["mean"], arrays["label"]

@@ -88,8 +88,7 @@ def _decode(data: bytes, formats: tuple[str, ...] | None, max_pixels: int) -> Im
     except Exception as error:
         raise ImageError(f"the image is broken or truncated: {error}") from error
     if image.mode == "P" and image.palette is None:
-        msg = "the image is broken: its palette is missing"
-        raise ImageError(msg)
+        raise ImageError("the image is broken: its palette is missing")
     return image
 
 

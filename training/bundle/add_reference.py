@@ -56,8 +56,7 @@ def add_reference(
     manifest = bundle.manifest
     likelihood = manifest.likelihood
     if likelihood is None:
-        msg = f"{folder}: its model has no likelihood, so there are no bounds to store"
-        raise StageError(msg)
+        raise StageError(f"{folder}: its model has no likelihood, so there are no bounds to store")
     config = override_config(_config(manifest, likelihood, source), overrides)
     data = load_data(config)
     _check_images(manifest, data, config)
@@ -104,8 +103,7 @@ def _check_images(manifest: Manifest, data: Data, config: TrainingConfig) -> Non
         raise DataError(msg)
     split = describe_split(config.data.train_split, data.counts(), data.fingerprints)
     if split != manifest.data.split:
-        msg = (
+        raise DataError(
             f"the model was trained with {manifest.data.split}; these settings give {split}: "
             "set data.validation_share and data.test_share as they were"
         )
-        raise DataError(msg)

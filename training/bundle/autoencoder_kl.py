@@ -125,16 +125,14 @@ class _Decoder(nn.Module):
 def _read_config(source: str, where: Mapping[str, Any], kind: Any) -> dict[str, Any]:  # noqa: ANN401
     folder = Path(source).expanduser()
     if folder.is_dir() and (folder / "model_index.json").exists() and not where["subfolder"]:
-        msg = f"{source}: is a pipeline; add --subfolder vae"
-        raise ForeignModelError(msg)
+        raise ForeignModelError(f"{source}: is a pipeline; add --subfolder vae")
     try:
         config: dict[str, Any] = kind.load_config(source, **where)
     except Exception as error:  # as above
-        msg = (
+        raise ForeignModelError(
             f"{source}: neither a folder with diffusers' config.json nor a readable model on the "
             f"hub: {_first_line(error)}"
-        )
-        raise ForeignModelError(msg) from error
+        ) from error
     if config.get("_class_name") != _CLASS:
         msg = f"{source}: config.json is of {config.get('_class_name')}, only {_CLASS} is supported"
         raise ForeignModelError(msg)
@@ -150,11 +148,10 @@ def _read_config(source: str, where: Mapping[str, Any], kind: Any) -> dict[str, 
 def _check_config(source: str, config: Mapping[str, Any]) -> None:
     channels = config["in_channels"]
     if channels not in (1, 3) or config["out_channels"] != channels:
-        msg = (
+        raise ForeignModelError(
             f"{source}: has {channels} input and {config['out_channels']} output channels; "
             "a bundle has 1 or 3 of both"
         )
-        raise ForeignModelError(msg)
     for name in ("latents_mean", "latents_std"):
         if config.get(name) is not None:
             msg = f"{source}: {name} is set, but a bundle has one scaling for all channels"

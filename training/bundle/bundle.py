@@ -111,16 +111,14 @@ def _measured(workdir: Workdir, config: TrainingConfig) -> dict[str, Any]:
     measured = workdir.read_json(workdir.metrics, "evaluate", metrics=dict)
     # Before there was a choice, all metrics were of test images.
     if (split := measured.get("split", "test")) != "test":
-        msg = (
+        raise StageError(
             f"{workdir.metrics}: has metrics of {split} images, but a bundle needs those of test "
             "images; run `vaetrain evaluate` on this workdir without evaluation.split"
         )
-        raise StageError(msg)
     if config.evaluation.quality != "none" and DISTANCE not in measured["metrics"]:
-        msg = (
+        raise StageError(
             f"{workdir.metrics}: has no metrics of samples; run `vaetrain quality` on this workdir"
         )
-        raise StageError(msg)
     return measured
 
 

@@ -81,8 +81,7 @@ def check(options: argparse.Namespace) -> None:
     else:
         check_report.show(checked, Console(highlight=False, soft_wrap=True))
     if checked.problems:
-        msg = f"{config.data.source}: a run would fail: {'; '.join(checked.problems)}"
-        raise DataError(msg)
+        raise DataError(f"{config.data.source}: a run would fail: {'; '.join(checked.problems)}")
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -110,8 +109,7 @@ def import_diffusers(options: argparse.Namespace) -> None:
         ParityError: the graphs do not compute what the model computes.
     """
     if problem := name_problem(options.name):
-        msg = f"--name {options.name}: {problem}"
-        raise ForeignModelError(msg)
+        raise ForeignModelError(f"--name {options.name}: {problem}")
     from training.bundle.import_diffusers import Target, import_diffusers
 
     target = Target(**{field.name: getattr(options, field.name) for field in fields(Target)})
@@ -124,8 +122,7 @@ def import_diffusers(options: argparse.Namespace) -> None:
 def positive(text: str) -> int:
     """Reads a positive integer for argparse."""
     if not text.isdecimal() or not int(text):
-        msg = f"must be a positive integer, got {text!r}"
-        raise argparse.ArgumentTypeError(msg)
+        raise argparse.ArgumentTypeError(f"must be a positive integer, got {text!r}")
     return int(text)
 
 
@@ -138,8 +135,7 @@ def quality(options: argparse.Namespace) -> None:
     from training.evaluation.sample_quality import MNIST, bundle_quality, quality
 
     if bool(options.workdir) is bool(options.bundle):
-        msg = "quality: give either --workdir or --bundle"
-        raise ConfigError(msg)
+        raise ConfigError("quality: give either --workdir or --bundle")
     if options.bundle:
         bundle_quality(options.bundle, options.data or MNIST, options.set)
     else:
@@ -158,8 +154,7 @@ def sweep(options: argparse.Namespace) -> None:
     folder = options.workdir or Path("runs") / options.sweep.stem
     ended = run_sweep(read_sweep(options.sweep), folder, overrides=given_overrides(options))
     if ended[0].bound is None:
-        msg = f"{folder}: no trial finished; summary.json says why"
-        raise ConfigError(msg)
+        raise ConfigError(f"{folder}: no trial finished; summary.json says why")
 
 
 def _print_json(document: Mapping[str, object]) -> None:

@@ -67,10 +67,9 @@ class DataConfig(Frozen):
     @model_validator(mode="after")
     def _splits_differ(self) -> Self:
         if self.test_split == self.train_split:
-            msg = (
+            raise ValueError(
                 f"train_split and test_split are both {self.train_split!r}, so the model would be "
                 "measured on its training images; name another split, or one that the source "
                 "has not to set data.test_share apart"
             )
-            raise ValueError(msg)
         return self

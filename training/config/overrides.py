@@ -84,8 +84,7 @@ def apply_overrides(document: dict[str, Any], overrides: Sequence[Override]) -> 
         for parent in parents:
             section = section.setdefault(parent, {})
             if not isinstance(section, dict):
-                msg = f"{override.text}: {parent} is a value, not a section"
-                raise ConfigError(msg)
+                raise ConfigError(f"{override.text}: {parent} is a value, not a section")
         if override.key in _TAGS and section.get(last, override.value) != override.value:
             prefix = ".".join(parents)
             for name in [name for name in section if f"{prefix}.{name}" not in chosen]:

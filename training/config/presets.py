@@ -36,8 +36,7 @@ def read_config(preset: str, overrides: Sequence[str | Override] = ()) -> Traini
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        msg = f"{name}: not TOML: {error}"
-        raise ConfigError(msg) from error
+        raise ConfigError(f"{name}: not TOML: {error}") from error
     config = _override(document, overrides, name)
     network = config.model.network
     if not isinstance(network, CustomConfig):

@@ -107,11 +107,10 @@ class TrainingConfig(Frozen):
         needed = " and ".join(text for text, is_wrong in wrong.items() if is_wrong)
         if weighted and needed:
             given, instead = (" and ".join(texts) for texts in zip(*weighted, strict=True))
-            msg = (
+            raise ValueError(
                 f"{given}: importance weights bound log p(x) only with {needed}; set that, or "
                 f"{instead}"
             )
-            raise ValueError(msg)
         return self
 
     @property

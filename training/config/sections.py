@@ -53,11 +53,10 @@ class ObjectiveConfig(Frozen):
     @model_validator(mode="after")
     def _free_bits_need_the_closed_form(self) -> Self:
         if self.free_bits and self.gradient == "path":
-            msg = (
+            raise ValueError(
                 "free_bits needs the KL's closed form, which gradient = path does not use: "
                 "reset one of them"
             )
-            raise ValueError(msg)
         return self
 
 

@@ -78,10 +78,9 @@ def load_data(config: TrainingConfig) -> Data:
     train, validation = _part(whole, ~tested & ~validated), _part(whole, validated)
     shared = len(whole.keys) > 1 and bool((whole.keys == whole.keys[0]).all())
     if shared and (config.data.validation_share or test_share):
-        msg = (
+        raise DataError(
             f"all {len(whole.keys)} images are copies of one, so none can be held back: add others"
         )
-        raise DataError(msg)
     if not len(train) or (config.data.validation_share and not len(validation)):
         msg = f"{len(whole.images)} images are too few to hold back the configured shares"
         raise DataError(msg)
@@ -109,17 +108,15 @@ def require_enough(data: Data) -> None:
     """
     counts = f"{len(data.train)} images to train on and {len(data.test)} to test"
     if len(data.train) < 2:
-        msg = (
+        raise DataError(
             f"{counts} are too few: add images, or lower data.test_share and "
             "data.validation_share so that at least 2 remain for training"
         )
-        raise DataError(msg)
     if not len(data.test):
-        msg = (
+        raise DataError(
             f"{counts}, so the model could not be measured: raise data.test_share until it "
             "selects at least 1 image, name a split in data.test_split, or add images"
         )
-        raise DataError(msg)
 
 
 def reload_data(workdir: Workdir, config: TrainingConfig) -> Data:
@@ -192,9 +189,8 @@ def _check_binary(config: TrainingConfig, data: Data) -> None:
     if config.model.likelihood.binarisation != "none":
         return
     if not all(is_binary(split.images) for split in (data.train, data.validation, data.test)):
-        msg = (
+        raise DataError(
             "the images are grey, but a Bernoulli likelihood needs binary ones: set "
             'model.likelihood.binarise = "sample" (or "threshold"), or '
             'model.likelihood.family = "gaussian" or "logistic"'
         )
-        raise DataError(msg)

@@ -71,8 +71,7 @@ def decode(source: Source, recipe: Recipe, cache: Path) -> Decoded:
         _fill(folder, source, recipe, keys)
         found = _open(folder, source, keys)
     if found is None:
-        msg = f"{folder}: the decoded images can't be read back; remove the folder"
-        raise DataError(msg)
+        raise DataError(f"{folder}: the decoded images can't be read back; remove the folder")
     return found
 
 
@@ -149,14 +148,12 @@ def _write_images(
         kept.append(row)
     if unreadable and not recipe.skip_unreadable:
         listing = "".join(f"\n  {name}: {reason}" for name, reason in unreadable.items())
-        msg = (
+        raise DataError(
             f"{len(unreadable)} of {len(source)} images can't be read; repair or remove them, or "
             f"set data.skip_unreadable = true to leave them out:{listing}"
         )
-        raise DataError(msg)
     if not kept:
-        msg = f"none of the {len(source)} images can be read"
-        raise DataError(msg)
+        raise DataError(f"none of the {len(source)} images can be read")
     if strangers:
         raise DataError(_colour_message(spec.channels, strangers, len(kept)))
     # NumPy pads the header so that a shorter first axis can be written in place.

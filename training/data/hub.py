@@ -44,11 +44,10 @@ def load(source: str, config: DataConfig) -> tuple[datasets.DatasetDict, tuple[P
         kind, folders = "parquet", (folder_of_tables(source),)
         options["data_files"] = _by_split(tables, config.train_split)
     elif not folder.is_dir():
-        msg = (
+        raise DataError(
             f"{source}: neither a folder nor a hub name such as ylecun/mnist, nor files that "
             "end in .parquet"
         )
-        raise DataError(msg)
     elif any(folder.rglob("*.parquet")):
         kind, folders = str(folder), (folder,)
     else:

@@ -99,22 +99,19 @@ def open_source(config: DataConfig) -> dict[str, Source]:
         DiskError: the cache can't be written.
     """
     if config.source is None:
-        msg = "no images: set --data (or data.source) to a hub name or a folder"
-        raise DataError(msg)
+        raise DataError("no images: set --data (or data.source) to a hub name or a folder")
     found, folders = load(config.source, config)
     if config.train_split not in found:
-        msg = (
+        raise DataError(
             f"{config.source}: has no split {config.train_split!r}, only "
             f"{', '.join(sorted(found))}; set data.train_split"
         )
-        raise DataError(msg)
     wanted = (config.train_split, config.test_split)
     sources = {
         name: _split(config.source, name, found[name], folders) for name in wanted if name in found
     }
     if not len(sources[config.train_split]):
-        msg = f"{config.source}: the split {config.train_split!r} has no images"
-        raise DataError(msg)
+        raise DataError(f"{config.source}: the split {config.train_split!r} has no images")
     return sources
 
 
@@ -138,8 +135,7 @@ def _split(source: str, name: str, rows: datasets.Dataset, folders: tuple[Path, 
     images = images or [key for key, feature in features.items() if _holds_files(feature)]
     labels = [key for key, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
     if not images:
-        msg = f"{source}: no column of images among {', '.join(features)}"
-        raise DataError(msg)
+        raise DataError(f"{source}: no column of images among {', '.join(features)}")
     encoded = rows.cast_column(images[0], datasets.Image(decode=False))
     label = labels[0] if labels else None
     classes = tuple(features[label].names) if label else ()
@@ -157,5 +153,4 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        msg = f"{path}: {error.strerror or error}"
-        raise DataError(msg) from error
+        raise DataError(f"{path}: {error.strerror or error}") from error

@@ -46,8 +46,7 @@ def fit_classifier(train: Split, *, epochs: int = EPOCHS, seed: int = SEED) -> C
         DataError: the images have no labels.
     """
     if train.labels is None:
-        msg = "the images have no labels, which the classifier needs"
-        raise DataError(msg)
+        raise DataError("the images have no labels, which the classifier needs")
     torch.manual_seed(seed)
     rng = np.random.Generator(np.random.PCG64(seed))
     classifier = Classifier().train()

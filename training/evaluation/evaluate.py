@@ -79,11 +79,10 @@ def evaluate(folder: Path, overrides: Sequence[str] = (), console: Console | Non
 def _split(data: Data, config: EvaluationConfig) -> Split:
     found = data.test if config.split == "test" else data.validation
     if not len(found):
-        msg = (
+        raise DataError(
             f"there are no {config.split} images: set data.{config.split}_share above 0 and "
             "train again"
         )
-        raise DataError(msg)
     return found
 
 

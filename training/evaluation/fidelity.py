@@ -47,8 +47,7 @@ def frechet_distance(first: Vectors, second: Vectors) -> float:
         ValueError: a set has fewer than two vectors.
     """
     if min(len(first), len(second)) < 2:
-        msg = f"a covariance needs two vectors, got {len(first)} and {len(second)}"
-        raise ValueError(msg)
+        raise ValueError(f"a covariance needs two vectors, got {len(first)} and {len(second)}")
     apart = first.mean(axis=0) - second.mean(axis=0)
     one, other = (np.atleast_2d(np.cov(vectors, rowvar=False)) for vectors in (first, second))
     # C₁ C₂ has the eigenvalues of C₁^½ C₂ C₁^½, which is symmetric: none gets an imaginary part.
@@ -68,11 +67,10 @@ def neighbours(real: Vectors, samples: Vectors, nearest: int = NEAREST) -> Neigh
         ValueError: a set has no more than `nearest` vectors.
     """
     if min(len(real), len(samples)) <= nearest:
-        msg = (
+        raise ValueError(
             f"{nearest} neighbours need more than {nearest} vectors, "
             f"got {len(real)} and {len(samples)}"
         )
-        raise ValueError(msg)
     real_radii, sample_radii = _radii(real, nearest), _radii(samples, nearest)
     balls = np.zeros(len(samples), dtype=np.int64)
     recalled, covered = 0, 0

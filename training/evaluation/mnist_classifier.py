@@ -77,11 +77,10 @@ def read_classifier(content: bytes | None = None) -> Classifier:
         raise StageError(msg) from error
     found = hashlib.sha256(stored).hexdigest()
     if found != SHA256:
-        msg = (
+        raise StageError(
             f"weights/{WEIGHTS}: its SHA-256 is {found}, but distances are only comparable under "
             f"{SHA256}; reinstall the package"
         )
-        raise StageError(msg)
     classifier = Classifier().eval()
     classifier.load_state_dict({name: tensor.float() for name, tensor in load(stored).items()})
     return classifier

@@ -59,8 +59,7 @@ def encode_held_out(
         ]
     )
     if not np.isfinite(means).all():
-        msg = "the posterior mean of an image is not finite"
-        raise StageError(msg)
+        raise StageError("the posterior mean of an image is not finite")
     labels = np.full(len(rows), NO_LABEL) if split.labels is None else split.labels[rows]
     spec = PosteriorSpec(split=name, fingerprint=fingerprint, n=len(rows), classes=data.classes)
     return spec, write_posterior(means, labels)

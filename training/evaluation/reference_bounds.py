@@ -112,8 +112,7 @@ def bounds_of(
         over_images(of_image, len(targets), described, threads=threads, console=console)
     )
     if not np.isfinite(bounds).all():
-        msg = f"the bound of image {int(np.argmin(np.isfinite(bounds)))} is not finite"
-        raise StageError(msg)
+        raise StageError(f"the bound of image {int(np.argmin(np.isfinite(bounds)))} is not finite")
     return bounds
 
 

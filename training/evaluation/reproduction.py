@@ -46,8 +46,7 @@ def _bound_in(told: Path, preset: str) -> Metric:
         return Metric.model_validate(document["metrics"]["bound"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         of = "" if told.is_dir() else f" of the preset {preset!r}"
-        msg = f"{told}: has no bound{of} to compare with: {error}"
-        raise StageError(msg) from error
+        raise StageError(f"{told}: has no bound{of} to compare with: {error}") from error
 
 
 def main() -> int:

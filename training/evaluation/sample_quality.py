@@ -124,8 +124,7 @@ def measure_quality(
     """
     shape = {name: axes[1:] for name, _, axes in decoder.outputs}["pixels"]
     if shape != (1, SIZE, SIZE):
-        msg = f"the model's images are {shape}; sample metrics need digits, (1, 28, 28)"
-        raise StageError(msg)
+        raise StageError(f"the model's images are {shape}; sample metrics need digits, (1, 28, 28)")
     if len(data.test) <= NEAREST:
         msg = f"{len(data.test)} test images are too few: {NEAREST + 1} or more are needed"
         raise DataError(msg)

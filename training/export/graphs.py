@@ -131,8 +131,7 @@ def read_export(workdir: Workdir) -> Exported:
         path = workdir.require(workdir.folder / name, "export")
         files[name] = path.read_bytes()
         if _sha256(files[name]) != known.get(name):
-            msg = f"{path}: changed since export wrote it; {again}"
-            raise StageError(msg)
+            raise StageError(f"{path}: changed since export wrote it; {again}")
     return Exported(about, files)
 
 
@@ -155,8 +154,7 @@ def open_graphs(folder: Path) -> tuple[Bundle, Graphs]:
     except BundleError as error:
         raise StageError(str(error)) from error
     if bundle.manifest.input.value_range != (0.0, 1.0):
-        msg = f"{folder}: its images must have values in [0, 1] to be measured"
-        raise StageError(msg)
+        raise StageError(f"{folder}: its images must have values in [0, 1] to be measured")
     return bundle, graphs
 
 
@@ -244,8 +242,7 @@ def to_onnx(
             verbose=False,
         )
     if program is None:
-        msg = "torch exported no graph"
-        raise ParityError(msg)
+        raise ParityError("torch exported no graph")
     model = program.model_proto
     # The exporter notes the stack trace of every node, with the paths of this machine.
     for described in (model, model.graph, *model.graph.node, *model.graph.value_info):

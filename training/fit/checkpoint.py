@@ -79,14 +79,12 @@ def read_checkpoint(
     try:
         checkpoint = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
     except TypeError as error:
-        msg = (
+        raise StageError(
             f"{path}: written by another version, so this one can't resume it: train again in "
             "another workdir, or continue with the version that began the run"
-        )
-        raise StageError(msg) from error
+        ) from error
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        msg = f"{path}: not a readable checkpoint: {error}"
-        raise StageError(msg) from error
+        raise StageError(f"{path}: not a readable checkpoint: {error}") from error
     now = config.identity()
     before = _with_newer_settings(checkpoint.identity, now)
     differing = [
@@ -99,11 +97,10 @@ def read_checkpoint(
     if checkpoint.initial != initial:
         differing.append("the weights that it started from (--init)")
     if differing:
-        msg = (
+        raise ConfigError(
             f"{path}: belongs to a run with other settings, so it can't be resumed with these: "
             f"{'; '.join(differing)}. Set them back, or use another workdir."
         )
-        raise ConfigError(msg)
     return checkpoint
 
 

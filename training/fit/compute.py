@@ -70,8 +70,7 @@ def choose_compute(config: TrainingConfig) -> Compute:
         raise ConfigError(msg)
     processes = max(int(os.environ.get(name, "1")) for name in _LAUNCHED)
     if processes > 1:
-        msg = f"training uses one process, and {processes} were launched; launch one"
-        raise ConfigError(msg)
+        raise ConfigError(f"training uses one process, and {processes} were launched; launch one")
     cpu = config.device == "cpu" or not torch.cuda.is_available()
     device = torch.device("cpu" if cpu else "cuda")
     threads = use_threads(config.threads)
@@ -84,11 +83,10 @@ def choose_compute(config: TrainingConfig) -> Compute:
     # torch's inductor looks for the same compiler, but reports a missing one only minutes later.
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if config.compile and shutil.which(compiler) is None:
-        msg = (
+        raise ConfigError(
             f"compile = true needs a C++ compiler, and {compiler} is missing: install one "
             "(g++ on Debian and Ubuntu), name one in CXX, or set compile = false"
         )
-        raise ConfigError(msg)
     return Compute(device, bfloat16, threads, config.compile)
 
 
@@ -106,11 +104,10 @@ def explain_memory_errors(config: TrainingConfig) -> Iterator[None]:
         failed = isinstance(error, MemoryError | torch.OutOfMemoryError)
         if not failed and "allocate memory" not in str(error):
             raise
-        msg = (
+        raise ConfigError(
             f"this run does not fit into memory: lower batch_size (it is {config.batch_size}), "
             "model.height and model.width, or the sizes in model.network"
-        )
-        raise ConfigError(msg) from error
+        ) from error
 
 
 def use_threads(wanted: int) -> int:

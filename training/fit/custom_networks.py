@@ -48,8 +48,7 @@ def check_networks(model: ModelConfig) -> None:
         vae = build_vae(model)
         trained = (*vae.encoder.parameters(), *vae.decoder.parameters())
         if not any(parameter.requires_grad for parameter in trained):
-            msg = f"{network.encoder} and {network.decoder} have no weights to train"
-            raise ConfigError(msg)
+            raise ConfigError(f"{network.encoder} and {network.decoder} have no weights to train")
         images, latents = (
             torch.rand(_ROWS, *model.image_shape),
             torch.randn(_ROWS, *model.latent_shape),
@@ -72,12 +71,11 @@ def _check(
         found = list(answer) if isinstance(answer, tuple) else [answer]
         shapes = [list(one.shape) if isinstance(one, Tensor) else repr(one) for one in found]
         if shapes != [[len(batch), *shape]] * len(outputs):
-            msg = (
+            raise ConfigError(
                 f"{name}: must return {' and '.join(outputs)} of shape "
                 f"[{', '.join(map(str, ('n', *shape)))}]; with n = {len(batch)} it returned "
                 f"{', '.join(map(str, shapes))}"
             )
-            raise ConfigError(msg)
         return found
 
     body.train()
@@ -114,5 +112,4 @@ def _refuse_layers(name: str, body: nn.Module) -> None:
 def _compare(name: str, first: list[Tensor], second: list[Tensor], what: str) -> None:
     for one, other in zip(first, second, strict=True):
         if not torch.allclose(one, other, rtol=_RTOL, atol=_ATOL, equal_nan=True):
-            msg = f"{name}: {what}"
-            raise ConfigError(msg)
+            raise ConfigError(f"{name}: {what}")

@@ -240,5 +240,4 @@ def _require_equal(what: str, there: Mapping[str, object], here: Mapping[str, ob
     ]
     if differing:
         more = f" and {len(differing) - _SHOWN} more" if differing[_SHOWN:] else ""
-        msg = f"{what}: {'; '.join(differing[:_SHOWN])}{more}"
-        raise ConfigError(msg)
+        raise ConfigError(f"{what}: {'; '.join(differing[:_SHOWN])}{more}")

@@ -170,6 +170,5 @@ def _read_log(workdir: Workdir) -> Log:
     with workdir.reading(workdir.log, "fit") as path:
         lines = path.read_text("utf-8").splitlines()
         if not lines:
-            msg = "contains no epoch"
-            raise ValueError(msg)
+            raise ValueError("contains no epoch")
         return [json.loads(line) for line in lines]

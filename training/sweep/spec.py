@@ -86,10 +86,9 @@ class Sweep(Frozen):
             raise ValueError(msg)
         ranges = [key for key, one in self.variations().items() if isinstance(one, Range)]
         if self.search == "grid" and ranges:
-            msg = (
+            raise ValueError(
                 f'a grid needs lists of choices, not ranges: {", ".join(ranges)}; or search = "tpe"'
             )
-            raise ValueError(msg)
         return self
 
     def variations(self) -> dict[str, Range | list[object]]:
@@ -131,8 +130,7 @@ class Sweep(Frozen):
         settings = {"preset": self.preset, **flatten(self.set), **varied}
         preset = settings.pop("preset")
         if not isinstance(preset, str):
-            msg = 'a sweep needs a preset: preset = "mnist", for example'
-            raise ConfigError(msg)
+            raise ConfigError('a sweep needs a preset: preset = "mnist", for example')
         return preset, settings
 
 
@@ -145,8 +143,7 @@ def read_sweep(path: Path) -> Sweep:
     try:
         return Sweep.model_validate(tomllib.loads(path.read_text("utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        msg = f"{path}: not a readable TOML file: {error}"
-        raise ConfigError(msg) from error
+        raise ConfigError(f"{path}: not a readable TOML file: {error}") from error
     except ValidationError as error:
         raise ConfigError(describe_errors(error, str(path), Sweep)) from error
 
@@ -218,11 +215,10 @@ def _variation(key: str, value: object) -> Range | list[object]:
         return value if value and isinstance(value, list) else Range.model_validate(value)
     except ValidationError as error:
         what = error.errors()[0]["msg"].removeprefix("Value error, ")
-        msg = (
+        raise ValueError(
             f"vary.{key}: {what}; write a list of choices, or a range such as "
             "{ low = 1e-4, high = 1e-2, log = true }"
-        )
-        raise ValueError(msg) from error
+        ) from error
 
 
 def _overrides(settings: Settings) -> list[Override]:

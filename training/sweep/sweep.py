@@ -89,11 +89,10 @@ class _Trials:
         """
         before = self.study.user_attrs.get(what, now)
         if differing := [key for key in {**before, **now} if before.get(key) != now.get(key)]:
-            msg = (
+            raise ConfigError(
                 f"{self.folder}: has a sweep with other {what}: {', '.join(differing)}. Set them "
                 "back, or use another workdir."
             )
-            raise ConfigError(msg)
         self.study.set_user_attr(what, dict(now))
 
     def run(self) -> None:

@@ -104,8 +104,7 @@ def _inflate(inflater: zlib._Decompress, content: bytes, most: int, encoding: st
 
 
 def _damaged(encoding: str, why: str) -> MalformedRequestError:
-    msg = f"the body is not valid {encoding}: {why}"
-    return MalformedRequestError(msg, field="body")
+    return MalformedRequestError(f"the body is not valid {encoding}: {why}", field="body")
 
 
 def compress(content: bytes, encoding: str) -> bytes:

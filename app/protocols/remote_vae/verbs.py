@@ -91,5 +91,4 @@ def check_mean(mean: Floats) -> None:
         EngineFailedError: it has non-finite values.
     """
     if not finite_rows(mean).all():
-        msg = "the encoder returned non-finite values for the image"
-        raise EngineFailedError(msg, index=0)
+        raise EngineFailedError("the encoder returned non-finite values for the image", index=0)
