@@ -1,6 +1,6 @@
 """The table of formats that a verb's answer can have beside JSON: media type → encoder.
 
-A new format is one entry here. Accept negotiation, OpenAPI and the documentation follow from it.
+A new format is one entry here. Accept negotiation and OpenAPI follow from it.
 """
 
 from __future__ import annotations
