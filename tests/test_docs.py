@@ -19,6 +19,7 @@ from app.api.verbs import VERBS
 from app.cli.encoding import ENDINGS
 from app.cli.exits import MEANINGS
 from app.cli.parser import COMMANDS, parser
+from app.codecs.formats import media_types
 from app.errors import STATUS
 from app.factory import create_app
 from app.inference.batcher import BatchReport
@@ -65,6 +66,17 @@ def test_routes_are_those_of_the_application() -> None:
     app = create_app(Settings())
     routes = [route for route in _routes(app) if not _is_below(route.path, "/v2")]
     assert told == {f"{method} {route.path}" for route in routes for method in route.methods or ()}
+
+
+def test_formats_are_those_of_the_verbs() -> None:
+    """The table lists exactly the media types that each verb can answer in."""
+    told = {}
+    for verbs, in_json, png, npy, others in rows("Responses", "verb"):
+        columns = ((in_json, "application/json"), (png, "image/png"), (npy, "application/x-npy"))
+        types = [media_type for cell, media_type in columns if cell != "no"]
+        for verb in verbs.split(", "):
+            told[code(verb)] = {*types, *filter(None, map(code, others.split(", ")))}
+    assert told == {verb.path: set(media_types(verb.kind)) for verb in VERBS}
 
 
 def test_settings_are_those_of_the_code() -> None:

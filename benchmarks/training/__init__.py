@@ -1,4 +1,4 @@
 """Measures the training loop beside a bare one, Lightning and pythae.
 
-May import `model`, `training`, `measure` and `report`. Begin reading in `cases`.
+May import `model`, `training`, `load`, `measure`, `peers` and `report`. Begin reading in `cases`.
 """
