@@ -58,7 +58,7 @@ class Metrics:
         )
         self._failed_batches = counter("vae_batches_failed", "Batches that failed.", of_batch)
         self._cut_answers = counter(
-            "vae_answers_cut", "Streamed answers that were cut off.", ("route", "code")
+            "vae_answers_cut", "Streamed responses that were cut off.", ("route", "code")
         )
         # Several processes report the sum or the minimum over the living ones.
         self._queued_pixels = gauge(

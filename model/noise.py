@@ -97,7 +97,7 @@ _PER_THREAD = _PerThread()
 def _words(counter: int, seed: int, purpose: Purpose, count: int) -> NDArray[np.uint64]:
     """`count` words of 64 random bits from block `counter` + 1 on."""
     if not 0 <= seed <= MAX_SEED:
-        raise ValueError(f"a seed lies in 0 … {MAX_SEED}, got {seed}")
+        raise ValueError(f"a seed must be 0 … {MAX_SEED}, got {seed}")
     philox = _PER_THREAD.philox
     philox.state = {
         "bit_generator": "Philox",

@@ -52,7 +52,7 @@ class Graph:
             raise GraphError(f"onnxruntime can't load the graph: {error}") from error
         taken = self._session.get_providers()
         if taken[0] != provider:
-            raise GraphError(f"onnxruntime took {taken[0]} instead of {provider}")
+            raise GraphError(f"onnxruntime used {taken[0]} instead of {provider}")
         self.inputs = tuple(_tensor(node) for node in self._session.get_inputs())
         self.outputs = tuple(_tensor(node) for node in self._session.get_outputs())
 
@@ -84,8 +84,8 @@ def choose_provider(wanted: Literal["auto", "cpu", "cuda"]) -> str:
     if not offers_cuda():
         offered = ", ".join(ort.get_available_providers())
         raise GraphError(
-            f"CUDA was asked for, and this onnxruntime offers only {offered}; "
-            "install onnxruntime-gpu, or ask for auto or cpu"
+            f"CUDA was requested, but this onnxruntime has only {offered}; "
+            "install onnxruntime-gpu, or set auto or cpu"
         )
     ort.preload_dlls()
     return CUDA

@@ -112,14 +112,14 @@ def parse_endpoints(
     elif body.media_type == NPY:
         options, sent = parse_latents(request, body, InterpolateOptions, shape, 2)
     elif not body.content:
-        raise _not_one_kind("none came")
+        raise _not_one_kind("the request has none")
     else:
         members = members_of(body, (JSON, MULTIPART, NPY), *latents.json_size(shape, 2))
         options = from_members(request, InterpolateOptions, members, other=KINDS)
         sent = _endpoints(members, shape)
     for field, ends in (("images", sent.images or None), (latents.FIELD, sent.latents)):
         if ends is not None and len(ends) != 2:
-            msg = f"{field} must be exactly two, the ends, got {len(ends)}"
+            msg = f"{field} must have exactly two entries, got {len(ends)}"
             raise InvalidFieldError(msg, field=field, limit=2)
     return options, sent
 
@@ -127,7 +127,7 @@ def parse_endpoints(
 def _endpoints(members: Members, shape: tuple[int, ...]) -> Sent:
     given = [kind for kind in KINDS if kind in members]
     if len(given) != 1:
-        raise _not_one_kind(f"got {' and '.join(given)}" if given else "none came")
+        raise _not_one_kind(f"got {' and '.join(given)}" if given else "the request has none")
     if given == ["seeds"]:
         return Sent(seeds=_two_seeds(members["seeds"]))
     if given == [latents.FIELD]:

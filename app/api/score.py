@@ -48,10 +48,10 @@ class BoundsAnswer(Answer):
     )
     standard_error: list[float | None] = Field(
         description="Of `importance_weighted` over its K samples, by the delta method; "
-        "null where K is 1."
+        "null if K is 1."
     )
     effective_sample_size: list[float] = Field(
-        description="(Σ w)² / Σ w² of the importance weights, 1 … K: how many count."
+        description="(Σ w)² / Σ w² of the importance weights, 1 … K."
     )
     bits_per_dimension: list[float] | None = Field(
         description="−importance_weighted / (dimensions · ln 2); null for Gaussian models."

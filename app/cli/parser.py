@@ -55,9 +55,14 @@ def parser(environment: Mapping[str, str] = os.environ) -> argparse.ArgumentPars
 
 def _add_sample(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=sample)
-    command.add_argument("-n", type=_positive, default=64, help="how many images (64)")
+    command.add_argument("-n", type=_positive, default=64, help="number of images (64)")
     command.add_argument("--seed", type=_natural, help="0 … 2^53 − 1; random by default")
-    command.add_argument("--temperature", type=float, default=1.0, help="of the latents, 0 … 10")
+    command.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        help="0 … 10 (1); lower values draw more typical images",
+    )
     _add_output(command, "grid.png, or .npy for uint8 [n, h, w, c]")
 
 
@@ -81,7 +86,7 @@ def _add_score(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--samples", type=_positive, help="importance samples for each image")
     command.add_argument("--binarise", choices=get_args(Binarise))
-    command.add_argument("--seed", type=_natural, help="of every request's samples")
+    command.add_argument("--seed", type=_natural, help="seed of every request's samples")
     form = command.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="comma-separated, with a header")
     form.add_argument("--json", action="store_true", help="one JSON object")
@@ -89,12 +94,16 @@ def _add_score(command: argparse.ArgumentParser) -> None:
 
 def _add_interpolate(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=interpolate)
-    command.add_argument("ends", type=Path, nargs="*", metavar="PICTURE", help="two images")
-    command.add_argument("--seeds", type=_natural, nargs=2, help="between draws, not images")
-    command.add_argument("--steps", type=_positive, help="images, both ends included")
+    command.add_argument("ends", type=Path, nargs="*", metavar="IMAGE", help="two images")
+    command.add_argument("--seeds", type=_natural, nargs=2, help="two seeds instead of images")
+    command.add_argument(
+        "--steps", type=_positive, help="number of images including both endpoints"
+    )
     command.add_argument("--path", choices=get_args(Way))
-    command.add_argument("--milliseconds", type=_positive, help="of each image, if animated")
-    command.add_argument("--bounce", action="store_true", help="go back as well, if animated")
+    command.add_argument(
+        "--milliseconds", type=_positive, help="how long an animation shows each image"
+    )
+    command.add_argument("--bounce", action="store_true", help="also play an animation backwards")
     _add_output(command, "strip.png, walk.gif, .webp, or .npy")
 
 

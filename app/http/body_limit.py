@@ -58,7 +58,7 @@ class BodyLimit:
     def count(self, length: int) -> None:
         """Adds received bytes to the total; raises QueueFullError if they exceed the limit."""
         if self.buffered_bytes + length > self._max_buffered_bytes:
-            msg = "the server holds as many request bodies as it can; try again"
+            msg = "the server's memory for request bodies is full; try again"
             raise QueueFullError(msg, retry_after=_RETRY_AFTER)
         self.buffered_bytes += length
 

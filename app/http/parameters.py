@@ -137,7 +137,7 @@ def once(values: list[str], name: str) -> str | None:
         InvalidFieldError: it is given more than once.
     """
     if len(values) > 1:
-        raise InvalidFieldError(f"{name} is given {len(values)} times; send it once", field=name)
+        raise InvalidFieldError(f"{name} was sent {len(values)} times; send it once", field=name)
     return values[0] if values else None
 
 

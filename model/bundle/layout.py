@@ -11,7 +11,7 @@ from model.config import Frozen
 Shape = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 VARIES = -1
-"""An axis of a graph's tensor whose length is the caller's choice."""
+"""An axis of a graph's tensor with a variable length."""
 Axes = Annotated[tuple[PositiveInt | Literal[-1], ...], Field(min_length=1)]
 
 
@@ -118,9 +118,11 @@ class LatentSpec(Frozen):
     @model_validator(mode="after")
     def _members_fit_the_shape(self) -> Self:
         if self.factor is not None and not self.is_map:
-            raise ValueError(f"factor belongs to a map (c, h, w), got the shape {list(self.shape)}")
+            raise ValueError(
+                f"factor requires a latent map (c, h, w), got the shape {list(self.shape)}"
+            )
         if self.scaling == 0:
-            raise ValueError("scaling must not be 0, as nothing could be decoded")
+            raise ValueError("scaling must not be 0")
         return self
 
 

@@ -180,7 +180,7 @@ class Manifest(Frozen):
         if self.reference is None:
             return self
         if self.likelihood is None:
-            raise ValueError("reference: needs a likelihood, whose bounds it holds")
+            raise ValueError("reference: needs a likelihood")
         wanted = self.likelihood.likelihood.binarisations
         if set(self.reference.binarised) != set(wanted):
             raise ValueError(
@@ -195,7 +195,7 @@ class Manifest(Frozen):
             return self
         if self.input.sizes or (self.latent.scaling, self.latent.shift) != (1.0, 0.0):
             raise ValueError(
-                "a mixture prior is of latents of one size, as trained: leave out input.sizes, "
+                "a mixture prior needs latents of one size, as trained: leave out input.sizes, "
                 "latent.scaling and latent.shift"
             )
         return self

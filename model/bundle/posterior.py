@@ -69,5 +69,5 @@ def parse_posterior(
         msg = f"mean has {means.nbytes} bytes, more than {LARGEST} are stored as float16"
         raise ValueError(msg)
     if labels.min() < NO_LABEL or labels.max() >= len(spec.classes):
-        raise ValueError(f"label should be {NO_LABEL} … {len(spec.classes) - 1}, and is not")
+        raise ValueError(f"label must be {NO_LABEL} … {len(spec.classes) - 1}")
     return Posterior(spec, means.astype(np.float32), labels.astype(np.int64))

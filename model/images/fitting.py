@@ -49,7 +49,7 @@ class Fitted:
     mode: str
     """Pillow's mode of the file as it was."""
     steps: tuple[str, ...] = ()
-    """In order; empty when the file already was what the model takes."""
+    """In order; empty if the file already fits the model."""
 
 
 def fit(decoded: DecodedImage, spec: InputSpec, preprocessing: Preprocessing) -> Fitted:
@@ -128,7 +128,7 @@ def _target(across: int, down: int, spec: InputSpec) -> tuple[int, int]:
     width, height = (length - length % sizes.multiple for length in (across, down))
     if not (sizes.take(width) and sizes.take(height)):
         raise ImageError(
-            f"{across}×{down} pixels are not a size that the model takes: width and height must "
+            f"the model does not accept {across}×{down} pixels: width and height must "
             f"be {sizes.min} … {sizes.max + sizes.multiple - 1}, and are cropped to multiples of "
             f"{sizes.multiple}; resize the image"
         )

@@ -46,7 +46,7 @@ def _imported(path: Path, folder: Path) -> ModuleType:
         return sys.modules[key]
     spec = importlib.util.spec_from_file_location(key, path)
     if spec is None or spec.loader is None:
-        raise SourceError(f"{path}: is no Python file")
+        raise SourceError(f"{path}: is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[key] = module
     entry = str(folder.resolve())

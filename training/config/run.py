@@ -127,7 +127,7 @@ class TrainingConfig(Frozen):
 
     @property
     def binarise(self) -> Binarisation:
-        """How images are made binary; `none` for other likelihoods than the Bernoulli."""
+        """How images are binarised; `none` for likelihoods other than Bernoulli."""
         return self.model.likelihood.binarisation or "none"
 
     def identity(self) -> dict[str, object]:
