@@ -53,7 +53,7 @@ def _query(name: str, description: str, schema: Document) -> Document:
 _MODEL = _query("model", "The model to use; by default the default model.", {"type": "string"})
 _VERSION = _query(
     "version",
-    "Which of its versions; the highest one that serves when not given.",
+    "Its version; by default the highest that serves.",
     {"type": "integer", "minimum": 1},
 )
 BINARY: Document = {"type": "string", "format": "binary"}

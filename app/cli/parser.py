@@ -57,7 +57,12 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=sample)
     command.add_argument("-n", type=_positive, default=64, help="number of images (64)")
     command.add_argument("--seed", type=_natural, help="0 … 2^53 − 1; random by default")
-    command.add_argument("--temperature", type=float, default=1.0, help="0 … 10, by default 1")
+    command.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        help="0 … 10 (1); lower values draw more typical images",
+    )
     _add_output(command, "grid.png, or .npy for uint8 [n, h, w, c]")
 
 
@@ -91,9 +96,13 @@ def _add_interpolate(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=interpolate)
     command.add_argument("ends", type=Path, nargs="*", metavar="IMAGE", help="two images")
     command.add_argument("--seeds", type=_natural, nargs=2, help="two seeds instead of images")
-    command.add_argument("--steps", type=_positive, help="number of images, with both ends")
+    command.add_argument(
+        "--steps", type=_positive, help="number of images including both endpoints"
+    )
     command.add_argument("--path", choices=get_args(Way))
-    command.add_argument("--milliseconds", type=_positive, help="time of each animated image")
+    command.add_argument(
+        "--milliseconds", type=_positive, help="how long an animation shows each image"
+    )
     command.add_argument("--bounce", action="store_true", help="also play an animation backwards")
     _add_output(command, "strip.png, walk.gif, .webp, or .npy")
 
