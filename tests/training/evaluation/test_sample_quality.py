@@ -192,5 +192,7 @@ def test_the_command_takes_a_run_or_a_bundle(
     assert "manifest.json: missing" in capsys.readouterr().err
     assert main(["quality", "--workdir", str(tmp_path)]) == 2
     assert "run `vaetrain fit`" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        main(["quality", "--workdir", str(finished.folder), "--bundle", str(tmp_path)])
+    both = ["--workdir", str(finished.folder), "--bundle", str(tmp_path)]
+    for given in (both, []):
+        assert main(["quality", *given]) == 2
+        assert "give either --workdir or --bundle" in capsys.readouterr().err
