@@ -25,7 +25,6 @@ INVERSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
-GREY_16_BIT_KEY = 4369
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])

@@ -15,17 +15,6 @@ from tests.image_files import saved
 from tests.model.fitting import fitted
 
 FOLDER = Path(__file__).parents[2] / "data" / "images"
-INVERSE = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-GREY_16_BIT_KEY = 4369
 
 
 @pytest.mark.parametrize(
