@@ -19,7 +19,7 @@ Outputs = tuple[Array, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Outcome:
     """The outputs of a caller's rows, and the seconds that they waited and ran."""
 
     outputs: Outputs
@@ -28,11 +28,11 @@ class Answer:
 
 
 @dataclass(slots=True, eq=False)
-class Call:
+class Caller:
     """The rows of one caller, how many of them have run, and the future that the caller awaits."""
 
     rows: Array
-    future: asyncio.Future[Answer]
+    future: asyncio.Future[Outcome]
     queued_at: float
     taken: int = 0
     delivered: int = 0
@@ -57,7 +57,7 @@ class Call:
             self.fail(error)
             return
         if self.delivered == len(self.rows):
-            self.future.set_result(Answer(self.outputs, self.queue_seconds, self.run_seconds))
+            self.future.set_result(Outcome(self.outputs, self.queue_seconds, self.run_seconds))
 
     def fail(self, error: BaseException) -> None:
         """Raises a new exception in the caller, unless it already has an answer."""
@@ -88,7 +88,7 @@ class Timing:
     queue: float = 0.0
     run: float = 0.0
 
-    def add(self, answer: Answer) -> Answer:
+    def add(self, answer: Outcome) -> Outcome:
         """Adds the times of a stage and returns its answer."""
         self.queue += answer.queue_seconds
         self.run += answer.run_seconds

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from app.errors import EngineFailedError, ShuttingDownError
-from app.inference.batch import Answer, Array, Call, Outputs
+from app.inference.batch import Array, Caller, Outcome, Outputs
 from app.inference.executor import Lanes
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class BatchReport:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    call: Call
+    call: Caller
     start: int
     stop: int
 
@@ -109,13 +109,13 @@ class MicroBatcher:
         self._max_rows = max_rows
         self._observe = observe
         self._work_clock = work_clock
-        self._queues: OrderedDict[_Kind, deque[Call]] = OrderedDict()
-        self._unfinished: set[Call] = set()
+        self._queues: OrderedDict[_Kind, deque[Caller]] = OrderedDict()
+        self._unfinished: set[Caller] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
 
-    async def __call__(self, rows: Array) -> Answer:
+    async def __call__(self, rows: Array) -> Outcome:
         """Runs `rows` [n, …], n ≥ 1, in one or several batches, and returns their outputs in order.
 
         Raises:
@@ -127,8 +127,8 @@ class MicroBatcher:
             raise ValueError("a call needs at least one row")
         if self._closed:
             raise ShuttingDownError("the server is stopping")
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        call = Call(rows, future, time.perf_counter())
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        call = Caller(rows, future, time.perf_counter())
         self._queues.setdefault((rows.dtype, rows.shape[1:]), deque()).append(call)
         self._unfinished.add(call)
         self._idle.clear()
@@ -189,9 +189,9 @@ class MicroBatcher:
             return 1  # the first row of a new shape measures its cost
         return max(1, min(self._max_rows, int(TARGET_SECONDS / max(row_seconds, 1e-9))))
 
-    def _fill(self, calls: deque[Call], room: int) -> list[_Part]:
+    def _fill(self, calls: deque[Caller], room: int) -> list[_Part]:
         parts: list[_Part] = []
-        unfinished: list[Call] = []
+        unfinished: list[Caller] = []
         while calls and room:
             call = calls.popleft()
             if call.future.done():

@@ -16,7 +16,7 @@ import numpy as np
 
 from app.concurrency import Offload
 from app.inference import validation
-from app.inference.batch import Answer, Timing
+from app.inference.batch import Outcome, Timing
 from app.inference.engine import Engine
 from app.inference.pipelines import draws
 from model import noise
@@ -161,14 +161,14 @@ class Drawing:
         validation.check_finite(finite, self.source.blamed_field, first)
         return images, latents
 
-    async def _rows(self, first: int, count: int) -> Answer:
+    async def _rows(self, first: int, count: int) -> Outcome:
         if self.center is None:
             assert isinstance(self.source, FromPrior)  # noqa: S101 the others have a centre
             return await self.engine.sample(draws(self.seed, count, self.source.temperature, first))
         size = count * self.center.latent.size
         latents = await self.offload(size, _draw, self.center, self.seed, first, count)
         answer = await self.engine.decode(latents)
-        return Answer((*answer.outputs, latents), answer.queue_seconds, answer.run_seconds)
+        return Outcome((*answer.outputs, latents), answer.queue_seconds, answer.run_seconds)
 
 
 def _draw(center: Center, seed: int, first: int, count: int) -> Floats:

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import EngineFailedError
-from app.inference.batch import Answer, Call, Timing
+from app.inference.batch import Caller, Outcome, Timing
 from tests.app.loops import in_loop
 
 
-def call(n: int) -> Call:
+def call(n: int) -> Caller:
     rows = np.zeros((n, 1), np.float32)
-    return Call(rows, asyncio.get_running_loop().create_future(), queued_at=0.0)
+    return Caller(rows, asyncio.get_running_loop().create_future(), queued_at=0.0)
 
 
 @given(st.data())
@@ -71,7 +71,7 @@ async def test_a_chunk_with_another_number_of_outputs_fails_the_call() -> None:
 def test_adds_up_the_stages_and_hands_answers_on() -> None:
     """Waiting and running are summed over a verb's stages."""
     timing = Timing()
-    first = Answer((), queue_seconds=0.5, run_seconds=0.25)
+    first = Outcome((), queue_seconds=0.5, run_seconds=0.25)
     assert timing.add(first) is first
-    timing.add(Answer((), queue_seconds=1.0, run_seconds=0.5))
+    timing.add(Outcome((), queue_seconds=1.0, run_seconds=0.5))
     assert (timing.queue, timing.run) == (1.5, 0.75)

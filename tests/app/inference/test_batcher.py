@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from app.errors import EngineFailedError, ShuttingDownError
 from app.inference.admission import Admission
-from app.inference.batch import Answer
+from app.inference.batch import Outcome
 from app.inference.batcher import BatchReport, MicroBatcher
 from app.inference.executor import Lanes
 from tests.app.loops import HandLanes, in_loop, settle_down
@@ -34,7 +34,7 @@ def rows(*values: float, width: int = WIDTH) -> Array:
     return np.repeat(np.array(values, dtype=np.float32)[:, None], width, axis=1)
 
 
-def first_column(answer: Answer) -> list[float]:
+def first_column(answer: Outcome) -> list[float]:
     return [float(value) for value in answer.outputs[0][:, 0]]
 
 
@@ -62,8 +62,8 @@ class Double:
         return (batch * 2,)
 
 
-def call(batcher: MicroBatcher, *values: float, width: int = WIDTH) -> asyncio.Task[Answer]:
-    async def run() -> Answer:
+def call(batcher: MicroBatcher, *values: float, width: int = WIDTH) -> asyncio.Task[Outcome]:
+    async def run() -> Outcome:
         return await batcher(rows(*values, width=width))
 
     return asyncio.create_task(run())
@@ -416,7 +416,7 @@ def test_a_row_is_answered_alike_in_any_company(
 
     inputs = [generator.normal(size=(n, WIDTH)).astype(np.float32) for n in requests]
 
-    async def scenario() -> list[Answer]:
+    async def scenario() -> list[Outcome]:
         lanes = HandLanes()
         ticks = itertools.cycle([0.0, *cuts])
         batcher = MicroBatcher(
@@ -426,7 +426,7 @@ def test_a_row_is_answered_alike_in_any_company(
             work_clock=lambda: next(ticks),
         )
 
-        async def run(part: Array) -> Answer:
+        async def run(part: Array) -> Outcome:
             return await batcher(part)
 
         early = [asyncio.create_task(run(part)) for part in inputs[late:]]
