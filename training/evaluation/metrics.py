@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from model.bundle.manifest import Metric
-from model.config import GaussianConfig
+from model.likelihood.families import FAMILIES
 from model.pixels import Floats
 from training.config.run import TrainingConfig
 from training.fit.running_sums import ACTIVE_VARIANCE
@@ -41,7 +41,7 @@ def to_metrics(measured: Measured, config: TrainingConfig, digest: str) -> dict[
     seeds = bits | {"importance": config.evaluation.importance_seed}
     drawn = (seeds, config.evaluation.samples)
     kl, dimensions = measured.kl, config.model.dimensions
-    if isinstance(config.model.likelihood, GaussianConfig):
+    if FAMILIES[config.model.likelihood.family].is_density:
         unit, of_unit, nats = "nats", "of a density, so it may be negative", 1.0
     else:
         unit, of_unit, nats = "bits", "of the importance-weighted bound", math.log(2)
