@@ -65,7 +65,7 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     cores = -(-available_cores() // workers)
     lanes = Lanes(settings.lanes or cores)
     offload = Offload(cores)
-    metrics = Metrics(worker.shared if worker else None)
+    metrics = Metrics(worker.shared, ready=worker.is_waiting) if worker else Metrics()
     admission = Admission(settings.queue_pixels)
     decoding = Admission(max(settings.decode_pixels // workers, settings.max_picture_pixels))
     max_buffered_bytes = max(settings.max_buffered_bytes // workers, settings.max_body_bytes)
@@ -89,7 +89,7 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
         max_elbo_samples=settings.max_elbo_samples,
     )
     context = Context(settings, registry, service, offload, decoding, inflated, metrics, worker)
-    metrics.watch(lambda: admission.used, lambda: not registry.problems())
+    metrics.watch(lambda: admission.used, partial(_is_ready, registry, worker))
 
     app = FastAPIOffline(
         title="vaeserve",
@@ -176,6 +176,11 @@ def _start(lanes: Lanes, metrics: Metrics, statistics: Statistics, loaded: Loade
         return count_twice
 
     return Engine(loaded, lanes, observer)
+
+
+def _is_ready(registry: Registry, worker: Worker | None) -> bool:
+    """Whether this process does not keep the service from being ready."""
+    return not registry.problems() or (worker is not None and worker.is_waiting)
 
 
 def _following(settings: Settings, repository: Repository, registry: Registry) -> _Following:

@@ -32,7 +32,7 @@ class Metrics:
             PROMETHEUS_MULTIPROC_DIR when prometheus_client was imported.
     """
 
-    def __init__(self, shared: Path | None = None) -> None:
+    def __init__(self, shared: Path | None = None, *, ready: bool = False) -> None:
         self._shared = shared
         if shared:
             _reserve(shared)
@@ -67,6 +67,7 @@ class Metrics:
         self._ready = gauge(
             "vae_ready", "1 when every required model serves.", multiprocess_mode="livemin"
         )
+        self._ready.set(ready)  # at once: other processes read it
         # Finding a child by its labels takes longer than counting.
         self._of_requests: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._of_batches: dict[tuple[str, str], tuple[Histogram, Histogram, Histogram]] = {}

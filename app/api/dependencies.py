@@ -29,6 +29,10 @@ class Worker(Link, Protocol):
     replaces: bool
     """Whether it replaces a worker that died after all were ready."""
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it replaces another worker and takes no connections yet."""
+
     def problems(self) -> list[str]:
         """Why the service is not ready although this worker may be."""
 

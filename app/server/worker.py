@@ -92,6 +92,11 @@ class Worker:
         """Why the service is not ready although this worker may be; empty once all were ready."""
         return [] if self._started else ["another worker is not ready yet; the log says why"]
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it replaces another worker and takes no connections yet."""
+        return self.replaces and not self._prepared
+
     async def report(
         self, opening: asyncio.Task[None], ready: Callable[[], bool], refresh: Callable[[], None]
     ) -> None:
