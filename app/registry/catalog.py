@@ -68,6 +68,10 @@ class Catalog:
             self.models = dict(sorted([*self.models.items(), (name, model)]))
         return model
 
+    def found_at_start(self) -> None:
+        """Marks the present models as those of the start; until then models count as loading."""
+        self._at_start = tuple(self.models)
+
     @property
     def default_name(self) -> str | None:
         """The model for requests that name none, or None without a default."""

@@ -64,7 +64,7 @@ class Registry(Catalog):
         found = await self._repository.all()
         for name in found:
             self._adopt(name, found[name])
-        self._at_start = tuple(self.models)
+        self.found_at_start()
         required = self.required_names()
         jobs = [
             (model.name not in required, rank, version)
