@@ -32,7 +32,7 @@ from app.inference.loader import Loaded, load
 from app.inference.service import Service
 from app.metrics import Metrics
 from app.protocols.oip import routes as oip
-from app.protocols.oip.model_names import PROGRAMS
+from app.protocols.oip.model_names import PROGRAMS, Derived
 from app.protocols.oip.statistics import Statistics
 from app.protocols.remote_vae import routes as remote_vae
 from app.registry.broadcast import Broadcast
@@ -164,14 +164,17 @@ async def _end(opening: asyncio.Task[None], grace: float) -> None:
 
 
 def _start(lanes: Lanes, metrics: Metrics, statistics: Statistics, loaded: Loaded) -> Engine:
+    kinds = {program: kind for kind, program in PROGRAMS.items()}
+
     def observer(program: str) -> Callable[[BatchReport], None]:
         count = partial(metrics.observe_batch, loaded.name, program)
-        if program not in PROGRAMS.values():
+        if program not in kinds:
             return count
+        derived = Derived(loaded.name, kinds[program])
 
         def count_twice(report: BatchReport) -> None:
             count(report)
-            statistics.observe_batch(loaded.name, loaded.version, program, report)
+            statistics.observe_batch(derived, loaded.version, report)
 
         return count_twice
 

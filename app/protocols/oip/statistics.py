@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from starlette.requests import Request
 
 from app.inference.batcher import BatchReport
-from app.protocols.oip.model_names import PROGRAMS, Derived
+from app.protocols.oip.model_names import Derived
 from app.protocols.oip.tensors import Members
 
 
@@ -91,12 +91,11 @@ class Statistics:
         """Returns the statistics of a version of a model, all 0 at first."""
         return self._models.setdefault((derived, version), ModelStatistics())
 
-    def observe_batch(self, bundle: str, version: int, program: str, report: BatchReport) -> None:
+    def observe_batch(self, derived: Derived, version: int, report: BatchReport) -> None:
         """Counts a batch that a model of the protocol ran."""
         if report.failed:
             return
-        kind = next(kind for kind in PROGRAMS if PROGRAMS[kind] == program)
-        counted = self.of(Derived(bundle, kind), version)
+        counted = self.of(derived, version)
         counted.last_inference = int(time.time() * 1000)
         counted.batches.setdefault(report.rows, Duration()).add(report.seconds)
         counted.queue.add(sum(report.queue_seconds), len(report.queue_seconds))

@@ -28,9 +28,9 @@ def executions(subject: Statistics, derived: Derived, version: int) -> object:
 
 def test_batches_are_counted_once_and_rows_by_their_number(subject: Statistics) -> None:
     """A batch that callers share is one execution, and each of them waited and ran."""
-    subject.observe_batch("a", 1, "encode_tensors", BatchReport(5, 0.25, (0.5, 1.0), False))
-    subject.observe_batch("a", 1, "encode_tensors", BatchReport(5, 0.5, (), False))
-    subject.observe_batch("a", 1, "encode_tensors", BatchReport(1, 0.25, (0.5,), False))
+    subject.observe_batch(ENCODER, 1, BatchReport(5, 0.25, (0.5, 1.0), False))
+    subject.observe_batch(ENCODER, 1, BatchReport(5, 0.5, (), False))
+    subject.observe_batch(ENCODER, 1, BatchReport(1, 0.25, (0.5,), False))
     document = subject.of(ENCODER, 1).document("a-encoder", 1)
     assert (document["inference_count"], document["execution_count"]) == (11, 3)
     assert document["last_inference"] == 7500
@@ -59,9 +59,9 @@ def test_each_model_and_version_is_counted_alone(subject: Statistics) -> None:
     """Another kind, another version and failed batches add nothing."""
     report = BatchReport(1, 0.1, (0.1,), False)
     failed = BatchReport(1, 0.1, (0.1,), True)
-    subject.observe_batch("a", 1, "decode_tensors", report)
-    subject.observe_batch("a", 2, "encode_tensors", report)
-    subject.observe_batch("a", 1, "encode_tensors", failed)
+    subject.observe_batch(Derived("a", "decoder"), 1, report)
+    subject.observe_batch(ENCODER, 2, report)
+    subject.observe_batch(ENCODER, 1, failed)
     assert executions(subject, ENCODER, 1) == 0
     assert executions(subject, ENCODER, 2) == 1
     assert executions(subject, Derived("a", "decoder"), 1) == 1
