@@ -182,7 +182,7 @@ def _start(lanes: Lanes, metrics: Metrics, statistics: Statistics, loaded: Loade
 
 
 def _is_ready(registry: Registry, worker: Worker | None) -> bool:
-    """Whether this process does not keep the service from being ready."""
+    """Whether `vae_ready` is 1 here: the models serve, or the other workers still answer alone."""
     return not registry.problems() or (worker is not None and worker.is_waiting)
 
 

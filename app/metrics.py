@@ -30,6 +30,7 @@ class Metrics:
     Args:
         shared: folder in which several processes combine their metrics: the value of
             PROMETHEUS_MULTIPROC_DIR when prometheus_client was imported.
+        ready: the value of `vae_ready` until `refresh`; other processes see it at once.
     """
 
     def __init__(self, shared: Path | None = None, *, ready: bool = False) -> None:
@@ -67,7 +68,7 @@ class Metrics:
         self._ready = gauge(
             "vae_ready", "1 when every required model serves.", multiprocess_mode="livemin"
         )
-        self._ready.set(ready)  # at once: other processes read it
+        self._ready.set(ready)
         # Finding a child by its labels takes longer than counting.
         self._of_requests: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._of_batches: dict[tuple[str, str], tuple[Histogram, Histogram, Histogram]] = {}
