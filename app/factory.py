@@ -71,7 +71,7 @@ def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
     max_buffered_bytes = max(settings.max_buffered_bytes // workers, settings.max_body_bytes)
     inflated = Admission(max_buffered_bytes)
     statistics = Statistics()
-    repository = Repository(settings.repository_roots, settings.cache)
+    repository = Repository(settings.repository_roots, settings.cache_folder)
     shipped = "" if settings.repository_roots else SHIPPED_DEFAULT
     registry = Registry(
         repository,

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Any, Literal, get_origin
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model.pixels import MAX_PIXELS
 
 MiB = 1024 * 1024
 
+_PREFIX = "VAE_"
+_READ_ELSEWHERE = frozenset({"VAE_URL"})
+"""The command line reads it, and not the service."""
+
+_SERVICE_LINK = re.compile(
+    r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$"
+)
+"""The names of variables that Kubernetes injects for a Service whose name begins with `vae`."""
+
+_LINK_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
+
 
 class Settings(BaseSettings):
     """The service's settings; immutable, with safe defaults."""
 
     model_config = SettingsConfigDict(
-        env_prefix="VAE_",
+        env_prefix=_PREFIX,
         frozen=True,
         extra="ignore",
         cli_prog_name="vaeserve serve",
@@ -129,6 +144,18 @@ class Settings(BaseSettings):
         "info", description="Lowest level of log lines to write."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_written(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Blank is unset, the case of a choice does not matter, and a service link is no port."""
+        return {
+            name: _normal(cls.model_fields[name].annotation, value)
+            if name in cls.model_fields
+            else value
+            for name, value in given.items()
+            if not (_is_blank(value) or _is_service_link(f"{_PREFIX}{name.upper()}", value))
+        }
+
     @property
     def required_names(self) -> tuple[str, ...]:
         """The names in `required_models`."""
@@ -137,7 +164,53 @@ class Settings(BaseSettings):
     @property
     def repository_roots(self) -> tuple[str, ...]:
         """The folders and addresses in `repository`."""
-        return _split(self.repository)
+        return tuple(map(_expand, _split(self.repository)))
+
+    @property
+    def cache_folder(self) -> str:
+        """`cache` with `~` expanded."""
+        return _expand(self.cache)
+
+
+def environment_warnings() -> list[str]:
+    """A sentence for each `VAE_*` variable in the environment that sets nothing."""
+    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    warnings = []
+    for name, value in sorted(os.environ.items()):
+        if _is_service_link(name, value):
+            if name in known:
+                warnings.append(
+                    f"{name} is ignored: {value!r} is the address of a Kubernetes Service, not a "
+                    f"setting; rename the Service, or set enableServiceLinks: false in the pod"
+                )
+        elif name.startswith(_PREFIX) and name not in known | _READ_ELSEWHERE:
+            nearest = difflib.get_close_matches(name, sorted(known), n=1)
+            hint = f"; did you mean {nearest[0]}?" if nearest else ""
+            warnings.append(f"{name} is not a setting of the service{hint}")
+    return warnings
+
+
+def _normal(annotation: object, value: object) -> object:
+    """A text without blanks around it, in lower case where there are choices."""
+    if not isinstance(value, str):
+        return value
+    return value.strip().lower() if get_origin(annotation) is Literal else value.strip()
+
+
+def _is_blank(value: object) -> bool:
+    return isinstance(value, str) and not value.strip()
+
+
+def _is_service_link(name: str, value: object) -> bool:
+    if not name.startswith(_PREFIX) or not isinstance(value, str):
+        return False
+    if name.endswith("_PORT") and _LINK_ADDRESS.match(value):
+        return os.environ.get(name) == value
+    return bool(_SERVICE_LINK.search(name))
+
+
+def _expand(root: str) -> str:
+    return str(Path(root).expanduser()) if root.startswith("~") else root
 
 
 def _split(text: str) -> tuple[str, ...]:

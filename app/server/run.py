@@ -19,7 +19,7 @@ from app.server import sockets as ports
 from app.server.memory import map_large_blocks
 from app.server.supervisor import Supervisor
 from app.server.worker import LISTENING
-from app.settings import Settings
+from app.settings import Settings, environment_warnings
 from model.cores import available_cores
 
 logger = logging.getLogger("vaeserve")
@@ -45,6 +45,8 @@ def run(arguments: Sequence[str]) -> None:
     except ValidationError as error:
         sys.exit(_sentences(error))
     log_as_json(settings.log_level)
+    for warning in environment_warnings():
+        logger.warning("%s", warning)
     # Before serving nothing needs to be finished, and an import might swallow an exception.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: os._exit(0))

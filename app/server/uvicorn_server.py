@@ -109,6 +109,7 @@ def serve(
         loop="uvloop",
         http=BoundedProtocol,
         ws="none",
+        workers=1,  # else uvicorn reads WEB_CONCURRENCY, which platforms set to `auto`
         log_config=None,
         access_log=False,
         server_header=False,
