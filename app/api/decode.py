@@ -6,7 +6,7 @@ from app.api.openapi import example_images, example_latents
 from app.api.requests import TAKES_LATENTS
 from app.api.schemas import Options, Png, VerbAnswer
 from app.api.verb import Call, Document, Result, Verb
-from app.inference.results import images_of, whole
+from app.inference.windows import images_of, whole
 
 
 class DecodeOptions(Options):

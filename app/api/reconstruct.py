@@ -14,7 +14,7 @@ from app.api.responses import as_found, fit_header
 from app.api.schemas import Latents, Options, Picture, Png, Seed, VerbAnswer
 from app.api.score import EXAMPLE_BOUNDS, BoundsAnswer, bound_members
 from app.api.verb import Call, Document, Result, Verb
-from app.inference.results import Reconstructed
+from app.inference.service import Reconstructed
 
 
 class ReconstructOptions(Options):

@@ -29,7 +29,7 @@ from app.http.access_log import CUT
 from app.http.deadline import Deadline
 from app.http.headers import JSON, ZIP
 from app.inference.engine import Engine
-from app.inference.sampling import split
+from app.inference.windows import split
 from model.images.fitting import Fitted
 from model.pixels import Images
 

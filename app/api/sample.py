@@ -25,8 +25,8 @@ from app.errors import InvalidFieldError
 from app.http.body import Body
 from app.http.headers import JSON
 from app.http.parameters import from_members
-from app.inference.results import images_of, whole
 from app.inference.sampling import AroundImage, AroundLatent, FromPrior, SampleSource
+from app.inference.windows import images_of, whole
 
 NEAR = "latents_near"
 _WHAT = ("image", "latent")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from types import TracebackType
+from dataclasses import dataclass, field
 
 from app.errors import QueueFullError, RequestTooLargeError
 from app.inference.batch import Timing
@@ -54,6 +53,7 @@ class Admission:
             self.give(cost)
 
 
+@dataclass(slots=True)
 class Permit:
     """A place in an admission and the use of an engine, given back at the end of the block.
 
@@ -61,14 +61,11 @@ class Permit:
     then. It holds nothing before `take`.
     """
 
-    __slots__ = ("_admission", "_cost", "_engine", "timing")
-
-    def __init__(self, admission: Admission) -> None:
-        self.timing = Timing()
-        """Of the verb's stages so far."""
-        self._admission = admission
-        self._cost = 0
-        self._engine: Engine | None = None
+    admission: Admission
+    timing: Timing = field(default_factory=Timing)
+    """Of the verb's stages so far."""
+    _cost: int = 0
+    _engine: Engine | None = None
 
     def take(self, engine: Engine, cost: int) -> None:
         """Admits a verb that costs `cost` pixels over all its stages; once for each permit.
@@ -77,7 +74,7 @@ class Permit:
             ShuttingDownError: the engine is closing.
             RequestTooLargeError, QueueFullError: as `Admission.take` raises.
         """
-        self._admission.take(cost)
+        self.admission.take(cost)
         self._cost = cost
         engine.begin()
         self._engine = engine
@@ -85,12 +82,7 @@ class Permit:
     def __enter__(self) -> Permit:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._admission.give(self._cost)
+    def __exit__(self, *_: object) -> None:
+        self.admission.give(self._cost)
         if self._engine is not None:
             self._engine.end()

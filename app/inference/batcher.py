@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from app.errors import EngineFailedError, ShuttingDownError
+from app.errors import EngineFailedError
 from app.inference.batch import Array, Caller, Outcome, Outputs
 from app.inference.executor import Lanes
 
@@ -59,24 +59,8 @@ class _Batch:
     parts: list[_Part]
     rows: int
     expected_seconds: float
-    run_graph: Run
-    work_clock: Callable[[], float]
-    on_settled: Callable[[_Batch, float, BaseException | None], None]
     outputs: Outputs = ()
     work_seconds: float = 0.0
-
-    def run(self) -> None:
-        chunks = [part.call.rows[part.start : part.stop] for part in self.parts]
-        batch = chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
-        started = self.work_clock()
-        self.outputs = tuple(self.run_graph(batch))
-        self.work_seconds = self.work_clock() - started
-        lengths = [len(output) for output in self.outputs]
-        if set(lengths) != {self.rows}:
-            raise EngineFailedError(f"the graph returned outputs of {lengths} rows for {self.rows}")
-
-    def settle(self, seconds: float, error: BaseException | None) -> None:
-        self.on_settled(self, seconds, error)
 
 
 class MicroBatcher:
@@ -111,9 +95,6 @@ class MicroBatcher:
         self._work_clock = work_clock
         self._queues: OrderedDict[_Kind, deque[Caller]] = OrderedDict()
         self._unfinished: set[Caller] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._closed = False
 
     async def __call__(self, rows: Array) -> Outcome:
         """Runs `rows` [n, …], n ≥ 1, in one or several batches, and returns their outputs in order.
@@ -121,29 +102,18 @@ class MicroBatcher:
         Raises:
             ValueError: there are no rows.
             EngineFailedError: a batch with these rows failed.
-            ShuttingDownError: the batcher is closed.
         """
         if not len(rows):
             raise ValueError("a call needs at least one row")
-        if self._closed:
-            raise ShuttingDownError("the server is stopping")
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         call = Caller(rows, future, time.perf_counter())
         self._queues.setdefault((rows.dtype, rows.shape[1:]), deque()).append(call)
         self._unfinished.add(call)
-        self._idle.clear()
         self._lanes.offer(self)
         try:
             return await future
         finally:
             self._unfinished.discard(call)
-            if not self._unfinished:
-                self._idle.set()
-
-    async def close(self) -> None:
-        """Refuses new rows and returns when every caller has an answer."""
-        self._closed = True
-        await self._idle.wait()
 
     def has_work(self) -> bool:
         """Whether rows wait."""
@@ -160,7 +130,7 @@ class MicroBatcher:
             if parts:
                 rows = sum(part.stop - part.start for part in parts)
                 expected = TARGET_SECONDS if row_seconds is None else row_seconds * rows
-                return _Batch(parts, rows, expected, self._run, self._work_clock, self._settled)
+                return _Batch(parts, rows, expected)
         return None
 
     def fail(self, error: Exception) -> None:
@@ -169,7 +139,24 @@ class MicroBatcher:
         for call in self._unfinished:
             call.fail(error)
 
-    def _settled(self, batch: _Batch, seconds: float, error: BaseException | None) -> None:
+    def compute(self, batch: _Batch) -> None:
+        """Runs the graph for the rows of a batch, in a lane.
+
+        Raises:
+            EngineFailedError: the graph returned outputs of another number of rows.
+        """
+        chunks = [part.call.rows[part.start : part.stop] for part in batch.parts]
+        rows = chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+        started = self._work_clock()
+        batch.outputs = tuple(self._run(rows))
+        batch.work_seconds = self._work_clock() - started
+        lengths = [len(output) for output in batch.outputs]
+        if set(lengths) != {batch.rows}:
+            msg = f"the graph returned outputs of {lengths} rows for {batch.rows}"
+            raise EngineFailedError(msg)
+
+    def settle(self, batch: _Batch, seconds: float, error: BaseException | None) -> None:
+        """Answers the callers of a batch and reports it."""
         if error is None:
             self._learn(batch)
             self._hand_out(batch, seconds)

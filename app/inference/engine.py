@@ -8,10 +8,10 @@ import weakref
 from collections.abc import Callable
 
 from app.errors import ShuttingDownError
-from app.inference.batcher import BatchReport, MicroBatcher
+from app.inference.batcher import BatchReport, MicroBatcher, Run
 from app.inference.executor import Lanes
 from app.inference.loader import Loaded
-from app.inference.pipelines import pipelines_of
+from app.inference.pipelines import DRAW_SHAPE, Pipelines
 from app.inference.prior import Prior
 from model.bundle.manifest import Manifest
 
@@ -20,7 +20,7 @@ Observer = Callable[[str], Callable[[BatchReport], None]]
 
 
 class Engine:
-    """A served bundle, with a batcher for each pipeline of `app.inference.pipelines`."""
+    """A served bundle, with a batcher for each method of `app.inference.pipelines`."""
 
     def __init__(self, loaded: Loaded, shared: Lanes, observer: Observer) -> None:
         self.bundle = loaded.bundle
@@ -39,26 +39,39 @@ class Engine:
         self._unused = asyncio.Event()
         self._unused.set()
         # The batchers hold no reference to the engine, so the last reference outside frees it.
-        self._batchers = {
-            name: MicroBatcher(
-                pipeline.run,
-                self._own_lanes or shared,
-                seconds_per_row={pipeline.row_shape: pipeline.row_seconds},
-                work_clock=time.perf_counter if self._own_lanes else time.thread_time,
+        run, spec = Pipelines(loaded, self.prior), self.manifest.input
+        lanes = self._own_lanes or shared
+        work_clock = time.perf_counter if self._own_lanes else time.thread_time
+
+        def batcher(
+            name: str, pipeline: Run, shape: tuple[int, ...], seconds: float
+        ) -> MicroBatcher:
+            return MicroBatcher(
+                pipeline,
+                lanes,
+                seconds_per_row={shape: seconds},
                 observe=observer(name),
+                work_clock=work_clock,
             )
-            for name, pipeline in pipelines_of(loaded, self.prior).items()
-        }
-        self.encode = self._batchers["encode"]
-        self.decode = self._batchers["decode"]
-        self.sample = self._batchers["sample"]
-        self.reconstruct = self._batchers["reconstruct"]
-        self.params = self._batchers["params"]
-        self.encode_floats = self._batchers["encode_floats"]
-        self.decode_floats = self._batchers["decode_floats"]
-        self.encode_tensors = self._batchers["encode_tensors"]
-        self.decode_tensors = self._batchers["decode_tensors"]
-        self.reconstruct_tensors = self._batchers["reconstruct_tensors"]
+
+        image = (spec.height, spec.width, spec.channels)
+        floats = (spec.channels, spec.height, spec.width)
+        latent = self.manifest.latent.shape
+        to_latents, to_images = loaded.encoder_row_seconds, loaded.decoder_row_seconds
+        both = to_latents + to_images
+        self.encode = batcher("encode", run.encode, image, to_latents)
+        self.decode = batcher("decode", run.decode, latent, to_images)
+        self.sample = batcher("sample", run.sample, DRAW_SHAPE, to_images)
+        self.reconstruct = batcher("reconstruct", run.reconstruct, image, both)
+        self.params = batcher("params", run.params, latent, to_images)
+        self.encode_floats = batcher("encode_floats", run.encode_floats, floats, to_latents)
+        self.decode_floats = batcher("decode_floats", run.decode_floats, latent, to_images)
+        # Of the Open Inference Protocol, whose statistics count these batches alone.
+        self.encode_tensors = batcher("encode_tensors", run.encode_floats, floats, to_latents)
+        self.decode_tensors = batcher("decode_tensors", run.decode_tensors, latent, to_images)
+        self.reconstruct_tensors = batcher(
+            "reconstruct_tensors", run.reconstruct_tensors, floats, both
+        )
 
     @property
     def manifest(self) -> Manifest:
@@ -93,6 +106,5 @@ class Engine:
         """Waits for every verb that uses the engine, then ends the engine's own threads."""
         self._closing = True
         await self.drain()
-        await asyncio.gather(*(batcher.close() for batcher in self._batchers.values()))
         if self._own_lanes:
             self._own_lanes.close()

@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 from collections import deque
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 logger = logging.getLogger(__name__)
 
@@ -27,24 +27,27 @@ class Batch(Protocol):
 
     expected_seconds: float
 
-    def run(self) -> None:
-        """Runs in a lane, or on the event loop when it is short."""
 
-    def settle(self, seconds: float, error: BaseException | None) -> None:
-        """Called on the event loop with the run time and what `run` raised, if anything."""
+BatchT = TypeVar("BatchT", bound=Batch)
 
 
-class Source(Protocol):
-    """Where batches come from; called on the event loop only."""
+class Source(Protocol[BatchT]):
+    """Where batches come from; called on the event loop, but for `compute`."""
 
-    def take(self) -> Batch | None:
+    def take(self) -> BatchT | None:
         """The next batch, or None when nothing waits."""
 
     def has_work(self) -> bool:
         """Whether another batch could be taken."""
 
+    def compute(self, batch: BatchT) -> None:
+        """Runs a batch in a lane, or on the event loop when it is short."""
+
+    def settle(self, batch: BatchT, seconds: float, error: BaseException | None) -> None:
+        """Takes the run time of a batch, and what `compute` raised, if anything."""
+
     def fail(self, error: Exception) -> None:
-        """Fails everything that waits, after a defect in `take` or in a batch's `settle`."""
+        """Fails everything that waits, after a defect in `take` or `settle`."""
 
 
 class Lanes:
@@ -56,12 +59,12 @@ class Lanes:
     def __init__(self, count: int) -> None:
         self.count = count
         self._free = count
-        self._line: deque[Source] = deque()
+        self._line: deque[Source[Any]] = deque()
         self._scheduled = False
-        self._jobs: queue.SimpleQueue[tuple[Source, Batch] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Source[Any], Batch] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
-    def offer(self, source: Source) -> None:
+    def offer(self, source: Source[Any]) -> None:
         """Puts a source in the line; it is asked for a batch on a later turn of the loop.
 
         The delay is what lets requests that are already parsed join the same batch.
@@ -96,14 +99,14 @@ class Lanes:
             if source.has_work():
                 self._line.append(source)
             if batch.expected_seconds <= INLINE_SECONDS:
-                self._settle(source, batch, *self._timed(batch))
+                self._settle(source, batch, *self._timed(source, batch))
                 # One short batch a turn: the loop reads its sockets in between.
                 if self._line:
                     self._schedule()
                 return
             self._hand_over(source, batch)
 
-    def _take(self, source: Source) -> Batch | None:
+    def _take(self, source: Source[Any]) -> Batch | None:
         try:
             return source.take()
         except Exception as error:
@@ -111,7 +114,7 @@ class Lanes:
             source.fail(error)
             return None
 
-    def _hand_over(self, source: Source, batch: Batch) -> None:
+    def _hand_over(self, source: Source[Any], batch: Batch) -> None:
         if len(self._threads) <= self.count - self._free and not self._start_thread():
             msg = "the machine can't start a thread for the batch"
             self._settle(source, batch, 0.0, RuntimeError(msg))
@@ -137,32 +140,34 @@ class Lanes:
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         while (job := self._jobs.get()) is not None:
-            seconds, error = self._timed(job[1])
+            seconds, error = self._timed(*job)
             try:
                 loop.call_soon_threadsafe(self._finished, *job, seconds, error)
             except RuntimeError:
                 return  # the loop is closed, so nobody waits any more
             del job, error  # an idle lane must not keep a batch in memory
 
-    def _timed(self, batch: Batch) -> tuple[float, BaseException | None]:
+    def _timed(self, source: Source[Any], batch: Batch) -> tuple[float, BaseException | None]:
         started = time.perf_counter()
         try:
-            batch.run()
+            source.compute(batch)
         except BaseException as error:  # whatever a batch raises, the lane and the loop live on
             return time.perf_counter() - started, error
         return time.perf_counter() - started, None
 
     def _finished(
-        self, source: Source, batch: Batch, seconds: float, error: BaseException | None
+        self, source: Source[Any], batch: Batch, seconds: float, error: BaseException | None
     ) -> None:
         self._free += 1
         self._settle(source, batch, seconds, error)
         self._dispatch()
 
     @staticmethod
-    def _settle(source: Source, batch: Batch, seconds: float, error: BaseException | None) -> None:
+    def _settle(
+        source: Source[Any], batch: Batch, seconds: float, error: BaseException | None
+    ) -> None:
         try:
-            batch.settle(seconds, error)
+            source.settle(batch, seconds, error)
         except Exception as defect:
             logger.exception("a batch could not be settled")
             source.fail(defect)

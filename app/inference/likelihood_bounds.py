@@ -8,7 +8,6 @@ encoder and scored.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,14 +21,16 @@ from model.config import Family
 from model.likelihood import bounds
 from model.likelihood import estimate as estimates
 from model.likelihood.bounds import Nats
-from model.likelihood.estimate import Binarise, Estimate
-from model.pixels import Floats, Images
+from model.likelihood.estimate import Binarise
+from model.pixels import Images
 
 
 @dataclass(frozen=True, slots=True)
 class BoundOptions:
     """K samples, how a Bernoulli model's images are made binary (None: as trained), the seed."""
 
+    spec: LikelihoodSpec
+    """Of the model."""
     samples: int
     binarise: Binarise | None
     seed: int
@@ -89,8 +90,8 @@ class Bounds:
         return -self.importance_weighted / self.dimensions
 
 
-def check(
-    spec: LikelihoodSpec | None, options: BoundOptions, *, field: str | None = None
+def check_likelihood(
+    spec: LikelihoodSpec | None, binarise: Binarise | None, field: str | None = None
 ) -> LikelihoodSpec:
     """Returns the likelihood for the bounds; `field` is the option that requested them.
 
@@ -101,78 +102,57 @@ def check(
     if spec is None:
         detail = "the model has no likelihood, so it has no bound on log p(x)"
         raise UnsupportedByModelError(detail, field=field)
-    if not spec.likelihood.is_binary and options.binarise is not None:
+    if not spec.likelihood.is_binary and binarise is not None:
         detail = f"binarise applies only to Bernoulli models, this one is {spec.family}"
         raise InvalidFieldError(detail, field="binarise")
     return spec
 
 
 async def estimate(
-    engine: Engine, images: Images, options: BoundOptions, *, offload: Offload, timing: Timing
+    engine: Engine, images: Images, options: BoundOptions, offload: Offload, timing: Timing
 ) -> Bounds:
     """Bounds of images uint8 [n, h, w, c] with K draws from the posterior of each.
 
     Image i's draws depend on (seed, i, K) alone: other images do not change them.
 
     Raises:
-        UnsupportedByModelError, InvalidFieldError: as `check` raises.
         EngineFailedError: the outputs of the graphs give no finite bound.
     """
-    spec, seed = check(engine.manifest.likelihood, options), options.seed
+    spec, samples, seed = options.spec, options.samples, options.seed
+    mixture, reference = engine.bundle.mixture, engine.bundle.reference
     how = estimates.binarisation(spec, options.binarise)
     shown, targets = await offload(
         len(images) * engine.row_pixels, estimates.prepare, images, how, seed
     )
     mean, logvar = timing.add(await engine.encode(shown)).outputs
-    size = options.samples * engine.row_pixels
+    size = samples * engine.row_pixels
     found = []
     # One image after the other: memory stays at K decoded rows, whatever the request.
-    for row in range(len(images)):
-        latents, epsilon = await offload(
-            size, estimates.draw, options.samples, seed, row, mean[row], logvar[row]
-        )
+    for row, (target, center, width) in enumerate(zip(targets, mean, logvar, strict=True)):
+        latents, epsilon = await offload(size, estimates.draw, samples, seed, row, center, width)
         params = timing.add(await engine.params(latents)).outputs[0]
-        one = await offload(
-            size,
-            estimates.estimate,
-            spec,
-            targets[row],
-            params,
-            latents,
-            epsilon,
-            logvar[row],
-            engine.bundle.mixture,
-        )
-        found.append(_finite(one, row))
-    weighted = _of_all(found, "importance_weighted")
-    reference = engine.bundle.reference
+        given = params, latents, epsilon, width, mixture
+        one = await offload(size, estimates.estimate, spec, target, *given)
+        if not (math.isfinite(one.importance_weighted) and math.isfinite(one.reconstruction)):
+            msg = f"the bound on log p(x) of image {row} is not finite"
+            raise EngineFailedError(msg, index=row)
+        found.append(one)
+
+    def column(name: str) -> Nats:
+        return np.array([getattr(one, name) for one in found])
+
+    weighted = column("importance_weighted")
     return Bounds(
-        reconstruction=_of_all(found, "reconstruction"),
-        kl=_kl(found, mean, logvar),
+        reconstruction=column("reconstruction"),
+        kl=column("kl") if mixture else bounds.kl(mean, logvar),
         importance_weighted=weighted,
-        standard_error=_of_all(found, "standard_error"),
-        effective_sample_size=_of_all(found, "effective_sample_size"),
-        percentile=reference.percentiles(weighted, how or "none", options.samples)
-        if reference
-        else None,
-        samples=options.samples,
+        standard_error=column("standard_error"),
+        effective_sample_size=column("effective_sample_size"),
+        percentile=None
+        if reference is None
+        else reference.percentiles(weighted, how or "none", samples),
+        samples=samples,
         seed=seed,
         binarised=how,
         spec=spec,
     )
-
-
-def _of_all(found: Sequence[Estimate], name: str) -> Nats:
-    return np.array([getattr(one, name) for one in found])
-
-
-def _kl(found: Sequence[Estimate], mean: Floats, logvar: Floats) -> Nats:
-    """The KL from the draws if the prior is a mixture, else in closed form."""
-    estimated = [one.kl for one in found if one.kl is not None]
-    return np.array(estimated) if estimated else bounds.kl(mean, logvar)
-
-
-def _finite(estimate: Estimate, row: int) -> Estimate:
-    if math.isfinite(estimate.importance_weighted) and math.isfinite(estimate.reconstruction):
-        return estimate
-    raise EngineFailedError(f"the bound on log p(x) of image {row} is not finite", index=row)

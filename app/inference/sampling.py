@@ -1,4 +1,4 @@
-"""Where the images of `/sample` are drawn, and the windows in which many of them are computed.
+"""Where the images of `/sample` are drawn.
 
 Around a latent, row i is z_i = center + spread · ε_i, where ε_i is the noise of row i of the seed.
 Draws from the prior use the same ε_i, so around the zero latent a radius is a temperature.
@@ -6,31 +6,21 @@ Draws from the prior use the same ε_i, so around the zero latent a radius is a 
 
 from __future__ import annotations
 
-import asyncio
-import math
-from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 
 from app.concurrency import Offload
 from app.inference import validation
-from app.inference.batch import Outcome, Timing
+from app.inference.batch import Timing
 from app.inference.engine import Engine
 from app.inference.pipelines import draws
+from app.inference.windows import Window
 from model import noise
 from model.bundle.manifest import Manifest
 from model.noise import Purpose
 from model.pixels import Floats, Images
-
-Window = TypeVar("Window")
-
-WINDOW_ROWS = 256
-WINDOW_PIXELS = 256 * 1024
-"""A window has as many rows as fit in both limits, and at least one."""
-HELD_WINDOWS = 2
-"""A stream holds the window being computed and the one being sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,62 +139,28 @@ class Drawing:
     center: Center | None
     timing: Timing
 
-    async def window(self, first: int, stop: int) -> tuple[Images, Floats]:
+    async def window(self, first: int, stop: int) -> Window:
         """Rows first … stop − 1: images uint8 [w, h, w, c] and latents float32 [w, *latent_shape].
 
         Raises:
             InvalidFieldError: the caller's latent or radius decodes to non-finite pixels.
             EngineFailedError: the model's own latents do.
         """
-        answer = self.timing.add(await self._rows(first, stop - first))
-        images, finite, latents = answer.outputs
-        validation.check_finite(finite, self.source.blamed_field, first)
-        return images, latents
-
-    async def _rows(self, first: int, count: int) -> Outcome:
+        count = stop - first
         if self.center is None:
             assert isinstance(self.source, FromPrior)  # noqa: S101 the others have a centre
-            return await self.engine.sample(draws(self.seed, count, self.source.temperature, first))
-        size = count * self.center.latent.size
-        latents = await self.offload(size, _draw, self.center, self.seed, first, count)
-        answer = await self.engine.decode(latents)
-        return Outcome((*answer.outputs, latents), answer.queue_seconds, answer.run_seconds)
+            rows = draws(self.seed, count, self.source.temperature, first)
+            images, finite, latents = self.timing.add(await self.engine.sample(rows)).outputs
+        else:
+            latents = await self.offload(
+                count * self.center.latent.size, _draw, self.center, self.seed, first, count
+            )
+            images, finite = self.timing.add(await self.engine.decode(latents)).outputs
+        validation.check_finite(finite, self.source.blamed_field, first)
+        return images, latents
 
 
 def _draw(center: Center, seed: int, first: int, count: int) -> Floats:
     epsilon = noise.standard_normal(seed, Purpose.PRIOR, first, count, center.latent.shape)
     latents: Floats = center.latent + center.spread * epsilon
     return latents
-
-
-def window_rows(pixels: int, capacity: int) -> int:
-    """How many rows of `pixels` each a window has, where the admission holds `capacity` pixels."""
-    fitting = min(WINDOW_PIXELS, capacity // HELD_WINDOWS) // pixels
-    return max(1, min(WINDOW_ROWS, fitting))
-
-
-async def split(images: Images) -> AsyncGenerator[Images, None]:
-    """Computed images uint8 [n, h, w, c], window by window."""
-    size = max(1, WINDOW_PIXELS // math.prod(images.shape[1:3]))
-    for first in range(0, len(images), size):
-        yield images[first : first + size]
-
-
-async def one_ahead(
-    window: Callable[[int, int], Coroutine[Any, Any, Window]], n: int, size: int
-) -> AsyncGenerator[Window, None]:
-    """Windows of rows 0 … n − 1 in order; the next is computed while one is in use."""
-    coming: asyncio.Task[Window] | None = None
-    try:
-        for first in range(0, n, size):
-            done = await (coming or window(first, min(first + size, n)))
-            after = first + size
-            coming = None
-            if after < n:
-                coming = asyncio.create_task(window(after, min(after + size, n)))
-            yield done
-    finally:
-        if coming is not None:
-            coming.cancel()
-            # Gathered, not awaited: a cancellation of this task in the meantime must stay one.
-            await asyncio.gather(coming, return_exceptions=True)

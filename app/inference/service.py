@@ -14,25 +14,41 @@ import numpy as np
 
 from app.concurrency import Offload
 from app.errors import InvalidFieldError
-from app.inference import likelihood_bounds, validation
+from app.inference import validation
 from app.inference.admission import Admission, Permit
 from app.inference.batch import Outputs
 from app.inference.engine import Engine
-from app.inference.likelihood_bounds import BoundOptions, Bounds
+from app.inference.likelihood_bounds import BoundOptions, Bounds, check_likelihood, estimate
 from app.inference.prior import draw_seed
-from app.inference.results import Reconstructed, Sampled, Windows
-from app.inference.sampling import (
-    HELD_WINDOWS,
-    Drawing,
-    FromPrior,
-    SampleSource,
-    one_ahead,
-    window_rows,
-)
+from app.inference.sampling import Center, Drawing, FromPrior, SampleSource
 from app.inference.validation import check_count, check_finite
+from app.inference.windows import HELD_WINDOWS, Window, Windows, one_ahead, window_rows
 from model.interpolation import Path, between
+from model.likelihood.bounds import Nats
 from model.likelihood.estimate import Binarise
 from model.pixels import Floats, Images
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Drawn images, and the seed that was used."""
+
+    windows: Windows
+    seed: int
+    center: Center | None
+    """What they were drawn around; None for draws from the prior."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstructed:
+    """Decoded posterior means, with each image's squared error and KL in nats."""
+
+    images: Images
+    mean: Floats
+    squared_error: Nats
+    kl: Nats | None
+    """None for a mixture prior, which has no closed form."""
+    bounds: Bounds | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +139,20 @@ class Service:
             InvalidFieldError: an option is out of range or does not fit the model.
             UnsupportedByModelError: a bound was requested of a model without a likelihood.
         """
-        options = self._bound_options(engine, elbo_samples, binarise, seed)
-        stages = 2 if options is None else 3 + options.samples
+        options = None
+        if elbo_samples is not None:
+            options = self._bound_options(engine, elbo_samples, binarise, seed, "elbo_samples")
+        elif binarise is not None or seed is not None:
+            field = "seed" if binarise is None else "binarise"
+            raise InvalidFieldError(f"{field} requires elbo_samples", field=field)
+        stages = 3 + options.samples if options else 2
         permit.take(engine, _pixels(images) * stages)
         answer = permit.timing.add(await engine.reconstruct(images))
         decoded, finite, mean, squared_error, *rest = answer.outputs
-        if not finite.all():
-            check_finite(finite)
-        bounds = await self._bounds(engine, permit, images, options) if options else None
+        check_finite(finite)
+        bounds = None
+        if options:
+            bounds = await estimate(engine, images, options, self.offload, permit.timing)
         return Reconstructed(decoded, mean, squared_error, rest[0] if rest else None, bounds)
 
     async def score(
@@ -149,9 +171,9 @@ class Service:
             InvalidFieldError: an option is out of range or does not fit the model.
             UnsupportedByModelError: the model has no likelihood.
         """
-        options = self._checked(engine, samples, binarise, seed, "samples")
+        options = self._bound_options(engine, samples, binarise, seed, "samples")
         permit.take(engine, _pixels(images) * (1 + samples))
-        return await self._bounds(engine, permit, images, options)
+        return await estimate(engine, images, options, self.offload, permit.timing)
 
     async def interpolate(
         self, engine: Engine, permit: Permit, ends: Images | Floats, *, steps: int, path: Path
@@ -190,24 +212,7 @@ class Service:
         permit.take(engine, min(rows, HELD_WINDOWS * window) * pixels)
         return window
 
-    async def _bounds(
-        self, engine: Engine, permit: Permit, images: Images, options: BoundOptions
-    ) -> Bounds:
-        return await likelihood_bounds.estimate(
-            engine, images, options, offload=self.offload, timing=permit.timing
-        )
-
     def _bound_options(
-        self, engine: Engine, samples: int | None, binarise: Binarise | None, seed: int | None
-    ) -> BoundOptions | None:
-        if samples is not None:
-            return self._checked(engine, samples, binarise, seed, "elbo_samples")
-        for field, value in (("binarise", binarise), ("seed", seed)):
-            if value is not None:
-                raise InvalidFieldError(f"{field} requires elbo_samples", field=field)
-        return None
-
-    def _checked(
         self,
         engine: Engine,
         samples: int,
@@ -217,11 +222,10 @@ class Service:
     ) -> BoundOptions:
         """The options of a bound; `field` is the name of the option for the number of samples."""
         check_count(samples, field, self.max_elbo_samples)
-        options = BoundOptions(samples, binarise, draw_seed() if seed is None else seed)
         # `/score` cannot leave its option out, so its error names no field.
         wanted_by = None if field == "samples" else field
-        likelihood_bounds.check(engine.manifest.likelihood, options, field=wanted_by)
-        return options
+        spec = check_likelihood(engine.manifest.likelihood, binarise, wanted_by)
+        return BoundOptions(spec, samples, binarise, draw_seed() if seed is None else seed)
 
 
 def _decoded(
@@ -229,11 +233,10 @@ def _decoded(
 ) -> Windows:
     """The images of latents in windows of `rows`; `field` is the option that gave the latents."""
 
-    async def window(first: int, stop: int) -> tuple[Images, Floats]:
+    async def window(first: int, stop: int) -> Window:
         shown = latents[first:stop]
         images, finite = permit.timing.add(await engine.decode(shown)).outputs
-        if not finite.all():
-            check_finite(finite, field, first)
+        check_finite(finite, field, first)
         return images, shown
 
     return one_ahead(window, len(latents), rows)

@@ -43,9 +43,6 @@ class Scaling:
         return logvar + np.float32(2 * math.log(abs(self.scaling)))
 
 
-UNSCALED = Scaling()
-
-
 def scaling_of(latent: LatentSpec) -> Scaling:
     """The one that a model's manifest gives."""
     return Scaling(latent.scaling, latent.shift)

@@ -37,24 +37,25 @@ class HandLanes(Lanes):
 
     def __init__(self) -> None:
         super().__init__(1)
-        self.source: Source | None = None
+        self.source: Source[Any] | None = None
 
-    def offer(self, source: Source) -> None:
+    def offer(self, source: Source[Any]) -> None:
         self.source = source
 
     def take(self) -> Batch:
         """The next batch; there must be one."""
         assert self.source is not None
-        batch = self.source.take()
+        batch: Batch | None = self.source.take()
         assert batch is not None
         return batch
 
     async def finish(self, batch: Batch, seconds: float = 0.001) -> None:
         """Runs and settles a batch that is said to take `seconds`, and lets its callers go on."""
+        assert self.source is not None
         failure: BaseException | None = None
         try:
-            batch.run()
+            self.source.compute(batch)
         except Exception as error:
             failure = error
-        batch.settle(seconds, failure)
+        self.source.settle(batch, seconds, failure)
         await settle_down()

@@ -15,7 +15,7 @@ from app.http.deadline import Deadline
 from app.http.headers import accept_of
 from app.http.parameters import target_of
 from app.http.routing import VerbRoute
-from app.inference.results import whole
+from app.inference.windows import whole
 from app.protocols.remote_vae import openapi as remote_openapi
 from app.protocols.remote_vae import responses, tensors, verbs
 from app.protocols.remote_vae.query import DecodeQuery, EncodeQuery, decode_query, encode_query

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.errors import EngineFailedError, ShuttingDownError
+from app.errors import EngineFailedError
 from app.inference.admission import Admission
 from app.inference.batch import Outcome
 from app.inference.batcher import BatchReport, MicroBatcher
@@ -374,23 +374,6 @@ async def test_fail_reaches_everyone_who_waits_or_runs() -> None:
 
 
 @in_loop
-async def test_close_drains_and_takes_nothing_new() -> None:
-    """Closing waits for those who are in the queue, and refuses those who come after."""
-    lanes = HandLanes()
-    batcher = MicroBatcher(Double(), lanes, seconds_per_row=MILLISECOND)
-    waiting = call(batcher, 1)
-    await settle_down()
-    closing = asyncio.create_task(batcher.close())
-    await settle_down()
-    assert not closing.done()
-    with pytest.raises(ShuttingDownError):
-        await batcher(rows(2))
-    await lanes.finish(lanes.take())
-    await closing
-    assert first_column(await waiting) == [2]
-
-
-@in_loop
 async def test_a_call_without_rows_is_a_defect() -> None:
     """No rows have no answer: the caller is told at once and no batch is made of them."""
     batcher = MicroBatcher(Double(), HandLanes())
@@ -449,7 +432,7 @@ def test_a_row_is_answered_alike_in_any_company(
 @pytest.mark.parametrize("seed", range(6))
 @in_loop
 async def test_nothing_is_left_after_a_storm(seed: int) -> None:
-    """Random cancelling, failing and closing leaves no caller waiting and no permit taken."""
+    """Random cancelling and failing leaves no caller waiting and no permit taken."""
     chance = random.Random(seed)  # noqa: S311 a storm needs no secrets
 
     def graph(batch: Array) -> Sequence[Array]:
@@ -466,24 +449,19 @@ async def test_nothing_is_left_after_a_storm(seed: int) -> None:
 
     wanted = [[chance.randrange(20) for _ in range(chance.randint(1, 12))] for _ in range(150)]
     tasks = []
-    for index, values in enumerate(wanted):
+    for values in wanted:
         tasks.append(asyncio.create_task(verb(values)))
         if chance.random() < 0.3:
             chance.choice(tasks).cancel()
         if chance.random() < 0.2:
             await asyncio.sleep(0)
-        if index == 140:
-            closing = asyncio.create_task(batcher.close())
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    await closing
     lanes.close()
     for values, result in zip(wanted, results, strict=True):
         if isinstance(result, list):
             assert result == [2 * value for value in values]
         else:
-            assert isinstance(
-                result, (asyncio.CancelledError, EngineFailedError, ShuttingDownError)
-            )
+            assert isinstance(result, (asyncio.CancelledError, EngineFailedError))
     assert any(isinstance(result, list) for result in results)
     assert admission.used == 0
     assert batcher.take() is None

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.inference.executor import INLINE_SECONDS, Batch, Lanes
+from app.inference.executor import INLINE_SECONDS, Lanes
 from tests.app.loops import in_loop
 
 LONG = 10 * INLINE_SECONDS
@@ -42,15 +42,21 @@ class Job:
 class Jobs:
     """A source of given batches."""
 
-    def __init__(self, *jobs: Batch) -> None:
+    def __init__(self, *jobs: Job) -> None:
         self.waiting = deque(jobs)
         self.failed: list[Exception] = []
 
-    def take(self) -> Batch | None:
+    def take(self) -> Job | None:
         return self.waiting.popleft() if self.waiting else None
 
     def has_work(self) -> bool:
         return bool(self.waiting)
+
+    def compute(self, job: Job) -> None:
+        job.run()
+
+    def settle(self, job: Job, seconds: float, error: BaseException | None) -> None:
+        job.settle(seconds, error)
 
     def fail(self, error: Exception) -> None:
         self.failed.append(error)
@@ -172,7 +178,7 @@ async def test_a_defect_in_take_fails_the_source_and_spares_the_others() -> None
     """When a batch can't be formed its source fails those who wait; other sources go on."""
 
     class Broken(Jobs):
-        def take(self) -> Batch | None:
+        def take(self) -> Job | None:
             raise RuntimeError("take")
 
     lanes, broken, job = Lanes(1), Broken(), Job(nothing)

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import numpy as np
 import pytest
 
 from app.errors import InvalidFieldError, UnsupportedByModelError
-from app.inference.likelihood_bounds import BoundOptions, Bounds, check
+from app.inference.likelihood_bounds import Bounds, check_likelihood
 from model.bundle.manifest import LikelihoodSpec
 
 BERNOULLI = LikelihoodSpec(family="bernoulli", dimensions=4, binarise="sample")
 LOGISTIC = LikelihoodSpec(family="logistic", dimensions=4, scale=(0.1,), levels=256)
 GAUSSIAN = LikelihoodSpec(family="gaussian", dimensions=4, scale=1.0)
-
-
-def options(binarise: Literal["sample", "threshold"] | None = None) -> BoundOptions:
-    return BoundOptions(1, binarise, 0)
 
 
 def bounds_of(likelihood: LikelihoodSpec) -> Bounds:
@@ -30,16 +25,16 @@ def bounds_of(likelihood: LikelihoodSpec) -> Bounds:
 def test_a_likelihood_is_needed() -> None:
     """Without a likelihood in the manifest there is no bound."""
     with pytest.raises(UnsupportedByModelError):
-        check(None, options())
+        check_likelihood(None, None)
 
 
 def test_binarisation_is_for_bernoulli_models() -> None:
     """Images of others are scored as they are, and asking otherwise is an error."""
     for spec in (GAUSSIAN, LOGISTIC):
         with pytest.raises(InvalidFieldError, match=f"this one is {spec.family}"):
-            check(spec, options("threshold"))
-    assert check(GAUSSIAN, options()) is GAUSSIAN
-    assert check(BERNOULLI, options("sample")) is BERNOULLI
+            check_likelihood(spec, "threshold")
+    assert check_likelihood(GAUSSIAN, None) is GAUSSIAN
+    assert check_likelihood(BERNOULLI, "sample") is BERNOULLI
 
 
 def test_the_elbo_is_the_difference_of_its_parts() -> None:

@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from app.errors import EngineFailedError, InvalidFieldError
-from app.inference import pipelines
+from app.inference.loader import Loaded
+from app.inference.pipelines import Pipelines, draws
 from app.inference.prior import Prior
 from app.inference.validation import check_finite
 from model import noise
-from model.bundle.bundle import DECODER, ENCODER, GOLDEN, write_bundle
-from model.bundle.scaling import UNSCALED
+from model.bundle.bundle import DECODER, ENCODER, GOLDEN, Bundle, write_bundle
+from model.bundle.manifest import InputSpec
 from model.noise import MAX_SEED, Purpose
-from model.runtime import Graph
+from model.runtime import CPU, Graph
 from tests import arithmetic_bundle
 from tests.app.loops import in_loop
 from tests.app.serving import serving
@@ -29,12 +30,16 @@ UNIT = (0.0, 1.0)
 Arrays = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
-def decoder() -> Graph:
-    return Graph(arithmetic_bundle.decoder())
+def pipelines(value_range: tuple[float, float] = UNIT) -> Pipelines:
+    """Those of the arithmetic bundle, with pixels in that range."""
+    spec = InputSpec(channels=1, height=SIZE, width=SIZE, order="L", value_range=value_range)
+    bundle = Bundle(Path(), arithmetic_bundle.manifest(input=spec))
+    graphs = Graph(arithmetic_bundle.encoder()), Graph(arithmetic_bundle.decoder())
+    loaded = Loaded(bundle, CPU, *graphs, 0.001, 0.001, threads=1, own_lane=False)
+    return Pipelines(loaded, Prior((LATENT,)))
 
 
-def encoder() -> Graph:
-    return Graph(arithmetic_bundle.encoder())
+PIPELINES = pipelines()
 
 
 def levels(*values: float) -> Arrays:
@@ -46,7 +51,7 @@ def levels(*values: float) -> Arrays:
 
 def test_numbers_are_shown() -> None:
     """Finite pixels become grey levels, also those out of the range."""
-    shown, finite = pipelines._shown(levels(0.2, 3e38, -5).reshape(3, 1, 1, 2), UNIT)
+    shown, finite = PIPELINES._shown(levels(0.2, 3e38, -5).reshape(3, 1, 1, 2))
     assert shown[:, 0, 0, 0].tolist() == [51, 255, 0]
     assert finite.all()
 
@@ -54,7 +59,7 @@ def test_numbers_are_shown() -> None:
 @pytest.mark.parametrize("level", [np.inf, -np.inf, np.nan])
 def test_the_first_row_without_numbers_is_named(level: float) -> None:
     """Who sent the latents is told which, and anyone else that the model failed."""
-    _, finite = pipelines._shown(levels(0, 1, level, 0, level).reshape(5, 1, 1, 2), UNIT)
+    _, finite = PIPELINES._shown(levels(0, 1, level, 0, level).reshape(5, 1, 1, 2))
     assert finite.tolist() == [True, True, False, True, False]
     with pytest.raises(InvalidFieldError, match=r"^latents\[2\] decodes to") as refused:
         check_finite(finite, "latents")
@@ -68,8 +73,7 @@ def test_errors_are_in_units_of_one() -> None:
     images = np.full((1, SIZE, SIZE, 1), 255, np.uint8)
     images[0, 0, 0, 0] = 0
     for value_range in ((0.0, 1.0), (-1.0, 1.0)):
-        run = pipelines.reconstructing(encoder(), decoder(), value_range)
-        shown, finite, mean, squared_error, kl = run(images)
+        shown, finite, mean, squared_error, kl = pipelines(value_range).reconstruct(images)
         as_unit = (images.astype(float) - shown) / 255
         assert squared_error.tolist() == pytest.approx([np.square(as_unit).sum()], rel=0.02)
         assert finite.all()
@@ -79,11 +83,11 @@ def test_errors_are_in_units_of_one() -> None:
 def test_tensors_are_what_the_graphs_answer() -> None:
     """Floats go through the graphs as they are, beyond the range of pixels too."""
     latents = np.array([[2.5, 0], [-1, 7]], np.float32)
-    pixels, params = pipelines.decoding_tensors(decoder(), UNSCALED, "pixels", "params")(latents)
+    pixels, params = PIPELINES.decode_tensors(latents)
     assert (pixels[:, 0, 0, 0].tolist(), params[:, 0, 0, 0].tolist()) == ([1, 0], [2.5, -1])
     images = np.full((1, 1, SIZE, SIZE), 3, np.float32)
     images[0, 0, 0, 0] = -13
-    again, mean, logvar = pipelines.reconstructing_tensors(encoder(), decoder())(images)
+    again, mean, logvar = PIPELINES.reconstruct_tensors(images)
     assert (mean.tolist(), logvar.tolist()) == ([[2, -13]], [[0, 0]])
     assert (again == 1).all()
 
@@ -99,8 +103,8 @@ def test_draws_of_many_callers_are_those_of_each(
     calls: list[tuple[int, int, float]],
 ) -> None:
     """However callers are joined, every row is row i of its own seed at its own temperature."""
-    run = pipelines.sampling(decoder(), UNIT, Prior((LATENT,)))
-    images, _, latents = run(np.concatenate([pipelines.draws(*call) for call in calls]))
+    rows = np.concatenate([draws(*call) for call in calls])
+    images, _, latents = PIPELINES.sample(rows)
     expected = [
         noise.standard_normal(seed, Purpose.PRIOR, 0, n, (LATENT,)) * np.float32(temperature)
         for seed, n, temperature in calls

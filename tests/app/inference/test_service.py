@@ -26,9 +26,9 @@ from app.inference.batch import Outputs
 from app.inference.engine import Engine
 from app.inference.executor import Lanes
 from app.inference.loader import load
-from app.inference.results import Reconstructed, whole
 from app.inference.sampling import Center, FromPrior, SampleSource
-from app.inference.service import Service
+from app.inference.service import Reconstructed, Service
+from app.inference.windows import whole
 from model.bundle.bundle import open_bundle
 from model.pixels import Floats, Images
 from tests import arithmetic_bundle

@@ -13,18 +13,11 @@ from numpy.typing import NDArray
 
 from app.concurrency import Offload
 from app.errors import EngineFailedError, InvalidFieldError, QueueFullError, RequestTooLargeError
-from app.inference import sampling
+from app.inference import windows as windowed
 from app.inference.admission import Admission, Permit
-from app.inference.results import Windows
-from app.inference.sampling import (
-    WINDOW_ROWS,
-    AroundImage,
-    AroundLatent,
-    FromPrior,
-    SampleSource,
-    split,
-)
+from app.inference.sampling import AroundImage, AroundLatent, FromPrior, SampleSource
 from app.inference.service import Service
+from app.inference.windows import WINDOW_ROWS, Windows, split
 from model.pixels import Images
 from tests.app.inference.test_service import FROM_PRIOR, PIXELS, engine_of, grey, service
 from tests.app.loops import in_loop, settle_down
@@ -211,7 +204,7 @@ def test_a_image_whose_mean_is_no_numbers_is_not_the_callers_fault() -> None:
 @in_loop
 async def test_images_that_are_there_come_in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """They come in order, a window's worth of pixels at a time."""
-    monkeypatch.setattr(sampling, "WINDOW_PIXELS", 2 * PIXELS)
+    monkeypatch.setattr(windowed, "WINDOW_PIXELS", 2 * PIXELS)
     images = grey(*range(5))
     windows = [part async for part in split(images)]
     assert [len(part) for part in windows] == [2, 2, 1]
