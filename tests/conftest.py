@@ -21,12 +21,12 @@ os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fails the run if a test was skipped and the environment has VAE_TEST_SKIPS=fail."""
+    """Fails the run if a test was skipped and the environment has VAESERVE_TEST_SKIPS=fail."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is None or os.environ.get("VAE_TEST_SKIPS") != "fail":
+    if reporter is None or os.environ.get("VAESERVE_TEST_SKIPS") != "fail":
         return
     if skipped := reporter.stats.get("skipped"):
-        reporter.write_line(f"\nVAE_TEST_SKIPS=fail: {len(skipped)} skipped", red=True)
+        reporter.write_line(f"\nVAESERVE_TEST_SKIPS=fail: {len(skipped)} skipped", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

@@ -21,13 +21,13 @@ PASSED = "def test_it():\n    pass\n"
 def test_a_skip_fails_the_run_if_the_environment_says_so(
     tmp_path: Path, source: str, skips: str, status: int
 ) -> None:
-    """VAE_TEST_SKIPS=fail turns the exit status of a run with a skipped test into 1."""
+    """VAESERVE_TEST_SKIPS=fail turns the exit status of a run with a skipped test into 1."""
     test = tmp_path / "test_it.py"
     test.write_text(source)
     finished = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-c", os.devnull, str(test)],
         cwd=ROOT,
-        env=os.environ | {"VAE_TEST_SKIPS": skips},
+        env=os.environ | {"VAESERVE_TEST_SKIPS": skips},
         capture_output=True,
         text=True,
     )

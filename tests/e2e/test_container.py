@@ -22,10 +22,10 @@ IMAGE = Path(__file__).parent.parent / "data" / "images" / "digit.png"
 
 @pytest.fixture(scope="module", autouse=True)
 def engine() -> None:
-    """Skips if no engine responds; with VAE_TEST_CONTAINER=required it fails instead."""
+    """Skips if no engine responds; with VAESERVE_TEST_CONTAINER=required it fails instead."""
     reason = missing_engine()
     if reason is not None:
-        required = os.environ.get("VAE_TEST_CONTAINER") == "required"
+        required = os.environ.get("VAESERVE_TEST_CONTAINER") == "required"
         pytest.fail(reason) if required else pytest.skip(reason)
 
 
