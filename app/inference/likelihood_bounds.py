@@ -25,19 +25,20 @@ from model.likelihood.estimate import Binarise
 from model.pixels import Images
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BoundOptions:
-    """K samples, how a Bernoulli model's images are made binary (None: as trained), the seed."""
+    """What bounds are estimated with."""
 
     spec: LikelihoodSpec
-    """Of the model."""
     samples: int
-    binarise: Binarise | None
+    """K, for each image."""
+    binarised: Binarise | None
+    """How the images are made binary; None when they are scored as they are."""
     seed: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+@dataclass(frozen=True)
+class Bounds(BoundOptions):
     """Estimates for n images, float64 [n] each, in nats over `dimensions` values.
 
     `reconstruction` is log p(x|z) averaged over the K samples, and so is `kl` where the prior is a
@@ -55,11 +56,6 @@ class Bounds:
     percentile: Nats | None
     """0 … 100, of `importance_weighted` among the bundle's reference; None where the bundle has
     none that is comparable."""
-    samples: int
-    seed: int
-    binarised: Binarise | None
-    """How the images were made binary; None when they were scored as they are."""
-    spec: LikelihoodSpec
     unit: str = "nats"
 
     @property
@@ -119,8 +115,7 @@ async def estimate(
         EngineFailedError: the outputs of the graphs give no finite bound.
     """
     spec, samples, seed = options.spec, options.samples, options.seed
-    mixture, reference = engine.bundle.mixture, engine.bundle.reference
-    how = estimates.binarisation(spec, options.binarise)
+    how, mixture, reference = options.binarised, engine.bundle.mixture, engine.bundle.reference
     shown, targets = await offload(
         len(images) * engine.row_pixels, estimates.prepare, images, how, seed
     )
@@ -151,8 +146,5 @@ async def estimate(
         percentile=None
         if reference is None
         else reference.percentiles(weighted, how or "none", samples),
-        samples=samples,
-        seed=seed,
-        binarised=how,
-        spec=spec,
+        **vars(options),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -23,8 +22,6 @@ SLOW_ROW_SECONDS = 0.05
 _WARM_RUNS = 3
 
 Rows = NDArray[np.float32]
-Measure = Callable[[Graph, Rows], float]
-"""Graph and rows → seconds that one row takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +34,6 @@ class Loaded:
     decoder: Graph
     encoder_row_seconds: float
     decoder_row_seconds: float
-    threads: int
-    """Of each session."""
     own_lane: bool
     """Rows so slow on one core that all cores work on each, or rows that run on a GPU."""
 
@@ -52,13 +47,7 @@ class Loaded:
         return int(self.bundle.folder.name)
 
 
-def load(
-    bundle: Bundle,
-    wanted: Literal["auto", "cpu", "cuda"],
-    *,
-    cores: int,
-    measure: Measure | None = None,
-) -> Loaded:
+def load(bundle: Bundle, wanted: Literal["auto", "cpu", "cuda"], *, cores: int) -> Loaded:
     """Makes the sessions, reproduces the golden batch, and measures one row.
 
     `auto` takes CUDA when onnxruntime offers it and it works, and says so when it does not.
@@ -69,7 +58,6 @@ def load(
         bundle: the opened bundle.
         wanted: provider.
         cores: that one row may use.
-        measure: how a row is timed; by default the fastest of a few runs.
 
     Raises:
         BundleError: a graph does not load, is not the one that the manifest describes, or
@@ -77,19 +65,18 @@ def load(
         GraphError: CUDA was asked for and does not work.
     """
     _check_tensors(bundle)
-    measure = measure or _seconds_of_a_row
     provider = choose_provider(wanted)
     try:
-        loaded = _load_on(bundle, provider, 1, measure)
+        loaded = _load_on(bundle, provider, 1)
     except GraphError as error:
         if wanted != "auto" or provider == CPU:
             raise
         logger.warning("CUDA is offered and does not work, serving on the CPU: %s", error)
-        loaded = _load_on(bundle, CPU, 1, measure)
+        loaded = _load_on(bundle, CPU, 1)
     if loaded.provider == CPU and loaded.own_lane and cores > 1:
         # However fast all cores together are: in a shared lane they would take turns with, and
         # be taken by, every other model.
-        return replace(_load_on(bundle, CPU, cores, measure), own_lane=True)
+        return replace(_load_on(bundle, CPU, cores), own_lane=True)
     return loaded
 
 
@@ -120,7 +107,7 @@ def _shapes(tensors: tuple[TensorSpec, ...]) -> dict[str, tuple[int, ...]]:
     return {tensor.name: tensor.shape for tensor in tensors}
 
 
-def _load_on(bundle: Bundle, provider: str, threads: int, measure: Measure) -> Loaded:
+def _load_on(bundle: Bundle, provider: str, threads: int) -> Loaded:
     encoder = _graph(bundle, ENCODER, bundle.manifest.encoder, provider, threads)
     decoder = _graph(bundle, DECODER, bundle.manifest.decoder, provider, threads)
     golden = read_golden(bundle)
@@ -129,20 +116,18 @@ def _load_on(bundle: Bundle, provider: str, threads: int, measure: Measure) -> L
     pixels = bundle.manifest.input.height * bundle.manifest.input.width
     # A golden batch may be smaller than the images that are served by default.
     rows = pixels / math.prod(golden["image"].shape[2:])
-    encoding = rows * measure(encoder, golden["image"])
-    decoding = rows * measure(decoder, golden["latent"])
+    encoding = rows * _seconds_of_a_row(encoder, golden["image"])
+    decoding = rows * _seconds_of_a_row(decoder, golden["latent"])
     own_lane = provider == CUDA or max(encoding, decoding) > SLOW_ROW_SECONDS
-    return Loaded(bundle, provider, encoder, decoder, encoding, decoding, threads, own_lane)
+    return Loaded(bundle, provider, encoder, decoder, encoding, decoding, own_lane)
 
 
 def _graph(bundle: Bundle, file: str, spec: GraphSpec, provider: str, threads: int) -> Graph:
     try:
         graph = Graph(bundle.read(file), provider=provider, threads=threads)
     except GraphError as error:
-        msg = f"{bundle.folder / file}: {error}"
-        if provider == CUDA:
-            raise GraphError(msg) from error
-        raise BundleError(msg) from error
+        failure = GraphError if provider == CUDA else BundleError
+        raise failure(f"{bundle.folder / file}: {error}") from error
     for direction, described, found in (
         ("inputs", spec.inputs, graph.inputs),
         ("outputs", spec.outputs, graph.outputs),
@@ -163,11 +148,7 @@ def _axes(shape: tuple[int | str | None, ...]) -> tuple[int, ...]:
 
 
 def _reproduce(
-    bundle: Bundle,
-    provider: str,
-    graph: Graph,
-    rows: Rows,
-    golden: dict[str, Rows],
+    bundle: Bundle, provider: str, graph: Graph, rows: Rows, golden: dict[str, Rows]
 ) -> None:
     tolerances = bundle.manifest.golden.tolerance.get(provider, {})
     try:

@@ -25,7 +25,7 @@ from app.inference.validation import check_count, check_finite
 from app.inference.windows import HELD_WINDOWS, Window, Windows, one_ahead, window_rows
 from model.interpolation import Path, between
 from model.likelihood.bounds import Nats
-from model.likelihood.estimate import Binarise
+from model.likelihood.estimate import Binarise, binarisation
 from model.pixels import Floats, Images
 
 
@@ -225,7 +225,8 @@ class Service:
         # `/score` cannot leave its option out, so its error names no field.
         wanted_by = None if field == "samples" else field
         spec = check_likelihood(engine.manifest.likelihood, binarise, wanted_by)
-        return BoundOptions(spec, samples, binarise, draw_seed() if seed is None else seed)
+        how = binarisation(spec, binarise)
+        return BoundOptions(spec, samples, how, draw_seed() if seed is None else seed)
 
 
 def _decoded(

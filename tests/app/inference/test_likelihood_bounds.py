@@ -19,7 +19,7 @@ GAUSSIAN = LikelihoodSpec(family="gaussian", dimensions=4, scale=1.0)
 def bounds_of(likelihood: LikelihoodSpec) -> Bounds:
     """Of one image, its importance-weighted bound −4."""
     one = np.array([1.0])
-    return Bounds(-3 * one, 2 * one, -4 * one, one, one, None, 1, 0, None, likelihood)
+    return Bounds(likelihood, 1, None, 0, -3 * one, 2 * one, -4 * one, one, one, None)
 
 
 def test_a_likelihood_is_needed() -> None:

@@ -38,13 +38,16 @@ def test_loads_and_measures(tmp_path: Path) -> None:
     assert (loaded.name, loaded.version, loaded.provider) == ("arithmetic", 1, CPU)
     assert 0 < loaded.encoder_row_seconds < SLOW_ROW_SECONDS
     assert 0 < loaded.decoder_row_seconds < SLOW_ROW_SECONDS
-    assert (loaded.threads, loaded.own_lane) == (1, False)
+    assert not loaded.own_lane
 
 
-def test_a_bundle_of_many_sizes_is_measured_by_its_own(tmp_path: Path) -> None:
+def test_a_bundle_of_many_sizes_is_measured_by_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The golden batch is 4×4; a row of the default 8×12 takes six times as long."""
     bundle = arithmetic_maps.write(tmp_path)
-    loaded = load(bundle, "cpu", cores=1, measure=lambda graph, rows: 0.001)
+    monkeypatch.setattr(loader, "_seconds_of_a_row", lambda graph, rows: 0.001)
+    loaded = load(bundle, "cpu", cores=1)
     assert loaded.encoder_row_seconds == loaded.decoder_row_seconds == pytest.approx(0.006)
 
 
@@ -57,13 +60,16 @@ def test_graphs_of_one_size_can_not_serve_many(tmp_path: Path) -> None:
         load(arithmetic_maps.write(tmp_path, encoder=spec), "cpu", cores=1)
 
 
-def test_one_slow_graph_gives_the_model_a_lane_of_its_own(tmp_path: Path) -> None:
+def test_one_slow_graph_gives_the_model_a_lane_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A decoder slower than 50 ms is no work for the shared lanes, however fast the encoder is."""
 
     def measure(graph: Graph, rows: Any) -> float:
         return SLOW_ROW_SECONDS * (1.1 if graph.inputs[0][0] == "latent" else 0.1)
 
-    assert load(arithmetic_bundle.write(tmp_path), "cpu", cores=1, measure=measure).own_lane
+    monkeypatch.setattr(loader, "_seconds_of_a_row", measure)
+    assert load(arithmetic_bundle.write(tmp_path), "cpu", cores=1).own_lane
 
 
 def test_a_model_on_a_gpu_has_a_lane_of_its_own(
@@ -98,9 +104,10 @@ def test_a_slow_model_keeps_its_lane_when_all_cores_help_it(
         return 1.5 * SLOW_ROW_SECONDS / threads[-1]
 
     monkeypatch.setattr(loader, "Graph", count)
-    loaded = load(arithmetic_bundle.write(tmp_path), "cpu", cores=2, measure=measure)
+    monkeypatch.setattr(loader, "_seconds_of_a_row", measure)
+    loaded = load(arithmetic_bundle.write(tmp_path), "cpu", cores=2)
     assert threads == [1, 1, 2, 2]
-    assert (loaded.threads, loaded.own_lane) == (2, True)
+    assert loaded.own_lane
     assert loaded.decoder_row_seconds < SLOW_ROW_SECONDS
 
 

@@ -35,7 +35,7 @@ def pipelines(value_range: tuple[float, float] = UNIT) -> Pipelines:
     spec = InputSpec(channels=1, height=SIZE, width=SIZE, order="L", value_range=value_range)
     bundle = Bundle(Path(), arithmetic_bundle.manifest(input=spec))
     graphs = Graph(arithmetic_bundle.encoder()), Graph(arithmetic_bundle.decoder())
-    loaded = Loaded(bundle, CPU, *graphs, 0.001, 0.001, threads=1, own_lane=False)
+    loaded = Loaded(bundle, CPU, *graphs, 0.001, 0.001, own_lane=False)
     return Pipelines(loaded, Prior((LATENT,)))
 
 
