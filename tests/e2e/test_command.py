@@ -47,6 +47,7 @@ def environment(**values: str) -> dict[str, str]:
 
 
 def begin(*arguments: object, **values: str) -> subprocess.Popen[str]:
+    """Starts the command; Ctrl-C reaches it, which a shell keeps from what it runs with `&`."""
     return subprocess.Popen(
         [sys.executable, "-m", "app", *map(str, arguments)],
         cwd=ROOT,
@@ -54,6 +55,7 @@ def begin(*arguments: object, **values: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
