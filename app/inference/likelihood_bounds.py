@@ -39,7 +39,8 @@ class BoundOptions:
 
 @dataclass(frozen=True)
 class Bounds(BoundOptions):
-    """Estimates for n images, float64 [n] each, in nats over `dimensions` values.
+    """Estimates for n images, float64 [n] each, in nats over `dimensions` values, and the options
+    of the estimate.
 
     `reconstruction` is log p(x|z) averaged over the K samples, and so is `kl` where the prior is a
     mixture. `importance_weighted` is

@@ -225,8 +225,9 @@ class Service:
         # `/score` cannot leave its option out, so its error names no field.
         wanted_by = None if field == "samples" else field
         spec = check_likelihood(engine.manifest.likelihood, binarise, wanted_by)
-        how = binarisation(spec, binarise)
-        return BoundOptions(spec, samples, how, draw_seed() if seed is None else seed)
+        if seed is None:
+            seed = draw_seed()
+        return BoundOptions(spec, samples, binarisation(spec, binarise), seed)
 
 
 def _decoded(

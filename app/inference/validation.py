@@ -43,14 +43,17 @@ def of_latents(manifest: Manifest, shape: tuple[int, ...], *, field: str = "late
         InvalidFieldError: the model does not decode latents of that shape.
     """
     axes, sizes, factor = manifest.latent_axes, manifest.input.sizes, manifest.latent.factor
-    fits = [axis in (length, VARIES) for axis, length in zip(axes, shape, strict=False)]
-    if len(shape) != len(axes) or not all(fits):
+    if len(shape) != len(axes) or any(
+        axis not in (length, VARIES) for axis, length in zip(axes, shape, strict=True)
+    ):
         wanted = f"{axes[0]}, h, w" if sizes else _listed(axes)
         msg = f"{field} must have the shape [n, {wanted}], got [n, {_listed(shape)}]"
         raise InvalidFieldError(msg, field=field)
     size = manifest.image_size(shape)
-    for name, length, pixels in zip(("height", "width"), shape[1:], size, strict=False):
-        if sizes and factor and not sizes.take(pixels):
+    if sizes is None or factor is None:
+        return size
+    for name, length, pixels in zip(("height", "width"), shape[1:], size, strict=True):
+        if not sizes.take(pixels):
             msg = (
                 f"the {name} of {field} is {length}, which is {pixels} pixels; "
                 f"images of this model have {sizes}"
@@ -100,9 +103,10 @@ def check_finite(finite: NDArray[np.bool_], field: str | None = None, first: int
     if field is None:
         msg = f"the decoder returned non-finite pixels for image {row}"
         raise EngineFailedError(msg, index=row)
-    msg = f"{field}[{row}] decodes to non-finite pixels; send smaller values"
     if field == "radius":
         msg = f"image {row} has non-finite pixels; send a smaller radius"
+    else:
+        msg = f"{field}[{row}] decodes to non-finite pixels; send smaller values"
     raise InvalidFieldError(msg, field=field, index=row)
 
 

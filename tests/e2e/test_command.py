@@ -47,7 +47,8 @@ def environment(**values: str) -> dict[str, str]:
 
 
 def begin(*arguments: object, **values: str) -> subprocess.Popen[str]:
-    """Starts the command; Ctrl-C reaches it, which a shell keeps from what it runs with `&`."""
+    """Starts the command so that Ctrl-C ends it. A test run in a shell's background ignores
+    SIGINT, and its children would too."""
     return subprocess.Popen(
         [sys.executable, "-m", "app", *map(str, arguments)],
         cwd=ROOT,
@@ -55,7 +56,7 @@ def begin(*arguments: object, **values: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
